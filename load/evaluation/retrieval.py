@@ -1,0 +1,103 @@
+"""Where the right document stands after each stage: by vectors, by words, fused, reranked.
+
+The rankings come from the functions that the pipeline calls; only their ports are filled in this process, so that all
+questions can be asked without a server in between.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal, Protocol, get_args
+
+from load.evaluation.metrics import RankingQuality, find_rank, measure_ranking
+from load.evaluation.xquad import Question
+from rag.limits import Deadline
+from rag.ports import ChunkIndex, Vectors
+from rag.reranking import rerank
+from rag.retrieval import retrieve
+from rag.types import Candidate, Window
+from schemas.services import Pair
+
+RankingStage = Literal["dense", "BM25", "fused", "reranked"]
+RANKING_STAGES: Final[tuple[RankingStage, ...]] = get_args(RankingStage)
+RankingQualities = Mapping[RankingStage, RankingQuality]
+
+# Nobody waits for a single question here; a whole batch of new passages may be encoded within one.
+_NO_HURRY_S: Final = 600.0
+
+
+class PairScorer(Protocol):
+    """A reranker, in this process."""
+
+    def score(self, pairs: Sequence[Pair]) -> Iterable[float]: ...
+
+
+class KnownVectors:
+    """A `rag.ports.TextEmbedder` over questions that were embedded beforehand, all in one go."""
+
+    def __init__(self, vectors: Mapping[str, Vectors]) -> None:
+        self._vectors = vectors
+
+    async def embed_query(self, text: str, *, timeout_s: float) -> Vectors:
+        return self._vectors[text]
+
+
+class LocalScorer:
+    """A `rag.ports.PassageScorer` over a reranker in this process."""
+
+    def __init__(self, scorer: PairScorer) -> None:
+        self._scorer = scorer
+
+    async def score(self, question: str, windows: Sequence[Window], *, timeout_s: float) -> list[float]:
+        pairs = [
+            Pair(question=question, passage=window.passage, start=window.start, end=window.end) for window in windows
+        ]
+        return [float(relevance) for relevance in self._scorer.score(pairs)]
+
+
+@dataclass(frozen=True, slots=True)
+class RetrievalStages:
+    """The first half of the pipeline: how many chunks each search takes, and how many of them are reranked."""
+
+    embedder: KnownVectors
+    scorer: LocalScorer
+    retrieve_k: int
+    rerank_k: int
+
+    async def rank(self, question: str, index: ChunkIndex) -> dict[RankingStage, list[str]]:
+        """The documents of the ranked chunks after each stage, best first, with repeats."""
+        deadline = Deadline.after(_NO_HURRY_S)
+        vector = await self.embedder.embed_query(question, timeout_s=deadline.left_s())
+        fused = await retrieve(
+            question,
+            index=index,
+            embedder=self.embedder,
+            k=self.retrieve_k,
+            limit=self.rerank_k,
+            deadline=deadline,
+        )
+        reranked = await rerank(question, fused, scorer=self.scorer, deadline=deadline)
+        return {
+            "dense": _look_up(index, index.search_dense(vector, self.retrieve_k)),
+            "BM25": _look_up(index, index.search_lexical(question, self.retrieve_k)),
+            "fused": _documents(fused),
+            "reranked": _documents(reranked),
+        }
+
+
+async def measure_retrieval(
+    questions: Iterable[Question], index: ChunkIndex, stages: RetrievalStages
+) -> RankingQualities:
+    """Asks all questions, one after the other."""
+    ranks: dict[RankingStage, list[int | None]] = {stage: [] for stage in RANKING_STAGES}
+    for question in questions:
+        for stage, document_ids in (await stages.rank(question.text, index)).items():
+            ranks[stage].append(find_rank(document_ids, question.document_id))
+    return {stage: measure_ranking(found) for stage, found in ranks.items()}
+
+
+def _look_up(index: ChunkIndex, hits: Sequence[tuple[int, float]]) -> list[str]:
+    return [chunk.document_id for chunk in index.chunks([ordinal for ordinal, _ in hits])]
+
+
+def _documents(candidates: Iterable[Candidate]) -> list[str]:
+    return [candidate.chunk.document_id for candidate in candidates]

@@ -1,0 +1,127 @@
+"""The parts of an evaluation: ingest, rank all questions in this process, ask a real server a sample of them."""
+
+import json
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Final
+
+import httpx
+from tqdm import tqdm
+
+from load.evaluation.asking import Reply, ask_all, draw_sample
+from load.evaluation.corpus import Corpus
+from load.evaluation.judging import AnswerQuality, judge, measure_answers
+from load.evaluation.local_models import open_encoder, open_scorer
+from load.evaluation.retrieval import (
+    KnownVectors,
+    LocalScorer,
+    RankingQualities,
+    RetrievalStages,
+    measure_retrieval,
+)
+from load.evaluation.server import serving
+from load.evaluation.xquad import Language, QuestionSet
+from rag import models
+from rag.ingestion.command import Terminal
+from rag.ingestion.ingest import Ingestion
+from rag.settings import Settings
+from rag.types import Chunk
+
+# The name of each run of retrieval, the language of its questions and that of its documents.
+DIRECTIONS: Final[Sequence[tuple[str, Language, Language]]] = (
+    ("en", "en", "en"),
+    ("vi", "vi", "vi"),
+    ("vi-en", "vi", "en"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """The questions of one language and the documents that answer them."""
+
+    questions: QuestionSet
+    corpus: Corpus
+
+
+Parts = Mapping[Language, Part]
+
+
+def ingest_all(parts: Parts, settings: Settings) -> None:
+    """Brings the index of each language up to date.
+
+    Raises: BrokenIndexError: an index is damaged; FileNotFoundError: a model is not on this machine.
+    """
+    model, terminal = settings.embedder_model, Terminal()
+    for part in parts.values():
+        part.corpus.ingest(
+            part.questions,
+            lambda store: Ingestion(store, terminal, lambda: models.describe(model), lambda: open_encoder(model)),
+        )
+
+
+async def rank_all(parts: Parts, settings: Settings) -> dict[str, RankingQualities]:
+    """The quality of retrieval in all directions that the languages allow, by name."""
+    texts = sorted({question.text for part in parts.values() for question in part.questions.questions})
+    Terminal().tell(f"embedding {len(texts)} questions")
+    vectors = open_encoder(settings.embedder_model).encode_queries(texts)
+    stages = RetrievalStages(
+        embedder=KnownVectors(dict(zip(texts, vectors, strict=True))),
+        scorer=LocalScorer(open_scorer(settings.reranker_model)),
+        retrieve_k=settings.retrieve_k,
+        rerank_k=settings.rerank_k,
+    )
+    measured = {}
+    for name, language, documents in DIRECTIONS:
+        if {language, documents} <= parts.keys():
+            questions = tqdm(parts[language].questions.questions, desc=f"ranking {name}", unit="question")
+            measured[name] = await measure_retrieval(questions, parts[documents].corpus.open_index(), stages)
+    return measured
+
+
+class Interview:
+    """Asks one language's server, and keeps what it said."""
+
+    def __init__(self, part: Part, folder: Path) -> None:
+        self._part = part
+        self._folder = folder
+        self._language = part.questions.language
+
+    async def run(self, size: int, environment: Mapping[str, str], url: str | None) -> tuple[AnswerQuality, object]:
+        """The quality of the answers to a sample, and what the server said of its models; without a URL it starts one.
+
+        Raises: ServerError: it does not become ready; ValueError: it answered no question.
+        """
+        async with self._server(environment, url) as base_url:
+            async with httpx.AsyncClient(base_url=base_url) as client:
+                answering: object = (await client.get("/models/current")).raise_for_status().json()
+            sample = draw_sample(self._part.questions.questions, size)
+            with tqdm(total=len(sample), desc=f"asking {self._language}", unit="question") as bar:
+                replies = await ask_all(base_url, sample, lambda: bar.update(1))
+        chunks = {chunk.chunk_id: chunk for chunk in self._part.corpus.open_index().chunk_file}
+        self._save(replies, chunks)
+        return measure_answers(replies, chunks), answering
+
+    @asynccontextmanager
+    async def _server(self, environment: Mapping[str, str], url: str | None) -> AsyncIterator[str]:
+        if url is not None:
+            yield url
+            return
+        log_path = self._folder / f"server-{self._language}.log"
+        async with serving(self._part.corpus.index_dir, log_path, environment) as started:
+            yield started
+
+    def _save(self, replies: Sequence[Reply], chunks: Mapping[str, Chunk]) -> None:
+        """One line per question, for who wants to know why a share is what it is."""
+        with (self._folder / f"answers-{self._language}.jsonl").open("w", encoding="utf-8") as file:
+            for reply in replies:
+                line: dict[str, object] = {
+                    "question": reply.question.text,
+                    "gold": reply.question.answers,
+                    "error": reply.error,
+                }
+                if reply.response is not None:
+                    line["judgement"] = asdict(judge(reply.response, reply.question.answers, chunks))
+                    line["response"] = reply.response.model_dump()
+                file.write(json.dumps(line, ensure_ascii=False) + "\n")

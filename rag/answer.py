@@ -1,0 +1,106 @@
+"""One answer as the client sees it grow: verified sentences in, numbered citations and tokens out."""
+
+from collections.abc import Iterator, Sequence
+
+from rag.citations import SourceNumbering, pieces, render_sentence
+from rag.telemetry import QueryRecord
+from rag.types import Candidate, Passage, Quote, Verdict
+from schemas.events import CitationEvent, DoneEvent, Event, TokenEvent
+from schemas.response import Citation, FinishReason, Trace, TraceCandidate, TracePassage, TraceSentence, Usage
+
+
+class Answer:
+    """What has been said so far; the record of the request learns of verdicts and citations here."""
+
+    def __init__(self, record: QueryRecord) -> None:
+        self._record = record
+        self._numbering = SourceNumbering()
+        self._sentences: list[TraceSentence] = []
+        self._begun = False
+        self.cut = False  # the generator ran into its bound
+
+    @property
+    def begun(self) -> bool:
+        return self._begun
+
+    def add(self, verdict: Verdict) -> Iterator[Event]:
+        """The events of one sentence: its new citations first, so that no marker comes before its source."""
+        self._record.verdicts[verdict.kind] += 1
+        sent = ""
+        if verdict.sent:
+            yield from self._cite(verdict.quotes)
+            numbers = [self._numbering.assign(quote.passage.number) for quote in verdict.quotes]
+            sent = render_sentence(verdict.sent, list(dict.fromkeys(numbers)))
+            yield from self._say((verdict.lead or " ") + sent if self._begun else sent)
+        self._sentences.append(
+            TraceSentence(
+                draft=verdict.draft, sent=sent, verdict=verdict.kind, reason=verdict.reason, support=verdict.support
+            )
+        )
+
+    def abstain(self, text: str) -> Iterator[Event]:
+        """Says that there is no answer, where nothing else was said."""
+        if not self._begun:
+            for piece in pieces(text):
+                yield TokenEvent(text=piece)
+
+    def done(self, candidates: Sequence[Candidate], passages: Sequence[Passage], *, with_trace: bool) -> DoneEvent:
+        known = self._record.usage
+        usage = (
+            Usage(prompt_tokens=known.prompt_tokens, completion_tokens=known.completion_tokens) if known else Usage()
+        )
+        trace = None
+        if with_trace:
+            trace = Trace(
+                candidates=[_trace_candidate(each) for each in candidates],
+                passages=[TracePassage(chunk_id=passage.chunk.chunk_id) for passage in passages],
+                usage=usage,
+                sentences=self._sentences,
+            )
+        return DoneEvent(
+            trace_id=self._record.trace_id,
+            finish_reason=self._finish_reason(),
+            latency_ms=self._record.latency(),
+            usage=usage,
+            trace=trace,
+        )
+
+    def _cite(self, quotes: Sequence[Quote]) -> Iterator[Event]:
+        for quote in quotes:
+            if quote.passage.number not in self._numbering:
+                self._record.citations += 1
+                yield CitationEvent(citation=_citation(self._numbering.assign(quote.passage.number), quote))
+
+    def _say(self, text: str) -> Iterator[Event]:
+        for piece in pieces(text):
+            self._begun = True
+            yield TokenEvent(text=piece)
+
+    def _finish_reason(self) -> FinishReason:
+        if not self._begun:
+            return "no_answer"
+        return "length" if self.cut else "stop"
+
+
+def _citation(number: int, quote: Quote) -> Citation:
+    chunk = quote.passage.chunk
+    return Citation(
+        source_id=f"S{number}",
+        document_id=chunk.document_id,
+        chunk_id=chunk.chunk_id,
+        title=chunk.title,
+        page_start=chunk.page_start,
+        page_end=chunk.page_end,
+        quote=quote.text,
+    )
+
+
+def _trace_candidate(candidate: Candidate) -> TraceCandidate:
+    return TraceCandidate(
+        chunk_id=candidate.chunk.chunk_id,
+        document_id=candidate.chunk.document_id,
+        similarity=candidate.similarity,
+        bm25_score=candidate.bm25_score,
+        rrf_score=candidate.rrf_score,
+        relevance=candidate.relevance,
+    )

@@ -1,0 +1,154 @@
+"""The outermost layer: trace ids, known paths and methods, and the contract's body on every error whoever makes it.
+
+BentoML answers unknown paths, overload, timeouts and its own failures outside the mounted app and outside
+`add_asgi_middleware`; only a wrapper around `Service.to_asgi()` sees those.
+"""
+
+import logging
+import re
+import uuid
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from rag.api.rendering import RequestState, render
+from schemas.errors import ErrorCode
+from schemas.request import TRACE_ID_PATTERN
+
+NATIVE_PATH: Final = "/v1/query"
+_GET: Final = ("GET",)
+_GET_HEAD: Final = ("GET", "HEAD")
+# The raw path is a label of BentoML's metrics: a closed list keeps it from growing without end.
+METHODS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
+    {
+        "/": _GET,
+        "/health": _GET,
+        "/ready": _GET,
+        "/models/current": _GET,
+        "/query": ("POST",),
+        "/query/stream": ("GET", "POST"),
+        NATIVE_PATH: ("POST",),
+        "/openapi.json": _GET,
+        # BentoML's own
+        "/livez": _GET_HEAD,
+        "/healthz": _GET_HEAD,
+        "/readyz": _GET_HEAD,
+        "/metrics": _GET_HEAD,
+        "/docs.json": _GET_HEAD,
+        "/schema.json": _GET_HEAD,
+    }
+)
+# 429 is BentoML's word for "too many at once", which the contract calls CONCURRENCY_LIMIT.
+_CODES: Final[Mapping[int, ErrorCode]] = MappingProxyType(
+    {
+        401: ErrorCode.UNAUTHORIZED,
+        403: ErrorCode.FORBIDDEN,
+        404: ErrorCode.NOT_FOUND,
+        405: ErrorCode.METHOD_NOT_ALLOWED,
+        413: ErrorCode.PAYLOAD_TOO_LARGE,
+        415: ErrorCode.UNSUPPORTED_MEDIA_TYPE,
+        422: ErrorCode.VALIDATION_ERROR,
+        429: ErrorCode.CONCURRENCY_LIMIT,
+        502: ErrorCode.UPSTREAM_ERROR,
+        503: ErrorCode.NOT_READY,
+        504: ErrorCode.MODEL_TIMEOUT,
+    }
+)
+_TRACE_ID: Final = re.compile(TRACE_ID_PATTERN)
+
+logger = logging.getLogger(__name__)
+
+
+class ContractEdge:
+    """Wraps the whole server application."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        path = scope["path"]
+        state = RequestState(_trace_id(Headers(scope=scope)), path)
+        exit_ = _Exit(state, scope, receive, send)
+        methods = METHODS.get(path)
+        if methods is None:
+            await exit_.refuse(ErrorCode.NOT_FOUND)
+        elif scope["method"] not in methods:
+            await exit_.refuse(ErrorCode.METHOD_NOT_ALLOWED, {"allow": ", ".join(methods)})
+        else:
+            await self._pass(state.attach(_routed(scope)), receive, exit_)
+
+    async def _pass(self, scope: Scope, receive: Receive, exit_: "_Exit") -> None:
+        try:
+            await self._app(scope, receive, exit_.send)
+        except Exception:
+            logger.exception("request_failed", extra={"fields": {"trace_id": RequestState.of(scope).trace_id}})
+            if RequestState.of(scope).started:
+                raise  # the status is spent: the server closes the connection, and the client sees that it broke
+            await exit_.refuse(ErrorCode.INTERNAL_ERROR)
+
+
+class _Exit:
+    """The way out of one request: adds the trace id, and puts the contract's body in the place of foreign errors."""
+
+    def __init__(self, state: RequestState, scope: Scope, receive: Receive, send: Send) -> None:
+        self._state = state
+        self._scope = scope
+        self._receive = receive
+        self._send = send
+        self._drops_body = False
+
+    async def send(self, message: Message) -> None:
+        if message["type"] != "http.response.start":
+            if not self._drops_body:
+                await self._send(message)
+            return
+        status = message["status"]
+        if status >= 400 and not self._state.rendered:
+            self._drops_body = True
+            await self._send_error(_CODES.get(status, _default_code(status)), _kept_headers(message))
+            return
+        self._state.started = True
+        await self._send(self._traced(message))
+
+    async def refuse(self, code: ErrorCode, headers: Mapping[str, str] | None = None) -> None:
+        self._drops_body = True
+        await self._send_error(code, headers)
+
+    async def _send_error(self, code: ErrorCode, headers: Mapping[str, str] | None) -> None:
+        async def send(message: Message) -> None:
+            await self._send(self._traced(message) if message["type"] == "http.response.start" else message)
+
+        self._state.started = True
+        await render(code, self._state, headers=headers)(self._scope, self._receive, send)
+
+    def _traced(self, message: Message) -> Message:
+        headers = MutableHeaders(raw=list(message.get("headers", [])))
+        headers["x-trace-id"] = self._state.trace_id
+        return {**message, "headers": headers.raw}
+
+
+def _trace_id(headers: Headers) -> str:
+    given = headers.get("x-trace-id", "")
+    return given if _TRACE_ID.fullmatch(given) else f"tr_{uuid.uuid4().hex}"
+
+
+def _routed(scope: Scope) -> Scope:
+    """BentoML's native API exists so that its clients see it; the same handler as `/query` answers it."""
+    if scope["path"] != NATIVE_PATH:
+        return scope
+    return {**scope, "path": "/query", "raw_path": b"/query"}
+
+
+def _kept_headers(message: Message) -> dict[str, str]:
+    headers = Headers(raw=list(message.get("headers", [])))
+    return {name: headers[name] for name in ("allow", "retry-after") if name in headers}
+
+
+def _default_code(status: int) -> ErrorCode:
+    return ErrorCode.BAD_REQUEST if status < 500 else ErrorCode.INTERNAL_ERROR

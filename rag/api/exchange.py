@@ -1,0 +1,171 @@
+"""One query over HTTP, from its headers to its log line: identity, schema, place, pipeline, answer.
+
+All of it runs inside the response's own call, so that whatever was acquired is given back on every way out, and one
+watcher sees the client leave at any moment.
+"""
+
+import asyncio
+import logging
+import random
+from collections.abc import AsyncGenerator, Callable, Coroutine
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any, Final
+
+from starlette.datastructures import Headers
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from rag.api.rendering import RequestState, render
+from rag.api.requests import parse_query, read_query
+from rag.errors import DeadlineExceeded, OurFault, RagError
+from rag.identity import Authenticator
+from rag.limits import Deadline, Places
+from rag.pipeline import Pipeline, collect
+from rag.sse import PING_AFTER_S, EventWriter, until_terminal
+from rag.telemetry import RUNNING, QueryRecord, redact
+from schemas.errors import ErrorCode
+from schemas.events import DoneEvent, ErrorEvent, Event, TokenEvent
+from schemas.request import QueryRequest
+from schemas.response import FinishReason
+
+# For a client that does not read: what the deadline cannot end politely is cut off this much later.
+_GRACE_S: Final = 1.0
+
+logger = logging.getLogger(__name__)
+
+End = FinishReason | ErrorCode
+
+
+@dataclass(frozen=True, slots=True)
+class QueryDesk:
+    """What the query routes share; `pipeline` raises NotReady until every model has said what it is."""
+
+    pipeline: Callable[[], Pipeline]
+    authenticator: Authenticator
+    places: Places
+    request_timeout_s: float
+    stream_timeout_s: float
+    log_content_sample: float = 0.0
+    ping_after_s: float = PING_AFTER_S
+
+
+class QueryExchange(Response):
+    """The response to one query; `streams` says whether as events or as a whole."""
+
+    def __init__(self, desk: QueryDesk, *, streams: bool) -> None:
+        super().__init__()
+        self._desk = desk
+        self._streams = streams
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        state = RequestState.of(scope)
+        record = QueryRecord(state.trace_id, state.route)
+        deadline = Deadline.after(self._desk.stream_timeout_s if self._streams else self._desk.request_timeout_s)
+        end: End | None = None
+        try:
+            end = await self._serve(scope, receive, send, record, deadline)
+        except ClientDisconnect:
+            pass
+        except RagError as error:
+            if error.code is ErrorCode.INTERNAL_ERROR:
+                _log_failure(record)
+            end = await _fail(error, state, scope, receive, send)
+        except Exception:  # noqa: BLE001  # the edge: whatever it is, the client gets a body and the log the cause
+            _log_failure(record)
+            end = await _fail(OurFault(), state, scope, receive, send)
+        finally:
+            record.report(end)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send, record: QueryRecord, deadline: Deadline) -> End:
+        headers = Headers(scope=scope)
+        principal = await self._desk.authenticator.authenticate(headers)
+        record.principal_id = principal.id
+        async with deadline.enforced():
+            query = await _read(scope, headers, receive)
+        record.tenant_id = query.tenant_id
+        record.input_chars = len(query.question)
+        if random.random() < self._desk.log_content_sample:  # noqa: S311  # a sample, not a secret
+            record.content = redact(query.question)
+        principal.require(query.tenant_id)
+        return await _unless_gone(receive, self._run(query, send, record, deadline), deadline)
+
+    async def _run(self, query: QueryRequest, send: Send, record: QueryRecord, deadline: Deadline) -> End:
+        async with self._desk.places.hold():
+            with RUNNING.track_inprogress():
+                pipeline = self._desk.pipeline()
+                record.model_version = pipeline.model_version
+                events = pipeline.answer(query, record=record, deadline=deadline)
+                async with aclosing(events):
+                    respond = self._send_events if self._streams else self._send_whole
+                    return await respond(events, send, record)
+
+    async def _send_whole(self, events: AsyncGenerator[Event, None], send: Send, record: QueryRecord) -> End:
+        answer = await collect(events)
+        body = answer.model_dump_json(exclude=None if answer.trace else {"trace"}).encode()
+        headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+        return answer.finish_reason
+
+    async def _send_events(self, events: AsyncGenerator[Event, None], send: Send, record: QueryRecord) -> End:
+        first = await anext(events)  # before the head: until here a failure keeps its HTTP status
+        end: End = ErrorCode.INTERNAL_ERROR
+        async with (
+            aclosing(until_terminal(events, trace_id=record.trace_id)) as rest,
+            EventWriter(send, ping_after_s=self._desk.ping_after_s) as writer,
+        ):
+            await writer.write(first)
+            async for event in rest:
+                await writer.write(event)
+                if isinstance(event, TokenEvent):
+                    record.note_first_token()
+                elif isinstance(event, DoneEvent):
+                    end = event.finish_reason
+                elif isinstance(event, ErrorEvent):
+                    end = event.code
+        return end
+
+
+async def _read(scope: Scope, headers: Headers, receive: Receive) -> QueryRequest:
+    if scope["method"] == "GET":
+        return parse_query(scope["query_string"])
+    return await read_query(headers, receive)
+
+
+async def _unless_gone(receive: Receive, work: Coroutine[Any, Any, End], deadline: Deadline) -> End:
+    """The result of the work, which is cancelled and awaited to its end when the client goes first.
+
+    Raises: ClientDisconnect, DeadlineExceeded (the client does not read), and what the work raises.
+    """
+    working = asyncio.create_task(work)
+    leaving = asyncio.create_task(_disconnected(receive))
+    try:
+        await asyncio.wait(
+            {working, leaving}, timeout=deadline.left_s() + _GRACE_S, return_when=asyncio.FIRST_COMPLETED
+        )
+        if working.done():
+            return working.result()
+        raise ClientDisconnect if leaving.done() else DeadlineExceeded
+    finally:
+        working.cancel()
+        leaving.cancel()
+        await asyncio.gather(working, leaving, return_exceptions=True)
+
+
+async def _disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _fail(error: RagError, state: RequestState, scope: Scope, receive: Receive, send: Send) -> ErrorCode:
+    """Sends the error where the status is not spent yet; otherwise the broken stream must speak for itself."""
+    if state.started:
+        return ErrorCode.STREAM_TIMEOUT if isinstance(error, DeadlineExceeded) else error.code
+    await render(error, state)(scope, receive, send)
+    return error.code
+
+
+def _log_failure(record: QueryRecord) -> None:
+    logger.exception("query_failed_inside", extra={"fields": {"trace_id": record.trace_id}})

@@ -1,0 +1,46 @@
+"""How a dependency that is a service is asked whether it is there, and what the answer means."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import httpx
+
+from schemas.response import DependencyState
+
+# Below the second that readiness has for all of them, so that each can still say what it is waiting for.
+ANSWER_TIMEOUT_S: Final = 0.9
+
+
+class ServiceProbe:
+    """Asks one URL; a service that we start ourselves is `loading` until it has answered for the first time."""
+
+    def __init__(self, client: httpx.AsyncClient, path: str, *, ours: bool) -> None:
+        self._client = client
+        self._path = path
+        self._ours = ours
+        self._has_answered = False
+
+    async def __call__(self) -> DependencyState:
+        try:
+            async with asyncio.timeout(ANSWER_TIMEOUT_S):
+                response = await self._client.get(self._path)
+        except (TimeoutError, httpx.TimeoutException):
+            return self._absent("timeout")
+        except (httpx.HTTPError, OSError):
+            return self._absent("unreachable")
+        # Another's server may have no such path or want other credentials for it: any answer but a failure counts.
+        if response.status_code < (httpx.codes.BAD_REQUEST if self._ours else httpx.codes.INTERNAL_SERVER_ERROR):
+            self._has_answered = True
+            return "ok"
+        return self._absent("unreachable")
+
+    def _absent(self, state: DependencyState) -> DependencyState:
+        return "loading" if self._ours and not self._has_answered else state
+
+
+async def wait_until_ok(probes: list[Callable[[], Awaitable[DependencyState]]], *, poll_s: float = 0.2) -> None:
+    """Returns once each of the probes has said `ok`; for ever, because services may take minutes to load a model."""
+    for probe in probes:
+        while await probe() != "ok":
+            await asyncio.sleep(poll_s)

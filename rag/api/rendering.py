@@ -1,0 +1,73 @@
+"""Errors as the contract shows them: the one place that turns a failure into a status, headers and a body."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from starlette.responses import Response
+from starlette.types import Scope
+
+from rag.errors import InvalidRequest, RagError
+from schemas.errors import ERROR_TABLE, ErrorBody, ErrorCode, ErrorDetail
+
+_SCOPE_KEY: Final = "rag.request"
+# Where nobody knows better: a place or a dependency may be back within a second.
+_RETRY_AFTER_S: Final = 1
+
+
+@dataclass(slots=True)
+class RequestState:
+    """What the edge and the routes know together of one request; it travels in the scope."""
+
+    trace_id: str
+    route: str
+    started: bool = False  # the status line went out
+    rendered: bool = False  # the error body is already the contract's
+
+    def attach(self, scope: Scope) -> Scope:
+        return {**scope, _SCOPE_KEY: self}
+
+    @classmethod
+    def of(cls, scope: Scope) -> "RequestState":
+        state = scope[_SCOPE_KEY]
+        assert isinstance(state, cls), "the app stands behind ContractEdge"
+        return state
+
+
+def render(
+    error: RagError | ErrorCode,
+    state: RequestState,
+    *,
+    dependencies: Mapping[str, str] | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """The response of a failure; `dependencies` are shown where it is about readiness."""
+    code = error if isinstance(error, ErrorCode) else error.code
+    spec = ERROR_TABLE[code]
+    body = ErrorBody(
+        error=ErrorDetail(
+            code=code,
+            message=error.message if isinstance(error, RagError) else spec.message,
+            trace_id=state.trace_id,
+            retryable=spec.retryable,
+            fields=error.fields if isinstance(error, InvalidRequest) else None,
+        ),
+        dependencies=dict(dependencies) if dependencies is not None else None,
+    )
+    state.rendered = True
+    return Response(
+        body.model_dump_json(exclude_none=True),
+        spec.status,
+        headers={**_extra_headers(error, spec.status), **(headers or {})},
+        media_type="application/json",
+    )
+
+
+def _extra_headers(error: RagError | ErrorCode, status: int) -> dict[str, str]:
+    if status == 401:
+        return {"www-authenticate": "Bearer"}
+    if status in (429, 503):
+        known_s = error.retry_after_s if isinstance(error, RagError) else None
+        return {"retry-after": str(max(1, math.ceil(known_s if known_s is not None else _RETRY_AFTER_S)))}
+    return {}

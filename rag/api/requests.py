@@ -1,0 +1,96 @@
+"""Bytes from a client as a `QueryRequest`: size, media type, encoding and schema, each with its own refusal."""
+
+from collections.abc import Mapping
+from typing import Final
+from urllib.parse import parse_qsl
+
+from pydantic import ValidationError
+from pydantic_core import from_json
+from starlette.requests import ClientDisconnect
+from starlette.types import Receive
+
+from rag.errors import BadRequest, InvalidRequest, PayloadTooLarge, UnsupportedMediaType
+from schemas.errors import FieldError
+from schemas.request import BODY_MAX_BYTES, QueryRequest
+
+# A body may hold thousands of unknown fields with long names; nobody reads that many reasons.
+_FIELDS_MAX: Final = 20
+_PATH_MAX_CHARS: Final = 100
+_INTEGERS: Final = frozenset({"top_k", "max_output_tokens"})
+_BOOLEANS: Final = {"true": True, "false": False}
+
+
+async def read_query(headers: Mapping[str, str], receive: Receive) -> QueryRequest:
+    """The request in a JSON body.
+
+    Raises: UnsupportedMediaType, PayloadTooLarge, BadRequest, InvalidRequest, ClientDisconnect.
+    """
+    _require_json(headers.get("content-type", ""))
+    body = await _read_body(receive)
+    try:
+        value = from_json(body, allow_inf_nan=False)
+    except ValueError as error:
+        raise BadRequest("The body is not JSON in UTF-8.") from error
+    if not isinstance(value, dict):
+        raise InvalidRequest([FieldError(path="", reason="must be a JSON object")])
+    return _validate(value)
+
+
+def parse_query(query_string: bytes) -> QueryRequest:
+    """The request in the parameters of a URL; integers are decimal digits, booleans `true` or `false`.
+
+    Raises: BadRequest, InvalidRequest.
+    """
+    try:
+        pairs = parse_qsl(query_string.decode("ascii"), keep_blank_values=True, errors="strict")
+    except ValueError as error:
+        raise BadRequest("The query string is not percent-encoded UTF-8.") from error
+    values: dict[str, object] = {}
+    for name, text in pairs:
+        if name in values:
+            raise InvalidRequest([FieldError(path=name[:_PATH_MAX_CHARS], reason="is given more than once")])
+        values[name] = _typed(name, text)
+    return _validate(values)
+
+
+def _require_json(content_type: str) -> None:
+    media_type, _, parameters = content_type.partition(";")
+    charset = parameters.strip().lower().replace('"', "")
+    if media_type.strip().lower() != "application/json" or charset not in ("", "charset=utf-8", "charset=utf8"):
+        raise UnsupportedMediaType
+
+
+async def _read_body(receive: Receive) -> bytes:
+    """The whole body; `Content-Length` is not believed."""
+    body = bytearray()
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        body += message.get("body", b"")
+        if len(body) > BODY_MAX_BYTES:
+            raise PayloadTooLarge
+        if not message.get("more_body", False):
+            return bytes(body)
+
+
+def _typed(name: str, text: str) -> object:
+    """What JSON would have said; what it could not have said stays text, and the schema refuses it."""
+    if name in _INTEGERS and text.isascii() and text.removeprefix("-").isdigit() and len(text) <= 10:
+        return int(text)
+    if name == "include_trace":
+        return _BOOLEANS.get(text, text)
+    return text
+
+
+def _validate(values: Mapping[str, object]) -> QueryRequest:
+    try:
+        return QueryRequest.model_validate(values)
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_context=False, include_input=False)
+        fields = [
+            FieldError(path=".".join(map(str, each["loc"]))[:_PATH_MAX_CHARS], reason=each["msg"])
+            for each in found[:_FIELDS_MAX]
+        ]
+        # No `from`: the cause would carry the values into a log.
+        raise InvalidRequest(fields) from None

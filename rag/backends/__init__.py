@@ -1,0 +1,1 @@
+"""Heavy or remote things behind the ports; what costs seconds to import is imported where it is constructed."""

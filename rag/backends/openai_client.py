@@ -1,0 +1,189 @@
+"""Any OpenAI-compatible server as our generator: chat completions as a stream, read byte by byte with distrust.
+
+One adapter for vLLM inside our own Generator service and for whatever RAG_GENERATOR_URL names.
+"""
+
+import json
+import math
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any, Final
+
+import httpx
+
+from rag.errors import DeadlineExceeded, UpstreamError, UpstreamRateLimited
+from rag.types import Delta, Message, TokenUsage
+
+# A chunk of chat completion is a few hundred bytes; a line of a megabyte is an attack or a defect.
+LINE_LIMIT_BYTES: Final = 1 << 20
+DONE: Final = b"[DONE]"
+DEFAULT_RETRY_AFTER_S: Final = 1.0
+# Failures of the connection itself: nothing of an answer has come, so trying again cannot repeat anything.
+CONNECTION_FAILURES: Final = (httpx.ConnectError, httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError)
+
+
+class EventDecoder:
+    """Bytes of an event stream to the data of its events, however the bytes are cut; does no I/O.
+
+    Works on bytes, so that a character cut in two is whole again before it is decoded, and splits at LF and CR alone:
+    `str.splitlines` would also cut at U+2028, which JSON allows inside a string.
+    Source: HTML Standard, section 9.2, server-sent events.
+    """
+
+    def __init__(self) -> None:
+        self._buffer = b""
+        self._data: list[bytes] = []
+
+    def feed(self, piece: bytes) -> Iterator[bytes]:
+        """Raises: UpstreamError: a line has no end."""
+        self._buffer += piece
+        if b"\r" in self._buffer:
+            # A CR at the very end may be half of a CR LF; it waits for the next piece.
+            held = self._buffer.endswith(b"\r")
+            self._buffer = self._buffer[:-1] if held else self._buffer
+            self._buffer = self._buffer.replace(b"\r\n", b"\n").replace(b"\r", b"\n") + (b"\r" if held else b"")
+        *lines, self._buffer = self._buffer.split(b"\n")
+        if len(self._buffer) > LINE_LIMIT_BYTES:
+            raise UpstreamError
+        for line in lines:
+            if line.startswith(b"data:"):
+                self._data.append(line[5:].removeprefix(b" "))
+            elif not line and self._data:
+                data, self._data = b"\n".join(self._data), []
+                yield data
+
+    def close(self) -> Iterator[bytes]:
+        """What an unfinished last event holds: some servers leave out the last blank line."""
+        yield from self.feed(b"\n\n")
+
+
+class OpenAIGenerator:
+    """Streams chat completions from `<base_url>/chat/completions`; `client` carries address, key and limits."""
+
+    def __init__(self, client: httpx.AsyncClient, *, model_name: str, temperature: float = 0.0) -> None:
+        self._client = client
+        self._model_name = model_name
+        self._temperature = temperature
+
+    @asynccontextmanager
+    async def stream(
+        self, messages: Sequence[Message], *, max_tokens: int, timeout_s: float, trace_id: str
+    ) -> AsyncIterator[AsyncIterator[Delta]]:
+        body = {
+            "model": self._model_name,
+            "messages": [{"role": message.role, "content": message.content} for message in messages],
+            "max_tokens": max_tokens,
+            "temperature": self._temperature,
+            "stream": True,
+            "stream_options": {"include_usage": True},
+        }
+        # Leaving the stack closes the connection, which is what ends the generation upstream.
+        async with AsyncExitStack() as stack:
+            try:
+                response = await self._open(stack, body, timeout_s, trace_id)
+            except httpx.TimeoutException as error:
+                raise DeadlineExceeded from error
+            except (httpx.HTTPError, httpx.InvalidURL) as error:
+                raise UpstreamError from error
+            _check_status(response)
+            yield _read_deltas(response)
+
+    async def _open(
+        self, stack: AsyncExitStack, body: Mapping[str, object], timeout_s: float, trace_id: str
+    ) -> httpx.Response:
+        def request() -> Any:  # Any: httpx does not name the type of its context manager
+            return self._client.stream(
+                "POST", "chat/completions", json=body, headers={"x-trace-id": trace_id}, timeout=timeout_s
+            )
+
+        try:
+            first: httpx.Response = await stack.enter_async_context(request())
+        except CONNECTION_FAILURES:
+            second: httpx.Response = await stack.enter_async_context(request())
+            return second
+        return first
+
+
+def _check_status(response: httpx.Response) -> None:
+    if response.status_code == httpx.codes.TOO_MANY_REQUESTS:
+        raise UpstreamRateLimited(retry_after_s=_read_retry_after(response.headers))
+    if response.status_code != httpx.codes.OK:
+        raise UpstreamError
+
+
+def _read_retry_after(headers: Mapping[str, str]) -> float:
+    """Seconds to wait, whether given as a number or as a date; RFC 9110, section 10.2.3."""
+    value = headers.get("retry-after", "").strip()
+    try:
+        seconds = float(value)
+    except ValueError:
+        try:
+            at = parsedate_to_datetime(value)
+        except ValueError:
+            return DEFAULT_RETRY_AFTER_S
+        seconds = (at.replace(tzinfo=at.tzinfo or UTC) - datetime.now(UTC)).total_seconds()
+    return max(DEFAULT_RETRY_AFTER_S, seconds) if math.isfinite(seconds) else DEFAULT_RETRY_AFTER_S
+
+
+async def _read_deltas(response: httpx.Response) -> AsyncIterator[Delta]:
+    """The deltas until `[DONE]`.
+
+    Raises: DeadlineExceeded: silence. UpstreamError: no event stream, not JSON, or cut before its end.
+    """
+    decoder = EventDecoder()
+    finished = False
+    try:
+        async for piece in response.aiter_bytes():
+            for data in decoder.feed(piece):
+                if data.strip() == DONE:
+                    return
+                delta = _parse_delta(data)
+                finished = finished or delta.finish_reason is not None
+                yield delta
+    except httpx.TimeoutException as error:
+        raise DeadlineExceeded from error
+    except httpx.HTTPError as error:
+        raise UpstreamError from error
+    for data in decoder.close():
+        if data.strip() == DONE:
+            return
+        delta = _parse_delta(data)
+        finished = finished or delta.finish_reason is not None
+        yield delta
+    if not finished:
+        raise UpstreamError
+
+
+def _parse_delta(data: bytes) -> Delta:
+    try:
+        chunk = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise UpstreamError from error
+    if not isinstance(chunk, dict) or chunk.get("error"):
+        raise UpstreamError
+    choices = chunk.get("choices") or []
+    choice = choices[0] if isinstance(choices, list) and choices else {}
+    if not isinstance(choice, dict):
+        raise UpstreamError
+    delta = choice.get("delta") or {}
+    content = delta.get("content") if isinstance(delta, dict) else None
+    reason = choice.get("finish_reason")
+    return Delta(
+        # A lone surrogate is legal in JSON's escapes and in no UTF-8 that we could send on.
+        text=content.encode("utf-8", "replace").decode() if isinstance(content, str) else "",
+        finish_reason=reason if isinstance(reason, str) else None,
+        usage=_parse_usage(chunk.get("usage")),
+    )
+
+
+def _parse_usage(usage: object) -> TokenUsage | None:
+    if not isinstance(usage, dict):
+        return None
+    prompt_tokens, completion_tokens = usage.get("prompt_tokens"), usage.get("completion_tokens")
+    if not isinstance(prompt_tokens, int) or not isinstance(completion_tokens, int):
+        return None
+    if prompt_tokens < 0 or completion_tokens < 0:
+        return None
+    return TokenUsage(prompt_tokens, completion_tokens)

@@ -1,0 +1,138 @@
+"""vLLM in our own process: its `AsyncLLM` engine, and its own OpenAI-compatible app to be mounted on a service.
+
+The front speaks chat completions to it like to any other server, so there is one adapter for all generators; only
+`complete`, for batch jobs, calls the engine directly.
+"""
+
+import asyncio
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+from uuid import uuid4
+
+from schemas.services import Completion
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+# Read by vLLM while it is being imported. Set here and not only in the Makefile: an image has no Makefile.
+ENVIRONMENT: Final = {
+    "VLLM_NO_USAGE_STATS": "1",
+    "VLLM_CPU_KVCACHE_SPACE": "1",  # GiB; 46 KB a token in float32 for the local model: 23 000 tokens
+    # Left to itself vLLM keeps a whole core free for its scheduler: of two, one would be left to the model.
+    "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class EngineOptions:
+    """What the engine needs to know.
+
+    `context_tokens` bounds prompt and output together; `gpu_memory_fraction` (0–1) is ignored on a CPU.
+    """
+
+    model_path: str
+    model_name: str
+    context_tokens: int
+    gpu_memory_fraction: float
+    max_running: int
+
+    def arguments(self, *, on_cpu: bool, dtype: str) -> list[str]:
+        """The same as arguments of `vllm serve`."""
+        common = [
+            f"--model={self.model_path}",
+            f"--served-model-name={self.model_name}",
+            f"--max-model-len={self.context_tokens}",
+            f"--max-num-seqs={self.max_running}",
+            f"--dtype={dtype}",
+            "--enable-prefix-caching",
+            "--disable-log-stats",
+            "--disable-uvicorn-access-log",
+            # Models that think aloud (Qwen3) would spend the output budget before the first sentence.
+            '--default-chat-template-kwargs={"enable_thinking": false}',
+        ]
+        # Compiling takes 55 s longer at start and gives 18 % on a CPU; CUDA graphs are worth it, so only the CPU is eager.
+        return (
+            [*common, "--enforce-eager"]
+            if on_cpu
+            else [
+                *common,
+                f"--gpu-memory-utilization={self.gpu_memory_fraction}",
+            ]
+        )
+
+
+class VllmServer:
+    """One engine; `start` it once inside a running event loop, `stop` it at the end."""
+
+    def __init__(self, options: EngineOptions) -> None:
+        self._options = options
+        self._engine: Any = None  # AsyncLLM, imported late
+        self._tokenizer: Any = None
+
+    async def start(self) -> "FastAPI":
+        """Loads the weights and returns vLLM's own app, its state initialised.
+
+        Raises: whatever vLLM raises when it cannot load the model; nothing can be served then.
+        """
+        for name, value in ENVIRONMENT.items():
+            os.environ.setdefault(name, value)
+        from vllm.engine.arg_utils import AsyncEngineArgs  # noqa: PLC0415
+        from vllm.entrypoints.launchers.api_server.app_state import init_app_state  # noqa: PLC0415
+        from vllm.entrypoints.launchers.app import build_app  # noqa: PLC0415
+        from vllm.entrypoints.launchers.cli_args import make_arg_parser  # noqa: PLC0415
+        from vllm.platforms import current_platform  # noqa: PLC0415
+        from vllm.utils.argparse_utils import FlexibleArgumentParser  # noqa: PLC0415
+        from vllm.v1.engine.async_llm import AsyncLLM  # noqa: PLC0415
+
+        from rag.backends.device import best_dtype  # noqa: PLC0415
+
+        arguments = self._options.arguments(on_cpu=current_platform.is_cpu(), dtype=best_dtype())
+        parsed = make_arg_parser(FlexibleArgumentParser()).parse_args(arguments)
+        engine_args = AsyncEngineArgs.from_cli_args(parsed)
+        # Loading takes many seconds and would hold up the event loop, and with it the answers to probes.
+        config = await asyncio.to_thread(engine_args.create_engine_config)
+        self._engine = AsyncLLM.from_vllm_config(vllm_config=config, disable_log_stats=True)
+        tasks = await self._engine.get_supported_tasks()
+        app = build_app(parsed, tasks, self._engine.model_config)
+        await init_app_state(self._engine, app.state, parsed, tasks)
+        self._tokenizer = self._engine.get_tokenizer()
+        if asyncio.iscoroutine(self._tokenizer):
+            self._tokenizer = await self._tokenizer
+        return app
+
+    async def check(self) -> bool:
+        """Whether the engine runs and can take requests."""
+        if self._engine is None:
+            return False
+        await self._engine.check_health()
+        return True
+
+    async def complete_all(self, requests: Sequence[Completion]) -> list[str]:
+        """The answers to whole conversations, greedy, in their order; vLLM batches them by itself."""
+        return list(await asyncio.gather(*(self._complete(request) for request in requests)))
+
+    async def _complete(self, request: Completion) -> str:
+        from vllm import SamplingParams  # noqa: PLC0415
+        from vllm.sampling_params import RequestOutputKind  # noqa: PLC0415
+
+        token_ids = self._tokenizer.apply_chat_template(
+            [message.model_dump() for message in request.messages],
+            add_generation_prompt=True,
+            enable_thinking=False,
+            return_dict=True,
+        )["input_ids"]
+        sampling = SamplingParams(
+            temperature=0.0, max_tokens=request.max_tokens, output_kind=RequestOutputKind.FINAL_ONLY
+        )
+        text = ""
+        async for output in self._engine.generate({"prompt_token_ids": token_ids}, sampling, uuid4().hex):
+            text = output.outputs[0].text
+        return text
+
+    def stop(self) -> None:
+        """Ends the engine and its worker processes."""
+        if self._engine is not None:
+            self._engine.shutdown()
+            self._engine = None

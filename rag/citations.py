@@ -1,0 +1,188 @@
+"""A draft on its way in and a verified sentence on its way out: deltas → sentences with markers; sentences → tokens.
+
+Sans-IO: the parser is fed whatever pieces arrive and hands back each sentence as soon as no later text can change it.
+Where the pieces were cut makes no difference. `rag.markers` knows what a marker looks like; this file knows to which
+sentence it belongs, and how our own are numbered and written.
+"""
+
+import re
+from collections.abc import Sequence
+from typing import Final
+
+from rag.language import sentence_spans
+from rag.markers import marker_spans, may_begin_marker, split_markers, trailing_markers
+from rag.types import DraftSentence
+
+MAX_SENTENCE_CHARS: Final = 600  # an endless sentence is cut here, at white space where there is any
+LOOKAHEAD_CHARS: Final = 160  # how far past a sentence's end its markers are looked for
+_WINDOW_CHARS: Final = MAX_SENTENCE_CHARS + LOOKAHEAD_CHARS
+
+# Line breaks of every kind become one kind; what no reader sees (controls, zero-width and direction marks, with which
+# a marker could be hidden from the grammar) goes.
+_CLEAN: Final[dict[int, str | None]] = {
+    **dict.fromkeys(range(32)),
+    **dict.fromkeys(range(0x7F, 0xA0)),
+    **dict.fromkeys((0xAD, 0x61C, 0x180E, 0xFEFF, *range(0x200B, 0x2010), *range(0x202A, 0x202F))),
+    **dict.fromkeys(range(0x2060, 0x2070)),
+    **dict.fromkeys((0x0B, 0x0C, 0x85, 0x2028, 0x2029), "\n"),
+    0x09: "\t",
+    0x0A: "\n",
+}
+_CLOSERS = "\"'”’»›)\\]}」』】）］*_"
+_STOP = re.compile(rf"\n|[.!?…。！？｡]+[{_CLOSERS}]*")
+_NEXT_WORD = re.compile(r"\s*\S*")
+_FINAL_PUNCTUATION = re.compile(rf"\s*[.!?…。！？｡:;,]+[{_CLOSERS}]*\s*\Z")
+_TOKEN = re.compile(r"\s*(?:\[S[0-9]+\]|(?:(?!\[S[0-9])\S){1,24}|\S)|\s+\Z")
+_WORDS_PER_PIECE: Final = 3
+
+
+class SentenceParser:
+    """Turns the deltas of one draft into its sentences.
+
+    Total over any text, and bounded: it holds no more than a sentence, its lookahead and the delta just fed. A line
+    break ends a sentence, since models break lines only between them; elsewhere `rag.language` decides.
+    """
+
+    def __init__(self) -> None:
+        self._buffer = ""
+        self._lead = ""
+        self._carried: list[int] = []  # of markers that stand before any text
+
+    def feed(self, text: str) -> list[DraftSentence]:
+        """The sentences that this piece completes."""
+        self._buffer += text.translate(_CLEAN)
+        return self._drain(closed=False)
+
+    def close(self) -> list[DraftSentence]:
+        """What is left when the draft has ended."""
+        return self._drain(closed=True)
+
+    def _drain(self, *, closed: bool) -> list[DraftSentence]:
+        sentences: list[DraftSentence] = []
+        start = 0
+        while True:
+            start = self._skip_space(start)
+            window = self._buffer[start : start + _WINDOW_CHARS]
+            ended = closed and start + len(window) == len(self._buffer)
+            cut = _first_cut(window, ended=ended) if window else None
+            if cut is None:
+                self._buffer = self._buffer[start:]
+                return sentences
+            text_end, end = cut
+            if sentence := self._make(window[:text_end], window[text_end:end]):
+                sentences.append(sentence)
+            start += end
+
+    def _skip_space(self, start: int) -> int:
+        """Moves to the next visible character; what it passes becomes the next sentence's lead."""
+        end = start
+        while end < len(self._buffer) and self._buffer[end].isspace():
+            end += 1
+        space = self._lead + self._buffer[start:end]
+        self._lead = "\n\n"[: space.count("\n")] or (" " if space else "")
+        return end
+
+    def _make(self, raw: str, trailing: str) -> DraftSentence | None:
+        text, inner = split_markers(raw)
+        markers = [*self._carried, *inner, *split_markers(trailing)[1]]
+        if not text or (markers and not any(map(str.isalnum, text))):
+            self._carried = markers[:MAX_SENTENCE_CHARS]
+            return None
+        sentence = DraftSentence(text=text, markers=tuple(dict.fromkeys(markers)), lead=self._lead)
+        self._lead, self._carried = "", []
+        return sentence
+
+
+class SourceNumbering:
+    """Gives passages the numbers that the client sees: S1, S2, … in the order of their first marker, without gaps."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[int, int] = {}
+
+    def __contains__(self, passage_number: int) -> bool:
+        return passage_number in self._numbers
+
+    def assign(self, passage_number: int) -> int:
+        """The source number of this passage; the next free one the first time."""
+        return self._numbers.setdefault(passage_number, len(self._numbers) + 1)
+
+
+def render_markers(numbers: Sequence[int]) -> str:
+    """`[1, 2]` → `[S1][S2]`."""
+    return "".join(f"[S{number}]" for number in numbers)
+
+
+def render_sentence(text: str, numbers: Sequence[int]) -> str:
+    """The sentence with its markers before its final punctuation: `… 12 ngày nghỉ phép năm [S1].`"""
+    if not numbers:
+        return text
+    final = _FINAL_PUNCTUATION.search(text)
+    position = final.start() if final and final.start() else len(text)
+    return f"{text[:position]} {render_markers(numbers)}{text[position:]}"
+
+
+def pieces(text: str) -> list[str]:
+    """A sentence with its rendered markers as the texts of token events, of a few words each; joined they are `text`.
+
+    No marker is split; six words or more are at least two pieces. Long runs without white space are parted too.
+    """
+    tokens = _TOKEN.findall(text)
+    return ["".join(tokens[at : at + _WORDS_PER_PIECE]) for at in range(0, len(tokens), _WORDS_PER_PIECE)]
+
+
+def _first_cut(window: str, *, ended: bool) -> tuple[int, int] | None:
+    """Where the sentence at the start of `window` ends, and where its trailing markers end; None: more text may tell.
+
+    The answer depends on the text alone, never on how much of it has arrived: it is given only once the characters
+    that decide it are all there.
+    """
+    full = len(window) == _WINDOW_CHARS
+    for stop in _STOP.finditer(window):
+        if stop.end() > MAX_SENTENCE_CHARS:
+            break
+        if stop.end() == len(window) and not ended and stop.group() != "\n":
+            return None
+        cut = _cut_at(window, stop, settled=ended)
+        if cut is None or cut[0]:
+            return cut
+    if ended and len(window) <= MAX_SENTENCE_CHARS:
+        return len(window), len(window)
+    if ended or full:
+        end = _forced_cut(window)
+        return end, end
+    return None
+
+
+def _cut_at(window: str, stop: re.Match[str], *, settled: bool) -> tuple[int, int] | None:
+    """The cut at this stop; (0, 0) if the sentence goes on over it; None if more text may tell."""
+    is_line_end = stop.group() == "\n"
+    text_end = stop.start() if is_line_end else stop.end()
+    ahead = window[text_end : text_end + LOOKAHEAD_CHARS]
+    settled = settled or len(ahead) == LOOKAHEAD_CHARS
+    trailing = trailing_markers(ahead)
+    if not settled and may_begin_marker(ahead[trailing:]):
+        return None
+    if is_line_end:
+        return text_end, text_end + trailing
+    following = " A"  # after a marker the next word says nothing: only "1." and "Dr." go on
+    if not trailing:
+        next_word = _NEXT_WORD.match(ahead)
+        following = next_word.group() if next_word else ""
+        if len(following) == len(ahead) and not settled:
+            return None
+    spans = sentence_spans(window[:text_end] + following)
+    if any(end == text_end for _, end in spans):
+        return text_end, text_end + trailing
+    return 0, 0
+
+
+def _forced_cut(window: str) -> int:
+    """The last white space within the bound that is not inside a marker."""
+    markers = marker_spans(window)
+
+    def is_inside(position: int) -> bool:
+        return any(start < position < end for start, end in markers)
+
+    spaces = (at for at in range(MAX_SENTENCE_CHARS, 0, -1) if window[at].isspace() and not is_inside(at))
+    end = next(spaces, MAX_SENTENCE_CHARS)
+    return next((start for start, stop in markers if 0 < start < end < stop), end)

@@ -1,0 +1,40 @@
+"""`python -m rag.identity new-key`: makes an API key, and the entry of the identities file that lets it in.
+
+The key goes to stdout and the entry to stderr, so that one can be piped into a secret store while the other is read.
+The key is stored nowhere: what is lost is made anew.
+"""
+
+import argparse
+import secrets
+import sys
+
+from rag.identity.api_keys import describe_entry, make_key, parse_identities
+from rag.identity.principal import OPEN_TENANT
+from rag.identity.sources import SourceError
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m rag.identity", description=__doc__.split("\n", maxsplit=1)[0])
+    commands = parser.add_subparsers(dest="command", required=True)
+    new_key = commands.add_parser(
+        "new-key", help="makes an API key", description="Prints a new key to stdout, its YAML entry to stderr."
+    )
+    new_key.add_argument("--id", default=f"key-{secrets.token_hex(4)}", help="name of the caller, for logs and quotas")
+    new_key.add_argument(
+        "--tenants", default=OPEN_TENANT, help='tenants that it may use, parted by commas; "*" for all (default: demo)'
+    )
+    arguments = parser.parse_args()
+    key = make_key()
+    entry = describe_entry(key, principal_id=arguments.id, tenants=arguments.tenants.split(","))
+    try:
+        parse_identities(f"principals:\n{entry}".encode())
+    except SourceError as error:
+        parser.error(str(error).removeprefix("principals[0]."))
+    print("The entry below belongs under `principals:` of the identities file.", file=sys.stderr)
+    print(entry, file=sys.stderr, end="", flush=True)
+    print(key)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

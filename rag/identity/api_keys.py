@@ -1,0 +1,173 @@
+"""API keys: the identities file, which holds their digests alone, and the keys that are made for it."""
+
+import hashlib
+import hmac
+import json
+import secrets
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator
+
+from rag.errors import Unauthorized
+from rag.identity.principal import PRINCIPAL_ID_PATTERN, Principal
+from rag.identity.sources import SourceError, WatchedFile
+from schemas.request import TenantId
+
+ANY_TENANT: Final = "*"
+KEY_PREFIX: Final = "rag_"  # lets a secret scanner find a key that was published by mistake
+KEY_BYTES: Final = 32  # 43 characters of base64url
+# A reader mends one problem after the other; the start must stop with one line.
+_PROBLEMS_SHOWN: Final = 5
+
+
+@dataclass(frozen=True, slots=True)
+class KeyHolder:
+    """A principal, and the SHA-256 digest of its key."""
+
+    digest: bytes
+    principal: Principal
+
+
+class ApiKeys:
+    """Knows callers by the keys whose digests stand in the identities file."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises: SourceError: the file is missing or broken."""
+        self._file = WatchedFile(path, parse_identities)
+
+    async def identify(self, key: str) -> Principal:
+        """Raises: Unauthorized: nobody has this key."""
+        return find_holder(await self._file.current(), key)
+
+
+def find_holder(holders: Sequence[KeyHolder], key: str) -> Principal:
+    """Takes the same time whoever's the key is, and whether or not it is anybody's.
+
+    Raises: Unauthorized: it is nobody's.
+    """
+    digest = hashlib.sha256(key.encode()).digest()
+    found: Principal | None = None
+    for holder in holders:
+        if hmac.compare_digest(holder.digest, digest):
+            found = holder.principal
+    if found is None:
+        raise Unauthorized
+    return found
+
+
+def make_key() -> str:
+    return KEY_PREFIX + secrets.token_urlsafe(KEY_BYTES)
+
+
+def describe_entry(key: str, *, principal_id: str, tenants: Sequence[str]) -> str:
+    """The lines of the identities file that let this key in; strings of JSON are strings of YAML."""
+    return (
+        f"  - id: {json.dumps(principal_id)}\n"
+        f'    key_sha256: "{hashlib.sha256(key.encode()).hexdigest()}"\n'
+        f"    tenants: {json.dumps(list(tenants))}\n"
+    )
+
+
+class _Entry(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    id: Annotated[str, StringConstraints(pattern=PRINCIPAL_ID_PATTERN)]
+    key_sha256: Annotated[str, StringConstraints(pattern="^[0-9A-Fa-f]{64}$")]
+    tenants: list[TenantId] | None
+    # The bounds of RAG_RATE_LIMIT_REQUESTS and RAG_RATE_LIMIT_TOKENS.
+    requests_per_window: int | None = Field(None, ge=1, le=1_000_000_000)
+    tokens_per_window: int | None = Field(None, ge=1, le=1_000_000_000_000)
+
+    @field_validator("tenants", mode="before")
+    @classmethod
+    def _all_or_named(cls, value: object) -> object:
+        if value is None:
+            raise ValueError("nothing is granted by leaving it empty")
+        return None if value == [ANY_TENANT] else value
+
+    def holder(self) -> KeyHolder:
+        tenants = None if self.tenants is None else frozenset(self.tenants)
+        principal = Principal(self.id, tenants, self.requests_per_window, self.tokens_per_window)
+        return KeyHolder(bytes.fromhex(self.key_sha256), principal)
+
+
+class _File(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    principals: list[_Entry]
+
+
+_RULES: Final = {
+    "": "a mapping with the one field `principals`",
+    "principals": "a list of mappings",
+    "id": "1 to 255 printable ASCII characters, in quotes where YAML sees something else than text",
+    "key_sha256": "64 hexadecimal digits in quotes",
+    "tenants": 'a list of tenant ids, 1 to 64 characters of A-Za-z0-9._- each, or ["*"]',
+    "requests_per_window": "a whole number from 1 to 1000000000",
+    "tokens_per_window": "a whole number from 1 to 1000000000000",
+}
+
+
+def parse_identities(data: bytes) -> tuple[KeyHolder, ...]:
+    """The principals of an identities file; none at all is valid, because the last key may be taken away too.
+
+    Raises: SourceError: it is no identities file, or two principals share an id or a key.
+    """
+    try:
+        entries = _File.model_validate(_load_yaml(data)).principals
+    except ValidationError as error:
+        raise SourceError(_one_line([_describe(each["type"], each["loc"]) for each in error.errors()])) from None
+    problems = [f"the id {name} stands there twice" for name in _repeated(entry.id for entry in entries)]
+    if _repeated(entry.key_sha256.lower() for entry in entries):
+        problems.append("two principals have the same key_sha256")
+    if problems:
+        raise SourceError(_one_line(problems))
+    return tuple(entry.holder() for entry in entries)
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """Refuses a field that is given twice; YAML's own reader takes the last, which may be the wider grant."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:  # Any: as in the base
+        names = [name.value for name, _ in node.value if isinstance(name, yaml.ScalarNode)]
+        for name in _repeated(names):
+            raise SourceError(f"line {node.start_mark.line + 1}: the field {name} is given twice")
+        return super().construct_mapping(node, deep)
+
+
+def _load_yaml(data: bytes) -> object:
+    try:
+        return yaml.load(data, _StrictLoader)  # noqa: S506  # derived from SafeLoader
+    except SourceError:
+        raise
+    except yaml.MarkedYAMLError as error:
+        place = f" at line {error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise SourceError(f"is not YAML{place}: {error.problem}") from None
+    except (yaml.YAMLError, ValueError, RecursionError):
+        raise SourceError("is not YAML in UTF-8") from None
+
+
+def _describe(kind: str, place: tuple[int | str, ...]) -> str:
+    """Never shows the value: a digest or a key may stand in the wrong field."""
+    field = next((str(part) for part in reversed(place) if not isinstance(part, int)), "")
+    path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place).removeprefix(".")
+    if kind == "missing":
+        return f"{path}: is missing"
+    if kind == "extra_forbidden":
+        return f"{path}: there is no such field"
+    return f"{path or 'the file'}: must be {_RULES[field]}"
+
+
+def _repeated(values: Iterable[str]) -> list[str]:
+    return [value for value, count in Counter(values).items() if count > 1]
+
+
+def _one_line(problems: Sequence[str]) -> str:
+    shown = "; ".join(problems[:_PROBLEMS_SHOWN])
+    hidden = len(problems) - _PROBLEMS_SHOWN
+    return shown + (f"; and {hidden} more" if hidden > 0 else "")

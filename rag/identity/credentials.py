@@ -1,0 +1,37 @@
+"""Which credentials a request carries, and who judges them."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from rag.errors import Unauthorized
+from rag.identity.api_keys import ApiKeys
+from rag.identity.principal import Principal
+from rag.identity.tokens import BearerTokens
+
+API_KEY_HEADER: Final = "x-api-key"
+AUTHORIZATION_HEADER: Final = "authorization"
+_SCHEME: Final = "bearer"
+
+
+class CredentialAuthenticator:
+    """Takes exactly one credential: a key or a token.
+
+    Two of them may name two callers, and picking one would let a proxy and this service see different ones.
+    """
+
+    def __init__(self, *, api_keys: ApiKeys | None, tokens: BearerTokens | None) -> None:
+        self._api_keys = api_keys
+        self._tokens = tokens
+
+    async def authenticate(self, headers: Mapping[str, str]) -> Principal:
+        # `items` also shows a header that was sent twice, where the headers come from Starlette.
+        given = [(name, value) for name, value in headers.items() if name in (API_KEY_HEADER, AUTHORIZATION_HEADER)]
+        if len(given) != 1 or not given[0][1].isascii():
+            raise Unauthorized
+        name, value = given[0]
+        if name == API_KEY_HEADER and self._api_keys is not None:
+            return await self._api_keys.identify(value)
+        scheme, _, token = value.partition(" ")
+        if name == AUTHORIZATION_HEADER and self._tokens is not None and scheme.lower() == _SCHEME:
+            return await self._tokens.identify(token.strip())
+        raise Unauthorized

@@ -1,0 +1,77 @@
+"""Bearer tokens: a signed JWT says who calls and which tenants it may use.
+
+Source: RFC 7519; RFC 8725 (best current practices) sections 3.1 to 3.9.
+"""
+
+import re
+import time
+from typing import Any, Final
+
+import jwt
+
+from rag.errors import Unauthorized
+from rag.identity.key_sets import ALGORITHMS, KeySource
+from rag.identity.principal import PRINCIPAL_ID_PATTERN, Principal
+from schemas.request import TENANT_PATTERN
+
+# Between the issuer's clock and ours, for tokens that seem to come from the future; an expired token is expired.
+LEEWAY_S: Final = 5
+_TOKEN_MAX_CHARS: Final = 16 * 1024
+_REQUIRED: Final = ["exp", "aud", "iss", "sub"]
+
+_PRINCIPAL_ID: Final = re.compile(PRINCIPAL_ID_PATTERN)
+_TENANT: Final = re.compile(TENANT_PATTERN)
+
+
+class BearerTokens:
+    """Knows callers by tokens of one issuer for one audience."""
+
+    def __init__(self, source: KeySource, *, audience: str, issuer: str) -> None:
+        self._source = source
+        self._audience = audience
+        self._issuer = issuer
+
+    async def identify(self, token: str) -> Principal:
+        """Raises: Unauthorized, for whatever reason; NotReady: the keys were never read."""
+        if len(token) > _TOKEN_MAX_CHARS:
+            raise Unauthorized
+        try:
+            header = jwt.get_unverified_header(token)
+            claims = await self._verify(token, algorithm=header["alg"], kid=header.get("kid"))
+            return _principal_of(claims)
+        # PyJWT lets a few of what it calls raise through, on headers and claims of strange types.
+        except (jwt.PyJWTError, ValueError, TypeError, KeyError, RecursionError) as error:
+            raise Unauthorized from error
+
+    async def _verify(self, token: str, *, algorithm: str, kid: str | None) -> dict[str, Any]:  # Any: the claims
+        if algorithm not in ALGORITHMS:
+            raise Unauthorized
+        keys = await self._source.keys(kid)
+        fitting = [each for each in keys if algorithm in each.algorithms and kid in (None, each.kid)]
+        if len(fitting) != 1:
+            raise Unauthorized
+        claims = jwt.decode(
+            token,
+            fitting[0].key,
+            algorithms=[algorithm],
+            audience=self._audience,
+            issuer=self._issuer,
+            leeway=LEEWAY_S,
+            options={"require": _REQUIRED, "enforce_minimum_key_length": True},
+        )
+        if int(claims["exp"]) <= time.time():
+            raise Unauthorized
+        return claims
+
+
+def _principal_of(claims: dict[str, Any]) -> Principal:
+    """The `*` of the identities file is no tenant id here: what an issuer signs cannot reach every tenant.
+
+    Raises: Unauthorized.
+    """
+    principal_id, tenants = claims["sub"], claims.get("tenants")
+    if not _PRINCIPAL_ID.fullmatch(principal_id) or not isinstance(tenants, list):
+        raise Unauthorized
+    if not all(isinstance(tenant, str) and _TENANT.fullmatch(tenant) for tenant in tenants):
+        raise Unauthorized
+    return Principal(principal_id, frozenset(tenants))

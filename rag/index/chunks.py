@@ -1,0 +1,91 @@
+"""The text of a version: one line of JSON per chunk, and where each line begins.
+
+Not SQLite: an immutable, mapped file needs no lock and no connection per thread, stays readable after its version is
+pruned, and is carried over to the next version without being parsed.
+"""
+
+import json
+import mmap
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from itertools import pairwise
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from rag.index.manifest import BrokenIndexError
+from rag.types import Chunk
+
+LINES_NAME: Final = "chunks.jsonl"
+OFFSETS_NAME: Final = "chunks.offsets.npy"
+
+
+class ChunkFile:
+    """Chunks by ordinal; safe to read from several threads."""
+
+    def __init__(self, lines: mmap.mmap, offsets: np.ndarray) -> None:
+        self._lines = lines
+        self._offsets = offsets
+
+    @classmethod
+    def load(cls, folder: Path) -> "ChunkFile":
+        """Raises: BrokenIndexError: the files are none of ours."""
+        try:
+            offsets = np.load(folder / OFFSETS_NAME, mmap_mode="r")
+            with (folder / LINES_NAME).open("rb") as file:
+                lines = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        except (OSError, ValueError) as error:
+            raise BrokenIndexError(f"{LINES_NAME} cannot be loaded") from error
+        if offsets[-1] != len(lines):
+            raise BrokenIndexError(f"{OFFSETS_NAME} does not belong to {LINES_NAME}")
+        return cls(lines, offsets)
+
+    def __len__(self) -> int:
+        return len(self._offsets) - 1
+
+    def chunks(self, ordinals: Sequence[int]) -> list[Chunk]:
+        """The chunks with these ordinals, in this order."""
+        return [Chunk(**json.loads(self.lines(ordinal, 1)[0])) for ordinal in ordinals]
+
+    def lines(self, first: int, count: int) -> list[bytes]:
+        """The stored lines of chunks with the ordinals from `first` on."""
+        starts = self._offsets[first : first + count + 1].tolist()
+        return [self._lines[start:end] for start, end in pairwise(starts)]
+
+    def __iter__(self) -> Iterator[Chunk]:
+        for ordinal in range(len(self)):
+            yield from self.chunks([ordinal])
+
+
+class ChunkWriter:
+    """Writes the chunk files of a new version, in the order of the ordinals."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._file = (folder / LINES_NAME).open("wb")
+        self._offsets = [0]
+
+    def __len__(self) -> int:
+        return len(self._offsets) - 1
+
+    def append(self, chunks: Sequence[Chunk]) -> None:
+        self.append_lines([_render(chunk) for chunk in chunks])
+
+    def append_lines(self, lines: Sequence[bytes]) -> None:
+        for line in lines:
+            self._file.write(line)
+            self._offsets.append(self._offsets[-1] + len(line))
+
+    def close(self) -> None:
+        self._file.close()
+
+    def finish(self) -> None:
+        """Makes what was appended readable by `ChunkFile.load`."""
+        self.close()
+        np.save(self._folder / OFFSETS_NAME, np.array(self._offsets, dtype=np.int64))
+
+
+def _render(chunk: Chunk) -> bytes:
+    # PDFs can hold lone surrogates; `json.loads` reads them back from bytes written this way.
+    return (json.dumps(asdict(chunk), ensure_ascii=False) + "\n").encode("utf-8", "surrogatepass")

@@ -1,0 +1,167 @@
+"""What a version says of itself: its makers, its documents, and a seal on each of its files.
+
+A version is named after the digest of its manifest, and the manifest holds the digests of the files, so the name in
+`CURRENT` seals everything.
+"""
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+from pydantic import TypeAdapter, ValidationError
+
+from rag.types import IndexVersion, ModelInfo
+
+MANIFEST_NAME: Final = "manifest.json"
+FORMAT: Final = 1
+_VERSION_NAME: Final = re.compile(r"(\d{6,})-([0-9a-f]{8})")
+
+
+class BrokenIndexError(Exception):
+    """A version on disk cannot be trusted; `problems` are for who runs the service, never for a client."""
+
+    def __init__(self, *problems: str) -> None:
+        self.problems = list(problems)
+        super().__init__("; ".join(problems))
+
+
+@dataclass(frozen=True, slots=True)
+class FileSeal:
+    """`name` is relative to the version's folder, with `/` between its parts."""
+
+    name: str
+    size_bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentEntry:
+    """One document of a version; its chunks have the ordinals from `first_ordinal` on, without gaps."""
+
+    document_id: str
+    title: str
+    document_version: int
+    chunks: int
+    first_ordinal: int
+    digest: str
+    chunker_version: str
+
+
+@dataclass(frozen=True, slots=True)
+class DenseInfo:
+    """How the vectors are searched; `recall_at_10` is against exact search, measured when the version was built."""
+
+    kind: Literal["flat", "ivf"]
+    lists: int
+    probes: int
+    recall_at_10: float
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """`removed` holds the last version of each document that is gone, so that a chunk id never means two texts."""
+
+    format: Literal[1]
+    previous: str | None
+    built_at: str
+    embedder: ModelInfo
+    chunker_version: str
+    documents: int
+    chunks: int
+    dense: DenseInfo | None
+    files: tuple[FileSeal, ...]
+    document_list: tuple[DocumentEntry, ...]
+    removed: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredVersion:
+    """A version in its folder on disk, its manifest read and its seal unbroken."""
+
+    name: str
+    folder: Path
+    manifest: Manifest
+
+    @property
+    def summary(self) -> IndexVersion:
+        manifest = self.manifest
+        return IndexVersion(self.name, manifest.chunks, manifest.documents, manifest.built_at)
+
+
+_MANIFESTS: Final = TypeAdapter(Manifest)
+
+
+def render_manifest(manifest: Manifest) -> bytes:
+    return _MANIFESTS.dump_json(manifest, indent=1)
+
+
+def name_version(manifest: Manifest, content: bytes) -> str:
+    """`<number>-<seal>`: numbers grow by one, the seal is the digest of the manifest's bytes."""
+    number = 1 if manifest.previous is None else int(manifest.previous.partition("-")[0]) + 1
+    return f"{number:06d}-{hashlib.sha256(content).hexdigest()[:8]}"
+
+
+def is_version_name(text: str) -> bool:
+    return _VERSION_NAME.fullmatch(text) is not None
+
+
+def read_version(folder: Path) -> StoredVersion:
+    """The version in this folder, every file in its place and of its size; what is in the files is not looked at.
+
+    Raises: BrokenIndexError: the seal is broken, or a file is missing or cut.
+    """
+    try:
+        content = (folder / MANIFEST_NAME).read_bytes()
+    except FileNotFoundError as error:
+        raise BrokenIndexError(f"{MANIFEST_NAME} is missing") from error
+    if not folder.name.endswith("-" + hashlib.sha256(content).hexdigest()[:8]):
+        raise BrokenIndexError(f"{MANIFEST_NAME} is not the one that version {folder.name} was sealed with")
+    try:
+        manifest = _MANIFESTS.validate_json(content)
+    except ValidationError as error:
+        raise BrokenIndexError(f"{MANIFEST_NAME} is not of format {FORMAT}") from error
+    sizes = {path.relative_to(folder).as_posix(): path.stat().st_size for path in _files(folder)}
+    problems = [f"{seal.name} is missing" for seal in manifest.files if seal.name not in sizes]
+    problems += [
+        f"{seal.name} has {sizes[seal.name]} bytes instead of {seal.size_bytes}"
+        for seal in manifest.files
+        if sizes.get(seal.name, seal.size_bytes) != seal.size_bytes
+    ]
+    if problems:
+        raise BrokenIndexError(*problems)
+    return StoredVersion(folder.name, folder, manifest)
+
+
+def seal_files(folder: Path) -> tuple[FileSeal, ...]:
+    """A seal for each file below the folder, by name."""
+    return tuple(
+        FileSeal(path.relative_to(folder).as_posix(), path.stat().st_size, _digest_file(path))
+        for path in _files(folder)
+    )
+
+
+def verify_files(stored: StoredVersion) -> None:
+    """Reads every byte of a version.
+
+    Raises: BrokenIndexError: a file is not what it was sealed as, or belongs to no version.
+    """
+    sealed = {seal.name: seal for seal in stored.manifest.files}
+    found = {seal.name: seal for seal in seal_files(stored.folder) if seal.name != MANIFEST_NAME}
+    problems = [f"{name} does not belong to the version" for name in sorted(found.keys() - sealed.keys())]
+    problems += [
+        f"{name} has other content than was sealed" for name in sorted(sealed) if sealed[name] != found.get(name)
+    ]
+    if problems:
+        raise BrokenIndexError(*problems)
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+def _digest_file(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

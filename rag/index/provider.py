@@ -1,0 +1,168 @@
+"""The versions that a running server answers from: opened on first use, replaced in the background, never missing."""
+
+import asyncio
+import logging
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+from rag.errors import IndexUnavailable
+from rag.index.manifest import BrokenIndexError, StoredVersion
+from rag.index.store import IndexStore
+from rag.index.version import TenantIndex
+from rag.types import IndexVersion, ModelInfo
+
+# The contract gives a new version 5 s to be taken up; this leaves four to open it.
+POLL_S: Final = 1.0
+
+IndexState = Literal["ok", "mismatch", "unreachable", "loading"]
+
+_log = logging.getLogger(__name__)
+
+
+class EmbedderMismatchError(BrokenIndexError):
+    """The vectors were made by another embedder than the one that embeds the questions."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What the last look at a tenant's serving version found: a version, or a fault."""
+
+    version: IndexVersion | None = None
+    fault: BrokenIndexError | OSError | None = None
+
+
+class ServedIndexes:
+    """A `rag.ports.IndexProvider` over an index directory that ingestions change at any time.
+
+    Belongs to one event loop. A query keeps the version that it was given; an old one is closed when the last query
+    has let go of it.
+    """
+
+    def __init__(self, index_dir: Path, expected: ModelInfo) -> None:
+        self._store = IndexStore(index_dir)
+        self._expected = expected
+        self._open: dict[str, TenantIndex] = {}
+        self._opening: dict[str, asyncio.Task[TenantIndex | None]] = {}
+        self._seen: dict[str, _Seen] = {}
+        self._has_looked = False
+
+    async def current(self, tenant_id: str) -> TenantIndex | None:
+        """The serving version, or None where the tenant has no documents.
+
+        Raises: IndexUnavailable: it is broken, or made by another embedder.
+        """
+        index = self._open.get(tenant_id)
+        if index is not None:
+            return index
+        try:
+            return await self._open_once(tenant_id)
+        except (BrokenIndexError, OSError) as error:
+            raise IndexUnavailable from error
+
+    def state(self) -> IndexState:
+        """For readiness: `loading` before the first `refresh`, `mismatch` if any tenant waits for another embedder.
+
+        A damaged tenant stops itself alone: `unreachable` only where no tenant can be served.
+        """
+        faults = [seen.fault for tenant_id, seen in self._seen.items() if seen.fault and tenant_id not in self._open]
+        if not self._has_looked:
+            return "loading"
+        if any(isinstance(fault, EmbedderMismatchError) for fault in faults):
+            return "mismatch"
+        return "unreachable" if faults and len(faults) == len(self._seen) else "ok"
+
+    def versions(self, tenant_ids: Collection[str] | None = None) -> dict[str, IndexVersion]:
+        """What serves, of these tenants or of all; a tenant that cannot be served is left out."""
+        served = {tenant_id: seen.version for tenant_id, seen in self._seen.items() if seen.version}
+        served |= {tenant_id: index.version for tenant_id, index in self._open.items()}
+        return {
+            tenant_id: served[tenant_id]
+            for tenant_id in sorted(served)
+            if tenant_ids is None or tenant_id in tenant_ids
+        }
+
+    async def watch(self) -> None:
+        """Refreshes for ever; runs as a task beside the server."""
+        while True:
+            await self.refresh()
+            await asyncio.sleep(POLL_S)
+
+    async def refresh(self) -> None:
+        """Looks at every tenant on disk once, and opens what replaces an open version; never fails."""
+        try:
+            names = await asyncio.to_thread(self._serving_names)
+        except OSError as error:
+            _log.warning("index_dir_unreadable", extra={"reason": str(error)})
+            return
+        for tenant_id in self._seen.keys() | self._open.keys() | names.keys():
+            await self._refresh_tenant(tenant_id, names.get(tenant_id))
+        self._has_looked = True
+
+    async def _refresh_tenant(self, tenant_id: str, name: str | None) -> None:
+        opened, before = self._open.get(tenant_id), self._seen.get(tenant_id, _Seen())
+        version = opened.version if opened else before.version
+        if version is not None and version.version == name:
+            self._seen[tenant_id] = _Seen(version)
+            return
+        try:
+            if opened:
+                await self._open_once(tenant_id)
+            version = await asyncio.to_thread(self._store.read, tenant_id, self._summarise)
+        except (BrokenIndexError, OSError) as error:
+            if str(error) != str(before.fault):
+                _log.warning("index_version_refused", extra={"tenant_id": tenant_id, "reason": str(error)})
+            self._seen[tenant_id] = _Seen(fault=error)
+            return
+        if version is None:
+            self._seen.pop(tenant_id, None)
+        else:
+            self._seen[tenant_id] = _Seen(version)
+
+    async def _open_once(self, tenant_id: str) -> TenantIndex | None:
+        """Opens the serving version for all who wait for it; a waiter that leaves does not stop the others.
+
+        Raises: BrokenIndexError, OSError: it cannot be opened; what was open stays.
+        """
+        task = self._opening.get(tenant_id)
+        if task is None:
+            task = self._opening[tenant_id] = asyncio.create_task(self._open_serving(tenant_id))
+            task.add_done_callback(lambda done: done.cancelled() or done.exception())  # all waiters may have left
+        return await asyncio.shield(task)
+
+    async def _open_serving(self, tenant_id: str) -> TenantIndex | None:
+        try:
+            index = await asyncio.to_thread(self._store.read, tenant_id, self._open_accepted)
+            if index is None:
+                self._open.pop(tenant_id, None)
+            else:
+                self._open[tenant_id] = index
+            return index
+        finally:
+            del self._opening[tenant_id]
+
+    def _serving_names(self) -> dict[str, str | None]:
+        """None where `CURRENT` is missing or damaged: looking closer says which."""
+        names: dict[str, str | None] = {}
+        for tenant_id in self._store.tenants():
+            try:
+                names[tenant_id] = self._store.serving_name(tenant_id)
+            except (BrokenIndexError, OSError):
+                names[tenant_id] = None
+        return names
+
+    def _open_accepted(self, stored: StoredVersion) -> TenantIndex | None:
+        self._accept(stored)
+        return TenantIndex(stored) if stored.manifest.chunks else None
+
+    def _summarise(self, stored: StoredVersion) -> IndexVersion:
+        self._accept(stored)
+        return stored.summary
+
+    def _accept(self, stored: StoredVersion) -> None:
+        made_by = stored.manifest.embedder
+        if stored.manifest.chunks and made_by != self._expected:
+            raise EmbedderMismatchError(
+                f"made by {made_by.name} {made_by.revision}, not {self._expected.name} {self._expected.revision}"
+            )

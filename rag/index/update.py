@@ -1,0 +1,204 @@
+"""One change of one tenant's index: from the serving version to the next, seen by nobody before it is published."""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from rag.index.chunks import ChunkFile, ChunkWriter
+from rag.index.dense import EXACT_MAX_CHUNKS, build_dense
+from rag.index.lexical import build_lexical
+from rag.index.manifest import FORMAT, DenseInfo, DocumentEntry, Manifest, StoredVersion, seal_files
+from rag.index.store import IndexStore
+from rag.index.version import DENSE_NAME, LEXICAL_NAME, TenantIndex
+from rag.language import words
+from rag.ports import Vectors
+from rag.types import Chunk, Document, ModelInfo, Span
+
+# Enough for batches to be filled with texts of one length, and little to hold: some MB of text and vectors.
+GROUP_CHUNKS: Final = 2_000
+_VECTORS_NAME: Final = "vectors.f32"
+
+# Vectors of chunks, float32, (n, dim), rows of unit length.
+EncodeChunks = Callable[[Sequence[Chunk]], Vectors]
+
+
+@dataclass(frozen=True, slots=True)
+class Makers:
+    """Who makes the vectors and the new chunks of a version."""
+
+    embedder: ModelInfo
+    chunker_version: str
+
+
+def digest_document(document: Document) -> str:
+    """Changes when anything changes that a chunk of the document could show."""
+    return hashlib.sha256(json.dumps(asdict(document)).encode()).hexdigest()
+
+
+@contextmanager
+def update_index(
+    store: IndexStore, tenant_id: str, on_wait: Callable[[], object], makers: Makers | None = None
+) -> Iterator["IndexUpdate"]:
+    """Starts an update and keeps other writers out; `on_wait` is called where one is in already.
+
+    Without makers it can only take away, from a version that is there.
+
+    Raises: BrokenIndexError: the serving version is damaged, and damage must not be sealed into the next one.
+    """
+    with store.exclusive(tenant_id, on_wait) as building, closing(ChunkWriter(building)) as writer:
+        base = store.verify(tenant_id)
+        if makers is None:
+            assert base is not None
+            makers = Makers(base.manifest.embedder, base.manifest.chunker_version)
+        yield IndexUpdate(store, tenant_id, building=building, writer=writer, base=base, makers=makers)
+
+
+class IndexUpdate:
+    """New documents come first in the next version, in the order of `put`; the rest of the old one follows."""
+
+    def __init__(
+        self,
+        store: IndexStore,
+        tenant_id: str,
+        *,
+        building: Path,
+        writer: ChunkWriter,
+        base: StoredVersion | None,
+        makers: Makers,
+    ) -> None:
+        self._store = store
+        self._tenant_id = tenant_id
+        self._building = building
+        self._writer = writer
+        self._base = base
+        self._makers = makers
+        self._new: list[DocumentEntry] = []
+        self._kept: dict[str, DocumentEntry] = {}
+        self._removed: dict[str, int] = {}
+        self.reembeds = False
+        if base is not None:
+            self._kept = {entry.document_id: entry for entry in base.manifest.document_list}
+            self._removed = dict(base.manifest.removed)
+            self.reembeds = base.manifest.chunks > 0 and base.manifest.embedder != makers.embedder
+
+    @property
+    def chunks_to_embed(self) -> int:
+        carried = sum(entry.chunks for entry in self._kept.values())
+        return len(self._writer) + (carried if self.reembeds else 0)
+
+    def find_unchanged(self, document_id: str, digest: str) -> DocumentEntry | None:
+        """The stored document where it is this one, cut by the chunker of today."""
+        entry = self._kept.get(document_id)
+        same = entry is not None and (entry.digest, entry.chunker_version) == (digest, self._makers.chunker_version)
+        return entry if same else None
+
+    def put(self, document_id: str, title: str, spans: Sequence[Span], digest: str) -> None:
+        """Adds a document, or the next version of one; each id at most once, each with a span at least."""
+        assert spans
+        old = self._kept.pop(document_id, None)
+        number = 1 + (old.document_version if old else self._removed.pop(document_id, 0))
+        first, cutter = len(self._writer), self._makers.chunker_version
+        self._new.append(DocumentEntry(document_id, title, number, len(spans), first, digest, cutter))
+        self._writer.append(
+            [
+                Chunk(
+                    chunk_id=f"{self._tenant_id}:{document_id}:v{number}:{position:05d}",
+                    document_id=document_id,
+                    title=title,
+                    text=span.text,
+                    start=span.start,
+                    end=span.end,
+                    page_start=span.page_start,
+                    page_end=span.page_end,
+                    heading=span.heading,
+                )
+                for position, span in enumerate(spans, start=1)
+            ]
+        )
+
+    def drop(self, document_id: str) -> bool:
+        """Removes a document; False where there is none of this id."""
+        entry = self._kept.pop(document_id, None)
+        if entry is not None:
+            self._removed[document_id] = entry.document_version
+        return entry is not None
+
+    def publish(self, encode: EncodeChunks, *, exact_max_chunks: int = EXACT_MAX_CHUNKS) -> StoredVersion | None:
+        """Makes the next version serve; where nothing changed the serving one stays.
+
+        `encode` is given the chunks that have no vectors, in groups, and is not called where all have.
+
+        Raises: OSError: the disk is full or failed; the old version serves on.
+        """
+        old_documents = self._base.manifest.documents if self._base else 0
+        if not self._new and not self.reembeds and len(self._kept) == old_documents:
+            return self._base
+        to_embed, kept = self.chunks_to_embed, list(self._kept.values())
+        old = TenantIndex(self._base) if self._base and kept else None
+        carried = self._carry_chunks(old, kept) if old else []
+        self._writer.finish()
+        dense = None
+        if len(self._writer):
+            self._write_vectors(None if self.reembeds else old, kept, to_embed, encode)
+            dense = self._build_indexes(exact_max_chunks)
+        return self._store.publish(self._tenant_id, self._building, self._describe((*self._new, *carried), dense))
+
+    def _carry_chunks(self, old: TenantIndex, kept: Sequence[DocumentEntry]) -> list[DocumentEntry]:
+        carried = []
+        for entry in kept:
+            carried.append(replace(entry, first_ordinal=len(self._writer)))
+            for first, count in _blocks(entry.first_ordinal, entry.chunks):
+                self._writer.append_lines(old.chunk_file.lines(first, count))
+        return carried
+
+    def _write_vectors(
+        self, old: TenantIndex | None, kept: Sequence[DocumentEntry], to_embed: int, encode: EncodeChunks
+    ) -> None:
+        chunks = ChunkFile.load(self._building)
+        with (self._building / _VECTORS_NAME).open("wb") as file:
+            for first, count in _blocks(0, to_embed):
+                vectors = encode(chunks.chunks(range(first, first + count)))
+                assert vectors.shape == (count, self._makers.embedder.dimension)
+                file.write(np.ascontiguousarray(vectors, dtype=np.float32).data)
+            if old is not None:
+                for entry in kept:
+                    for first, count in _blocks(entry.first_ordinal, entry.chunks):
+                        file.write(old.dense.vectors(first, count).data)
+
+    def _build_indexes(self, exact_max_chunks: int) -> DenseInfo:
+        chunks = ChunkFile.load(self._building)
+        build_lexical((words(chunk.text) for chunk in chunks), self._building / LEXICAL_NAME)
+        path = self._building / _VECTORS_NAME
+        vectors = np.memmap(path, dtype=np.float32, mode="r", shape=(len(chunks), self._makers.embedder.dimension))
+        info = build_dense(vectors, self._building / DENSE_NAME, exact_max_chunks=exact_max_chunks)
+        path.unlink()
+        return info
+
+    def _describe(self, documents: tuple[DocumentEntry, ...], dense: DenseInfo | None) -> Manifest:
+        return Manifest(
+            format=FORMAT,
+            previous=self._base.name if self._base else None,
+            built_at=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            embedder=self._makers.embedder,
+            chunker_version=self._makers.chunker_version,
+            documents=len(documents),
+            chunks=len(self._writer),
+            dense=dense,
+            files=seal_files(self._building),
+            document_list=documents,
+            removed=self._removed,
+        )
+
+
+def _blocks(first: int, count: int) -> Iterator[tuple[int, int]]:
+    """Parts of at most a group, as (first, count)."""
+    end = first + count
+    for start in range(first, end, GROUP_CHUNKS):
+        yield start, min(GROUP_CHUNKS, end - start)

@@ -1,0 +1,45 @@
+"""One version of one tenant's index, opened: what retrieval searches."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from rag.index.chunks import ChunkFile
+from rag.index.dense import DenseIndex
+from rag.index.lexical import LexicalIndex
+from rag.index.manifest import BrokenIndexError, StoredVersion
+from rag.language import words
+from rag.ports import Vectors
+from rag.types import Chunk, IndexVersion
+
+DENSE_NAME: Final = "dense.faiss"
+LEXICAL_NAME: Final = "lexical"
+
+
+class TenantIndex:
+    """A `rag.ports.ChunkIndex` on disk; its files stay readable to it after they are pruned."""
+
+    def __init__(self, stored: StoredVersion) -> None:
+        """Raises: BrokenIndexError: the files cannot be loaded, or do not belong together."""
+        self._summary = stored.summary
+        self.dense = DenseIndex.load(stored.folder / DENSE_NAME)
+        self.lexical = LexicalIndex.load(stored.folder / LEXICAL_NAME)
+        self.chunk_file = ChunkFile.load(stored.folder)
+        sizes = {len(self.dense), len(self.lexical), len(self.chunk_file)}
+        if sizes != {stored.manifest.chunks} or self.dense.dimension != stored.manifest.embedder.dimension:
+            raise BrokenIndexError("vectors, words and chunks do not belong together")
+
+    @property
+    def version(self) -> IndexVersion:
+        return self._summary
+
+    def search_dense(self, vector: Vectors, k: int) -> list[tuple[int, float]]:
+        return self.dense.search(vector, k)
+
+    def search_lexical(self, text: str, k: int) -> list[tuple[int, float]]:
+        return self.lexical.search(words(text), k)
+
+    def chunks(self, ordinals: Sequence[int]) -> list[Chunk]:
+        return self.chunk_file.chunks(ordinals)
+
+    def idf(self, words: Sequence[str]) -> list[float]:
+        return self.lexical.idf(words)

@@ -1,0 +1,43 @@
+"""Wiring of the ingestion command: settings, models, exit status."""
+
+import os
+import sys
+
+from rag.backends.fake import FakeEncoder
+from rag.index.store import IndexStore
+from rag.ingestion.command import EXIT_FAILED, parse_arguments, run
+from rag.ingestion.ingest import Ingestion, PassageEncoder, Watcher
+from rag.models import describe, locate
+from rag.settings import ModelRef, SettingsError, load_settings
+from rag.types import ModelInfo
+
+
+def describe_encoder(model: str) -> ModelInfo:
+    return FakeEncoder.info if ModelRef.parse(model).kind == "fake" else describe(model)
+
+
+def open_encoder(model: str) -> PassageEncoder:
+    if ModelRef.parse(model).kind == "fake":
+        return FakeEncoder()
+    from rag.backends.sentence_transformer import SentenceEncoder  # noqa: PLC0415  # torch, which `list` does not need
+
+    return SentenceEncoder(locate(model), describe(model))
+
+
+def main() -> int:
+    arguments = parse_arguments(sys.argv[1:])
+    try:
+        settings = load_settings(os.environ)
+    except SettingsError as error:
+        sys.stderr.write(f"{error}\n")
+        return EXIT_FAILED
+    model = settings.embedder_model
+
+    def make_ingestion(store: IndexStore, watcher: Watcher) -> Ingestion:
+        return Ingestion(store, watcher, lambda: describe_encoder(model), lambda: open_encoder(model))
+
+    return run(arguments, settings.index_dir, make_ingestion)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,142 @@
+"""The command line of the ingestion: what it takes, what it prints, how it ends."""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Final
+
+from tqdm import tqdm
+
+from rag.index.manifest import BrokenIndexError
+from rag.index.store import IndexStore, folder_name
+from rag.ingestion.ingest import AddReport, CheckReport, Ingestion, ListReport, RemoveReport, Watcher
+from rag.ingestion.sources import DOCUMENT_ID, Findings, Source, find_sources
+
+EXIT_OK: Final = 0
+EXIT_FAILED: Final = 1
+EXIT_INTERRUPTED: Final = 130  # 128 + SIGINT, as shells have it
+
+_BAR_INTERVAL_S: Final = 0.5
+
+
+class Terminal:
+    """Lines and bars on stderr; stdout is kept for the result."""
+
+    def tell(self, line: str) -> None:
+        tqdm.write(line, file=sys.stderr)
+
+    @contextmanager
+    def measure(self, what: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
+        with tqdm(
+            total=total, desc=what, unit=unit, file=sys.stderr, mininterval=_BAR_INTERVAL_S, disable=total == 0
+        ) as bar:
+
+            def advance(count: int) -> None:
+                bar.update(count)
+
+            yield advance
+
+
+def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
+    """Raises: SystemExit: with status 2, after one line that says what is wrong."""
+    parser = argparse.ArgumentParser(
+        prog="python -m rag.ingestion", description="Changes what a tenant is answered from."
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    add = commands.add_parser("add", help="put files, or all files below folders, into the index")
+    remove = commands.add_parser("remove", help="take one document out of the index")
+    list_ = commands.add_parser("list", help="print the documents of the index")
+    check = commands.add_parser("check", help="compare the index with its checksums and the embedder")
+    for each in (add, remove, list_, check):
+        each.add_argument("--tenant", required=True, type=_tenant, metavar="T")
+    add.add_argument("--document-id", type=_document_id, metavar="ID", help="of the one file that is given")
+    add.add_argument("--title", type=_title, help="of the one file that is given")
+    add.add_argument("paths", nargs="+", type=Path, metavar="PATH")
+    remove.add_argument("--document-id", required=True, type=_document_id, metavar="ID")
+    arguments = parser.parse_args(argv)
+    names_one = arguments.command == "add" and not (arguments.document_id is None and arguments.title is None)
+    if names_one and (len(arguments.paths) != 1 or arguments.paths[0].is_dir()):
+        add.error("--document-id and --title name one document: give exactly one file")
+    return arguments
+
+
+def run(
+    arguments: argparse.Namespace, index_dir: Path, make_ingestion: Callable[[IndexStore, Watcher], Ingestion]
+) -> int:
+    """Does what was asked, prints one JSON object to stdout unless all of it failed, and returns the exit status."""
+    terminal = Terminal()
+    store = IndexStore(index_dir)
+    try:
+        report = _execute(arguments, make_ingestion(store, terminal), terminal)
+    except KeyboardInterrupt:
+        terminal.tell("interrupted: the index is as it was")
+        return EXIT_INTERRUPTED
+    except BrokenIndexError as error:
+        folder = store.folder(arguments.tenant)
+        terminal.tell(f"error: the index is damaged: {error}; remove {folder} and add its documents again")
+        return EXIT_FAILED
+    except OSError as error:
+        terminal.tell(f"error: {error.strerror or error}: the index is as it was")
+        return EXIT_FAILED
+    if report is None:
+        terminal.tell(f"error: there is no document {arguments.document_id}")
+        return EXIT_FAILED
+    # A file name may hold bytes that are no UTF-8; their escapes are JSON again.
+    text = json.dumps(asdict(report), ensure_ascii=False) + "\n"
+    sys.stdout.buffer.write(text.encode("utf-8", "backslashreplace"))
+    sys.stdout.flush()
+    failed = (isinstance(report, AddReport) and report.failed) or (isinstance(report, CheckReport) and report.problems)
+    return EXIT_FAILED if failed else EXIT_OK
+
+
+def _execute(
+    arguments: argparse.Namespace, ingestion: Ingestion, terminal: Terminal
+) -> AddReport | RemoveReport | ListReport | CheckReport | None:
+    match arguments.command:
+        case "add":
+            findings = _find(arguments)
+            for path in findings.skipped:
+                terminal.tell(f"skipped: {path}: not a kind of file that can be read")
+            for failure in findings.failed:
+                terminal.tell(f"failed: {failure.path}: {failure.reason}")
+            return ingestion.add(arguments.tenant, findings.sources, findings.failed)
+        case "remove":
+            return ingestion.remove(arguments.tenant, arguments.document_id)
+        case "list":
+            return ingestion.list_documents(arguments.tenant)
+        case _:
+            return ingestion.check(arguments.tenant)
+
+
+def _find(arguments: argparse.Namespace) -> Findings:
+    if arguments.document_id is not None:
+        return Findings([Source(arguments.paths[0], arguments.document_id, arguments.title)])
+    findings = find_sources(arguments.paths)
+    if arguments.title is None:
+        return findings
+    titled = [Source(source.path, source.document_id, arguments.title) for source in findings.sources]
+    return Findings(titled, findings.failed, findings.skipped)
+
+
+def _tenant(text: str) -> str:
+    try:
+        folder_name(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    return text
+
+
+def _document_id(text: str) -> str:
+    if not DOCUMENT_ID.fullmatch(text):
+        raise argparse.ArgumentTypeError("a document id has 1 to 128 characters of A-Za-z0-9._-")
+    return text
+
+
+def _title(text: str) -> str:
+    if not text.strip():
+        raise argparse.ArgumentTypeError("a title is not empty")
+    return text.strip()

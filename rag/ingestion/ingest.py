@@ -1,0 +1,217 @@
+"""One tenant's documents, changed and described: the command without its command line."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from rag.chunking import CHUNKER_VERSION, split
+from rag.errors import ParseError
+from rag.index.manifest import BrokenIndexError, StoredVersion
+from rag.index.store import IndexStore
+from rag.index.update import IndexUpdate, Makers, digest_document, update_index
+from rag.ingestion.sources import Failure, Source
+from rag.parsing import parse
+from rag.ports import TokenCounter, Vectors
+from rag.types import Chunk, ModelInfo
+
+
+class PassageEncoder(TokenCounter, Protocol):
+    """The embedder, in this process."""
+
+    @property
+    def limit_tokens(self) -> int: ...
+
+    def encode_passages(self, texts: Sequence[str], on_batch: Callable[[int], None] | None = None) -> Vectors:
+        """Float32, (n, dim), rows of unit length; `on_batch` is told how many texts are newly done."""
+        ...
+
+
+class Watcher(Protocol):
+    """Who runs the command and wants to know how far it is."""
+
+    def tell(self, line: str) -> None: ...
+
+    def measure(self, what: str, total: int, unit: str) -> AbstractContextManager[Callable[[int], None]]:
+        """Yields: a function that is told how many of the total are newly done."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Added:
+    path: str
+    document_id: str
+    chunks: int
+
+
+@dataclass(frozen=True, slots=True)
+class AddReport:
+    """`documents` and `chunks` count the whole index after it."""
+
+    tenant: str
+    version: str | None
+    added: list[Added]
+    failed: list[Failure]
+    documents: int
+    chunks: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveReport:
+    tenant: str
+    version: str
+    removed: str
+    documents: int
+    chunks: int
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    document_id: str
+    title: str
+    document_version: int
+    chunks: int
+
+
+@dataclass(frozen=True, slots=True)
+class ListReport:
+    tenant: str
+    version: str | None
+    documents: list[Listed]
+
+
+@dataclass(frozen=True, slots=True)
+class CheckReport:
+    """`problems` is empty where nothing is off."""
+
+    tenant: str
+    version: str | None
+    documents: int
+    chunks: int
+    problems: list[str]
+
+
+def embedding_text(chunk: Chunk) -> str:
+    """What the embedder is given of a chunk."""
+    return chunk.text
+
+
+class Ingestion:
+    """The four things that can be done to a tenant's index.
+
+    All raise BrokenIndexError where the serving version is damaged, and OSError where the disk is full or failed; the
+    serving version is then as it was.
+    """
+
+    def __init__(
+        self,
+        store: IndexStore,
+        watcher: Watcher,
+        describe_embedder: Callable[[], ModelInfo],
+        open_encoder: Callable[[], PassageEncoder],
+    ) -> None:
+        """The encoder is heavy: it is opened once, and only when something must be cut or embedded."""
+        self._store = store
+        self._watcher = watcher
+        self._describe_embedder = describe_embedder
+        self._open_encoder = open_encoder
+        self._encoder: PassageEncoder | None = None
+
+    def add(self, tenant_id: str, sources: Sequence[Source], failed: Sequence[Failure] = ()) -> AddReport:
+        """Puts what can be read into one new version and names the rest; a document that did not change stays."""
+        started = time.monotonic()
+        failures = list(failed)
+        makers = Makers(self._describe_embedder(), CHUNKER_VERSION)
+        with update_index(self._store, tenant_id, self._tell_waiting, makers) as update:
+            added = list(self._put_all(update, sources, failures))
+            if update.reembeds:
+                self._watcher.tell("the index was made by another embedder: all its chunks are embedded again")
+            stored = self._publish(update)
+        return AddReport(
+            tenant=tenant_id,
+            version=stored.name if stored else None,
+            added=added,
+            failed=failures,
+            documents=stored.manifest.documents if stored else 0,
+            chunks=stored.manifest.chunks if stored else 0,
+            seconds=round(time.monotonic() - started, 3),
+        )
+
+    def remove(self, tenant_id: str, document_id: str) -> RemoveReport | None:
+        """Takes a document out; None where there is none of this id."""
+        if self._store.current(tenant_id) is None:
+            return None
+        with update_index(self._store, tenant_id, self._tell_waiting) as update:
+            if not update.drop(document_id):
+                return None
+            stored = self._publish(update)
+        assert stored is not None
+        return RemoveReport(tenant_id, stored.name, document_id, stored.manifest.documents, stored.manifest.chunks)
+
+    def list_documents(self, tenant_id: str) -> ListReport:
+        """The documents of the serving version, by id."""
+        stored = self._store.current(tenant_id)
+        entries = sorted(stored.manifest.document_list, key=lambda entry: entry.document_id) if stored else []
+        documents = [Listed(each.document_id, each.title, each.document_version, each.chunks) for each in entries]
+        return ListReport(tenant_id, stored.name if stored else None, documents)
+
+    def check(self, tenant_id: str) -> CheckReport:
+        """Reads every byte of the serving version, and compares its embedder with the one that is set."""
+        try:
+            stored = self._store.verify(tenant_id)
+        except BrokenIndexError as error:
+            return CheckReport(tenant_id, None, 0, 0, error.problems)
+        if stored is None:
+            return CheckReport(tenant_id, None, 0, 0, ["there is no index"])
+        manifest, embedder = stored.manifest, self._describe_embedder()
+        problems = []
+        if manifest.chunks and manifest.embedder != embedder:
+            problems.append(f"made by the embedder {_name(manifest.embedder)}, but {_name(embedder)} is set")
+        return CheckReport(tenant_id, stored.name, manifest.documents, manifest.chunks, problems)
+
+    def _put_all(self, update: IndexUpdate, sources: Sequence[Source], failures: list[Failure]) -> Iterator[Added]:
+        with self._watcher.measure("reading", len(sources), "file") as advance:
+            for source in sources:
+                try:
+                    chunks = self._put(update, source)
+                    yield Added(str(source.path), source.document_id, chunks)
+                except ParseError as error:
+                    failures.append(Failure(str(source.path), str(error)))
+                    self._watcher.tell(f"failed: {source.path}: {error}")
+                advance(1)
+
+    def _put(self, update: IndexUpdate, source: Source) -> int:
+        """Raises: ParseError: the file cannot become a document."""
+        document = parse(source.path)
+        if source.title is not None:
+            document = replace(document, title=source.title)
+        digest = digest_document(document)
+        unchanged = update.find_unchanged(source.document_id, digest)
+        if unchanged is not None:
+            return unchanged.chunks
+        encoder = self._use_encoder()
+        spans = split(document, encoder, limit_tokens=encoder.limit_tokens)
+        if not spans:
+            raise ParseError("the file holds no text")
+        update.put(source.document_id, document.title, spans, digest)
+        return len(spans)
+
+    def _publish(self, update: IndexUpdate) -> StoredVersion | None:
+        with self._watcher.measure("embedding", update.chunks_to_embed, "chunk") as advance:
+            return update.publish(
+                lambda chunks: self._use_encoder().encode_passages([embedding_text(chunk) for chunk in chunks], advance)
+            )
+
+    def _use_encoder(self) -> PassageEncoder:
+        if self._encoder is None:
+            self._encoder = self._open_encoder()
+        return self._encoder
+
+    def _tell_waiting(self) -> None:
+        self._watcher.tell("another ingestion is changing this tenant's index; waiting for it to end")
+
+
+def _name(model: ModelInfo) -> str:
+    return f"{model.name} ({model.revision}, {model.dimension} dimensions)"

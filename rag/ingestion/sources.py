@@ -1,0 +1,92 @@
+"""Which files an ingestion reads, and which document each of them becomes."""
+
+import re
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from rag.parsing import SUFFIXES
+
+DOCUMENT_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,128}")
+_FOREIGN_CHAR: Final = re.compile(r"[^A-Za-z0-9._-]")
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A file to read, and the document that it is to become; without a title it has its own."""
+
+    path: Path
+    document_id: str
+    title: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """Files to read, paths that were asked for in vain, and files in folders that are of no known kind."""
+
+    sources: list[Source] = field(default_factory=list)
+    failed: list[Failure] = field(default_factory=list)
+    skipped: list[Path] = field(default_factory=list)
+
+
+def find_sources(paths: Sequence[Path]) -> Findings:
+    """Files as they are given, folders with all below them in the order of their names, hidden files left out.
+
+    Of two files that would become one document the second fails.
+    """
+    findings = Findings()
+    for path in paths:
+        if path.is_dir():
+            _walk(path, path, set(), findings)
+        else:
+            findings.sources.append(Source(path, _document_id(path.stem)))
+    return _part_rivals(findings)
+
+
+def _walk(root: Path, folder: Path, visited: set[tuple[int, int]], findings: Findings) -> None:
+    """Follows links to folders, but into each folder once: a link may lead back up."""
+    try:
+        status = folder.stat()
+        if (status.st_dev, status.st_ino) in visited:
+            return
+        visited.add((status.st_dev, status.st_ino))
+        entries = sorted(folder.iterdir())
+    except OSError as error:
+        findings.failed.append(Failure(str(folder), error.strerror or "the folder cannot be read"))
+        return
+    for entry in entries:
+        if entry.name.startswith("."):
+            continue
+        if entry.is_dir():
+            _walk(root, entry, visited, findings)
+        elif entry.suffix.lower() in SUFFIXES:
+            name = entry.relative_to(root).with_suffix("").as_posix()
+            findings.sources.append(Source(entry, _document_id(name)))
+        else:
+            findings.skipped.append(entry)
+
+
+def _document_id(name: str) -> str:
+    return _FOREIGN_CHAR.sub("-", unicodedata.normalize("NFC", name))
+
+
+def _part_rivals(findings: Findings) -> Findings:
+    taken: dict[str, Path] = {}
+    failed = list(findings.failed)
+    for source in findings.sources:
+        rival = taken.setdefault(source.document_id, source.path)
+        if not DOCUMENT_ID.fullmatch(source.document_id):
+            failed.append(Failure(str(source.path), "its document id would have more than 128 characters"))
+            del taken[source.document_id]
+        elif rival is not source.path and rival.resolve() != source.path.resolve():
+            failed.append(Failure(str(source.path), f"{rival} has the same document id, {source.document_id}"))
+    sources = [source for source in findings.sources if taken.get(source.document_id) is source.path]
+    return Findings(sources, failed, findings.skipped)

@@ -1,0 +1,81 @@
+"""What a request may use of this process: time until its deadline, and a place among those that run."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from rag.errors import ConcurrencyLimited, DeadlineExceeded
+
+# A place is free again when the shortest of the running requests ends; a second is the least that the header can say.
+PLACE_RETRY_AFTER_S = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Deadline:
+    """A point on the monotonic clock, made once and passed down; each wait asks for the seconds left."""
+
+    at: float
+
+    @classmethod
+    def after(cls, timeout_s: float) -> "Deadline":
+        return cls(time.monotonic() + timeout_s)
+
+    def sooner(self, timeout_s: float) -> "Deadline":
+        """The deadline of a stage: `timeout_s` from now, but never after this one."""
+        return Deadline(min(self.at, time.monotonic() + timeout_s))
+
+    def left_s(self) -> float:
+        """Seconds left, 0 at the least."""
+        return max(0.0, self.at - time.monotonic())
+
+    @asynccontextmanager
+    async def enforced(self) -> AsyncIterator[None]:
+        """Cancels the block at the deadline.
+
+        Raises: DeadlineExceeded: the deadline passed inside the block, or before it.
+        """
+        left_s = self.left_s()
+        if not left_s:
+            raise DeadlineExceeded
+        try:
+            async with asyncio.timeout(left_s):
+                yield
+        except TimeoutError as error:
+            raise DeadlineExceeded from error
+
+
+class Places:
+    """The requests that may run at the same time in this process; who waits is served in order of arrival."""
+
+    def __init__(self, limit: int, *, queue_timeout_s: float) -> None:
+        self._limit = limit
+        self._queue_timeout_s = queue_timeout_s
+        self._free = asyncio.Semaphore(limit)
+        self._taken = 0
+
+    @property
+    def taken(self) -> int:
+        return self._taken
+
+    @asynccontextmanager
+    async def hold(self) -> AsyncIterator[None]:
+        """One place for as long as the block runs.
+
+        Raises: ConcurrencyLimited: none was free within the queue timeout.
+        """
+        await self._take()
+        self._taken += 1
+        try:
+            yield
+        finally:
+            self._taken -= 1
+            self._free.release()
+
+    async def _take(self) -> None:
+        try:
+            async with asyncio.timeout(self._queue_timeout_s):
+                await self._free.acquire()
+        except TimeoutError as error:
+            raise ConcurrencyLimited(retry_after_s=PLACE_RETRY_AFTER_S) from error

@@ -1,0 +1,158 @@
+"""What a citation marker looks like, in every form that a model or a document may write it.
+
+The contract allows one form to leave the service, our own `[S<n>]`, and no other text that a reader could take for an
+id. So one grammar serves three sides: drafts are parsed with it, texts are cleaned with it, and a document's sentence
+that matches it is never used as a quotation. It is strict on purpose: a product called S24 is taken for a marker too.
+
+Matching runs on folded text (fullwidth forms as ASCII, same length), so the grammar is written once, in ASCII.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Final
+
+_FOLD: Final[dict[int, int | str]] = {
+    **{0xFF01 + offset: 0x21 + offset for offset in range(94)},
+    **dict.fromkeys(map(ord, "【〔〖⟦"), "["),
+    **dict.fromkeys(map(ord, "】〕〗⟧"), "]"),
+    **dict.fromkeys(map(ord, "、，"), ","),
+    **dict.fromkeys(map(ord, "‐‑‒–—−"), "-"),
+}
+_MAX_RANGE: Final = 20  # `[S1-S20]` is read as a range; a wider one as its two ends
+
+# Phrases that exist only to introduce a marker: they go out with it.
+_PHRASES: Final = (
+    *("according to", "as stated in", "as described in", "as mentioned in", "as noted in", "as shown in", "based on"),
+    *("see also", "see", "sources", "source", "references", "reference", "citations", "citation"),
+    *("theo nguồn", "theo", "nguồn", "xem", "dựa trên", "dựa vào", "trích từ", "tham khảo"),
+)
+_CONJUNCTIONS: Final = ("and", "và", "or")
+
+_H = r"[^\S\n]"
+_NUMBER = r"\d{1,40}"
+_WORD = rf"(?:sources?|src|refs?|documents?|docs?|passages?|contexts?|nguồn|tài liệu|đoạn){_H}?[:#.]?{_H}?"
+_S = rf"S{_H}{{0,2}}[._#:-]?{_H}?"
+_TAG = rf"(?:{_WORD}(?:{_S})?|{_S})"
+_JOINT = rf"(?:{_H}{{0,2}}(?:[,;&/+|]|and\b|và\b|or\b){_H}{{0,2}}|{_H}{{1,2}})"
+_TAGGED = rf"{_TAG}{_NUMBER}(?:{_H}?-{_H}?(?:{_TAG})?{_NUMBER})?"
+_LIST = rf"{_TAGGED}(?:{_JOINT}(?:{_TAGGED}|{_NUMBER})){{0,11}}"
+_PLAIN = rf"\d{{1,2}}(?:{_H}?-{_H}?\d{{1,2}})?"
+_BRACKETED = (
+    rf"\[\[?{_H}?\^?{_LIST}(?:{_H}?[:,|][^\[\]\n]{{0,60}})?{_H}?\]\]?"  # `[S1]`, `[S1, S2]`, `[S1: page 3]`
+    rf"|\[\[?{_H}?\^?{_PLAIN}(?:{_JOINT}(?:{_TAGGED}|{_PLAIN})){{0,11}}{_H}?\]\]?"  # `[1]`, `[1, 2]`; `[2020]` is none
+    rf"|[({{<]{_H}?{_LIST}{_H}?[)}}>]"  # `(S1)`; a plain `(1)` numbers a list
+)
+_LATIN = r"0-9A-Za-zÀ-ɏḀ-ỿ"
+_BARE = rf"(?<![{_LATIN}])S{_NUMBER}(?:{_H}?-{_H}?S?{_NUMBER})?(?![{_LATIN}])"
+_MARK = rf"(?:{_BRACKETED}|{_BARE})"
+_RUN = rf"{_MARK}(?:{_JOINT}?{_MARK}){{0,15}}"
+_INTRO = rf"(?:\b(?:{'|'.join(_PHRASES)}){_H}?:?{_H}?(?:the{_H})?)?"
+_PATTERN = rf"(?:\({_H}?{_INTRO}{_RUN}{_H}?\)|\*\*{_RUN}\*\*|\*{_RUN}\*|`{_RUN}`|{_INTRO}{_RUN})"
+
+_MARKER = re.compile(_PATTERN, re.IGNORECASE)
+_ITEM = re.compile(rf"({_TAG})?({_NUMBER})(?:{_H}?-{_H}?(?:{_TAG})?({_NUMBER}))?", re.IGNORECASE)
+_BETWEEN_ITEMS = re.compile(rf"[\[\]\s^,;&/+|]*(?:and|và|or)?{_H}*", re.IGNORECASE)
+
+_SAME_LINE = re.compile(rf"(?:{_H}{{0,3}}{_PATTERN}[.。]?){{0,8}}", re.IGNORECASE)
+_LINES_OF_THEIR_OWN = re.compile(rf"(?:\s{{1,8}}{_PATTERN}[.。]?){{1,8}}(?={_H}*(?:\n|\Z))", re.IGNORECASE)
+_COMPLETE = re.compile(rf"\s*{_PATTERN}[*`.。]*", re.IGNORECASE)
+_BEGINNING = re.compile(
+    rf"\s*(?:[,;&/+|]{_H}{{0,2}}|(?:{'|'.join(_CONJUNCTIONS)}){_H}{{0,2}})?"
+    rf"(?:{_H}?-{_H}?S?\d*|{_INTRO}(?:\([^)\n]*|\[[^\]\n]*\]?|[{{<][^}}>\n]*|S\d*|)"
+    rf"|[*`]{{1,2}}(?:[\[({{<S][^*`\n]*[*`]?)?){_H}*",
+    re.IGNORECASE,
+)
+
+
+def has_marker(text: str) -> bool:
+    """Whether any part of the text can be taken for a marker, known or not."""
+    return _MARKER.search(_fold(text)) is not None
+
+
+def strip_markers(text: str) -> str:
+    """The text without anything that looks like a marker, and without the gaps that they leave."""
+    return split_markers(text)[0]
+
+
+def split_markers(text: str) -> tuple[str, list[int]]:
+    """The text without its markers, trimmed, and their numbers in order, repeats included.
+
+    Taking one out can put another together (`[S[S1]2]`), so it is done until none is left.
+    """
+    numbers: list[int] = []
+    while found := list(_MARKER.finditer(_fold(text))):
+        kept, position = "", 0
+        for match in found:
+            numbers.extend(_numbers(match.group()))
+            kept = _joined(kept, text[position : match.start()]) if position else text[: match.start()]
+            position = match.end()
+        text = _joined(kept, text[position:])
+    return text.strip(), numbers
+
+
+def marker_spans(text: str) -> list[tuple[int, int]]:
+    """Where the markers stand, as (start, end)."""
+    return [match.span() for match in _MARKER.finditer(_fold(text))]
+
+
+def trailing_markers(text: str) -> int:
+    """How many characters at the start of `text`, which follows a sentence's end, are markers of that sentence.
+
+    On the same line these are all that come next; on the next lines only those that have their line to themselves.
+    """
+    folded = _fold(text)
+    same_line = _SAME_LINE.match(folded)
+    end = same_line.end() if same_line else 0
+    own_lines = _LINES_OF_THEIR_OWN.match(folded, end)
+    end = own_lines.end() if own_lines else end
+    followed_by = folded[end:].lstrip()[:1]
+    if end and folded[end - 1].isdigit() and followed_by.islower():
+        return 0  # "S1 states that …": the subject of the next sentence
+    return end
+
+
+def may_begin_marker(text: str) -> bool:
+    """Whether more text could make `text` begin with a marker, or with a longer one; errs towards yes."""
+    folded = _fold(text)
+    start = 0
+    while complete := _COMPLETE.match(folded, start):
+        if _may_begin(folded[start:]):
+            return True
+        start = complete.end()
+    return _may_begin(folded[start:])
+
+
+def _may_begin(folded: str) -> bool:
+    begun = folded.lstrip().lower()
+    if any(phrase.startswith(begun) for phrase in (*_PHRASES, *_CONJUNCTIONS)):
+        return True
+    return _BEGINNING.fullmatch(folded) is not None
+
+
+def _fold(text: str) -> str:
+    return text.translate(_FOLD)
+
+
+def _numbers(marker: str) -> Iterator[int]:
+    """The numbers of one folded marker; digits of a remark inside it (`[S1, page 3]`) are none."""
+    end: int | None = None
+    for item in _ITEM.finditer(marker):
+        tag, first, last = item.groups()
+        opens = marker[: item.start()].rstrip(" ^").endswith("[")
+        if tag or opens or (end is not None and _BETWEEN_ITEMS.fullmatch(marker, end, item.start())):
+            low, high = int(first), int(last or first)
+            yield from range(low, high + 1) if low <= high < low + _MAX_RANGE else (low, high)
+            end = item.end()
+
+
+def _joined(left: str, right: str) -> str:
+    """The two sides of a marker that was taken out, without a doubled space or a doubled comma."""
+    if not left.strip():
+        return left + right.lstrip(" \t\xa0,;:")
+    if not right.strip() or right[0].isspace() or right[0] in ".,;:!?)…。！？":
+        left = left.rstrip(" \t\xa0")
+        if right[:1] in {".", ",", ";"}:
+            left = left.rstrip(",;")
+    elif left[-1].isalnum() and right[0].isalnum():
+        left += " "  # "12[S1]3" must not become 123
+    return left + right

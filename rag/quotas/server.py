@@ -1,0 +1,124 @@
+"""The Redis or Valkey server that all processes share, asked so that it can never hold up a request for long."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final
+from uuid import uuid4
+
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError
+
+from rag.quotas.breaker import Breaker
+from rag.quotas.quota import Quotas
+from rag.quotas.scripts import RESERVE, SETTLE
+from rag.types import Reservation
+
+# A healthy server in the same network answers in about a millisecond.
+ANSWER_TIMEOUT_S: Final = 0.25
+# A loop that was busy sees that the time is up before it sees the answer that lies in its socket: it looks once more.
+SECOND_LOOK_S: Final = 0.05
+PAUSE_S: Final = 1.0
+_CONNECTIONS: Final = 16
+
+_PREFIX: Final = "rag:quota:"
+# No tenant can have this name: readiness writes where it disturbs nobody, and finds out that a server only reads.
+_PROBE_TENANT: Final = "~ready"
+_PROBE_QUOTAS: Final = Quotas(window_s=1.0, requests=1_000_000, tokens=1_000_000)
+
+logger = logging.getLogger(__name__)
+
+
+class ServerLostError(Exception):
+    """The server did not do what it was asked: away, slow, full, read-only, or it does not let us in."""
+
+
+class QuotaServer:
+    """One script per operation; a failure of any kind pauses the asking for a second."""
+
+    def __init__(self, url: str) -> None:
+        # One more try where a connection turns out to be stale; the script knows a request that it has seen.
+        # Protocol 2 has no push messages, which would keep redis-py from noticing that an idle connection was closed.
+        retry = Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,))
+        self._client = Redis.from_url(url, retry=retry, protocol=2)
+        self._reserve = self._client.register_script(RESERVE)
+        self._settle = self._client.register_script(SETTLE)
+        self._breaker = Breaker(pause_s=PAUSE_S)
+        self._slots = asyncio.Semaphore(_CONNECTIONS)
+
+    async def reserve(self, reservation: Reservation, principal_id: str, quotas: Quotas) -> int:
+        """Microseconds to wait; 0: admitted.
+
+        Raises: ServerLostError.
+        """
+        return await self._ask_in_turn(lambda: self._run_reserve(reservation, principal_id, quotas))
+
+    async def settle(self, reservation: Reservation, used_tokens: int) -> None:
+        """Raises: ServerLostError."""
+        member = f"{reservation.id}:{reservation.tokens}"
+        settled = f"{reservation.id}:{used_tokens}:settled" if used_tokens else ""
+        arguments: list[str | int] = [member, settled, used_tokens - reservation.tokens]
+        await self._ask_in_turn(lambda: self._settle(_keys(reservation.tenant_id), arguments))
+
+    async def probe(self) -> None:
+        """Does what a request would do, whatever happened before.
+
+        Raises: ServerLostError.
+        """
+        reservation = Reservation(uuid4().hex, _PROBE_TENANT, 1, is_shared=True)
+        await self._ask(lambda: self._run_reserve(reservation, "", _PROBE_QUOTAS))
+
+    async def aclose(self) -> None:
+        await self._client.aclose()
+
+    def _run_reserve(self, reservation: Reservation, principal_id: str, quotas: Quotas) -> Awaitable[int]:
+        keys = [f"{_prefix(reservation.tenant_id)}requests:{principal_id}", *_keys(reservation.tenant_id)]
+        arguments: list[str | int] = [
+            reservation.id,
+            reservation.tokens,
+            quotas.requests,
+            quotas.tokens,
+            quotas.window_us,
+        ]
+        return self._reserve(keys, arguments)
+
+    async def _ask_in_turn(self, command: Callable[[], Awaitable[int]]) -> int:
+        async with self._slots:
+            if not self._breaker.try_pass():
+                raise ServerLostError
+            return await self._ask(command)
+
+    async def _ask(self, command: Callable[[], Awaitable[int]]) -> int:
+        try:
+            answer = await _within_time(command())
+        except (RedisError, OSError) as error:  # TimeoutError is an OSError
+            if self._breaker.report_failure():
+                logger.warning("limiter_lost", extra={"fields": {"reason": type(error).__name__}})
+            raise ServerLostError from error
+        if self._breaker.report_success():
+            logger.warning("limiter_back")
+        return answer
+
+
+def _prefix(tenant_id: str) -> str:
+    return f"{_PREFIX}{{{tenant_id}}}:"
+
+
+def _keys(tenant_id: str) -> Sequence[str]:
+    return [f"{_prefix(tenant_id)}tokens", f"{_prefix(tenant_id)}spent"]
+
+
+async def _within_time(command: Awaitable[int]) -> int:
+    """Raises: TimeoutError, and what the command raises."""
+    answering = asyncio.ensure_future(command)
+    try:
+        for timeout_s in (ANSWER_TIMEOUT_S, SECOND_LOOK_S):
+            await asyncio.wait({answering}, timeout=timeout_s)
+            if answering.done():
+                return answering.result()
+        raise TimeoutError
+    finally:
+        answering.cancel()

@@ -1,0 +1,306 @@
+"""Every setting of the service in one frozen class, read once at start and checked in full before anything serves.
+
+The environment comes in as an argument, so that nothing else reads it and a test cannot leak into another.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Final, Literal, get_args, get_origin
+
+from annotated_types import Ge, Le
+from pydantic import AfterValidator, Field, SecretStr, StringConstraints, ValidationError, model_validator
+from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+
+PREFIX: Final = "RAG_"
+UNPINNED_REVISIONS: Final = frozenset({"main", "master", "HEAD"})
+
+
+class SettingsError(Exception):
+    """The settings do not hold together; one line per problem, none of which shows a value."""
+
+    def __init__(self, problems: list[str]) -> None:
+        self.problems = problems
+        super().__init__("\n".join(problems))
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRef:
+    """Where a model's weights are: `bento:<tag>`, `hf:<repo>[@revision]`, `path:<dir>` or `fake:`."""
+
+    kind: Literal["bento", "hf", "path", "fake"]
+    name: str
+    revision: str | None
+
+    @classmethod
+    def parse(cls, text: str) -> "ModelRef":
+        """Raises: ValueError: the text has none of the four forms."""
+        kind, colon, rest = text.partition(":")
+        if kind == "fake" and colon:
+            return cls("fake", rest or "fake", "1")
+        separator = {"bento": ":", "hf": "@", "path": "\0"}.get(kind)
+        if separator is None or not rest:
+            raise ValueError("is no model reference")
+        name, parted, revision = rest.partition(separator)
+        if not name or (parted and not revision):
+            raise ValueError("is no model reference")
+        return cls(kind, name, revision or None)  # type: ignore[arg-type]  # a key of the mapping above
+
+    @property
+    def pinned(self) -> bool:
+        """True where this reference can only ever mean the same weights."""
+        if self.kind == "path":
+            return True
+        return self.revision is not None and self.revision not in UNPINNED_REVISIONS | {"latest"}
+
+
+def _check_model(text: str) -> str:
+    ModelRef.parse(text)
+    return text
+
+
+def _strip_slash(url: str) -> str:
+    return url.rstrip("/")
+
+
+def _check_redis(url: SecretStr) -> SecretStr:
+    if not url.get_secret_value().startswith(("redis://", "rediss://", "unix://")):
+        raise ValueError("is no Redis URL")
+    return url
+
+
+Model = Annotated[str, AfterValidator(_check_model)]
+HttpUrl = Annotated[str, StringConstraints(pattern=r"^https?://[^\s/]+(/\S*)?$"), AfterValidator(_strip_slash)]
+OpenAiUrl = Annotated[str, StringConstraints(pattern=r"^https?://[^\s/]+(/\S*)?/v1/?$"), AfterValidator(_strip_slash)]
+RedisUrl = Annotated[SecretStr, AfterValidator(_check_redis)]
+# The contract lets times be as low as a millisecond; ten minutes is beyond any answer that somebody waits for.
+Seconds = Annotated[float, Field(ge=0.001, le=600)]
+
+
+class Settings(BaseSettings):
+    """One field per environment variable: `request_timeout_s` is `RAG_REQUEST_TIMEOUT_S`. Empty means unset."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, frozen=True, extra="forbid", env_ignore_empty=True, protected_namespaces=()
+    )
+
+    env: Literal["local", "production"] = Field(
+        "local", description="`production` refuses to start open, unlimited, on fake models or on unpinned ones."
+    )
+    model_version: str = Field(
+        "rag-v1",
+        pattern=r"^[A-Za-z0-9._-]{1,64}$",
+        description="The configured part of `model_version`; change it to name a release.",
+    )
+    index_dir: Path = Field(Path(".data/index"), description="Where the tenants' indexes are; shared with ingestion.")
+
+    embedder_model: Model = Field(
+        "bento:multilingual-e5-small:q4", description="Makes the vectors; after a change, ingest everything again."
+    )
+    reranker_model: Model = Field(
+        "bento:multilingual-e5-small:q4",
+        description="Scores passages: a cross-encoder, or an embedder's token vectors by late interaction.",
+    )
+    generator_model: Model = Field(
+        "bento:smollm2-135m-instruct:q4", description="Drafts the answers; its tokenizer counts the context."
+    )
+    generator_url: OpenAiUrl | None = Field(
+        None, description="Base URL of an OpenAI-compatible server; unset: our own Generator service."
+    )
+    generator_api_key: SecretStr | None = Field(None, description="Bearer key for the generator; goes nowhere else.")
+    generator_context_tokens: int = Field(
+        8192, ge=1024, le=1_000_000, description="Tokens of prompt and output that our own Generator can hold."
+    )
+    generator_gpu_memory_fraction: float = Field(
+        0.7, ge=0.1, le=0.95, description="Share of the GPU for our own Generator; the other models need the rest."
+    )
+    generator_max_running: int = Field(
+        16, ge=1, le=1024, description="Answers that our own Generator drafts at once; the next ones wait."
+    )
+    embedder_url: HttpUrl | None = Field(None, description="The Embedder on another host; unset: spawned here.")
+    reranker_url: HttpUrl | None = Field(None, description="The Reranker on another host; unset: spawned here.")
+
+    request_timeout_s: Seconds = Field(20, description="Seconds for a whole POST /query; raise it on slow hardware.")
+    stream_timeout_s: Seconds = Field(60, description="Seconds for a whole stream; raise it for long answers.")
+    retrieval_timeout_s: Seconds = Field(2, description="Seconds for embedding the question and both searches.")
+    rerank_timeout_s: Seconds = Field(5, description="Seconds for reranking; raise it with RAG_RERANK_K.")
+    generation_timeout_s: Seconds = Field(15, description="Seconds for drafting one answer; raise it on a slow model.")
+    queue_timeout_s: Seconds = Field(0.2, description="Seconds that a request waits for a place before its 503.")
+    max_concurrent_requests: int = Field(8, ge=1, le=10_000, description="Queries in flight per front process.")
+
+    rate_limit_window_s: Seconds = Field(60, description="Seconds of the sliding window of both quotas.")
+    rate_limit_requests: int = Field(
+        60, ge=1, le=1_000_000_000, description="Requests per principal and tenant in the window."
+    )
+    rate_limit_tokens: int = Field(
+        120_000, ge=1, le=1_000_000_000_000, description="Tokens (prompt and completion) per tenant in the window."
+    )
+    redis_url: RedisUrl | None = Field(
+        None, description="Redis >= 6 or Valkey that holds the limits of all processes; unset: limits per process."
+    )
+    redis_lost: Literal["fail_closed", "fail_local"] = Field(
+        "fail_local",
+        description="When Redis is lost: refuse, or limit per process. In production the default is fail_closed.",
+    )
+
+    identities_file: Path | None = Field(None, description="YAML with principals, digests of keys, tenants, quotas.")
+    jwt_jwks: str | None = Field(None, min_length=1, description="Path or URL of the key set that signs JWTs.")
+    jwt_audience: str | None = Field(None, min_length=1, description="The `aud` that a JWT must have.")
+    jwt_issuer: str | None = Field(None, min_length=1, description="The `iss` that a JWT must have.")
+
+    retrieve_k: int = Field(50, ge=1, le=1000, description="Chunks taken by each of the two searches.")
+    rerank_k: int = Field(20, ge=1, le=200, description="Fused candidates that are reranked; costs time linearly.")
+    context_tokens: int = Field(
+        1536,
+        ge=64,
+        le=1_000_000,
+        description="Tokens of the passages in the prompt, by the generator's tokenizer; raise it with its context.",
+    )
+    abstain_relevance: float | None = Field(
+        None,
+        ge=-1,
+        le=1,
+        description="Relevance below which nothing is an answer; unset: what was measured for the reranker's kind.",
+    )
+    verification: Literal["repair", "drop", "mark"] = Field(
+        "repair",
+        description="Unsupported sentences are replaced by a quotation, left out, or kept and shown in the trace.",
+    )
+
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = Field(
+        "INFO", description="Least severe level that is logged."
+    )
+    log_content_sample: float = Field(
+        0, ge=0, le=1, description="Share of requests whose log line may hold redacted text; for debugging only."
+    )
+    eval_data: Path | None = Field(None, description="Folder of the XQuAD files; read by `make eval` only.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _default_redis_lost(cls, values: dict[str, object]) -> dict[str, object]:
+        if values.get("env") == "production":
+            return {"redis_lost": "fail_closed", **values}
+        return values
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Takes arguments only: `load_settings` says which environment is read."""
+        return (init_settings,)
+
+    def answer_settings(self) -> dict[str, str]:
+        """The settings that can change an answer; a new setting counts as one until it is listed below."""
+        return {name: str(getattr(self, name)) for name in sorted(type(self).model_fields.keys() - NEVER_IN_AN_ANSWER)}
+
+
+# A time limit, a quota or a credential decides whether there is an answer, never which.
+NEVER_IN_AN_ANSWER: Final = frozenset(
+    {
+        "env", "model_version", "index_dir", "generator_api_key",
+        "generator_gpu_memory_fraction", "generator_max_running",
+        "request_timeout_s", "stream_timeout_s", "retrieval_timeout_s", "rerank_timeout_s", "generation_timeout_s",
+        "queue_timeout_s", "max_concurrent_requests",
+        "rate_limit_window_s", "rate_limit_requests", "rate_limit_tokens", "redis_url", "redis_lost",
+        "identities_file", "jwt_jwks", "jwt_audience", "jwt_issuer",
+        "log_level", "log_content_sample", "eval_data",
+    }
+)  # fmt: skip
+
+_MODEL_FORMS: Final = "bento:<tag>, hf:<repo>[@revision], path:<dir> or fake:"
+_HTTP_URL: Final = "an http:// or https:// URL"
+# Ranges that the annotations cannot say in words.
+_RANGES: Final[Mapping[str, str]] = {
+    "model_version": "1 to 64 characters of A-Za-z0-9._-",
+    "embedder_model": _MODEL_FORMS,
+    "reranker_model": _MODEL_FORMS,
+    "generator_model": _MODEL_FORMS,
+    "generator_url": f"{_HTTP_URL} that ends in /v1",
+    "embedder_url": _HTTP_URL,
+    "reranker_url": _HTTP_URL,
+    "redis_url": "a redis://, rediss:// or unix:// URL",
+}
+
+
+def load_settings(environ: Mapping[str, str]) -> Settings:
+    """The settings of this environment.
+
+    Raises: SettingsError: a name is unknown, a value is outside its range, or the settings do not hold together.
+    """
+    known = {environment_name(field) for field in Settings.model_fields}
+    problems = [
+        f"{name}: there is no setting of this name"
+        for name in sorted(environ)
+        if name.startswith(PREFIX) and name not in known
+    ]
+    source = EnvSettingsSource(Settings)
+    source.env_vars = {name.lower(): value for name, value in environ.items() if name in known and value}
+    try:
+        settings = Settings(**source())
+    except ValidationError as error:
+        fields = dict.fromkeys(str(each["loc"][0]) for each in error.errors(include_input=False))
+        problems += [f"{environment_name(field)}: must be {value_range(field)}" for field in fields]
+    else:
+        problems += _contradictions(settings) + _missing_in_production(settings)
+        if not problems:
+            return settings
+    raise SettingsError(problems)
+
+
+def _contradictions(settings: Settings) -> list[str]:
+    found = []
+    jwt = (settings.jwt_jwks, settings.jwt_audience, settings.jwt_issuer)
+    if any(jwt) and not all(jwt):
+        found.append("RAG_JWT_JWKS, RAG_JWT_AUDIENCE, RAG_JWT_ISSUER: must be set together or not at all")
+    if settings.generator_url is None and settings.context_tokens >= settings.generator_context_tokens:
+        found.append("RAG_CONTEXT_TOKENS: must be less than RAG_GENERATOR_CONTEXT_TOKENS, which holds the answer too")
+    return found
+
+
+def _missing_in_production(settings: Settings) -> list[str]:
+    if settings.env != "production":
+        return []
+    missing = []
+    if settings.identities_file is None and settings.jwt_jwks is None:
+        missing.append("RAG_IDENTITIES_FILE: production needs identities, here or by RAG_JWT_JWKS")
+    if settings.redis_url is None:
+        missing.append("RAG_REDIS_URL: production needs limits that hold over all processes")
+    for field in ("embedder_model", "reranker_model", "generator_model"):
+        ref = ModelRef.parse(getattr(settings, field))
+        if ref.kind == "fake":
+            missing.append(f"{environment_name(field)}: production takes no fake model")
+        elif not ref.pinned:
+            missing.append(f"{environment_name(field)}: production needs a pinned revision")
+    return missing
+
+
+def environment_name(field: str) -> str:
+    return PREFIX + field.upper()
+
+
+def value_range(field: str) -> str:
+    """What a setting may be, in words, for the one line that names a bad value."""
+    info = Settings.model_fields[field]
+    if field in _RANGES:
+        return _RANGES[field]
+    if get_origin(info.annotation) is Literal:
+        return "one of " + ", ".join(get_args(info.annotation))
+    least = next((each.ge for each in info.metadata if isinstance(each, Ge)), None)
+    most = next((each.le for each in info.metadata if isinstance(each, Le)), None)
+    if least is None or most is None:
+        return "a non-empty text"
+    kind = "a whole number" if info.annotation is int else "a number"
+    return f"{kind} from {least} to {most}" + (" (seconds)" if field.endswith("_s") else "")
+
+
+def versioned(name: str, parts: Mapping[str, object]) -> str:
+    """`<name>+<8 hex>`: the configured name plus a fingerprint of everything that can change an answer."""
+    canonical = json.dumps(parts, sort_keys=True, default=str)
+    return f"{name}+{hashlib.sha256(canonical.encode()).hexdigest()[:8]}"

@@ -1,0 +1,188 @@
+"""What flows between the stages: frozen values, no behaviour beyond reading them."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+VerdictKind = Literal["kept", "re-cited", "attributed", "repaired", "dropped", "skipped"]
+Role = Literal["system", "user", "assistant"]
+
+
+@dataclass(frozen=True, slots=True)
+class PageSpan:
+    """Characters `start:end` of a document's text stand on page `number` (from 1)."""
+
+    number: int
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Heading:
+    """A heading that begins at character `start` of the document's text; level 1 is the highest."""
+
+    start: int
+    end: int
+    level: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A parsed file: NFC text with paragraphs parted by blank lines; spans are ordered and do not overlap."""
+
+    title: str
+    text: str
+    pages: tuple[PageSpan, ...] = ()
+    headings: tuple[Heading, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A piece of a document as the chunker cuts it; `text == document.text[start:end]`."""
+
+    text: str
+    start: int
+    end: int
+    page_start: int | None
+    page_end: int | None
+    heading: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A piece of a document as it is stored, indexed, shown to the generator and cited.
+
+    `chunk_id` is `<tenant>:<document_id>:<document version>:<5-digit number>`.
+    """
+
+    chunk_id: str
+    document_id: str
+    title: str
+    text: str
+    start: int
+    end: int
+    page_start: int | None
+    page_end: int | None
+    heading: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A chunk on its way through retrieval; a score is None where a stage did not see the chunk.
+
+    `similarity` is a cosine; `bm25_score` and `rrf_score` are positive; `relevance` is the reranker's, higher is better.
+    """
+
+    chunk: Chunk
+    similarity: float | None = None
+    bm25_score: float | None = None
+    rrf_score: float | None = None
+    relevance: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """The part `passage[start:end]` of a passage, to be scored in its context; `end` None is the passage's end."""
+
+    passage: str
+    start: int = 0
+    end: int | None = None
+
+    @property
+    def text(self) -> str:
+        return self.passage[self.start : self.end]
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A chunk in the context of one request, shown to the generator under the label `[S<number>]`."""
+
+    number: int
+    chunk: Chunk
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    role: Role
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class TokenUsage:
+    prompt_tokens: int
+    completion_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """One piece of streamed text; the last ones may carry the reason of the end and the usage instead."""
+
+    text: str = ""
+    finish_reason: str | None = None
+    usage: TokenUsage | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DraftSentence:
+    """One sentence of the generator's draft.
+
+    `text` has no markers left in it; `markers` are the passage numbers that it cited, in order, without repeats,
+    numbers that are in no context included; `lead` is the white space that stood before it in the draft.
+    """
+
+    text: str
+    markers: tuple[int, ...]
+    lead: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """A verbatim part of a passage: `text` stands in the chunk's stored text, character for character."""
+
+    passage: Passage
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What became of one draft sentence; `sent` has no markers, `quotes` are its sources in the order of citing."""
+
+    kind: VerdictKind
+    draft: str
+    sent: str
+    quotes: tuple[Quote, ...] = ()
+    reason: str | None = None
+    support: float | None = None
+    lead: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """Which weights answer: `revision` changes whenever they do; `dimension` is 0 for what makes no vectors."""
+
+    name: str
+    revision: str
+    dimension: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class IndexVersion:
+    """One immutable state of a tenant's index; `built_at` is UTC in ISO 8601."""
+
+    version: str
+    chunks: int
+    documents: int
+    built_at: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """Tokens of a tenant's quota that one admitted request holds until its true usage is known.
+
+    `is_shared` says where: in the server that all processes share, or in this process.
+    """
+
+    id: str
+    tenant_id: str
+    tokens: int
+    is_shared: bool

@@ -1,0 +1,61 @@
+"""The passages of one request as the check sees them: read once, compared with every sentence."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from rag.language import Language, detect_language
+from rag.types import Passage, Quote
+from rag.verification.quotation import Statement, carrying_span, read_statements
+from rag.verification.support import Claim, Evidence, Support, measure, read_evidence
+
+_DISPENSABLE_SUPPORT: Final = 0.02  # a marker that adds less than this is taken off
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Source:
+    """A passage with what it states, sentence by sentence; `evidence` was read from `statements`."""
+
+    passage: Passage
+    statements: tuple[Statement, ...]
+    evidence: Evidence
+    language: Language
+
+
+def read_source(passage: Passage) -> Source:
+    statements = read_statements(passage.chunk)
+    evidence = read_evidence([statement.text for statement in statements])
+    return Source(passage, tuple(statements), evidence, detect_language(passage.chunk.text))
+
+
+def measure_sources(claim: Claim, sources: Sequence[Source]) -> Support:
+    """The support that these passages give together."""
+    return measure(claim, [source.evidence for source in sources])
+
+
+def best_alone(claim: Claim, sources: Iterable[Source], *, supported_from: float) -> tuple[Source, Support] | None:
+    """The passage that carries the claim fully by itself, best first, ties in their order; None if none does."""
+    scored = [(source, measure_sources(claim, [source])) for source in sources]
+    full = [pair for pair in scored if pair[1].is_complete and pair[1].score >= supported_from]
+    return max(full, key=lambda pair: pair[1].score, default=None)
+
+
+def drop_dispensable(claim: Claim, cited: Sequence[Source], support: Support) -> list[Source]:
+    """The cited passages without those whose support the others give; the first one cited is the last to go."""
+    needed = list(cited)
+    for source in reversed(cited):
+        rest = [other for other in needed if other is not source]
+        remaining = measure_sources(claim, rest)
+        if rest and remaining.is_complete and remaining.score >= support.score - _DISPENSABLE_SUPPORT:
+            needed = rest
+    return needed
+
+
+def quote_for(claim: Claim, source: Source) -> tuple[Quote, list[Statement]] | None:
+    """What of the passage carries the claim, and the statements that it is made of; None if nothing can be shown."""
+    if not source.statements:
+        return None
+    chunk = source.passage.chunk
+    first, last = carrying_span(claim, source.evidence, source.statements, chunk) or (0, 0)
+    shown = list(source.statements[first : last + 1])
+    return Quote(source.passage, chunk.text[shown[0].start : shown[-1].end]), shown

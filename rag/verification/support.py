@@ -1,0 +1,157 @@
+"""How much of a sentence stands in the passages: overlap in closed form, measured, and no proof of truth.
+
+G = (C + B) / 2 - 0.20 · min(missing figures, 2) - 0.06 · min(missing names, 3), where C is the share of the content
+words (weighted by idf) that stand in the best two sentences together, and B the share of the word bigrams that stand
+in the passages. On six sets of labelled sentences its AUROC is 0.75 to 0.96, and neither boosting over these features
+nor a cross-encoder of six layers, at fifty times the cost, did better. It does not see an inserted "not", or one name
+in the place of another of the same passage.
+"""
+
+import re
+import unicodedata
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Final
+
+from rag.language import sentence_spans, words
+from rag.verification.numbers import FigureSet, find_figures
+
+Idf = Callable[[Sequence[str]], list[float]]
+
+LIST_MARK: Final = re.compile(r"(?:[-*+•‣◦▪●○–—]|#{1,6}|\(?\d{1,2}[.)])\s+")
+
+_EN_STOP_WORDS: Final = """
+    a an the and or but if then than that this these those there here of in on at to from by with for as into onto about
+    over under between through during before after up down out off is are was were be been being am do does did done has
+    have had having will would shall should can could may might must not no nor so such too very also it its he him his
+    she her they them their we us our you your i me my who whom whose which what when where why how all any both each
+    few more most other some own same only just because while until again further once
+"""
+# Function syllables alone: none that is half of a common content word.
+_VI_STOP_WORDS: Final = """
+    là và của có các những cho với được bị trong trên dưới từ đến tại về theo này đó kia ấy thì mà hay hoặc nhưng nếu
+    khi vì do bởi để cũng đã đang sẽ rất như một mỗi ở ra vào lên xuống lại rồi nên còn chỉ cả gì ai nào sao
+"""
+_STOP_WORDS: Final = frozenset(_EN_STOP_WORDS.split()) | frozenset(_VI_STOP_WORDS.split())
+_TOKEN = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
+_INTRODUCING: Final = frozenset("\n:;!?…")
+_MIN_STEM_CHARS: Final = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What a sentence states, as far as words can say: read once, then compared with any passages."""
+
+    content: dict[str, float]  # stem → idf
+    bigrams: tuple[tuple[str, str], ...]
+    figures: tuple[float, ...]
+    names: tuple[str, ...]  # stems of capitalised words, the sentence's first aside
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """The same of one passage, sentence by sentence."""
+
+    sentences: tuple[frozenset[str], ...]  # stems
+    stems: frozenset[str]
+    bigrams: frozenset[tuple[str, str]]
+    figures: FigureSet
+
+
+@dataclass(frozen=True, slots=True)
+class Support:
+    """How far some passages carry a claim: `score` is G, from about -0.6 to 1."""
+
+    score: float
+    missing_figures: int
+    missing_names: int
+
+    @property
+    def is_complete(self) -> bool:
+        """Every figure and every name stands there."""
+        return not self.missing_figures and not self.missing_names
+
+
+def read_claim(text: str, idf: Idf) -> Claim:
+    """What the sentence states; the `2.` of a list item is no figure of it."""
+    text = LIST_MARK.sub("", text, count=1) if LIST_MARK.match(text) else text
+    folded = words(text)
+    content = list(dict.fromkeys(word for word in folded if word not in _STOP_WORDS))
+    weights: dict[str, float] = {}
+    for word, weight in zip(content, idf(content), strict=True):
+        weights[_stem(word)] = max(weight, weights.get(_stem(word), 0.0))
+    stems = [_stem(word) for word in folded]
+    figures = tuple(dict.fromkeys(find_figures(_lower(text), ambiguous=False)))
+    return Claim(weights, tuple(pairwise(stems)), figures, tuple(_names(text)))
+
+
+def read_evidence(sentences: Sequence[str]) -> Evidence:
+    """`sentences` are those of one passage, in their order."""
+    stems = [[_stem(word) for word in words(sentence)] for sentence in sentences]
+    return Evidence(
+        sentences=tuple(frozenset(sentence) for sentence in stems),
+        stems=frozenset(stem for sentence in stems for stem in sentence),
+        bigrams=frozenset(pair for sentence in stems for pair in pairwise(sentence)),
+        figures=FigureSet(find_figures(_lower("\n".join(sentences)), ambiguous=True)),
+    )
+
+
+def measure(claim: Claim, passages: Sequence[Evidence]) -> Support:
+    """The support that these passages give together."""
+    missing_figures = sum(not any(value in passage.figures for passage in passages) for value in claim.figures)
+    missing_names = sum(not any(name in passage.stems for passage in passages) for name in claim.names)
+    found = sum(any(pair in passage.bigrams for passage in passages) for pair in claim.bigrams)
+    bigrams = found / len(claim.bigrams) if claim.bigrams else 0.0
+    score = (_covered(claim, passages) + bigrams) / 2
+    score -= 0.20 * min(missing_figures, 2) + 0.06 * min(missing_names, 3)
+    return Support(round(score, 4), missing_figures, missing_names)
+
+
+def coverage(claim: Claim, sentences: Sequence[frozenset[str]]) -> float:
+    """The weight of the claim's content words that stand in these sentences."""
+    return _weight(claim, frozenset[str]().union(*sentences) & claim.content.keys())
+
+
+def _covered(claim: Claim, passages: Sequence[Evidence]) -> float:
+    """C: the best sentence, then the one that adds most to it."""
+    total = sum(claim.content.values())
+    stems = frozenset(claim.content)
+    shared = [common for passage in passages for sentence in passage.sentences if (common := sentence & stems)]
+    if not total or not shared:
+        return 0.0
+    best = max(shared, key=lambda common: _weight(claim, common))
+    second = max((common - best for common in shared), key=lambda common: _weight(claim, common))
+    return (_weight(claim, best) + _weight(claim, second)) / total
+
+
+def _weight(claim: Claim, stems: Iterable[str]) -> float:
+    return sum(claim.content[stem] for stem in stems)
+
+
+def _names(text: str) -> list[str]:
+    """The stems of the capitalised words that do not merely begin a sentence, a line, or what a colon introduces."""
+    names: list[str] = []
+    for start, end in sentence_spans(text):
+        position = None
+        for token in _TOKEN.finditer(text, start, end):
+            begins = position is None or any(mark in _INTRODUCING for mark in text[position : token.start()])
+            if token.group()[0].isupper() and not begins:
+                names.extend(_stem(word) for word in words(token.group()) if word not in _STOP_WORDS)
+            position = token.end()
+    return list(dict.fromkeys(names))
+
+
+def _stem(word: str) -> str:
+    """English endings off, lightly; Vietnamese syllables have none and are mostly too short to be touched."""
+    if len(word) <= _MIN_STEM_CHARS or not word.isascii():
+        return word
+    for ending, kept in (("ies", "y"), ("sses", "ss"), ("ing", ""), ("ed", ""), ("es", ""), ("ly", ""), ("s", "")):
+        if word.endswith(ending) and len(word) - len(ending) + len(kept) >= 3 and not word.endswith(("ss", "us", "is")):
+            stem = word[: -len(ending)] + kept
+            return stem[:-1] if stem[-1:] == "e" else stem
+    return word[:-1] if word.endswith("e") else word
+
+
+def _lower(text: str) -> str:
+    return unicodedata.normalize("NFC", text).casefold()

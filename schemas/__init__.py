@@ -1,0 +1,1 @@
+"""The public contract as types; imports pydantic and itself, nothing else."""

@@ -1,0 +1,51 @@
+"""The events of one answer, in the order in which a stream sends them: meta, then tokens and citations, then an end."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from schemas.errors import ErrorCode
+from schemas.response import Citation, FinishReason, Latency, Trace, Usage
+
+
+class _Event(BaseModel):
+    model_config = ConfigDict(frozen=True, protected_namespaces=())
+
+
+class MetaEvent(_Event):
+    event: Literal["meta"] = "meta"
+    trace_id: str
+    model_version: str
+
+
+class TokenEvent(_Event):
+    event: Literal["token"] = "token"
+    text: str
+
+
+class CitationEvent(_Event):
+    event: Literal["citation"] = "citation"
+    citation: Citation
+
+
+class DoneEvent(_Event):
+    event: Literal["done"] = "done"
+    trace_id: str
+    finish_reason: FinishReason
+    latency_ms: Latency
+    usage: Usage
+    trace: Trace | None = None
+
+
+class ErrorEvent(_Event):
+    event: Literal["error"] = "error"
+    code: ErrorCode
+    message: str
+    trace_id: str
+    retryable: bool
+
+
+Event = Annotated[
+    MetaEvent | TokenEvent | CitationEvent | DoneEvent | ErrorEvent,
+    Field(discriminator="event"),
+]

@@ -1,0 +1,39 @@
+"""What a client may ask, with every bound that it can hit."""
+
+from typing import Annotated, Final
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
+
+QUESTION_MAX_CHARS: Final = 2000
+TENANT_PATTERN: Final = r"^[A-Za-z0-9._-]{1,64}\Z"
+TRACE_ID_PATTERN: Final = r"[A-Za-z0-9._-]{1,64}"
+TOP_K_MAX: Final = 20
+OUTPUT_TOKENS_MIN: Final = 16
+OUTPUT_TOKENS_MAX: Final = 2048
+BODY_MAX_BYTES: Final = 64 * 1024
+
+TenantId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,64}$", strict=True)]
+
+
+class QueryRequest(BaseModel):
+    """One question about one tenant's documents."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    question: str = Field(
+        min_length=1,
+        max_length=QUESTION_MAX_CHARS,
+        description="The question, in Vietnamese or English; trimmed before its length is checked.",
+        examples=["How many days of annual leave do full-time staff have?"],
+    )
+    tenant_id: TenantId = Field(default="demo", description="Whose documents are asked.")
+    top_k: int = Field(default=6, ge=1, le=TOP_K_MAX, description="Passages given to the generator.")
+    max_output_tokens: int = Field(
+        default=512, ge=OUTPUT_TOKENS_MIN, le=OUTPUT_TOKENS_MAX, description="Bound of the generator's draft."
+    )
+    include_trace: bool = Field(default=False, description="Adds candidates, passages and verdicts to the response.")
+
+    @field_validator("question", mode="before")
+    @classmethod
+    def _trim(cls, value: object) -> object:
+        return value.strip() if isinstance(value, str) else value

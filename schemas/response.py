@@ -1,0 +1,125 @@
+"""What the service answers when it does not fail."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+FinishReason = Literal["stop", "length", "no_answer"]
+VerdictName = Literal["kept", "re-cited", "attributed", "repaired", "dropped", "skipped"]
+DependencyState = Literal["ok", "local", "unreachable", "loading", "mismatch", "timeout"]
+
+
+class _Body(BaseModel):
+    # `model_…` is a word of the contract here, not of pydantic.
+    model_config = ConfigDict(frozen=True, protected_namespaces=())
+
+
+class Citation(_Body):
+    """One source of the answer; `quote` is a verbatim part of the chunk's stored text."""
+
+    source_id: str = Field(pattern=r"^S[1-9][0-9]*$")
+    document_id: str
+    chunk_id: str
+    title: str
+    page_start: int | None
+    page_end: int | None
+    quote: str
+
+
+class Latency(_Body):
+    """Whole milliseconds per stage; `total` is at least each of the others."""
+
+    retrieval: int = 0
+    rerank: int = 0
+    generation: int = 0
+    verification: int = 0
+    total: int = 0
+
+
+class Usage(_Body):
+    """Tokens as the generator counts them."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+
+class TraceCandidate(_Body):
+    chunk_id: str
+    document_id: str
+    similarity: float | None
+    bm25_score: float | None
+    rrf_score: float | None
+    relevance: float | None
+
+
+class TracePassage(_Body):
+    chunk_id: str
+
+
+class TraceSentence(_Body):
+    draft: str
+    sent: str
+    verdict: VerdictName
+    reason: str | None
+    support: float | None
+
+
+class Trace(_Body):
+    """How the answer came about; never the prompt."""
+
+    candidates: list[TraceCandidate]
+    passages: list[TracePassage]
+    usage: Usage
+    sentences: list[TraceSentence]
+
+
+class QueryResponse(_Body):
+    answer: str
+    citations: list[Citation]
+    trace_id: str
+    latency_ms: Latency
+    model_version: str
+    finish_reason: FinishReason
+    trace: Trace | None = None
+
+
+class Health(_Body):
+    status: Literal["ok"] = "ok"
+    service: Literal["rag"] = "rag"
+    version: str
+
+
+class Ready(_Body):
+    status: Literal["ready"] = "ready"
+    model_version: str
+    dependencies: dict[str, DependencyState]
+
+
+class EmbedderInfo(_Body):
+    name: str
+    dimension: int
+    revision: str
+
+
+class RerankerInfo(_Body):
+    name: str
+    revision: str
+
+
+class IndexInfo(_Body):
+    version: str
+    chunks: int
+    built_at: str
+
+
+class CurrentModels(_Body):
+    """Exact versions of what answers now; `index` holds only tenants that the caller may read."""
+
+    model_version: str
+    runtime: str
+    model_name: str
+    prompt_version: str
+    deployed_at: str
+    embedder: EmbedderInfo
+    reranker: RerankerInfo
+    index: dict[str, IndexInfo]

@@ -1,0 +1,20 @@
+"""What the contract tests share: they speak HTTP to the real routes behind the real edge, on fake models."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+LogLines = Callable[[], list[dict[str, Any]]]
+
+
+@pytest.fixture
+def log_lines(capsys: pytest.CaptureFixture[str]) -> LogLines:
+    """The query lines on stdout since the last call."""
+
+    def read() -> list[dict[str, Any]]:
+        lines = [json.loads(line) for line in capsys.readouterr().out.splitlines() if line.startswith("{")]
+        return [line for line in lines if str(line["event"]).startswith("query_") and "route" in line]
+
+    return read

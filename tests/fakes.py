@@ -1,0 +1,269 @@
+"""Fakes that implement the ports and that a test can script: what they say, when they stop, how they fail."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Final, Literal, NoReturn
+
+import httpx
+import numpy as np
+from starlette.types import ASGIApp
+
+from rag.api import ContractEdge, ModelCard, Probe, QueryDesk, create_app
+from rag.backends.fake import FakeCounter, FakeEmbedder, FakeEncoder, FakeScorer, overlap
+from rag.identity import Authenticator, OpenAuthenticator
+from rag.limits import Deadline, Places
+from rag.pipeline import Pipeline, StageLimits
+from rag.ports import PassageScorer, TextEmbedder, TextGenerator, Vectors
+from rag.telemetry import QueryRecord
+from rag.types import Chunk, Delta, IndexVersion, Message, ModelInfo, TokenUsage, Window
+from rag.verification import Verifier
+
+MODEL_VERSION = "rag-test+00000000"
+ANNUAL_LEAVE = "Full-time staff have 12 days of annual leave per year."
+SICK_LEAVE = "Sick leave needs a note from a doctor after the third day."
+PARKING = "Visitors park behind the north building."
+QUESTION = "How many days of annual leave do full-time staff have?"
+
+
+def make_chunk(text: str, number: int = 1, *, tenant_id: str = "demo", document_id: str = "handbook") -> Chunk:
+    return Chunk(
+        chunk_id=f"{tenant_id}:{document_id}:v1:{number:05d}",
+        document_id=document_id,
+        title="Staff Handbook",
+        text=text,
+        start=number * 10_000,
+        end=number * 10_000 + len(text),
+        page_start=number,
+        page_end=number,
+        heading=None,
+    )
+
+
+class FakeIndex:
+    """A `ChunkIndex` over a few chunks in memory."""
+
+    def __init__(self, *texts: str, tenant_id: str = "demo") -> None:
+        self._chunks = [make_chunk(text, number, tenant_id=tenant_id) for number, text in enumerate(texts, start=1)]
+        self._vectors = FakeEncoder().encode_passages(texts)
+
+    @property
+    def version(self) -> IndexVersion:
+        return IndexVersion("v1", len(self._chunks), 1, "2026-05-10T10:00:00Z")
+
+    def search_dense(self, vector: Vectors, k: int) -> list[tuple[int, float]]:
+        similarities = self._vectors @ vector
+        order = np.argsort(-similarities, kind="stable")[:k]
+        return [(int(ordinal), float(similarities[ordinal])) for ordinal in order]
+
+    def search_lexical(self, text: str, k: int) -> list[tuple[int, float]]:
+        scores = [(ordinal, overlap(text, chunk.text)) for ordinal, chunk in enumerate(self._chunks)]
+        return sorted((pair for pair in scores if pair[1] > 0), key=lambda pair: -pair[1])[:k]
+
+    def chunks(self, ordinals: Sequence[int]) -> list[Chunk]:
+        return [self._chunks[ordinal] for ordinal in ordinals]
+
+    def idf(self, words: Sequence[str]) -> list[float]:
+        return [1.0] * len(words)
+
+
+class FakeIndexes:
+    """An `IndexProvider` over the indexes of some tenants; an exception stands for an index that cannot be loaded."""
+
+    def __init__(self, **tenants: FakeIndex | Exception) -> None:
+        self._tenants = tenants
+
+    async def current(self, tenant_id: str) -> FakeIndex | None:
+        found = self._tenants.get(tenant_id)
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    def versions(self, tenant_ids: Any = None) -> dict[str, IndexVersion]:
+        names = self._tenants if tenant_ids is None else tenant_ids
+        return {name: found.version for name in names if isinstance(found := self._tenants.get(name), FakeIndex)}
+
+
+HANG: Final = "<hang>"
+
+
+async def hang() -> NoReturn:
+    """Waits until it is cancelled."""
+    await asyncio.get_running_loop().create_future()
+    raise AssertionError("nobody wakes it")
+
+
+class ScriptedGenerator:
+    """Says its script: a string is a delta, `HANG` waits for ever, an exception is raised.
+
+    Ends with a usage like a real server does, unless something in the script has ended it before.
+    """
+
+    info = ModelInfo("scripted-generator", "1")
+
+    def __init__(
+        self,
+        *script: str | Exception,
+        finish_reason: str = "stop",
+        usage: TokenUsage | None = None,
+    ) -> None:
+        self._script = script
+        self._finish_reason = finish_reason
+        self._usage = usage
+        self.calls: list[dict[str, Any]] = []
+        self.open_streams = 0
+        self.reached = asyncio.Event()  # set when the script comes to its first hang
+
+    @asynccontextmanager
+    async def stream(
+        self, messages: Sequence[Message], *, max_tokens: int, timeout_s: float, trace_id: str
+    ) -> AsyncIterator[AsyncIterator[Delta]]:
+        self.calls.append(
+            {"messages": messages, "max_tokens": max_tokens, "timeout_s": timeout_s, "trace_id": trace_id}
+        )
+        self.open_streams += 1
+        try:
+            yield self._say()
+        finally:
+            self.open_streams -= 1
+
+    async def _say(self) -> AsyncIterator[Delta]:
+        for part in self._script:
+            if isinstance(part, Exception):
+                raise part
+            if part == HANG:
+                self.reached.set()
+                await hang()
+            await asyncio.sleep(0)
+            yield Delta(part)
+        yield Delta(finish_reason=self._finish_reason, usage=self._usage)
+
+
+class HangingEmbedder:
+    """A `TextEmbedder` that never answers."""
+
+    def __init__(self) -> None:
+        self.reached = asyncio.Event()
+        self.waiting = 0
+
+    async def embed_query(self, text: str, *, timeout_s: float) -> Vectors:
+        self.waiting += 1
+        self.reached.set()
+        try:
+            await hang()
+        finally:
+            self.waiting -= 1
+
+
+class HangingScorer:
+    """A `PassageScorer` that never answers."""
+
+    async def score(self, question: str, windows: Sequence[Window], *, timeout_s: float) -> list[float]:
+        await hang()
+
+
+class FailingEmbedder:
+    """A `TextEmbedder` that raises."""
+
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
+    async def embed_query(self, text: str, *, timeout_s: float) -> Vectors:
+        raise self._error
+
+
+class FailingScorer:
+    """A `PassageScorer` that raises."""
+
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
+    async def score(self, question: str, windows: Sequence[Window], *, timeout_s: float) -> list[float]:
+        raise self._error
+
+
+def make_pipeline(
+    *,
+    generator: TextGenerator | None = None,
+    embedder: TextEmbedder | None = None,
+    scorer: PassageScorer | None = None,
+    indexes: FakeIndexes | None = None,
+    abstain_relevance: float = 0.01,
+    stage_timeout_s: float = 5.0,
+    generation_timeout_s: float = 5.0,
+    mode: Literal["repair", "drop", "mark"] = "repair",
+) -> Pipeline:
+    """A pipeline on fakes; its one tenant is `demo`."""
+    return Pipeline(
+        embedder=embedder or FakeEmbedder(),
+        scorer=scorer or FakeScorer(),
+        generator=generator or ScriptedGenerator(f"{ANNUAL_LEAVE} [S1]"),
+        indexes=indexes or FakeIndexes(demo=FakeIndex(ANNUAL_LEAVE, SICK_LEAVE, PARKING)),
+        counter=FakeCounter(),
+        verifier=Verifier(mode, relevance_floor=abstain_relevance),
+        limits=StageLimits(
+            retrieve_k=10,
+            rerank_k=10,
+            context_tokens=500,
+            abstain_relevance=abstain_relevance,
+            retrieval_timeout_s=stage_timeout_s,
+            rerank_timeout_s=stage_timeout_s,
+            generation_timeout_s=generation_timeout_s,
+        ),
+        model_version=MODEL_VERSION,
+    )
+
+
+def make_record(trace_id: str = "tr_test") -> QueryRecord:
+    return QueryRecord(trace_id, "/query")
+
+
+def make_deadline(timeout_s: float = 10.0) -> Deadline:
+    return Deadline.after(timeout_s)
+
+
+def make_card() -> ModelCard:
+    return ModelCard(
+        model_version=MODEL_VERSION,
+        runtime="fake",
+        prompt_version="answer-v1",
+        deployed_at="2026-05-10T10:00:00Z",
+        generator=ModelInfo("fake-generator", "1"),
+        embedder=ModelInfo("fake-embedder", "1", 256),
+        reranker=ModelInfo("fake-reranker", "1"),
+    )
+
+
+async def probe_ok() -> Literal["ok"]:
+    return "ok"
+
+
+def make_app(
+    *,
+    pipeline: Pipeline | Callable[[], Pipeline] | None = None,
+    authenticator: Authenticator | None = None,
+    places: Places | None = None,
+    indexes: FakeIndexes | None = None,
+    probes: Mapping[str, Probe] | None = None,
+    request_timeout_s: float = 10.0,
+    stream_timeout_s: float = 10.0,
+    log_content_sample: float = 0.0,
+    ping_after_s: float = 15.0,
+) -> ASGIApp:
+    """The whole front without BentoML: the edge around the routes around a pipeline on fakes."""
+    answering = pipeline or make_pipeline(indexes=indexes)
+    desk = QueryDesk(
+        pipeline=(lambda: answering) if isinstance(answering, Pipeline) else answering,
+        authenticator=authenticator or OpenAuthenticator(),
+        places=places or Places(8, queue_timeout_s=0.01),
+        request_timeout_s=request_timeout_s,
+        stream_timeout_s=stream_timeout_s,
+        log_content_sample=log_content_sample,
+        ping_after_s=ping_after_s,
+    )
+    versions = (indexes or FakeIndexes(demo=FakeIndex(ANNUAL_LEAVE))).versions
+    return ContractEdge(create_app(desk, card=make_card, index_versions=versions, probes=probes or {"index": probe_ok}))
+
+
+def make_client(app: ASGIApp) -> httpx.AsyncClient:
+    return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://rag")

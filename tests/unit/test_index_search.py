@@ -1,0 +1,204 @@
+"""What a version answers: by meaning, by words, and with its chunks."""
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from index_fakes import EMBEDDER, change, embed
+from numpy.typing import NDArray
+
+from rag.index.dense import DenseIndex, build_dense
+from rag.index.lexical import LexicalIndex, build_lexical
+from rag.index.manifest import BrokenIndexError
+from rag.index.store import IndexStore
+from rag.index.version import TenantIndex
+from rag.ports import ChunkIndex, Vectors
+
+LEAVE = "Nhân viên toàn thời gian có 12 ngày nghỉ phép năm."
+RENT = "The rent is 1,000 dollars."
+
+
+@pytest.fixture
+def index(tmp_path: Path) -> TenantIndex:
+    store = IndexStore(tmp_path)
+    return TenantIndex(change(store, {"hr": [LEAVE, "Má đi chợ."], "rent": [RENT, "Ma xuất hiện. 😀\u2028"]}))
+
+
+def unit_rows(rows: NDArray[np.float64]) -> Vectors:
+    unit: Vectors = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+    return unit
+
+
+def clusters(count: int, size: int, dimension: int) -> Vectors:
+    random = np.random.default_rng(1)
+    centres = random.standard_normal((count, 1, dimension))
+    return unit_rows((centres + 0.3 * random.standard_normal((count, size, dimension))).reshape(-1, dimension))
+
+
+def test_index_fulfils_the_port(index: TenantIndex) -> None:
+    """Retrieval knows only `ChunkIndex`."""
+    port: ChunkIndex = index
+
+    assert port.version.chunks == 4
+    assert port.version.documents == 2
+
+
+def test_dense_search_finds_the_nearest_first(index: TenantIndex) -> None:
+    """The best match comes first, with its cosine."""
+    (first, similarity), *others = index.search_dense(embed(RENT), k=4)
+
+    assert index.chunks([first])[0].text == RENT
+    assert similarity == pytest.approx(1.0)
+    assert [value for _, value in others] == sorted((value for _, value in others), reverse=True)
+
+
+@pytest.mark.parametrize("k", [4, 5, 1000])
+def test_dense_search_takes_any_k(index: TenantIndex, k: int) -> None:
+    """A k above the size of the index gives all chunks, each once."""
+    found = index.search_dense(embed(RENT), k)
+
+    assert sorted(ordinal for ordinal, _ in found) == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("k", [1, 2, 7, 49])
+def test_dense_ties_go_by_ordinal_even_at_the_cut(tmp_path: Path, k: int) -> None:
+    """Of equal chunks the earlier ones are taken, however many there are."""
+    rows = unit_rows(np.random.default_rng(0).standard_normal((200, 16)))
+    rows[50:100] = rows[0]
+    build_dense(rows, tmp_path / "dense")
+
+    found = DenseIndex.load(tmp_path / "dense").search(rows[0], k)
+
+    assert [ordinal for ordinal, _ in found] == [0, *range(50, 50 + k - 1)]
+
+
+def test_words_keep_their_diacritics(index: TenantIndex) -> None:
+    """`má` and `ma` are different words in Vietnamese, so they find different chunks."""
+    (with_mark,), (without_mark,) = index.search_lexical("MÁ", 4), index.search_lexical("ma", 4)
+
+    assert index.chunks([with_mark[0]])[0].text == "Má đi chợ."
+    assert index.chunks([without_mark[0]])[0].text.startswith("Ma xuất hiện")
+
+
+def test_decomposed_question_finds_composed_text(index: TenantIndex) -> None:
+    """Both sides are NFC before they are compared."""
+    found = index.search_lexical("ma\u0301", 4)
+
+    assert [chunk.text for chunk in index.chunks([ordinal for ordinal, _ in found])] == ["Má đi chợ."]
+
+
+@pytest.mark.parametrize("question", ["", "?!", "unknown", "   "])
+def test_question_without_known_words_finds_nothing(index: TenantIndex, question: str) -> None:
+    """No word, no hit: a score of zero is not a result."""
+    assert index.search_lexical(question, 4) == []
+
+
+def test_lexical_order_is_score_then_ordinal(tmp_path: Path) -> None:
+    """Best first, ties by ordinal, at the cut too; scores are positive."""
+    build_lexical([["x", "y"], ["x", "z"], ["x", "x"], ["x", "w"], ["q", "q"]], tmp_path / "lexical")
+
+    found = LexicalIndex.load(tmp_path / "lexical").search(["x"], 3)
+
+    assert [ordinal for ordinal, _ in found] == [2, 0, 1]
+    assert all(score > 0 for _, score in found)
+
+
+def test_idf_falls_with_frequency(tmp_path: Path) -> None:
+    """A word in more chunks says less; an unknown one says most."""
+    build_lexical([["a", "b"], ["a", "c"], ["a", "c"]], tmp_path / "lexical")
+
+    everywhere, twice, once, unknown = LexicalIndex.load(tmp_path / "lexical").idf(["a", "c", "b", "?"])
+
+    assert 0 < everywhere < twice < once < unknown
+
+
+def test_chunks_without_any_word_are_indexed(tmp_path: Path) -> None:
+    """Text of signs alone has no words; it is stored and found by meaning."""
+    index = TenantIndex(change(IndexStore(tmp_path), {"signs": ["!!!", "???"]}))
+
+    assert index.search_lexical("signs", 2) == []
+    assert len(index.search_dense(embed("!!!"), 2)) == 2
+
+
+def test_chunks_come_back_as_they_were_stored(index: TenantIndex) -> None:
+    """In the order asked for, character for character."""
+    last, first = index.chunks([3, 0])
+
+    assert last.text == "Ma xuất hiện. 😀\u2028"
+    assert (first.text, first.chunk_id, first.title) == (LEAVE, "demo:hr:v1:00001", "HR")
+
+
+def test_lone_surrogates_survive(tmp_path: Path) -> None:
+    """Some PDFs hold them; they must not keep the other documents out."""
+    index = TenantIndex(change(IndexStore(tmp_path), {"pdf": ["broken \ud800 text"]}))
+
+    assert index.chunks([0])[0].text == "broken \ud800 text"
+
+
+def test_threads_search_one_index(index: TenantIndex) -> None:
+    """Searches and reads from several threads give what one thread gets."""
+
+    def ask(_: int) -> tuple[object, object, object]:
+        return index.search_dense(embed(LEAVE), 3), index.search_lexical(LEAVE, 3), index.chunks([2, 1])
+
+    expected = ask(0)
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(ask, range(200)))
+
+    assert all(answer == expected for answer in answers)
+
+
+def test_large_index_is_approximate_with_measured_recall(tmp_path: Path) -> None:
+    """Above the limit a part of the vectors is looked at, and what is found is measured against exact search."""
+    rows = clusters(60, 40, 24)
+    info = build_dense(rows, tmp_path / "ivf", exact_max_chunks=2_000)
+    build_dense(rows, tmp_path / "flat")
+    approximate, exact = DenseIndex.load(tmp_path / "ivf"), DenseIndex.load(tmp_path / "flat")
+
+    queries = clusters(60, 2, 24)
+    hits = sum(
+        len({ordinal for ordinal, _ in approximate.search(row, 10)} & {ordinal for ordinal, _ in exact.search(row, 10)})
+        for row in queries
+    )
+
+    assert info.kind == "ivf"
+    assert info.probes < info.lists
+    assert info.recall_at_10 >= 0.98
+    assert hits / (10 * len(queries)) >= 0.98
+
+
+def test_vectors_that_lists_cannot_part_are_searched_exactly(tmp_path: Path) -> None:
+    """Where the approximate index does not find enough, exact search is kept, whatever the size."""
+    rows = unit_rows(np.random.default_rng(2).standard_normal((1_500, 64)))
+
+    info = build_dense(rows, tmp_path / "dense", exact_max_chunks=1_000)
+
+    assert (info.kind, info.recall_at_10) == ("flat", 1.0)
+
+
+@pytest.mark.parametrize("exact_max_chunks", [10_000, 2_000])
+def test_vectors_can_be_taken_back_out(tmp_path: Path, exact_max_chunks: int) -> None:
+    """What is carried over to the next version is what was stored, bit for bit, in both kinds of index."""
+    rows = clusters(60, 40, 24)
+    build_dense(rows, tmp_path / "dense", exact_max_chunks=exact_max_chunks)
+
+    taken = DenseIndex.load(tmp_path / "dense").vectors(100, 50)
+
+    assert np.array_equal(taken, rows[100:150])
+
+
+def test_full_disk_is_an_error_not_a_short_file() -> None:
+    """faiss itself closes a file without looking; a cut index must not pass for a whole one."""
+    rows = unit_rows(np.random.default_rng(0).standard_normal((10, EMBEDDER.dimension)))
+
+    with pytest.raises(OSError, match="No space left"):
+        build_dense(rows, Path("/dev/full"))
+
+
+def test_garbage_is_no_index(tmp_path: Path) -> None:
+    """A file that faiss cannot read is named, not crashed upon."""
+    (tmp_path / "dense").write_bytes(b"garbage" * 100)
+
+    with pytest.raises(BrokenIndexError, match="dense"):
+        DenseIndex.load(tmp_path / "dense")

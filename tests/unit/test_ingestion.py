@@ -1,0 +1,456 @@
+"""What the ingestion command does with files, and how it ends."""
+
+import errno
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from index_fakes import EMBEDDER, OTHER_EMBEDDER, FakeEncoder, FakeWatcher, FaultyDisk, stored_texts
+
+from rag.index.store import IndexStore
+from rag.ingestion import ingest
+from rag.ingestion.command import parse_arguments, run
+from rag.ingestion.ingest import Ingestion, Watcher
+from rag.ingestion.sources import Failure, Source, find_sources
+from rag.ports import Vectors
+from rag.types import ModelInfo
+
+
+@pytest.fixture
+def documents(tmp_path: Path) -> Path:
+    folder = tmp_path / "documents"
+    (folder / "hr").mkdir(parents=True)
+    (folder / "hr" / "Chính sách 2026.md").write_text("# Nghỉ phép\n\nNhân viên có 12 ngày nghỉ phép năm.")
+    (folder / "it.txt").write_text("Every new colleague gets a laptop.")
+    return folder
+
+
+class Desk:
+    """An ingestion with an encoder that remembers, as one user has it before them."""
+
+    def __init__(self, store: IndexStore, embedder: ModelInfo = EMBEDDER) -> None:
+        self.store = store
+        self.embedder = embedder
+        self.encoders: list[FakeEncoder] = []
+        self.watcher = FakeWatcher()
+
+    def open_encoder(self) -> FakeEncoder:
+        self.encoders.append(FakeEncoder(self.embedder.dimension))
+        return self.encoders[-1]
+
+    def ingestion(self, watcher: Watcher | None = None) -> Ingestion:
+        return Ingestion(self.store, watcher or self.watcher, lambda: self.embedder, self.open_encoder)
+
+    def add(self, *paths: Path) -> ingest.AddReport:
+        findings = find_sources(paths)
+        return self.ingestion().add("demo", findings.sources, findings.failed)
+
+    @property
+    def encoded(self) -> list[str]:
+        return [text for encoder in self.encoders for text in encoder.encoded]
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Desk:
+    return Desk(IndexStore(tmp_path / "index"))
+
+
+class TestSources:
+    def test_folder_is_walked_in_order_with_paths_as_ids(self, documents: Path) -> None:
+        """The id is the path below the folder without its suffix; characters that ids cannot have become `-`."""
+        findings = find_sources([documents])
+
+        assert [source.document_id for source in findings.sources] == ["hr-Ch-nh-s-ch-2026", "it"]
+
+    def test_decomposed_file_names_give_the_same_id(self, tmp_path: Path) -> None:
+        """macOS writes names decomposed; the same file has one id on every machine."""
+        (tmp_path / "ha\u0300.md").touch()
+
+        assert find_sources([tmp_path]).sources[0].document_id == "h-"
+
+    def test_file_has_its_stem_as_id(self, documents: Path) -> None:
+        """A file that is given itself is not below a folder."""
+        assert find_sources([documents / "it.txt"]).sources == [Source(documents / "it.txt", "it")]
+
+    def test_hidden_and_unknown_files_in_folders_are_left_out(self, documents: Path) -> None:
+        """A folder holds all sorts of things; only what cannot be hidden on purpose is worth a word."""
+        (documents / ".git").mkdir()
+        (documents / ".git" / "notes.md").touch()
+        (documents / ".hidden.md").touch()
+        (documents / "photo.jpg").touch()
+
+        findings = find_sources([documents])
+
+        assert len(findings.sources) == 2
+        assert findings.skipped == [documents / "photo.jpg"]
+        assert findings.failed == []
+
+    def test_links_are_followed_once(self, documents: Path) -> None:
+        """A link that leads back up does not lead round and round."""
+        (documents / "loop").symlink_to(documents)
+        (documents / "hr" / "up").symlink_to("..")
+
+        assert len(find_sources([documents]).sources) == 2
+
+    def test_second_file_of_one_id_fails(self, documents: Path) -> None:
+        """Two files never overwrite one another in silence."""
+        (documents / "it.md").write_text("Another text.")
+
+        findings = find_sources([documents])
+
+        assert findings.failed == [
+            Failure(str(documents / "it.txt"), f"{documents / 'it.md'} has the same document id, it")
+        ]
+
+    def test_file_that_is_given_twice_is_read_once(self, documents: Path) -> None:
+        """The folder and a file in it: the same file, the same id, no rival."""
+        findings = find_sources([documents, documents / "it.txt"])
+
+        assert [source.document_id for source in findings.sources] == ["hr-Ch-nh-s-ch-2026", "it"]
+        assert findings.failed == []
+
+    def test_id_that_would_be_too_long_fails(self, tmp_path: Path) -> None:
+        """An id has at most 128 characters."""
+        (tmp_path / ("x" * 129 + ".md")).touch()
+        (tmp_path / ("y" * 128 + ".md")).touch()
+
+        findings = find_sources([tmp_path])
+
+        assert [source.document_id for source in findings.sources] == ["y" * 128]
+        assert "128" in findings.failed[0].reason
+
+
+class TestAdd:
+    def test_files_become_chunks(self, desk: Desk, documents: Path) -> None:
+        """Parsed, cut, embedded, stored under ids of the contract's form, and counted."""
+        report = desk.add(documents)
+
+        assert [(added.document_id, added.chunks) for added in report.added] == [("hr-Ch-nh-s-ch-2026", 1), ("it", 1)]
+        assert (report.failed, report.documents, report.chunks) == ([], 2, 2)
+        assert stored_texts(desk.store)["demo:it:v1:00001"] == "Every new colleague gets a laptop."
+        assert report.version == desk.store.serving_name("demo")
+
+    def test_broken_files_are_named_and_the_others_go_in(self, desk: Desk, documents: Path) -> None:
+        """One bad file harms nothing else."""
+        (documents / "broken.pdf").write_bytes(b"%PDF-1.7 nothing")
+        (documents / "empty.txt").touch()
+
+        report = desk.add(documents, documents / "missing.md", documents / "it.txt")
+
+        assert [Path(failure.path).name for failure in report.failed] == ["broken.pdf", "empty.txt", "missing.md"]
+        assert all(failure.reason for failure in report.failed)
+        assert report.documents == 2
+
+    def test_broken_new_state_of_a_document_keeps_the_old_one(self, desk: Desk, documents: Path) -> None:
+        """A document is replaced by what can be read, not by nothing."""
+        desk.add(documents)
+        (documents / "it.txt").write_bytes(b"")
+
+        report = desk.add(documents)
+
+        assert len(report.failed) == 1
+        assert stored_texts(desk.store)["demo:it:v1:00001"] == "Every new colleague gets a laptop."
+
+    def test_unchanged_documents_open_no_encoder(self, desk: Desk, documents: Path) -> None:
+        """Run again, everything is listed as added, and nothing is cut, embedded or written."""
+        first = desk.add(documents)
+        desk.encoders.clear()
+
+        again = desk.add(documents)
+
+        assert (again.added, again.version) == (first.added, first.version)
+        assert desk.encoders == []
+
+    def test_only_the_changed_document_is_embedded(self, desk: Desk, documents: Path) -> None:
+        """Its chunks get new ids, the others keep theirs."""
+        desk.add(documents)
+        desk.encoders.clear()
+        (documents / "it.txt").write_text("Every new colleague gets two laptops.")
+
+        desk.add(documents)
+
+        assert desk.encoded == ["Every new colleague gets two laptops."]
+        assert sorted(stored_texts(desk.store)) == ["demo:hr-Ch-nh-s-ch-2026:v1:00001", "demo:it:v2:00001"]
+
+    def test_another_title_is_a_change(self, desk: Desk, documents: Path) -> None:
+        """The title stands in every chunk, so the document gets its next version."""
+        source = documents / "it.txt"
+        desk.ingestion().add("demo", [Source(source, "it")])
+
+        desk.ingestion().add("demo", [Source(source, "it", "Rules of IT")])
+
+        assert list(stored_texts(desk.store)) == ["demo:it:v2:00001"]
+        assert desk.ingestion().list_documents("demo").documents == [ingest.Listed("it", "Rules of IT", 2, 1)]
+
+    def test_other_embedder_embeds_all_and_says_so(self, desk: Desk, documents: Path) -> None:
+        """After a change of the model everything is embedded from the stored texts, the files not at hand included."""
+        desk.add(documents)
+        other = Desk(desk.store, OTHER_EMBEDDER)
+
+        other.add(documents / "it.txt")
+
+        assert len(other.encoded) == 2
+        assert any("another embedder" in line for line in other.watcher.lines)
+        assert sorted(stored_texts(desk.store)) == ["demo:hr-Ch-nh-s-ch-2026:v1:00001", "demo:it:v1:00001"]
+
+    def test_chunks_are_embedded_in_bounded_groups(
+        self, desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Groups bound the memory of a large run; every chunk is in one of them, across documents, and is counted."""
+        monkeypatch.setattr("rag.index.update.GROUP_CHUNKS", 3)
+        sizes: list[int] = []
+
+        class GroupedEncoder(FakeEncoder):
+            def encode_passages(self, texts: Sequence[str], on_batch: Callable[[int], None] | None = None) -> Vectors:
+                sizes.append(len(texts))
+                return super().encode_passages(texts, on_batch)
+
+        sources = []
+        for number in range(7):
+            (tmp_path / f"{number}.txt").write_text(f"Text number {number}.")
+            sources.append(Source(tmp_path / f"{number}.txt", str(number)))
+        ingestion = Ingestion(desk.store, desk.watcher, lambda: EMBEDDER, GroupedEncoder)
+
+        report = ingestion.add("demo", sources)
+
+        assert sizes == [3, 3, 1]
+        assert desk.watcher.done == {"reading": 7, "embedding": 7}
+        assert report.chunks == 7
+
+    def test_nothing_readable_makes_no_index(self, desk: Desk, tmp_path: Path) -> None:
+        """A tenant whose only file is broken still has no index."""
+        (tmp_path / "empty.md").touch()
+
+        report = desk.add(tmp_path / "empty.md")
+
+        assert (report.version, report.documents, report.chunks) == (None, 0, 0)
+
+
+class TestOthers:
+    def test_removed_document_is_gone_without_an_embedder(self, desk: Desk, documents: Path) -> None:
+        """Its chunks are found no more; the others are carried over, and no model is opened for it."""
+        desk.add(documents)
+        desk.encoders.clear()
+        other = Desk(desk.store, OTHER_EMBEDDER)
+
+        report = other.ingestion().remove("demo", "it")
+
+        assert report is not None
+        assert (report.documents, report.chunks) == (1, 1)
+        assert list(stored_texts(desk.store)) == ["demo:hr-Ch-nh-s-ch-2026:v1:00001"]
+        assert other.encoders == []
+
+    @pytest.mark.parametrize("indexed", [True, False])
+    def test_removing_what_is_not_there_changes_nothing(self, desk: Desk, documents: Path, indexed: bool) -> None:
+        """No document of this id, or no index at all: nothing is written."""
+        if indexed:
+            desk.add(documents)
+        before = desk.store.serving_name("demo")
+
+        assert desk.ingestion().remove("demo", "unknown") is None
+        assert desk.store.serving_name("demo") == before
+        assert desk.store.folder("demo").exists() == indexed
+
+    def test_list_of_no_index_is_empty(self, desk: Desk) -> None:
+        """A tenant without an index has no documents."""
+        assert desk.ingestion().list_documents("demo") == ingest.ListReport("demo", None, [])
+
+    def test_check_finds_nothing_in_a_whole_index(self, desk: Desk, documents: Path) -> None:
+        """Checksums and embedder are as they should be."""
+        desk.add(documents)
+
+        assert desk.ingestion().check("demo").problems == []
+
+    def test_check_names_damage(self, desk: Desk, documents: Path) -> None:
+        """A changed byte is found, and the file is named."""
+        report = desk.add(documents)
+        path = desk.store.folder("demo") / "versions" / str(report.version) / "chunks.jsonl"
+        path.write_bytes(path.read_bytes().replace(b"laptop", b"LAPTOP"))
+
+        assert desk.ingestion().check("demo").problems == ["chunks.jsonl has other content than was sealed"]
+
+    def test_check_names_another_embedder(self, desk: Desk, documents: Path) -> None:
+        """An index that the set embedder cannot search is off, though every byte is right."""
+        desk.add(documents)
+
+        (problem,) = Desk(desk.store, OTHER_EMBEDDER).ingestion().check("demo").problems
+
+        assert "r1" in problem
+        assert "r2" in problem
+
+    def test_check_of_no_index_is_a_problem(self, desk: Desk) -> None:
+        """Whoever checks expects an index."""
+        assert desk.ingestion().check("demo").problems == ["there is no index"]
+
+
+class TestCommand:
+    @pytest.fixture
+    def command(self, tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> Callable[..., tuple[int, Any, str]]:
+        desk = Desk(IndexStore(tmp_path / "index"))
+
+        def execute(*argv: object) -> tuple[int, Any, str]:
+            arguments = parse_arguments([str(each) for each in argv])
+            status = run(arguments, tmp_path / "index", lambda store, watcher: desk.ingestion(watcher))
+            captured = capfdbinary.readouterr()
+            return status, json.loads(captured.out) if captured.out else None, captured.err.decode()
+
+        return execute
+
+    def test_add_prints_one_object_of_the_contract(
+        self, command: Callable[..., tuple[int, Any, str]], documents: Path
+    ) -> None:
+        """stdout is the result and nothing else; progress is on stderr."""
+        status, report, progress = command("add", "--tenant", "demo", documents)
+
+        assert status == 0
+        assert list(report) == ["tenant", "version", "added", "failed", "documents", "chunks", "seconds"]
+        assert list(report["added"][0]) == ["path", "document_id", "chunks"]
+        assert "embedding" in progress
+
+    def test_failed_file_is_in_the_object_and_in_the_status(
+        self, command: Callable[..., tuple[int, Any, str]], documents: Path
+    ) -> None:
+        """The others go in, and a script sees that not all did."""
+        status, report, progress = command("add", "--tenant", "demo", documents, documents / "photo.jpg")
+
+        assert status == 1
+        assert list(report["failed"][0]) == ["path", "reason"]
+        assert report["documents"] == 2
+        assert "photo.jpg" in progress
+
+    def test_one_file_can_be_named(self, command: Callable[..., tuple[int, Any, str]], documents: Path) -> None:
+        """Id and title from the command line; the title is kept as it is written."""
+        command("add", "--tenant", "demo", "--document-id", "doc_hr", "--title", "Sổ tay", documents / "it.txt")
+
+        status, report, _ = command("list", "--tenant", "demo")
+
+        assert status == 0
+        assert report["documents"] == [{"document_id": "doc_hr", "title": "Sổ tay", "document_version": 1, "chunks": 1}]
+        assert list(report) == ["tenant", "version", "documents"]
+
+    def test_remove_and_check_end_as_they_should(
+        self, command: Callable[..., tuple[int, Any, str]], documents: Path
+    ) -> None:
+        """0 where it is done or in order, 1 where it is not."""
+        command("add", "--tenant", "demo", documents)
+
+        assert command("check", "--tenant", "demo")[0] == 0
+        assert command("remove", "--tenant", "demo", "--document-id", "it")[0] == 0
+        assert command("remove", "--tenant", "demo", "--document-id", "it")[:2] == (1, None)
+        assert command("check", "--tenant", "other")[0] == 1
+
+    @pytest.mark.parametrize(
+        "argv",
+        [
+            [],
+            ["add", "--tenant", "demo"],
+            ["add", "--tenant", "a/b", "x.md"],
+            ["add", "--tenant", "", "x.md"],
+            ["add", "--tenant", "demo", "--document-id", "a b", "x.md"],
+            ["add", "--tenant", "demo", "--document-id", "x" * 129, "x.md"],
+            ["add", "--tenant", "demo", "--document-id", "x", "x.md", "y.md"],
+            ["add", "--tenant", "demo", "--title", "x", "/"],
+            ["add", "--tenant", "demo", "--title", " ", "x.md"],
+            ["remove", "--tenant", "demo"],
+            ["list"],
+        ],
+    )
+    def test_wrong_usage_ends_with_2(self, argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+        """Before anything is read or written."""
+        with pytest.raises(SystemExit) as caught:
+            parse_arguments(argv)
+
+        assert caught.value.code == 2
+        assert "error:" in capsys.readouterr().err
+
+    @pytest.mark.parametrize(
+        ("fault", "status", "word"),
+        [
+            (KeyboardInterrupt(), 130, "interrupted"),
+            (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), 1, "No space left"),
+        ],
+        ids=["interrupt", "full disk"],
+    )
+    def test_failure_is_one_line_and_the_old_version_serves(
+        self,
+        desk: Desk,
+        documents: Path,
+        fault: BaseException,
+        status: int,
+        word: str,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        """No traceback: one line says what happened, and the index is as it was."""
+        before = desk.add(documents / "it.txt")
+
+        class FailingEncoder(FakeEncoder):
+            def encode_passages(self, texts: Sequence[str], on_batch: Callable[[int], None] | None = None) -> Vectors:
+                raise fault
+
+        def make(store: IndexStore, watcher: Watcher) -> Ingestion:
+            return Ingestion(store, watcher, lambda: EMBEDDER, FailingEncoder)
+
+        arguments = parse_arguments(["add", "--tenant", "demo", str(documents)])
+        capsys.readouterr()
+        ended = run(arguments, desk.store.folder("demo").parent, make)
+        captured = capsys.readouterr()
+
+        assert ended == status
+        assert captured.out == ""
+        assert word in captured.err.splitlines()[-1]
+        assert "Traceback" not in captured.err
+        assert desk.store.serving_name("demo") == before.version
+
+    def test_damaged_index_is_one_line_that_says_what_to_do(
+        self, command: Callable[..., tuple[int, Any, str]], documents: Path, tmp_path: Path
+    ) -> None:
+        """Nothing is built on damage; the folder to remove is named."""
+        command("add", "--tenant", "demo", documents)
+        (tmp_path / "index" / "tenant-demo" / "CURRENT").write_text("nonsense")
+
+        status, report, progress = command("add", "--tenant", "demo", documents)
+
+        assert (status, report) == (1, None)
+        assert str(tmp_path / "index" / "tenant-demo") in progress
+
+    def test_name_that_is_no_text_is_printed(
+        self, command: Callable[..., tuple[int, Any, str]], tmp_path: Path
+    ) -> None:
+        """File names are bytes; one that is no UTF-8 neither stops the run nor spoils the JSON."""
+        (tmp_path / os.fsdecode(b"caf\xe9.txt")).write_text("Coffee.")
+
+        status, report, _ = command("add", "--tenant", "demo", tmp_path)
+
+        assert status == 0
+        assert report["added"][0]["document_id"] == "caf-"
+
+
+def test_full_disk_while_writing_keeps_the_old_version(desk: Desk, documents: Path, tmp_path: Path) -> None:
+    """The same through the whole command: no space on the index's own disk."""
+    before = desk.add(documents / "it.txt")
+    full = Desk(IndexStore(tmp_path / "index", FaultyDisk(5)))
+
+    with pytest.raises(OSError, match="No space left"):
+        full.add(documents)
+
+    assert desk.store.serving_name("demo") == before.version
+
+
+def test_command_line_loads_no_model_library() -> None:
+    """`list`, `remove` and `check` start in a second because torch and transformers are not imported for them."""
+    program = "import sys, rag.ingestion.command; print([m for m in ('torch', 'transformers') if m in sys.modules])"
+
+    ended = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert ended.stdout.strip() == "[]"

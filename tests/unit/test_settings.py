@@ -1,0 +1,248 @@
+"""Settings are checked in full at start: every bad name and value is named, one line each, before anything serves."""
+
+from pathlib import Path
+
+import pytest
+
+from rag.settings import (
+    NEVER_IN_AN_ANSWER,
+    ModelRef,
+    Settings,
+    SettingsError,
+    environment_name,
+    load_settings,
+    versioned,
+)
+
+EXAMPLE = Path(__file__).parents[2] / ".env.example"
+NUMBERS = [name for name, field in Settings.model_fields.items() if field.annotation in (int, float)]
+PRODUCTION = {
+    "RAG_ENV": "production",
+    "RAG_IDENTITIES_FILE": "identities.yaml",
+    "RAG_REDIS_URL": "redis://limits:6379/0",
+}
+
+
+def problems(environ: dict[str, str]) -> list[str]:
+    with pytest.raises(SettingsError) as caught:
+        load_settings(environ)
+    return caught.value.problems
+
+
+def read_example() -> dict[str, str]:
+    lines = (line for line in EXAMPLE.read_text().splitlines() if line and not line.startswith("#"))
+    return dict(line.split("=", 1) for line in lines)
+
+
+def test_no_environment_gives_the_defaults_of_the_contract() -> None:
+    """The defaults are those of the contract's table."""
+    settings = load_settings({"PATH": "/bin", "PORT": "3000"})
+
+    assert (settings.env, settings.model_version, settings.index_dir) == ("local", "rag-v1", Path(".data/index"))
+    assert (settings.request_timeout_s, settings.stream_timeout_s) == (20, 60)
+    assert (settings.retrieval_timeout_s, settings.rerank_timeout_s, settings.generation_timeout_s) == (2, 5, 15)
+    assert (settings.queue_timeout_s, settings.max_concurrent_requests) == (0.2, 8)
+    assert (settings.rate_limit_window_s, settings.rate_limit_requests, settings.rate_limit_tokens) == (60, 60, 120_000)
+    assert (settings.redis_url, settings.redis_lost) == (None, "fail_local")
+    assert (settings.verification, settings.log_level, settings.log_content_sample) == ("repair", "INFO", 0)
+
+
+def test_the_example_file_lists_every_setting_and_changes_none() -> None:
+    """`.env.example` lists all settings with their defaults."""
+    example = read_example()
+
+    assert set(example) == {environment_name(field) for field in Settings.model_fields}
+    assert load_settings(example) == load_settings({})
+
+
+def test_an_empty_value_counts_as_unset() -> None:
+    """Compose files and templates pass unset variables as empty ones."""
+    environ = {environment_name(field): "" for field in Settings.model_fields}
+
+    assert load_settings(environ) == load_settings({})
+
+
+def test_settings_cannot_be_changed() -> None:
+    """What was checked at start holds as long as the process lives."""
+    settings = load_settings({})
+
+    with pytest.raises(ValueError, match="frozen"):
+        settings.rerank_k = 3  # type: ignore[misc]  # what the test is about
+
+
+def test_an_unknown_name_stops_the_start() -> None:
+    """A mistyped name would silently leave its default in force."""
+    assert problems({"RAG_TOPK": "3", "RAG_RERANK_K": "10"}) == ["RAG_TOPK: there is no setting of this name"]
+
+
+@pytest.mark.parametrize("field", NUMBERS)
+def test_a_number_out_of_range_is_named_with_its_range(field: str) -> None:
+    """A value outside its range stops the start with the name, the range and one line."""
+    name = environment_name(field)
+    found = {tuple(problems({name: value})) for value in ("-1e9", "1e99", "nan", "many")}
+
+    assert len(found) == 1
+    (line,) = found.pop()
+    assert line.startswith(f"{name}: must be a ")
+    assert " from " in line
+    assert "\n" not in line
+
+
+@pytest.mark.parametrize("field", [field for field in NUMBERS if field.endswith("_timeout_s")])
+def test_a_time_may_be_a_millisecond(field: str) -> None:
+    """Times may be as low as 0.001 s."""
+    settings = load_settings({environment_name(field): "0.001"})
+
+    assert getattr(settings, field) == 0.001
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "allowed"),
+    [
+        ("RAG_ENV", "staging", "one of local, production"),
+        ("RAG_VERIFICATION", "off", "one of repair, drop, mark"),
+        ("RAG_REDIS_LOST", "ignore", "one of fail_closed, fail_local"),
+        ("RAG_LOG_LEVEL", "chatty", "one of DEBUG, INFO, WARNING, ERROR, CRITICAL"),
+        ("RAG_MODEL_VERSION", "a b", "1 to 64 characters of A-Za-z0-9._-"),
+        ("RAG_GENERATOR_URL", "http://host:8000", "an http:// or https:// URL that ends in /v1"),
+        ("RAG_GENERATOR_URL", "ftp://host/v1", "an http:// or https:// URL that ends in /v1"),
+        ("RAG_EMBEDDER_URL", "embedder:3001", "an http:// or https:// URL"),
+        ("RAG_REDIS_URL", "http://:secret@host", "a redis://, rediss:// or unix:// URL"),
+        ("RAG_EMBEDDER_MODEL", "e5", "bento:<tag>, hf:<repo>[@revision], path:<dir> or fake:"),
+        ("RAG_GENERATOR_MODEL", "hf:", "bento:<tag>, hf:<repo>[@revision], path:<dir> or fake:"),
+        ("RAG_RERANKER_MODEL", "hf:repo@", "bento:<tag>, hf:<repo>[@revision], path:<dir> or fake:"),
+    ],
+)
+def test_a_bad_value_is_named_with_what_is_allowed(name: str, value: str, allowed: str) -> None:
+    """One line: the name and what it may be; never the value, which may be a secret."""
+    assert problems({name: value}) == [f"{name}: must be {allowed}"]
+
+
+def test_every_problem_is_listed_at_once() -> None:
+    """Nobody should have to start a service five times to find five mistakes."""
+    found = problems({"RAG_TOPK": "3", "RAG_ENV": "x", "RAG_RERANK_K": "0"})
+
+    assert [line.partition(":")[0] for line in found] == ["RAG_TOPK", "RAG_ENV", "RAG_RERANK_K"]
+
+
+@pytest.mark.parametrize("url", ["http://host:8000/v1", "http://host:8000/v1/", "https://host/openai/v1/"])
+def test_the_generator_url_may_end_in_a_slash(url: str) -> None:
+    """`/v1/` means `/v1`."""
+    assert load_settings({"RAG_GENERATOR_URL": url}).generator_url == url.rstrip("/")
+
+
+def test_jwt_settings_come_together() -> None:
+    """A key set without the audience and issuer to check would accept anybody's tokens."""
+    (line,) = problems({"RAG_JWT_JWKS": "keys.json"})
+
+    assert line.startswith("RAG_JWT_JWKS, RAG_JWT_AUDIENCE, RAG_JWT_ISSUER: ")
+
+
+def test_the_passages_must_leave_room_in_the_generators_context() -> None:
+    """Every query would fail; another's server may hold more than we know."""
+    environ = {"RAG_CONTEXT_TOKENS": "9000"}
+    (line,) = problems(environ)
+
+    assert line.startswith("RAG_CONTEXT_TOKENS: ")
+    assert load_settings({**environ, "RAG_GENERATOR_URL": "http://host/v1"}).context_tokens == 9000
+
+
+def test_secrets_are_not_shown() -> None:
+    """A printed settings object shows neither keys nor passwords."""
+    settings = load_settings({"RAG_GENERATOR_API_KEY": "sk-1", "RAG_REDIS_URL": "redis://:pw-1@host"})
+
+    assert "sk-1" not in repr(settings)
+    assert "pw-1" not in repr(settings)
+
+
+def test_production_starts_with_everything_in_place() -> None:
+    """The conditions of production can be met, and Redis lost means closed then."""
+    settings = load_settings(PRODUCTION)
+
+    assert settings.redis_lost == "fail_closed"
+
+
+def test_production_lists_every_missing_condition_at_once() -> None:
+    """No identities, no Redis, fake models and unpinned revisions are all named in one refusal."""
+    found = problems(
+        {
+            "RAG_ENV": "production",
+            "RAG_EMBEDDER_MODEL": "hf:BAAI/bge-m3",
+            "RAG_RERANKER_MODEL": "bento:reranker:latest",
+            "RAG_GENERATOR_MODEL": "fake:",
+        }
+    )
+
+    assert found == [
+        "RAG_IDENTITIES_FILE: production needs identities, here or by RAG_JWT_JWKS",
+        "RAG_REDIS_URL: production needs limits that hold over all processes",
+        "RAG_EMBEDDER_MODEL: production needs a pinned revision",
+        "RAG_RERANKER_MODEL: production needs a pinned revision",
+        "RAG_GENERATOR_MODEL: production takes no fake model",
+    ]
+
+
+def test_jwt_alone_is_identity_enough_for_production() -> None:
+    """Keys in a file are one way to know callers, signed tokens are another."""
+    environ = {
+        **PRODUCTION,
+        "RAG_IDENTITIES_FILE": "",
+        "RAG_JWT_JWKS": "k",
+        "RAG_JWT_AUDIENCE": "a",
+        "RAG_JWT_ISSUER": "i",
+    }
+
+    assert load_settings(environ).jwt_issuer == "i"
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "name", "revision", "pinned"),
+    [
+        ("bento:e5:q4", "bento", "e5", "q4", True),
+        ("bento:e5", "bento", "e5", None, False),
+        ("bento:e5:latest", "bento", "e5", "latest", False),
+        ("hf:BAAI/bge-m3@5617a9f", "hf", "BAAI/bge-m3", "5617a9f", True),
+        ("hf:BAAI/bge-m3@main", "hf", "BAAI/bge-m3", "main", False),
+        ("hf:BAAI/bge-m3", "hf", "BAAI/bge-m3", None, False),
+        ("path:/models/a:b@c", "path", "/models/a:b@c", None, True),
+        ("fake:", "fake", "fake", "1", True),
+    ],
+)
+def test_a_model_reference_says_where_the_weights_are(
+    text: str, kind: str, name: str, revision: str | None, pinned: bool
+) -> None:
+    """Four forms; pinned where the reference can only ever mean the same weights."""
+    ref = ModelRef.parse(text)
+
+    assert (ref.kind, ref.name, ref.revision, ref.pinned) == (kind, name, revision, pinned)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("RAG_VERIFICATION", "drop"),
+        ("RAG_RERANK_K", "7"),
+        ("RAG_CONTEXT_TOKENS", "999"),
+        ("RAG_ABSTAIN_RELEVANCE", "0.5"),
+        ("RAG_GENERATOR_MODEL", "path:/m"),
+        ("RAG_GENERATOR_URL", "http://other/v1"),
+    ],
+)
+def test_a_setting_that_can_change_an_answer_changes_the_fingerprint(name: str, value: str) -> None:
+    """Two deployments that may answer differently never share one model_version."""
+    before, after = load_settings({}).answer_settings(), load_settings({name: value}).answer_settings()
+
+    assert versioned("rag-v1", before) != versioned("rag-v1", after)
+
+
+def test_limits_and_credentials_leave_the_fingerprint_alone() -> None:
+    """They decide whether there is an answer, never which; and a secret has no place in a public value."""
+    changed = {"RAG_REQUEST_TIMEOUT_S": "1", "RAG_GENERATOR_API_KEY": "k", "RAG_INDEX_DIR": "/elsewhere"}
+
+    assert load_settings(changed).answer_settings() == load_settings({}).answer_settings()
+    assert Settings.model_fields.keys() >= NEVER_IN_AN_ANSWER
+
+
+def test_a_version_is_the_name_and_eight_hex_digits() -> None:
+    """The same parts give the same version in every process, whatever their order."""
+    assert versioned("rag-v1", {"a": 1, "b": 2}) == versioned("rag-v1", {"b": 2, "a": 1}) == "rag-v1+d8497d9d"
