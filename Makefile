@@ -17,7 +17,7 @@ export BENTOML_DO_NOT_TRACK := True
 export DO_NOT_TRACK := 1
 export HF_HUB_OFFLINE := 1
 export VLLM_NO_USAGE_STATS := 1
-# GiB. Room for 8 requests of the local profile; vLLM's own default is 4.
+# GiB: 46 000 tokens of SmolLM2-135M (30 layers, 3 KV heads of 64, bfloat16).
 export VLLM_CPU_KVCACHE_SPACE ?= 1
 
 RUN := .venv/bin/python -m

@@ -44,18 +44,6 @@ from schemas.response import DependencyState, QueryResponse
 from schemas.services import Completion, Pair
 
 FAKE: Final = "fake"
-# Above every deadline of ours, so that a timeout is answered in the contract's words; BentoML keeps a timer of this
-# length per request, so not far above.
-TIMEOUT_S: Final = 90
-# Serving knobs live in configuration.yaml; what stands here is not to be turned: without it BentoML closes the shared
-# session every 100 calls under the calls that are running, probes dependencies for a minute, and refuses by prediction.
-CALLED: Final[dict[str, Any]] = {
-    "traffic": {"timeout": TIMEOUT_S},
-    "runner_connection": {"max_requests": 10**9, "max_age": 1e9},
-    "runner_probe": {"enabled": False},
-}
-MAX_LATENCY_MS: Final = TIMEOUT_S * 1000
-LOADING_RETRY_AFTER_S: Final = 5.0
 
 
 def read_settings() -> Settings:
@@ -70,6 +58,19 @@ def read_settings() -> Settings:
 
 SETTINGS: Final = read_settings()
 telemetry.configure_logging(SETTINGS.log_level)
+
+# Above every deadline of ours, so that a timeout is answered in the contract's words; BentoML keeps a timer of this
+# length per request, so not far above.
+TIMEOUT_S: Final = max(SETTINGS.request_timeout_s, SETTINGS.stream_timeout_s) + 30
+# Serving knobs live in configuration.yaml; what stands here is not to be turned: without it BentoML closes the shared
+# session every 100 calls under the calls that are running, probes dependencies for a minute, and refuses by prediction.
+CALLED: Final[dict[str, Any]] = {
+    "traffic": {"timeout": TIMEOUT_S},
+    "runner_connection": {"max_requests": 10**9, "max_age": 1e9},
+    "runner_probe": {"enabled": False},
+}
+MAX_LATENCY_MS: Final = int(TIMEOUT_S * 1000)
+LOADING_RETRY_AFTER_S: Final = 5.0
 
 
 def is_fake(model: str) -> bool:
@@ -239,14 +240,12 @@ class Front:
             self.probes["generator"] = always_ok
             return FakeGenerator()
         ours = SETTINGS.generator_url is None
-        client = open_http_client(SETTINGS.generator_url or f"{address_of('Generator')}")
-        await stack.enter_async_context(client)
-        if ours:
-            client.base_url = client.base_url.join("/v1/")
-        elif SETTINGS.generator_api_key is not None:
+        client = await stack.enter_async_context(open_http_client(SETTINGS.generator_url or address_of("Generator")))
+        if SETTINGS.generator_api_key is not None and not ours:
             client.headers["authorization"] = f"Bearer {SETTINGS.generator_api_key.get_secret_value()}"
-        self.probes["generator"] = ServiceProbe(client, "/readyz" if ours else "models", ours=ours)
-        return OpenAIGenerator(client, model_name=self.generator.name)
+        self.probes["generator"] = ServiceProbe(client, "/readyz" if ours else "/models", ours=ours)
+        path = "/v1/chat/completions" if ours else "/chat/completions"
+        return OpenAIGenerator(client, path=path, model_name=self.generator.name)
 
     async def _probe(self, stack: AsyncExitStack, name: str, model: str, url: str | None) -> Probe:
         if is_fake(model):
@@ -258,6 +257,8 @@ class Front:
         """A generator of somebody else's may be down for good: its failures are answered per request."""
         ours = ["embedder", "reranker"] + (["generator"] if SETTINGS.generator_url is None else [])
         await wait_until_ok([self.probes[name] for name in ours])
+        # The first index to be opened takes two seconds of imports, as long as retrieval may take.
+        await self.indexes.open_all()
         self._pipeline = pipeline
 
     def _relevance_floor(self) -> float:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from rag.backends.device import best_device, best_dtype
+from rag.backends.device import best_device, best_dtype, return_memory
 from rag.types import ModelInfo
 from schemas.services import Pair
 
@@ -32,6 +32,7 @@ class CrossEncoderScorer:
         )
         if self._model.num_labels != 1:
             raise ValueError(f"{info.name} gives {self._model.num_labels} scores per pair, a reranker gives one")
+        return_memory()
 
     def score(self, pairs: Sequence[Pair]) -> list[float]:
         """One relevance per pair, in their order: 0 to 1, higher is better."""

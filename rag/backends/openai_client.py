@@ -60,10 +60,13 @@ class EventDecoder:
 
 
 class OpenAIGenerator:
-    """Streams chat completions from `<base_url>/chat/completions`; `client` carries address, key and limits."""
+    """Streams chat completions from `path` below the client's address; the client carries key and limits too."""
 
-    def __init__(self, client: httpx.AsyncClient, *, model_name: str, temperature: float = 0.0) -> None:
+    def __init__(
+        self, client: httpx.AsyncClient, *, model_name: str, path: str = "/chat/completions", temperature: float = 0.0
+    ) -> None:
         self._client = client
+        self._path = path
         self._model_name = model_name
         self._temperature = temperature
 
@@ -95,7 +98,7 @@ class OpenAIGenerator:
     ) -> httpx.Response:
         def request() -> Any:  # Any: httpx does not name the type of its context manager
             return self._client.stream(
-                "POST", "chat/completions", json=body, headers={"x-trace-id": trace_id}, timeout=timeout_s
+                "POST", self._path, json=body, headers={"x-trace-id": trace_id}, timeout=timeout_s
             )
 
         try:

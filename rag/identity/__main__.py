@@ -7,13 +7,14 @@ The key is stored nowhere: what is lost is made anew.
 import argparse
 import secrets
 import sys
+from collections.abc import Sequence
 
 from rag.identity.api_keys import describe_entry, make_key, parse_identities
 from rag.identity.principal import OPEN_TENANT
 from rag.identity.sources import SourceError
 
 
-def main() -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m rag.identity", description=__doc__.split("\n", maxsplit=1)[0])
     commands = parser.add_subparsers(dest="command", required=True)
     new_key = commands.add_parser(
@@ -23,7 +24,7 @@ def main() -> int:
     new_key.add_argument(
         "--tenants", default=OPEN_TENANT, help='tenants that it may use, parted by commas; "*" for all (default: demo)'
     )
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(argv)
     key = make_key()
     entry = describe_entry(key, principal_id=arguments.id, tenants=arguments.tenants.split(","))
     try:

@@ -4,8 +4,9 @@ import hashlib
 import hmac
 import json
 import secrets
+import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -36,9 +37,9 @@ class KeyHolder:
 class ApiKeys:
     """Knows callers by the keys whose digests stand in the identities file."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, clock: Callable[[], float] = time.monotonic) -> None:
         """Raises: SourceError: the file is missing or broken."""
-        self._file = WatchedFile(path, parse_identities)
+        self._file = WatchedFile(path, parse_identities, clock=clock)
 
     async def identify(self, key: str) -> Principal:
         """Raises: Unauthorized: nobody has this key."""

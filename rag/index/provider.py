@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
@@ -82,6 +83,13 @@ class ServedIndexes:
             for tenant_id in sorted(served)
             if tenant_ids is None or tenant_id in tenant_ids
         }
+
+    async def open_all(self) -> None:
+        """Opens what can be served, so that no query has to wait for it; a broken tenant stays as it is."""
+        await self.refresh()
+        for tenant_id in list(self._seen):
+            with suppress(IndexUnavailable):
+                await self.current(tenant_id)
 
     async def watch(self) -> None:
         """Refreshes for ever; runs as a task beside the server."""

@@ -41,11 +41,12 @@ def describe(model: str) -> ModelInfo:
     """
     ref = ModelRef.parse(model)
     if ref.kind == "fake":
-        return ModelInfo(name="fake", revision="1", dimension=0)
+        raise FileNotFoundError("fake models have no files")
     folder = locate(model, weights=False)
     if ref.kind == "bento":
         labels = _bento_labels(model.removeprefix("bento:"))
-        return ModelInfo(labels.get("name", ref.name), labels.get("revision", _digest(folder)), _dimension(folder))
+        revision = labels.get("revision") or _digest(folder)
+        return ModelInfo(labels.get("name", ref.name), revision, _dimension(folder))
     if ref.kind == "hf":
         # The hub's cache names a snapshot's folder after its commit.
         return ModelInfo(ref.name, folder.name, _dimension(folder))
@@ -81,7 +82,7 @@ def _locate_bento(tag: str) -> Path:
 def _bento_labels(tag: str) -> dict[str, str]:
     import bentoml  # noqa: PLC0415
 
-    return dict(bentoml.models.get(tag).info.labels)
+    return {str(key): str(value) for key, value in bentoml.models.get(tag).info.labels.items()}
 
 
 def _locate_hub(ref: ModelRef, *, weights: bool) -> Path:

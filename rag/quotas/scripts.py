@@ -10,7 +10,8 @@ Times are the server's, in microseconds: below 2^53, so a double holds them exac
 from typing import Final
 
 # KEYS: requests, tokens, spent. ARGV: id, tokens, limit of requests, limit of tokens, window in microseconds.
-# Returns 0 where the request was admitted, or the microseconds after which it would be.
+# Returns 0 where the request was admitted, or the microseconds after which it would be; a refusal writes nothing.
+# The first write is one that a full server denies: after any other the server lets a script finish, full or not.
 RESERVE: Final = """
 local requests, tokens, spent_key = KEYS[1], KEYS[2], KEYS[3]
 local id, amount, window = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[5])
@@ -21,48 +22,51 @@ if redis.call('ZSCORE', requests, id) then return 0 end
 
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
+local horizon = now - window
 
 local function tokens_of(member) return tonumber(string.match(member, ':(%d+)')) end
-local function left_by(entry) return entry[2] + window - now end
-
-redis.call('ZREMRANGEBYSCORE', requests, '-inf', now - window)
-local wait = 0
-local excess = redis.call('ZCARD', requests) + 1 - requests_limit
-if excess > 0 then
-  wait = left_by(redis.call('ZRANGE', requests, excess - 1, excess - 1, 'WITHSCORES'))
+local function leaves_in(key, index)
+  local entry = redis.call('ZRANGE', key, index, index, 'WITHSCORES')
+  return entry[2] + window - now, entry[1]
 end
 
-local gone = redis.call('ZRANGEBYSCORE', tokens, '-inf', now - window)
-redis.call('ZREMRANGEBYSCORE', tokens, '-inf', now - window)
+local wait = 0
+local gone_requests = redis.call('ZCOUNT', requests, '-inf', horizon)
+local excess = redis.call('ZCARD', requests) - gone_requests + 1 - requests_limit
+if excess > 0 then
+  wait = leaves_in(requests, gone_requests + excess - 1)
+end
+
+local gone = redis.call('ZRANGEBYSCORE', tokens, '-inf', horizon)
 local spent = tonumber(redis.call('GET', spent_key))
-if redis.call('ZCARD', tokens) == 0 then
+if redis.call('ZCARD', tokens) == #gone then
   spent = 0
 elseif spent then
   for _, member in ipairs(gone) do spent = spent - tokens_of(member) end
 else
   spent = 0
-  for _, member in ipairs(redis.call('ZRANGE', tokens, 0, -1)) do spent = spent + tokens_of(member) end
+  for _, member in ipairs(redis.call('ZRANGE', tokens, #gone, -1)) do spent = spent + tokens_of(member) end
 end
 
 excess = spent + amount - tokens_limit
-local index = 0
+local index = #gone
 while excess > 0 do
-  local entry = redis.call('ZRANGE', tokens, index, index, 'WITHSCORES')
-  excess = excess - tokens_of(entry[1])
-  if excess <= 0 then wait = math.max(wait, left_by(entry)) end
+  local until_then, member = leaves_in(tokens, index)
+  excess = excess - tokens_of(member)
+  if excess <= 0 then wait = math.max(wait, until_then) end
   index = index + 1
 end
+if wait > 0 then return wait end
 
 local lifetime_ms = math.ceil(window / 1000)
-if wait == 0 then
-  redis.call('ZADD', requests, now, id)
-  redis.call('PEXPIRE', requests, lifetime_ms)
-  redis.call('ZADD', tokens, now, id .. ':' .. ARGV[2])
-  redis.call('PEXPIRE', tokens, lifetime_ms)
-  spent = spent + amount
-end
-redis.call('SET', spent_key, string.format('%.0f', spent), 'PX', lifetime_ms)
-return wait
+redis.call('ZADD', requests, now, id)
+redis.call('ZREMRANGEBYSCORE', requests, '-inf', horizon)
+redis.call('PEXPIRE', requests, lifetime_ms)
+redis.call('ZADD', tokens, now, id .. ':' .. ARGV[2])
+redis.call('ZREMRANGEBYSCORE', tokens, '-inf', horizon)
+redis.call('PEXPIRE', tokens, lifetime_ms)
+redis.call('SET', spent_key, string.format('%.0f', spent + amount), 'PX', lifetime_ms)
+return 0
 """
 
 # KEYS: tokens, spent. ARGV: the reservation's member, the settled one or nothing, the difference in tokens.
