@@ -26,17 +26,23 @@ from rag.api.readiness import READY_STATES, Probe, check
 from rag.backends.batching import BatchRunner
 from rag.backends.bento_batching import PromptService
 from rag.backends.bento_client import BentoEmbedder, BentoScorer, open_http_client
+from rag.backends.cross_encoder import CrossEncoderScorer
+from rag.backends.device import share_cores
 from rag.backends.fake import FakeCounter, FakeEmbedder, FakeGenerator, FakeScorer
+from rag.backends.late_interaction import LateInteractionScorer
 from rag.backends.openai_client import OpenAIGenerator
+from rag.backends.sentence_transformer import SentenceEncoder
 from rag.backends.tokenizer import FileTokenCounter
+from rag.backends.vllm_server import EngineOptions, VllmServer
 from rag.chunking import CHUNKER_VERSION
 from rag.errors import NotReady
-from rag.identity import OpenAuthenticator
+from rag.identity import Authenticator, SourceError, open_authenticator
 from rag.index.provider import ServedIndexes
 from rag.limits import Places
 from rag.pipeline import Pipeline, StageLimits
 from rag.ports import TextGenerator
 from rag.prompt import PROMPT_VERSION
+from rag.quotas import Quotas, open_limiter
 from rag.settings import ModelRef, Settings, SettingsError, load_settings, versioned
 from rag.types import ModelInfo
 from rag.verification import Verifier
@@ -82,8 +88,7 @@ class Embedder:
     """Texts to vectors of unit length."""
 
     def __init__(self) -> None:
-        from rag.backends.sentence_transformer import SentenceEncoder  # noqa: PLC0415  # torch
-
+        share_cores()
         info = models.describe(SETTINGS.embedder_model)
         self._encoder = SentenceEncoder(models.locate(SETTINGS.embedder_model), info)
         self._runner = BatchRunner((info.dimension,))
@@ -105,11 +110,10 @@ class Reranker:
 
     def __init__(self) -> None:
         folder, info = models.locate(SETTINGS.reranker_model), models.describe(SETTINGS.reranker_model)
-        if models.is_cross_encoder(folder):
-            from rag.backends.cross_encoder import CrossEncoderScorer as Scorer  # noqa: PLC0415  # torch
-        else:
-            from rag.backends.late_interaction import LateInteractionScorer as Scorer  # noqa: PLC0415  # torch
-        self._scorer = Scorer(folder, info)
+        share_cores()
+        self._scorer = (
+            CrossEncoderScorer(folder, info) if models.is_cross_encoder(folder) else LateInteractionScorer(folder, info)
+        )
         self._runner = BatchRunner(())
 
     @bentoml.api(batchable=True, max_batch_size=256, max_latency_ms=MAX_LATENCY_MS)
@@ -127,8 +131,6 @@ class Generator:
     """vLLM's own OpenAI-compatible API, and whole completions for batch jobs."""
 
     def __init__(self) -> None:
-        from rag.backends.vllm_server import EngineOptions, VllmServer  # noqa: PLC0415  # vLLM
-
         self._server = VllmServer(
             EngineOptions(
                 model_path=str(models.locate(SETTINGS.generator_model)),
@@ -206,7 +208,8 @@ class Front:
         self.probes["reranker"] = await self._probe(stack, "Reranker", SETTINGS.reranker_model, SETTINGS.reranker_url)
         generator = await self._connect_generator(stack)
         self.probes["index"] = self._index_state
-        self.probes["limiter"] = always_ok
+        self.probes["limiter"] = LIMITER.state
+        stack.push_async_callback(LIMITER.aclose)
         floor = self._relevance_floor()
         return Pipeline(
             embedder=(
@@ -321,11 +324,32 @@ class FrontService(bentoml.Service):  # type: ignore[misc]  # BentoML has no typ
         return ContractEdge(super().to_asgi(is_main=is_main))
 
 
+def open_identities() -> Authenticator:
+    """Ends the process with one line where an identities file or a key set is broken."""
+    try:
+        return open_authenticator(
+            identities_file=SETTINGS.identities_file,
+            jwt_jwks=SETTINGS.jwt_jwks,
+            jwt_audience=SETTINGS.jwt_audience,
+            jwt_issuer=SETTINGS.jwt_issuer,
+        )
+    except SourceError as error:
+        print(f"identities: {error}", file=sys.stderr)
+        raise SystemExit(1) from None
+
+
+LIMITER: Final = open_limiter(
+    Quotas(SETTINGS.rate_limit_window_s, SETTINGS.rate_limit_requests, SETTINGS.rate_limit_tokens),
+    redis_url=SETTINGS.redis_url.get_secret_value() if SETTINGS.redis_url else None,
+    redis_lost=SETTINGS.redis_lost,
+    on_local=telemetry.LIMITED_LOCALLY.inc,
+)
 FRONT: Final = Front()
 APP: Final = create_app(
     QueryDesk(
         pipeline=FRONT.pipeline,
-        authenticator=OpenAuthenticator(),
+        authenticator=open_identities(),
+        limiter=LIMITER,
         places=Places(SETTINGS.max_concurrent_requests, queue_timeout_s=SETTINGS.queue_timeout_s),
         request_timeout_s=SETTINGS.request_timeout_s,
         stream_timeout_s=SETTINGS.stream_timeout_s,

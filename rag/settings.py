@@ -153,7 +153,7 @@ class Settings(BaseSettings):
     retrieve_k: int = Field(50, ge=1, le=1000, description="Chunks taken by each of the two searches.")
     rerank_k: int = Field(20, ge=1, le=200, description="Fused candidates that are reranked; costs time linearly.")
     context_tokens: int = Field(
-        1536,
+        1024,
         ge=64,
         le=1_000_000,
         description="Tokens of the passages in the prompt, by the generator's tokenizer; raise it with its context.",

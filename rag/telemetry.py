@@ -33,6 +33,7 @@ STAGES = Histogram("rag_stage_seconds", "Time that a query spent in a stage.", [
 FIRST_TOKEN = Histogram("rag_first_token_seconds", "Time until a stream sent its first text.", buckets=_SECONDS)
 SENTENCES = Counter("rag_sentences_total", "Draft sentences, by what verification made of them.", ["verdict"])
 TOKENS = Counter("rag_tokens_total", "Tokens of the generator.", ["kind"])
+LIMITED_LOCALLY = Counter("rag_limiter_degraded_total", "Requests limited by one process because Redis is lost.")
 RUNNING = Gauge("rag_queries_running", "Queries that hold a place.", multiprocess_mode="livesum")
 
 _TIMEOUTS: Final = frozenset({ErrorCode.MODEL_TIMEOUT, ErrorCode.STREAM_TIMEOUT})

@@ -70,7 +70,7 @@ class Chunk:
 class Candidate:
     """A chunk on its way through retrieval; a score is None where a stage did not see the chunk.
 
-    `similarity` is a cosine; `bm25_score` and `rrf_score` are positive; `relevance` is the reranker's, higher is better.
+    `similarity` is a cosine; `bm25_score` and `rrf_score` are positive; `relevance` is the reranker's.
     """
 
     chunk: Chunk

@@ -14,7 +14,8 @@ from rag.backends.fake import FakeCounter, FakeEmbedder, FakeEncoder, FakeScorer
 from rag.identity import Authenticator, OpenAuthenticator
 from rag.limits import Deadline, Places
 from rag.pipeline import Pipeline, StageLimits
-from rag.ports import PassageScorer, TextEmbedder, TextGenerator, Vectors
+from rag.ports import PassageScorer, RateLimiter, TextEmbedder, TextGenerator, Vectors
+from rag.quotas import LocalLimiter, Quotas
 from rag.telemetry import QueryRecord
 from rag.types import Chunk, Delta, IndexVersion, Message, ModelInfo, TokenUsage, Window
 from rag.verification import Verifier
@@ -242,6 +243,7 @@ def make_app(
     *,
     pipeline: Pipeline | Callable[[], Pipeline] | None = None,
     authenticator: Authenticator | None = None,
+    limiter: RateLimiter | None = None,
     places: Places | None = None,
     indexes: FakeIndexes | None = None,
     probes: Mapping[str, Probe] | None = None,
@@ -255,6 +257,7 @@ def make_app(
     desk = QueryDesk(
         pipeline=(lambda: answering) if isinstance(answering, Pipeline) else answering,
         authenticator=authenticator or OpenAuthenticator(),
+        limiter=limiter or LocalLimiter(Quotas(window_s=60, requests=100_000, tokens=1_000_000_000)),
         places=places or Places(8, queue_timeout_s=0.01),
         request_timeout_s=request_timeout_s,
         stream_timeout_s=stream_timeout_s,

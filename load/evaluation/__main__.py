@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from load.evaluation.corpus import Corpus
-from load.evaluation.judging import AnswerQuality
+from load.evaluation.judging import AnswerQuality, NoAnswersError
 from load.evaluation.report import Report, describe_machine, installed_versions, render_tables
 from load.evaluation.run import Interview, Part, ingest_all, rank_all
 from load.evaluation.server import ROOT, ServerError
@@ -29,7 +29,7 @@ def main(argv: Sequence[str], environment: Mapping[str, str]) -> int:
     arguments = _parse(argv)
     try:
         report = asyncio.run(_evaluate(arguments, environment))
-    except (DataError, SettingsError, ServerError, BrokenIndexError, FileNotFoundError) as error:
+    except (DataError, SettingsError, ServerError, NoAnswersError, BrokenIndexError, FileNotFoundError) as error:
         print(f"evaluation: {error}", file=sys.stderr)
         return 1
     print(render_tables(report))

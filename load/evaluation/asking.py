@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from load.evaluation.corpus import TENANT
 from load.evaluation.xquad import Question
+from rag.limits import Deadline
 from schemas.errors import ErrorBody
 from schemas.response import QueryResponse
 
@@ -18,17 +19,21 @@ SEED: Final = 20260510
 CONCURRENCY: Final = 4
 # Above the server's own deadline for a request, so that it is the server that gives up.
 _ANSWER_TIMEOUT_S: Final = 120.0
-_REFUSALS_TAKEN: Final = 20
+# How long one question is asked again; a cold server may let the first ones wait too long.
+_PATIENCE_S: Final = 60.0
 _RETRY_AFTER_S: Final = 1.0
+# Stands for an error code where the body is not what the contract says it is.
+CONTRACT_BROKEN: Final = "CONTRACT_BROKEN"
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What came back for a question: the response, or the code of the error."""
+    """What came back for a question in the end: the response, or the code of the error; and what came before that."""
 
     question: Question
     response: QueryResponse | None
     error: str | None = None
+    retried: tuple[str, ...] = ()
 
 
 def draw_sample(questions: Sequence[Question], size: int) -> list[Question]:
@@ -55,18 +60,21 @@ async def ask_all(url: str, questions: Sequence[Question], on_reply: Callable[[]
 
 
 async def _ask(client: httpx.AsyncClient, question: Question) -> Reply:
+    """Asks again while the server says that it may be asked again, and says when."""
     body = {"question": question.text, "tenant_id": TENANT, "include_trace": True}
-    try:
-        response = await client.post("/query", json=body)
-        for _ in range(_REFUSALS_TAKEN):
-            if response.status_code not in {httpx.codes.TOO_MANY_REQUESTS, httpx.codes.SERVICE_UNAVAILABLE}:
-                break
-            await asyncio.sleep(float(response.headers.get("retry-after", _RETRY_AFTER_S)))
+    patience = Deadline.after(_PATIENCE_S)
+    retried: list[str] = []
+    while True:
+        try:
             response = await client.post("/query", json=body)
-        if response.is_success:
-            return Reply(question, QueryResponse.model_validate_json(response.content))
-        return Reply(question, None, ErrorBody.model_validate_json(response.content).error.code)
-    except httpx.TransportError as error:
-        return Reply(question, None, type(error).__name__)
-    except ValidationError:
-        return Reply(question, None, "CONTRACT_BROKEN")
+            if response.is_success:
+                return Reply(question, QueryResponse.model_validate_json(response.content), retried=tuple(retried))
+            error = ErrorBody.model_validate_json(response.content).error
+        except httpx.TransportError as failure:
+            return Reply(question, None, type(failure).__name__, tuple(retried))
+        except ValidationError:
+            return Reply(question, None, CONTRACT_BROKEN, tuple(retried))
+        if not error.retryable or not patience.left_s():
+            return Reply(question, None, error.code, tuple(retried))
+        retried.append(error.code)
+        await asyncio.sleep(float(response.headers.get("retry-after", _RETRY_AFTER_S)))

@@ -37,7 +37,8 @@ class LatencyQuality:
 
 @dataclass(frozen=True, slots=True)
 class AnswerQuality:
-    """Shares are of all questions asked, those that failed included; `faults` and `errors` count replies by kind.
+    """Shares are of all questions asked, those that failed included; `faults` and `errors` count replies by kind,
+    `retried` the errors after which a question was asked again.
 
     `answered`: the answer holds the gold answer; `cited`: a cited chunk holds it; `in_context`: a chunk that the
     generator saw holds it; `resolved`: the share of responses whose citations all resolve as the contract says.
@@ -55,6 +56,11 @@ class AnswerQuality:
     latency_ms: dict[str, LatencyQuality]
     faults: dict[str, int]
     errors: dict[str, int]
+    retried: dict[str, int]
+
+
+class NoAnswersError(Exception):
+    """There is nothing to measure."""
 
 
 def judge(response: QueryResponse, answers: Sequence[str], chunks: Mapping[str, Chunk]) -> Judgement:
@@ -93,8 +99,11 @@ def _find_unresolved(citations: Sequence[Citation], chunks: Mapping[str, Chunk])
 
 
 def measure_answers(replies: Sequence[Reply], chunks: Mapping[str, Chunk]) -> AnswerQuality:
-    """Raises: ValueError: not one reply is a response."""
+    """Raises: NoAnswersError: not one reply is a response."""
     responses = [(reply, reply.response) for reply in replies if reply.response is not None]
+    errors = Counter(reply.error for reply in replies if reply.error)
+    if not responses:
+        raise NoAnswersError(f"the server answered none of {len(replies)} questions: {dict(errors)}")
     judgements = [judge(response, reply.question.answers, chunks) for reply, response in responses]
     sentences = [each for _, response in responses if response.trace for each in response.trace.sentences]
     total = len(replies)
@@ -110,7 +119,8 @@ def measure_answers(replies: Sequence[Reply], chunks: Mapping[str, Chunk]) -> An
         verdicts=_shares([sentence.verdict for sentence in sentences]),
         latency_ms=_measure_latency([response.latency_ms for _, response in responses]),
         faults=dict(Counter(each.fault for each in judgements if each.fault)),
-        errors=dict(Counter(reply.error for reply in replies if reply.error)),
+        errors=dict(errors),
+        retried=dict(Counter(code for reply in replies for code in reply.retried)),
     )
 
 

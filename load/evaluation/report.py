@@ -106,7 +106,7 @@ def _render_answers(answers: AnswersReport) -> str:
         [title, *(f"{getattr(quality, name):.3f}" for quality in answers.values())] for name, title in _SHARES.items()
     ]
     rows.append(["words, median", *(f"{quality.median_words:.0f}" for quality in answers.values())])
-    for name in ("finish_reasons", "verdicts", "faults", "errors"):
+    for name in ("finish_reasons", "verdicts", "faults", "errors", "retried"):
         cells = [_render_counts(getattr(quality, name)) for quality in answers.values()]
         rows.append([name.replace("_", " "), *cells])
     return _render(["answers", *answers], rows)

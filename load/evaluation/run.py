@@ -91,7 +91,7 @@ class Interview:
     async def run(self, size: int, environment: Mapping[str, str], url: str | None) -> tuple[AnswerQuality, object]:
         """The quality of the answers to a sample, and what the server said of its models; without a URL it starts one.
 
-        Raises: ServerError: it does not become ready; ValueError: it answered no question.
+        Raises: ServerError: it does not become ready; NoAnswersError: it answered no question.
         """
         async with self._server(environment, url) as base_url:
             async with httpx.AsyncClient(base_url=base_url) as client:

@@ -20,9 +20,10 @@ from starlette.types import Receive, Scope, Send
 from rag.api.rendering import RequestState, render
 from rag.api.requests import parse_query, read_query
 from rag.errors import DeadlineExceeded, OurFault, RagError
-from rag.identity import Authenticator
+from rag.identity import Authenticator, Principal
 from rag.limits import Deadline, Places
 from rag.pipeline import Pipeline, collect
+from rag.ports import RateLimiter
 from rag.sse import PING_AFTER_S, EventWriter, until_terminal
 from rag.telemetry import RUNNING, QueryRecord, redact
 from schemas.errors import ErrorCode
@@ -44,6 +45,7 @@ class QueryDesk:
 
     pipeline: Callable[[], Pipeline]
     authenticator: Authenticator
+    limiter: RateLimiter
     places: Places
     request_timeout_s: float
     stream_timeout_s: float
@@ -89,17 +91,36 @@ class QueryExchange(Response):
         if random.random() < self._desk.log_content_sample:  # noqa: S311  # a sample, not a secret
             record.content = redact(query.question)
         principal.require(query.tenant_id)
-        return await _unless_gone(receive, self._run(query, send, record, deadline), deadline)
+        return await _unless_gone(receive, self._admit(principal, query, send, record, deadline), deadline)
 
-    async def _run(self, query: QueryRequest, send: Send, record: QueryRecord, deadline: Deadline) -> End:
-        async with self._desk.places.hold():
-            with RUNNING.track_inprogress():
-                pipeline = self._desk.pipeline()
-                record.model_version = pipeline.model_version
-                events = pipeline.answer(query, record=record, deadline=deadline)
-                async with aclosing(events):
-                    respond = self._send_events if self._streams else self._send_whole
-                    return await respond(events, send, record)
+    async def _admit(
+        self, principal: Principal, query: QueryRequest, send: Send, record: QueryRecord, deadline: Deadline
+    ) -> End:
+        """Holds the tokens that the request may need, and a place; gives back what it did not use on every way out."""
+        pipeline = self._desk.pipeline()
+        record.model_version = pipeline.model_version
+        reservation = await self._desk.limiter.reserve(
+            principal.id,
+            query.tenant_id,
+            pipeline.bound_tokens(query),
+            requests_per_window=principal.requests_per_window,
+            tokens_per_window=principal.tokens_per_window,
+        )
+        try:
+            async with self._desk.places.hold():
+                with RUNNING.track_inprogress():
+                    return await self._run(pipeline, query, send, record, deadline)
+        finally:
+            used = record.usage
+            await self._desk.limiter.settle(reservation, used.prompt_tokens + used.completion_tokens if used else 0)
+
+    async def _run(
+        self, pipeline: Pipeline, query: QueryRequest, send: Send, record: QueryRecord, deadline: Deadline
+    ) -> End:
+        events = pipeline.answer(query, record=record, deadline=deadline)
+        async with aclosing(events):
+            respond = self._send_events if self._streams else self._send_whole
+            return await respond(events, send, record)
 
     async def _send_whole(self, events: AsyncGenerator[Event, None], send: Send, record: QueryRecord) -> End:
         answer = await collect(events)

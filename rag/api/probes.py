@@ -42,5 +42,5 @@ class ServiceProbe:
 async def wait_until_ok(probes: list[Callable[[], Awaitable[DependencyState]]], *, poll_s: float = 0.2) -> None:
     """Returns once each of the probes has said `ok`; for ever, because services may take minutes to load a model."""
     for probe in probes:
-        while await probe() != "ok":
+        while await probe() != "ok":  # noqa: ASYNC110  # nobody tells us when another process is ready
             await asyncio.sleep(poll_s)

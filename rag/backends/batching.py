@@ -33,7 +33,7 @@ class BatchRunner:
         async with self._free:
             try:
                 return await self._run(function, items)
-            except Exception:
+            except Exception:  # noqa: BLE001  # whatever a model raises, the callers get their rows
                 _log.exception("batch_failed", extra={"fields": {"items": len(items)}})
             return await self._run_singly(function, items)
 
@@ -49,6 +49,6 @@ class BatchRunner:
         for number, item in enumerate(items):
             try:
                 rows[number] = (await self._run(function, [item]))[0]
-            except Exception:
+            except Exception:  # noqa: BLE001
                 _log.exception("item_failed")
         return rows

@@ -1,4 +1,4 @@
-"""The Embedder and the Reranker as the front sees them: BentoML proxies behind our ports, their failures in our words."""
+"""The Embedder and the Reranker as the front sees them: BentoML's proxies behind our ports, failures in our words."""
 
 import asyncio
 import math

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 # Read by vLLM while it is being imported. Set here and not only in the Makefile: an image has no Makefile.
 ENVIRONMENT: Final = {
     "VLLM_NO_USAGE_STATS": "1",
-    # Left to itself vLLM keeps a whole core free for its scheduler: of two, one would be left to the model.
-    "VLLM_CPU_OMP_THREADS_BIND": "nobind",
 }
 
 # 46 KB a token in float32 for the local model: 14 000 tokens, eight questions with their passages.
@@ -91,7 +89,7 @@ class VllmServer:
         config = await asyncio.to_thread(engine_args.create_engine_config)
         self._engine = AsyncLLM.from_vllm_config(vllm_config=config, disable_log_stats=True)
         tasks = await self._engine.get_supported_tasks()
-        app = build_app(parsed, tasks, self._engine.model_config)
+        app: FastAPI = build_app(parsed, tasks, self._engine.model_config)
         await init_app_state(self._engine, app.state, parsed, tasks)
         self._tokenizer = self._engine.get_tokenizer()
         if asyncio.iscoroutine(self._tokenizer):

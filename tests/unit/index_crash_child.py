@@ -12,11 +12,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import bm25s  # noqa: F401  # imported on first use otherwise, in every process that is forked here
-from index_fakes import FakeEncoder, FaultyDisk, change
 
 from rag.index.store import IndexStore
 from rag.ports import Vectors
 from rag.types import Chunk
+from tests.unit.index_fakes import FakeEncoder, FaultyDisk, change
 
 NEW_DOCUMENTS = {"old": ["changed text"], "new": ["one", "two"]}
 

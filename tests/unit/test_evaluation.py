@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from load.evaluation.asking import Reply, draw_sample
-from load.evaluation.judging import AnswerQuality, find_fault, judge, measure_answers
+from load.evaluation.judging import AnswerQuality, NoAnswersError, find_fault, judge, measure_answers
 from load.evaluation.metrics import find_rank, holds_answer, measure_ranking, percentile
 from load.evaluation.report import Report, render_tables
 from load.evaluation.retrieval import RANKING_STAGES
@@ -162,7 +162,7 @@ def measure_four() -> AnswerQuality:
     right = respond(trace=trace_of("kept", "repaired"))
     wrong = respond("It is 13 days [S1].", (cite(quote="13 days"),), total_ms=20)
     replies = [Reply(QUESTION, response) for response in (right, wrong, NO_ANSWER)]
-    return measure_answers([*replies, Reply(QUESTION, None, "MODEL_TIMEOUT")], CHUNKS)
+    return measure_answers([*replies, Reply(QUESTION, None, "MODEL_TIMEOUT", ("NOT_READY",))], CHUNKS)
 
 
 def test_answers_are_measured_over_all_questions_asked() -> None:
@@ -178,6 +178,13 @@ def test_answers_are_measured_over_all_questions_asked() -> None:
     assert (quality.latency_ms["total"].p50, quality.latency_ms["total"].p95) == (20, 30)
     assert quality.faults == {"a quote that is not in its chunk": 1}
     assert quality.errors == {"MODEL_TIMEOUT": 1}
+    assert quality.retried == {"NOT_READY": 1}
+
+
+def test_errors_alone_are_nothing_to_measure() -> None:
+    """One line names them, instead of shares of nothing."""
+    with pytest.raises(NoAnswersError, match="NOT_READY"):
+        measure_answers([Reply(QUESTION, None, "NOT_READY")], CHUNKS)
 
 
 def test_a_report_names_each_bound_that_is_missed() -> None:

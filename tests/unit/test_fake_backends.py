@@ -5,7 +5,7 @@ import pytest
 
 from rag.backends.fake import DIMENSION, FakeEmbedder, FakeEncoder, FakeGenerator, FakeScorer
 from rag.pipeline import collect
-from rag.types import Message
+from rag.types import Message, Window
 from schemas.request import QueryRequest
 from tests.fakes import ANNUAL_LEAVE, PARKING, QUESTION, make_deadline, make_pipeline, make_record
 
@@ -28,7 +28,7 @@ async def test_the_embedder_and_the_encoder_agree() -> None:
 
 async def test_shared_words_are_relevance() -> None:
     """From 0 to 1."""
-    scores = await FakeScorer().score(QUESTION, [PARKING, ANNUAL_LEAVE, QUESTION], timeout_s=1)
+    scores = await FakeScorer().score(QUESTION, [Window(PARKING), Window(ANNUAL_LEAVE), Window(QUESTION)], timeout_s=1)
 
     assert scores[0] < scores[1] < scores[2] == 1
 

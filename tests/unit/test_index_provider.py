@@ -8,13 +8,13 @@ import threading
 from pathlib import Path
 
 import pytest
-from index_fakes import EMBEDDER, OTHER_EMBEDDER, change, embed
 
 from rag.errors import IndexUnavailable
 from rag.index.manifest import StoredVersion
 from rag.index.provider import ServedIndexes
 from rag.index.store import IndexStore
 from rag.ports import IndexProvider
+from tests.unit.index_fakes import EMBEDDER, OTHER_EMBEDDER, change, embed
 
 DOCUMENTS = {"hr": ["twelve days of leave"]}
 

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from index_fakes import EMBEDDER, change, embed
 from numpy.typing import NDArray
 
 from rag.index.dense import DenseIndex, build_dense
@@ -14,6 +13,7 @@ from rag.index.manifest import BrokenIndexError
 from rag.index.store import IndexStore
 from rag.index.version import TenantIndex
 from rag.ports import ChunkIndex, Vectors
+from tests.unit.index_fakes import EMBEDDER, change, embed
 
 LEAVE = "Nhân viên toàn thời gian có 12 ngày nghỉ phép năm."
 RENT = "The rent is 1,000 dollars."

@@ -12,14 +12,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from index_crash_child import NEW_DOCUMENTS
-from index_fakes import EMBEDDER, OTHER_EMBEDDER, FakeEncoder, FaultyDisk, change, stored_texts
 
 from rag.index.manifest import BrokenIndexError
 from rag.index.store import IndexStore, folder_name, tenant_of
 from rag.index.update import Makers, update_index
 from rag.index.version import TenantIndex
 from rag.types import Span
+from tests.unit.index_crash_child import NEW_DOCUMENTS
+from tests.unit.index_fakes import EMBEDDER, OTHER_EMBEDDER, FakeEncoder, FaultyDisk, change, stored_texts
 
 OLD_DOCUMENTS = {"old": ["first text", "second text"], "kept": ["kept text"]}
 OLD_TEXTS = {
@@ -216,7 +216,7 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Path]]:
     for folder in groups["second"][1:]:
         shutil.copytree(groups["second"][0], folder)
     ended = subprocess.run(
-        [sys.executable, Path(__file__).with_name("index_crash_child.py"), *groups["first"], "--", *groups["second"]],
+        [sys.executable, "-m", "tests.unit.index_crash_child", *groups["first"], "--", *groups["second"]],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"},
         capture_output=True,
         check=True,

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from index_fakes import EMBEDDER, OTHER_EMBEDDER, FakeEncoder, FakeWatcher, FaultyDisk, stored_texts
 
 from rag.index.store import IndexStore
 from rag.ingestion import ingest
@@ -19,6 +18,7 @@ from rag.ingestion.ingest import Ingestion, Watcher
 from rag.ingestion.sources import Failure, Source, find_sources
 from rag.ports import Vectors
 from rag.types import ModelInfo
+from tests.unit.index_fakes import EMBEDDER, OTHER_EMBEDDER, FakeEncoder, FakeWatcher, FaultyDisk, stored_texts
 
 
 @pytest.fixture

