@@ -17,8 +17,6 @@ export BENTOML_DO_NOT_TRACK := True
 export DO_NOT_TRACK := 1
 export HF_HUB_OFFLINE := 1
 export VLLM_NO_USAGE_STATS := 1
-# GiB: 46 000 tokens of SmolLM2-135M (30 layers, 3 KV heads of 64, bfloat16).
-export VLLM_CPU_KVCACHE_SPACE ?= 1
 
 RUN := .venv/bin/python -m
 INSTALL = @"$(PYTHON)" requirements/install.py
@@ -65,7 +63,7 @@ test: check setup ## make check, then the tests against a real server with the r
 eval: setup ## Quality of retrieval and answers on RAG_EVAL_DATA
 	$(RUN) load.evaluation --data "$(RAG_EVAL_DATA)"
 
-bench: setup ## Latency and throughput under an open-loop load
+bench: setup ## Speed as ratios measured in one run
 	$(RUN) load.bench
 
 # uv keeps the versions of a list that exists; remove the list first to take newer ones. The local list goes without

@@ -229,7 +229,8 @@ class Front:
             limits=StageLimits(
                 retrieve_k=SETTINGS.retrieve_k,
                 rerank_k=SETTINGS.rerank_k,
-                context_tokens=SETTINGS.context_tokens,
+                context_tokens=SETTINGS.passage_tokens,
+                draft_tokens=SETTINGS.draft_limit_tokens,
                 abstain_relevance=floor,
                 retrieval_timeout_s=SETTINGS.retrieval_timeout_s,
                 rerank_timeout_s=SETTINGS.rerank_timeout_s,

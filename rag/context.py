@@ -17,9 +17,10 @@ def build_context(
 ) -> list[Passage]:
     """At most `top_k` passages, numbered from 1, in the order of the candidates (best first).
 
-    Of chunks with the same words, or that share more than half of the shorter one, only the first goes in. A passage
-    that does not fit into what is left of the budget is passed over and the next one tried, so the result is empty only
-    if no candidate fits alone. The budget covers the passages with their labels, not the rest of the prompt.
+    Of chunks with the same words, or that share more than half of the shorter one, only the first goes in. The best
+    passage goes in whatever its size: a chunk is bounded, and without it there is no answer. A later one that does not
+    fit into what is left of the budget is passed over and the next one tried. The budget covers the passages with their
+    labels, not the rest of the prompt.
     """
     passages: list[Passage] = []
     left_tokens = budget_tokens
@@ -31,7 +32,7 @@ def build_context(
             continue
         number = len(passages) + 1
         cost_tokens = counter.count(f"[S{number}] {chunk.text}\n\n")
-        if cost_tokens <= left_tokens:
+        if cost_tokens <= left_tokens or not passages:
             passages.append(Passage(number, chunk))
             left_tokens -= cost_tokens
     return passages

@@ -39,6 +39,7 @@ class StageLimits:
     retrieve_k: int
     rerank_k: int
     context_tokens: int
+    draft_tokens: int | None
     abstain_relevance: float
     retrieval_timeout_s: float
     rerank_timeout_s: float
@@ -162,10 +163,13 @@ class Pipeline:
     ) -> AsyncGenerator[DraftSentence, None]:
         messages = build_messages(job.query.question, passages, detect_language(job.query.question))
         draft, parser = Draft(messages), SentenceParser()
+        asked_tokens = job.query.max_output_tokens
+        limit_tokens = min(asked_tokens, self._limits.draft_tokens or asked_tokens)
+        has_begun = False
         deltas = stream_draft(
             messages,
             generator=self._generator,
-            max_tokens=job.query.max_output_tokens,
+            max_tokens=limit_tokens,
             deadline=job.deadline.sooner(self._limits.generation_timeout_s),
             trace_id=job.record.trace_id,
         )
@@ -178,8 +182,12 @@ class Pipeline:
                         break
                     draft.add(delta)
                     for sentence in parser.feed(delta.text):
+                        has_begun = True
                         yield sentence
-            answer.cut = draft.finish_reason == "length"
+            is_cut = draft.finish_reason == "length"
+            answer.cut = is_cut and limit_tokens == asked_tokens
+            if is_cut and not answer.cut and has_begun:
+                return  # our own bound, not the client's: half a sentence adds nothing to whole ones
             for sentence in parser.close():
                 yield sentence
         finally:

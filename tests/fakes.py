@@ -193,6 +193,7 @@ def make_pipeline(
     stage_timeout_s: float = 5.0,
     generation_timeout_s: float = 5.0,
     mode: Literal["repair", "drop", "mark"] = "repair",
+    draft_tokens: int | None = None,
 ) -> Pipeline:
     """A pipeline on fakes; its one tenant is `demo`."""
     return Pipeline(
@@ -206,6 +207,7 @@ def make_pipeline(
             retrieve_k=10,
             rerank_k=10,
             context_tokens=500,
+            draft_tokens=draft_tokens,
             abstain_relevance=abstain_relevance,
             retrieval_timeout_s=stage_timeout_s,
             rerank_timeout_s=stage_timeout_s,

@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import json
 import os
+import signal
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -15,23 +16,31 @@ from load.evaluation.corpus import Corpus
 from load.evaluation.judging import AnswerQuality, NoAnswersError
 from load.evaluation.report import Report, describe_machine, installed_versions, render_tables
 from load.evaluation.run import Interview, Part, ingest_all, rank_all
-from load.evaluation.server import ROOT, ServerError
 from load.evaluation.xquad import LANGUAGES, DataError, check_parallel, load_questions
+from load.server import ROOT, ServerError
 from rag.index.manifest import BrokenIndexError
 from rag.settings import SettingsError, load_settings
 
 FOLDER: Final = ROOT / ".data" / "eval"
 SAMPLE: Final = 200
 
+EXIT_OK: Final = 0
+EXIT_FAILED: Final = 1
+EXIT_INTERRUPTED: Final = 130  # 128 + SIGINT, as shells have it
+
 
 def main(argv: Sequence[str], environment: Mapping[str, str]) -> int:
     """0 where every bound is reached, else 1; the reasons are on stderr."""
     arguments = _parse(argv)
+    # As Ctrl-C: the default would end us at once and leave a server behind.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         report = asyncio.run(_evaluate(arguments, environment))
     except (DataError, SettingsError, ServerError, NoAnswersError, BrokenIndexError, FileNotFoundError) as error:
         print(f"evaluation: {error}", file=sys.stderr)
-        return 1
+        return EXIT_FAILED
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
     print(render_tables(report))
     path = FOLDER / "report.json"
     path.write_text(json.dumps(report.as_json(), ensure_ascii=False, indent=1) + "\n", "utf-8")
@@ -39,7 +48,7 @@ def main(argv: Sequence[str], environment: Mapping[str, str]) -> int:
     missed = report.missed_bounds()
     for line in missed:
         print(f"missed: {line}", file=sys.stderr)
-    return 1 if missed else 0
+    return EXIT_FAILED if missed else EXIT_OK
 
 
 def _parse(argv: Sequence[str]) -> argparse.Namespace:

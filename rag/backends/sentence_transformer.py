@@ -29,13 +29,13 @@ class SentenceEncoder:
         from sentence_transformers import SentenceTransformer  # noqa: PLC0415
 
         self.info = info
-        self._model = SentenceTransformer(
+        self.model = SentenceTransformer(
             str(folder),
             device=best_device(),
             local_files_only=True,
             model_kwargs={"dtype": getattr(torch, best_dtype())},
         )
-        self._model.eval()
+        self.model.eval()
         self._query_prompt = self._prompt(QUERY_PROMPTS)
         self._passage_prompt = self._prompt(PASSAGE_PROMPTS)
         return_memory()
@@ -43,11 +43,11 @@ class SentenceEncoder:
     @property
     def limit_tokens(self) -> int:
         """Tokens of a passage that the model reads, its prompt and special tokens taken off."""
-        return int(self._model.max_seq_length) - self.count(self._passage_prompt) - SPECIAL_TOKENS
+        return int(self.model.max_seq_length) - self.count(self._passage_prompt) - SPECIAL_TOKENS
 
     def count(self, text: str) -> int:
         """Tokens of a text, special ones aside; by the model's own tokenizer: a second one would take 270 MB."""
-        encoded = self._model.tokenizer(text, add_special_tokens=False, truncation=False, verbose=False)
+        encoded = self.model.tokenizer(text, add_special_tokens=False, truncation=False, verbose=False)
         return len(encoded["input_ids"])
 
     def encode_queries(self, texts: Sequence[str]) -> Vectors:
@@ -59,7 +59,7 @@ class SentenceEncoder:
         return self._encode([self._passage_prompt + text for text in texts], on_batch)
 
     def _prompt(self, names: Sequence[str]) -> str:
-        prompts = self._model.prompts or {}
+        prompts = self.model.prompts or {}
         return next((prompts[name] for name in names if prompts.get(name)), "")
 
     def _encode(self, texts: list[str], on_batch: Callable[[int], None] | None) -> Vectors:
@@ -68,7 +68,7 @@ class SentenceEncoder:
         order = sorted(range(len(texts)), key=lambda number: -len(texts[number]))
         for start in range(0, len(order), BATCH_TEXTS):
             batch = order[start : start + BATCH_TEXTS]
-            vectors[batch] = self._model.encode(
+            vectors[batch] = self.model.encode(
                 [texts[number] for number in batch],
                 batch_size=len(batch),
                 normalize_embeddings=True,

@@ -60,17 +60,25 @@ def test_chunks_that_share_more_than_half_go_in_once(start: int, count: int) -> 
 
 def test_a_passage_that_does_not_fit_is_passed_over_and_never_cut() -> None:
     """Resolving a chunk_id gives exactly the text that the generator saw."""
-    long, short = make_candidate("word " * 50), make_candidate("short text", number=2)
+    first = make_candidate("best text")
+    long, short = make_candidate("word " * 50, number=2), make_candidate("short text", number=3)
 
-    passages = build([long, short], budget_tokens=10)
+    passages = build([first, long, short], budget_tokens=10)
 
-    assert [(p.number, p.chunk.text) for p in passages] == [(1, "short text")]
+    assert [(p.number, p.chunk.text) for p in passages] == [(1, "best text"), (2, "short text")]
+
+
+def test_the_best_passage_goes_in_whatever_its_size() -> None:
+    """Without it there is no answer."""
+    assert len(build([make_candidate("word " * 50)], budget_tokens=10)) == 1
 
 
 def test_the_labels_count_against_the_budget() -> None:
     """The prompt must fit the generator's window."""
-    assert build([make_candidate("two words")], budget_tokens=2) == []
-    assert len(build([make_candidate("two words")], budget_tokens=3)) == 1
+    both = [make_candidate("two words"), make_candidate("two more", number=2)]
+
+    assert len(build(both, budget_tokens=5)) == 1
+    assert len(build(both, budget_tokens=6)) == 2
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Models come from files that the tests make: tiny ones, of the same formats and classes as the real ones."""
 
+import shutil
 import struct
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from rag.backends.late_interaction import LateInteractionScorer, TokenVectorCach
 from rag.backends.sentence_transformer import SentenceEncoder
 from rag.backends.tokenizer import FileTokenCounter
 from rag.models import e5_small
+from rag.settings import ModelRef, load_settings
 from schemas.services import Pair
 
 PIECES = ["<s>", "<pad>", "</s>", "<unk>", "▁", "▁query", "▁passage", ":", "▁leave", "▁days", "▁tower", "▁tall", "▁12"]
@@ -203,3 +205,34 @@ def test_cross_encoder_scores_between_zero_and_one(reranker_folder: Path) -> Non
     assert all(0 <= score <= 1 for score in scores)
     assert scores[0] == pytest.approx(scores[1], abs=1e-5)
     assert scorer.score([]) == []
+
+
+def test_hub_models_are_read_from_the_local_cache(
+    embedder_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`hf:<repo>@<revision>` needs no network where the cache holds it; its revision is the commit."""
+    from huggingface_hub import constants  # noqa: PLC0415  # with transformers' second of imports
+
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    snapshot = tmp_path / "models--org--tiny" / "snapshots" / commit
+    shutil.copytree(embedder_folder, snapshot)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+
+    info = models.describe(f"hf:org/tiny@{commit}")
+
+    assert (info.name, info.revision, info.dimension) == ("org/tiny", commit, HIDDEN)
+    assert models.locate(f"hf:org/tiny@{commit}") == snapshot
+    with pytest.raises(FileNotFoundError, match="org/other"):
+        models.locate("hf:org/other")
+
+
+def test_gpu_profile_holds_together() -> None:
+    """Its settings are in range, and its models are pinned as production asks."""
+    lines = Path("deploy/gpu.env").read_text("utf-8").splitlines()
+    environ = dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
+
+    settings = load_settings(environ)
+
+    for name in (settings.embedder_model, settings.reranker_model, settings.generator_model):
+        assert ModelRef.parse(name).pinned

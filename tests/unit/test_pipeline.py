@@ -244,3 +244,15 @@ async def test_collected_events_are_the_whole_answer() -> None:
     assert whole.answer == text_of(events)
     assert whole.finish_reason == done_of(events).finish_reason
     assert whole.model_version == MODEL_VERSION
+
+
+async def test_our_own_bound_on_a_draft_is_not_the_clients() -> None:
+    """The half sentence at our bound is left out, and the answer is not called cut; the generator is told the bound."""
+    generator = ScriptedGenerator(f"{ANNUAL_LEAVE} [S1] Sick leave is", finish_reason="length")
+    pipeline = make_pipeline(generator=generator, draft_tokens=16)
+
+    answer = await collect(pipeline.answer(make_query(), record=make_record(), deadline=make_deadline()))
+
+    assert answer.finish_reason == "stop"
+    assert answer.answer == f"{ANNUAL_LEAVE[:-1]} [S1]."
+    assert [call["max_tokens"] for call in generator.calls] == [16]

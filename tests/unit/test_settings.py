@@ -144,7 +144,16 @@ def test_the_passages_must_leave_room_in_the_generators_context() -> None:
     (line,) = problems(environ)
 
     assert line.startswith("RAG_CONTEXT_TOKENS: ")
-    assert load_settings({**environ, "RAG_GENERATOR_URL": "http://host/v1"}).context_tokens == 9000
+    assert load_settings({**environ, "RAG_GENERATOR_URL": "http://host/v1"}).passage_tokens == 9000
+
+
+def test_another_servers_drafts_are_bounded_by_the_request_alone() -> None:
+    """How fast it is we do not know; our own local model is slow, and unset means what suits it."""
+    ours, another = load_settings({}), load_settings({"RAG_GENERATOR_URL": "http://host/v1"})
+
+    assert ours.draft_limit_tokens is not None
+    assert another.draft_limit_tokens is None
+    assert ours.passage_tokens < another.passage_tokens
 
 
 def test_secrets_are_not_shown() -> None:

@@ -1,0 +1,56 @@
+"""A running server answers from a new version of the index without a restart and without a failed request."""
+
+import threading
+from pathlib import Path
+
+import httpx
+import pytest
+
+from load.server import Server
+from tests.integration.asking import CLIENT_TIMEOUT_S, Rag, wait_for
+from tests.servers import ingest, run_module
+
+pytestmark = pytest.mark.integration
+
+# The contract's 5 s, with room for two busy cores.
+TAKE_UP_S = 10.0
+BADGE = "A lost badge costs 35 euros."
+QUESTION = "How much does a lost badge cost?"
+
+
+def keep_asking(server: Server, enough: threading.Event, statuses: list[int]) -> None:
+    """Asks until there is enough; notes every status."""
+    with httpx.Client(base_url=server.url, timeout=CLIENT_TIMEOUT_S) as client:
+        rag = Rag(client, server.log_path)
+        while not enough.is_set():
+            statuses.append(rag.ask("Where do visitors park?").status_code)
+
+
+def test_a_new_version_is_taken_up_while_queries_run(
+    scripted: Rag, scripted_server: Server, scripted_environment: dict[str, str], tmp_path: Path
+) -> None:
+    """Within 5 s of the ingestion's end its content is cited, and within 5 s of its removal it is not; nobody fails."""
+    document = tmp_path / "badges.txt"
+    document.write_text(BADGE, "utf-8")
+    enough, statuses = threading.Event(), list[int]()
+    asking = threading.Thread(target=keep_asking, args=(scripted_server, enough, statuses))
+    asking.start()
+    try:
+        assert "35" not in scripted.answer(QUESTION).answer
+        version = ingest(document, environment=scripted_environment)["version"]
+        wait_for(lambda: cited_documents(scripted) & {"badges"}, within_s=TAKE_UP_S)
+        assert scripted.http.get("/models/current").json()["index"]["demo"]["version"] == version
+        run_module(
+            "rag.ingestion", "remove", "--tenant", "demo", "--document-id", "badges", environment=scripted_environment
+        )
+        wait_for(lambda: not cited_documents(scripted) & {"badges"}, within_s=TAKE_UP_S)
+    finally:
+        enough.set()
+        asking.join()
+
+    assert len(statuses) > 1
+    assert set(statuses) == {200}
+
+
+def cited_documents(rag: Rag) -> set[str]:
+    return {citation.document_id for citation in rag.answer(QUESTION).citations}

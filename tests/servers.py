@@ -1,0 +1,64 @@
+"""What every real server and command of the integration tests is started with."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from load.server import ROOT
+
+COMMAND_TIMEOUT_S: Final = 180
+FAKE_MODELS: Final = {
+    "RAG_EMBEDDER_MODEL": "fake:",
+    "RAG_RERANKER_MODEL": "fake:",
+    "RAG_GENERATOR_MODEL": "fake:",
+}
+# A machine of two busy cores is slow, not broken: only the tests of deadlines may run into one.
+PATIENT: Final = {
+    "RAG_REQUEST_TIMEOUT_S": "120",
+    "RAG_STREAM_TIMEOUT_S": "120",
+    "RAG_GENERATION_TIMEOUT_S": "100",
+    "RAG_RERANK_TIMEOUT_S": "30",
+    "RAG_RETRIEVAL_TIMEOUT_S": "30",
+    "RAG_QUEUE_TIMEOUT_S": "30",
+}
+UNLIMITED: Final = {"RAG_RATE_LIMIT_REQUESTS": "1000000", "RAG_RATE_LIMIT_TOKENS": "1000000000"}
+
+
+def make_environment(**settings: str) -> dict[str, str]:
+    """The environment that the Makefile gives to a server, with these settings alone."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("RAG_")}
+    serving = {
+        "BENTOML_HOME": str(ROOT / ".data" / "bentoml"),
+        "BENTOML_CONFIG": str(ROOT / "configuration.yaml"),
+        "BENTOML_DO_NOT_TRACK": "True",
+        "DO_NOT_TRACK": "1",
+        "HF_HUB_OFFLINE": "1",
+        "VLLM_NO_USAGE_STATS": "1",
+    }
+    return {**serving, **inherited, **settings}
+
+
+def run_module(*arguments: str, environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    """`python -m` to its end, from the project's root."""
+    return subprocess.run(
+        [sys.executable, "-m", *arguments],
+        cwd=ROOT,
+        env=dict(environment),
+        capture_output=True,
+        text=True,
+        timeout=COMMAND_TIMEOUT_S,
+        check=False,
+    )
+
+
+def ingest(*paths: Path, environment: Mapping[str, str], tenant: str = "demo") -> dict[str, Any]:
+    """What `python -m rag.ingestion add` prints to stdout."""
+    command = ["rag.ingestion", "add", "--tenant", tenant, *map(str, paths)]
+    done = run_module(*command, environment=environment)
+    assert done.returncode == 0, done.stderr
+    report: dict[str, Any] = json.loads(done.stdout)
+    return report
