@@ -273,7 +273,8 @@ class Front:
         return models.relevance_floor(models.locate(SETTINGS.reranker_model, weights=False))
 
     async def _index_state(self) -> DependencyState:
-        return self.indexes.state()
+        """Loading until the first queries are answered too: they wait for all models and all indexes."""
+        return self.indexes.state() if self._pipeline else "loading"
 
     def _runtime(self) -> str:
         if SETTINGS.generator_url is not None:
