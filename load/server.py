@@ -18,7 +18,7 @@ import httpx
 import psutil
 
 ROOT: Final = Path(__file__).resolve().parents[1]
-READY_TIMEOUT_S: Final = 180
+READY_TIMEOUT_S: Final = 300
 STOP_TIMEOUT_S: Final = 60
 _POLL_S: Final = 0.2
 _ANSWER_TIMEOUT_S: Final = 5.0

@@ -33,6 +33,8 @@ from schemas.response import FinishReason
 
 # For a client that does not read: what the deadline cannot end politely is cut off this much later.
 _GRACE_S: Final = 1.0
+# As in nginx; no client ever sees it.
+_CLIENT_GONE: Final = 499
 
 logger = logging.getLogger(__name__)
 
@@ -69,7 +71,10 @@ class QueryExchange(Response):
         try:
             end = await self._serve(scope, receive, send, record, deadline)
         except ClientDisconnect:
-            pass
+            if not state.started:
+                # Nobody reads it. But BentoML's timer waits for the first byte of an answer: without one it keeps the
+                # request for its whole timeout, and a stop of the server waits for it.
+                await Response(status_code=_CLIENT_GONE)(scope, receive, send)
         except RagError as error:
             if error.code is ErrorCode.INTERNAL_ERROR:
                 _log_failure(record)

@@ -1,9 +1,7 @@
 """The servers of the integration tests: each is started at most once, by the first test that asks for it."""
 
 import hashlib
-import importlib
 import json
-import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -17,11 +15,6 @@ from rag.index.version import TenantIndex
 from tests.integration.asking import CLIENT_TIMEOUT_S, Rag
 from tests.scripted_model import ScriptedModel
 from tests.servers import FAKE_MODELS, PATIENT, UNLIMITED, ingest, make_environment
-
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # what BentoML warns of while it is imported is not ours to mend
-    for name in ("_bentoml_sdk", "_bentoml_impl.client"):  # `bentoml` itself imports its parts when they are used
-        importlib.import_module(name)
 
 EXAMPLES: Final = ROOT / "examples" / "documents"
 GENERATOR_KEY: Final = "sk-of-the-generator"

@@ -7,13 +7,12 @@ from contextlib import contextmanager
 from urllib.parse import urlsplit
 
 import pytest
-from bentoml import SyncHTTPClient
 from bentoml.exceptions import BentoMLException
 
 from load.server import Server
 from schemas.errors import ErrorCode
 from schemas.request import BODY_MAX_BYTES
-from tests.integration.asking import Rag, assert_error, make_trace_id, wait_for
+from tests.integration.asking import Rag, assert_error, bentoml_client, make_trace_id, wait_for
 
 pytestmark = pytest.mark.integration
 
@@ -130,7 +129,7 @@ def test_a_client_that_leaves_before_its_body_ends_is_logged_as_gone(scripted: R
 
 def test_bentomls_client_sees_a_refusal_as_one(scripted_server: Server) -> None:
     """The status of an error goes through BentoML's own client."""
-    with SyncHTTPClient(scripted_server.url) as client, pytest.raises(BentoMLException) as refusal:
+    with bentoml_client(scripted_server) as client, pytest.raises(BentoMLException) as refusal:
         client.query(question="x", tenant_id="acme")
 
     assert refusal.value.error_code == 403

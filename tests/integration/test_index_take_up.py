@@ -22,7 +22,7 @@ def keep_asking(server: Server, enough: threading.Event, statuses: list[int]) ->
     """Asks until there is enough; notes every status."""
     with httpx.Client(base_url=server.url, timeout=CLIENT_TIMEOUT_S) as client:
         rag = Rag(client, server.log_path)
-        while not enough.is_set():
+        while not enough.wait(0.1):  # leaves the ingestion some of the cores
             statuses.append(rag.ask("Where do visitors park?").status_code)
 
 

@@ -3,13 +3,12 @@
 from pathlib import Path
 from typing import Any
 
-import bentoml
 import pytest
 
 from load.server import Server
 from rag.index.version import TenantIndex
 from schemas.response import Citation, CurrentModels, Ready
-from tests.integration.asking import Rag, make_trace_id, read_answer, read_stream, wait_for
+from tests.integration.asking import Rag, bentoml_client, make_trace_id, read_answer, read_stream, wait_for
 from tests.integration.conftest import EXAMPLES
 from tests.servers import run_module
 
@@ -17,8 +16,7 @@ pytestmark = pytest.mark.integration
 
 LEAVE = "Nhân viên full-time có bao nhiêu ngày nghỉ phép năm?"
 LEAVE_QUOTE = "Nhân viên full-time có 12 ngày nghỉ phép năm."
-# Nothing in the documents is about it, and it shares no word of weight with them.
-UNKNOWN = "Which enzyme unwinds the DNA double helix during replication?"
+UNKNOWN = "Who won the football world cup in 1998?"
 
 
 def assert_resolves(citations: list[Citation], index: TenantIndex) -> None:
@@ -92,7 +90,7 @@ def test_the_native_route_answers_alike(real: Rag) -> None:
 
 def test_bentomls_own_client_gets_the_answer(real_server: Server) -> None:
     """`bentoml.SyncHTTPClient` sees `/v1/query` as the method `query`."""
-    with bentoml.SyncHTTPClient(real_server.url, timeout=150) as client:
+    with bentoml_client(real_server) as client:
         answer = client.query(question=LEAVE, top_k=3)
 
     assert "12" in answer["answer"]
@@ -125,12 +123,15 @@ def test_a_browsers_event_source_gets_the_same(real: Rag) -> None:
     assert "event: done\n" in text
 
 
-def test_a_question_about_nothing_in_the_documents_has_no_answer(real: Rag) -> None:
+@pytest.mark.parametrize(
+    ("question", "said"), [(UNKNOWN, "The documents do not"), ("Ai đã viết Truyện Kiều?", "Tài liệu không có")]
+)
+def test_a_question_about_nothing_in_the_documents_has_no_answer(real: Rag, question: str, said: str) -> None:
     """`no_answer`, said in the question's language, without citations."""
-    answer = real.answer(UNKNOWN)
+    answer = real.answer(question)
 
     assert answer.finish_reason == "no_answer"
-    assert answer.answer.startswith("The documents do not")
+    assert answer.answer.startswith(said)
 
 
 def test_the_trace_shows_how_the_answer_came_about(real: Rag, example_index: TenantIndex) -> None:

@@ -110,23 +110,22 @@ def test_a_wrong_marker_is_corrected(markers: tuple[int, ...]) -> None:
 
 def test_a_missing_marker_is_added() -> None:
     """The passage that carries the sentence gets it."""
-    quotes = [RankedQuote(quote, 0.9) for quote in quotable(PASSAGES)]
+    check = begin()
+    verdict_of("Full-time staff have 12 days of annual leave.", 1, check=check)
 
-    verdict = begin().check(DraftSentence("Remote work is allowed on two days a week.", ()), quotes)
+    verdict = verdict_of("Remote work is allowed on two days a week.", check=check)
 
     assert (verdict.kind, sources(verdict)) == ("attributed", [3])
 
 
-def test_true_words_beside_the_question_do_not_begin_an_answer_without_markers() -> None:
-    """What the passages say of part-time staff is no answer about full-time staff; what answers best is quoted."""
+def test_a_draft_that_begins_without_a_marker_is_replaced_by_what_answers_best() -> None:
+    """What the passages say of part-time staff is no answer about full-time staff; cited, the sentence stays."""
     check = begin()
-    quotes = [RankedQuote(ranked.quote, 1.0 if "Full-time" in ranked.quote.text else 0.9) for ranked in rank()]
-    quotes.sort(key=lambda ranked: -ranked.relevance)
 
-    first = check.check(DraftSentence("Part-time staff have 6 days.", ()), quotes)
-    second = check.check(DraftSentence("Part-time staff have 6 days.", (1,)), quotes)
+    first = check.check(DraftSentence("Part-time staff have 6 days.", ()), rank())
+    second = check.check(DraftSentence("Part-time staff have 6 days.", (1,)), rank())
 
-    assert (first.kind, first.reason) == ("repaired", Reason.BESIDE_THE_QUESTION)
+    assert (first.kind, first.reason) == ("repaired", Reason.NO_CITATION)
     assert first.sent == "Full-time staff have 12 days of annual leave per year."
     assert second.kind == "kept"
 
