@@ -210,7 +210,7 @@ class Front:
         self.probes["index"] = self._index_state
         self.probes["limiter"] = LIMITER.state
         stack.push_async_callback(LIMITER.aclose)
-        floor = self._relevance_floor()
+        floor, floor_across = self._relevance_floors()
         return Pipeline(
             embedder=(
                 FakeEmbedder()
@@ -225,13 +225,14 @@ class Front:
                 if is_fake(SETTINGS.generator_model)
                 else FileTokenCounter(models.locate(SETTINGS.generator_model, weights=False))
             ),
-            verifier=Verifier(mode=SETTINGS.verification, relevance_floor=floor),
+            verifier=Verifier(mode=SETTINGS.verification, relevance_floor=floor_across),
             limits=StageLimits(
                 retrieve_k=SETTINGS.retrieve_k,
                 rerank_k=SETTINGS.rerank_k,
                 context_tokens=SETTINGS.passage_tokens,
                 draft_tokens=SETTINGS.draft_limit_tokens,
                 abstain_relevance=floor,
+                abstain_relevance_across=floor_across,
                 retrieval_timeout_s=SETTINGS.retrieval_timeout_s,
                 rerank_timeout_s=SETTINGS.rerank_timeout_s,
                 generation_timeout_s=SETTINGS.generation_timeout_s,
@@ -265,12 +266,12 @@ class Front:
         await self.indexes.open_all()
         self._pipeline = pipeline
 
-    def _relevance_floor(self) -> float:
+    def _relevance_floors(self) -> tuple[float, float]:
         if SETTINGS.abstain_relevance is not None:
-            return SETTINGS.abstain_relevance
+            return SETTINGS.abstain_relevance, SETTINGS.abstain_relevance
         if is_fake(SETTINGS.reranker_model):
-            return FakeScorer.relevance_floor
-        return models.relevance_floor(models.locate(SETTINGS.reranker_model, weights=False))
+            return FakeScorer.relevance_floor, FakeScorer.relevance_floor
+        return models.relevance_floors(models.locate(SETTINGS.reranker_model, weights=False))
 
     async def _index_state(self) -> DependencyState:
         """Loading until the first queries are answered too: they wait for all models and all indexes."""

@@ -13,7 +13,7 @@ from rag.answer import Answer
 from rag.citations import SentenceParser
 from rag.context import build_context
 from rag.generation import Draft, stream_draft
-from rag.language import detect_language
+from rag.language import Language, detect_language
 from rag.limits import Deadline
 from rag.ports import ChunkIndex, IndexProvider, PassageScorer, TextEmbedder, TextGenerator, TokenCounter
 from rag.prompt import build_messages, no_answer_text
@@ -34,13 +34,18 @@ GIVE_UP_AFTER: Final = 3
 
 @dataclass(frozen=True, slots=True)
 class StageLimits:
-    """How much each stage takes, and for how many seconds."""
+    """How much each stage takes, and for how many seconds.
+
+    A passage below `abstain_relevance` answers nothing; `…_across` is the same for one in another language than the
+    question, where every relevance is lower.
+    """
 
     retrieve_k: int
     rerank_k: int
     context_tokens: int
     draft_tokens: int | None
     abstain_relevance: float
+    abstain_relevance_across: float
     retrieval_timeout_s: float
     rerank_timeout_s: float
     generation_timeout_s: float
@@ -96,7 +101,7 @@ class Pipeline:
         async with deadline.enforced():
             index = await self._indexes.current(query.tenant_id)
         candidates = await self._find(job, index) if index else []
-        passages = self._choose(candidates, query.top_k)
+        passages = self._choose(query.question, candidates, query.top_k)
         yield MetaEvent(trace_id=record.trace_id, model_version=self.model_version)
         answer = Answer(record)
         if index and passages:
@@ -121,10 +126,17 @@ class Pipeline:
             deadline = job.deadline.sooner(self._limits.rerank_timeout_s)
             return await rerank(job.query.question, found, scorer=self._scorer, deadline=deadline)
 
-    def _choose(self, candidates: Sequence[Candidate], top_k: int) -> list[Passage]:
-        floor = self._limits.abstain_relevance
-        relevant = [each for each in candidates if each.relevance is not None and each.relevance >= floor]
+    def _choose(self, question: str, candidates: Sequence[Candidate], top_k: int) -> list[Passage]:
+        asked_in = detect_language(question)
+        relevant = [each for each in candidates if self._is_relevant(each, asked_in)]
         return build_context(relevant, top_k=top_k, budget_tokens=self._limits.context_tokens, counter=self._counter)
+
+    def _is_relevant(self, candidate: Candidate, asked_in: Language) -> bool:
+        if candidate.relevance is None:
+            return False
+        is_across = {asked_in, detect_language(candidate.chunk.text)} == {"en", "vi"}
+        limits = self._limits
+        return candidate.relevance >= (limits.abstain_relevance_across if is_across else limits.abstain_relevance)
 
     async def _write(
         self, job: _Job, index: ChunkIndex, passages: Sequence[Passage], answer: Answer

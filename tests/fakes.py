@@ -209,6 +209,7 @@ def make_pipeline(
             context_tokens=500,
             draft_tokens=draft_tokens,
             abstain_relevance=abstain_relevance,
+            abstain_relevance_across=abstain_relevance / 2,
             retrieval_timeout_s=stage_timeout_s,
             rerank_timeout_s=stage_timeout_s,
             generation_timeout_s=generation_timeout_s,

@@ -8,7 +8,7 @@ import asyncio
 import logging
 import random
 from collections.abc import AsyncGenerator, Callable, Coroutine
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -189,7 +189,9 @@ async def _fail(error: RagError, state: RequestState, scope: Scope, receive: Rec
     """Sends the error where the status is not spent yet; otherwise the broken stream must speak for itself."""
     if state.started:
         return ErrorCode.STREAM_TIMEOUT if isinstance(error, DeadlineExceeded) else error.code
-    await render(error, state)(scope, receive, send)
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_GRACE_S):  # a client that does not read must not hold the request
+            await render(error, state)(scope, receive, send)
     return error.code
 
 

@@ -81,7 +81,7 @@ async def test_a_client_that_does_not_read_is_cut_off(monkeypatch: pytest.Monkey
     """Its window is full: the stream's deadline ends it, and the place returns."""
     monkeypatch.setattr("rag.api.exchange._GRACE_S", 0.01)
     generator, places = ScriptedGenerator(f"{ANNUAL_LEAVE} [S1]"), make_places()
-    app = make_app(pipeline=make_pipeline(generator=generator), places=places, stream_timeout_s=0.05)
+    app = make_app(pipeline=make_pipeline(generator=generator), places=places, stream_timeout_s=0.5)
 
     connection = Connection(app, "POST", "/query/stream", body=[BODY], headers=JSON)
     connection.reads = False

@@ -41,6 +41,16 @@ class CountingScorer:
         return [1.0 / rank for rank in range(1, len(windows) + 1)]
 
 
+class FlatScorer:
+    """A `PassageScorer` to which everything is as relevant as everything else."""
+
+    def __init__(self, relevance: float) -> None:
+        self._relevance = relevance
+
+    async def score(self, question: str, windows: Sequence[Window], *, timeout_s: float) -> list[float]:
+        return [self._relevance] * len(windows)
+
+
 def make_query(**fields: Any) -> QueryRequest:
     return QueryRequest(**{"question": QUESTION, **fields})
 
@@ -256,3 +266,18 @@ async def test_our_own_bound_on_a_draft_is_not_the_clients() -> None:
     assert answer.finish_reason == "stop"
     assert answer.answer == f"{ANNUAL_LEAVE[:-1]} [S1]."
     assert [call["max_tokens"] for call in generator.calls] == [16]
+
+
+async def test_a_passage_in_another_language_has_a_floor_of_its_own() -> None:
+    """Between languages every relevance is lower; within one, what is as low answers nothing."""
+    scorer = FlatScorer(0.6)
+    question = "Nhân viên toàn thời gian có bao nhiêu ngày nghỉ phép trong một năm?"
+    pipeline = make_pipeline(scorer=scorer, abstain_relevance=0.8)
+
+    within, across = [
+        await collect(pipeline.answer(make_query(question=asked), record=make_record(), deadline=make_deadline()))
+        for asked in (QUESTION, question)
+    ]
+
+    assert within.finish_reason == "no_answer"
+    assert across.finish_reason == "stop"
