@@ -262,8 +262,9 @@ class Front:
         """A generator of somebody else's may be down for good: its failures are answered per request."""
         ours = ["embedder", "reranker"] + (["generator"] if SETTINGS.generator_url is None else [])
         await wait_until_ok([self.probes[name] for name in ours])
-        # The first index to be opened takes two seconds of imports, as long as retrieval may take.
-        await self.indexes.open_all()
+        if not is_fake(SETTINGS.embedder_model):  # `make dev` is to be up at once
+            # The first index to be opened takes two seconds of imports, as long as retrieval may take.
+            await self.indexes.open_all()
         self._pipeline = pipeline
 
     def _relevance_floors(self) -> tuple[float, float]:
