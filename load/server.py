@@ -35,6 +35,7 @@ class Server:
 
     url: str
     log_path: Path
+    process: subprocess.Popen[bytes]
 
 
 @contextmanager
@@ -49,19 +50,20 @@ def running_server(
     Raises: ServerError: it ended, or was not ready in time.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    server = Server(f"http://127.0.0.1:{_find_free_port()}", folder / "server.log")
+    port, log_path = _find_free_port(), folder / "server.log"
     command = [sys.executable, "-m", "bentoml", "serve", f"service:{service}", "--host", "127.0.0.1"]
-    with server.log_path.open("wb") as log:
+    with log_path.open("wb") as log:
         process = subprocess.Popen(  # noqa: S603 - our own command
-            [*command, "--port", server.url.rpartition(":")[2]],
+            [*command, "--port", str(port)],
             cwd=ROOT,
             env={**environment, "BENTOML_HOME": str(_make_home(folder, environment))},
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,  # Ctrl-C reaches us alone, and we end it in order
         )
+    server = Server(f"http://127.0.0.1:{port}", log_path, process)
     try:
-        _wait_until_ready(server, process, ready_path)
+        _wait_until_ready(server, ready_path)
         yield server
     finally:
         _stop(process)
@@ -82,12 +84,12 @@ def _find_free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _wait_until_ready(server: Server, process: subprocess.Popen[bytes], ready_path: str) -> None:
+def _wait_until_ready(server: Server, ready_path: str) -> None:
     give_up_at = time.monotonic() + READY_TIMEOUT_S
     with httpx.Client(base_url=server.url, timeout=_ANSWER_TIMEOUT_S) as client:
         while not _is_ready(client, ready_path):
-            if process.poll() is not None:
-                raise ServerError(f"the server ended with status {process.returncode}\n{_tail(server.log_path)}")
+            if server.process.poll() is not None:
+                raise ServerError(f"the server ended with status {server.process.returncode}\n{_tail(server.log_path)}")
             if time.monotonic() > give_up_at:
                 raise ServerError(f"the server was not ready within {READY_TIMEOUT_S} s\n{_tail(server.log_path)}")
             time.sleep(_POLL_S)

@@ -8,6 +8,7 @@ not move. A boundary here depends on its own line and on the word after it, on n
 import re
 import unicodedata
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Final, Literal
 
 Language = Literal["vi", "en", "other"]
@@ -88,6 +89,18 @@ _OTHER_WORDS: Final = _lexicon(
 def words(text: str) -> list[str]:
     """The words in their order: NFC, case-folded, diacritics kept; `1,000`, `2.5` and `don't` are one word each."""
     return _WORD.findall(unicodedata.normalize("NFC", text.casefold()))
+
+
+@lru_cache(2048)
+def word_set(text: str) -> frozenset[str]:
+    """The different words of a stored text; those of the last texts are kept, because they come again."""
+    return frozenset(words(text))
+
+
+@lru_cache(2048)
+def stored_language(text: str) -> Language:
+    """`detect_language` of a stored text, kept likewise."""
+    return detect_language(text)
 
 
 def detect_language(text: str) -> Language:

@@ -1,15 +1,56 @@
-"""What a request may use of this process: time until its deadline, and a place among those that run."""
+"""What a request may use of this process: entry at all, time until its deadline, and a place among those that run."""
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
-from rag.errors import ConcurrencyLimited, DeadlineExceeded
+from rag.errors import ConcurrencyLimited, DeadlineExceeded, NotReady
 
 # A place is free again when the shortest of the running requests ends; a second is the least that the header can say.
 PLACE_RETRY_AFTER_S = 1
+# By then another process has taken over the address, or this one has been started again.
+STOPPING_RETRY_AFTER_S = 5
+
+
+class Gate:
+    """Lets requests in until it is closed, and knows when the last one has left."""
+
+    def __init__(self) -> None:
+        self._is_closed = False
+        self._inside = 0
+        self._is_empty = asyncio.Event()
+        self._is_empty.set()
+
+    @property
+    def is_closed(self) -> bool:
+        return self._is_closed
+
+    @property
+    def inside(self) -> int:
+        return self._inside
+
+    @contextmanager
+    def passing(self) -> Iterator[None]:
+        """Raises: NotReady: the gate is closed."""
+        if self._is_closed:
+            raise NotReady("The service is stopping.", retry_after_s=STOPPING_RETRY_AFTER_S)
+        self._inside += 1
+        self._is_empty.clear()
+        try:
+            yield
+        finally:
+            self._inside -= 1
+            if not self._inside:
+                self._is_empty.set()
+
+    def close(self) -> None:
+        self._is_closed = True
+
+    async def emptied(self) -> None:
+        """Returns once nobody is inside."""
+        await self._is_empty.wait()
 
 
 @dataclass(frozen=True, slots=True)

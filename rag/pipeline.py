@@ -13,7 +13,7 @@ from rag.answer import Answer
 from rag.citations import SentenceParser
 from rag.context import build_context
 from rag.generation import Draft, stream_draft
-from rag.language import Language, detect_language
+from rag.language import Language, detect_language, stored_language
 from rag.limits import Deadline
 from rag.ports import ChunkIndex, IndexProvider, PassageScorer, TextEmbedder, TextGenerator, TokenCounter
 from rag.prompt import build_messages, no_answer_text
@@ -121,10 +121,13 @@ class Pipeline:
                 k=self._limits.retrieve_k,
                 limit=self._limits.rerank_k,
                 deadline=job.deadline.sooner(self._limits.retrieval_timeout_s),
+                trace_id=job.record.trace_id,
             )
         with job.record.stage("rerank"):
             deadline = job.deadline.sooner(self._limits.rerank_timeout_s)
-            return await rerank(job.query.question, found, scorer=self._scorer, deadline=deadline)
+            return await rerank(
+                job.query.question, found, scorer=self._scorer, deadline=deadline, trace_id=job.record.trace_id
+            )
 
     def _choose(self, question: str, candidates: Sequence[Candidate], top_k: int) -> list[Passage]:
         asked_in = detect_language(question)
@@ -134,7 +137,7 @@ class Pipeline:
     def _is_relevant(self, candidate: Candidate, asked_in: Language) -> bool:
         if candidate.relevance is None:
             return False
-        is_across = {asked_in, detect_language(candidate.chunk.text)} == {"en", "vi"}
+        is_across = {asked_in, stored_language(candidate.chunk.text)} == {"en", "vi"}
         limits = self._limits
         return candidate.relevance >= (limits.abstain_relevance_across if is_across else limits.abstain_relevance)
 
@@ -167,7 +170,9 @@ class Pipeline:
     async def _rank(self, job: _Job, passages: Sequence[Passage]) -> list[RankedQuote]:
         deadline = job.deadline.sooner(self._limits.rerank_timeout_s)
         quotes = quotable(passages)
-        ranked = await rank_quotes(job.query.question, quotes, scorer=self._scorer, deadline=deadline)
+        ranked = await rank_quotes(
+            job.query.question, quotes, scorer=self._scorer, deadline=deadline, trace_id=job.record.trace_id
+        )
         return [RankedQuote(quote, relevance) for quote, relevance in ranked]
 
     async def _draft(

@@ -22,7 +22,7 @@ class TokenCounter(Protocol):
 class TextEmbedder(Protocol):
     """Turns texts into vectors."""
 
-    async def embed_query(self, text: str, *, timeout_s: float) -> Vectors:
+    async def embed_query(self, text: str, *, timeout_s: float, trace_id: str) -> Vectors:
         """One question as float32, (dim,), of unit length.
 
         Raises: DeadlineExceeded, NotReady (nothing listens there), UpstreamError.
@@ -33,7 +33,7 @@ class TextEmbedder(Protocol):
 class PassageScorer(Protocol):
     """Says how well passages, or sentences in them, answer a question."""
 
-    async def score(self, question: str, windows: Sequence[Window], *, timeout_s: float) -> list[float]:
+    async def score(self, question: str, windows: Sequence[Window], *, timeout_s: float, trace_id: str) -> list[float]:
         """One relevance per window, in their order; higher is better.
 
         Raises: DeadlineExceeded, NotReady (nothing listens there), UpstreamError.

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
-from rag.language import words
+from rag.language import word_set, words
 from rag.limits import Deadline
 from rag.ports import PassageScorer
 from rag.types import Candidate, Quote, Window
@@ -16,30 +16,29 @@ SHARED_WORDS_WEIGHT: Final = 0.05
 
 
 async def rerank(
-    question: str, candidates: Sequence[Candidate], *, scorer: PassageScorer, deadline: Deadline
+    question: str, candidates: Sequence[Candidate], *, scorer: PassageScorer, deadline: Deadline, trace_id: str
 ) -> list[Candidate]:
     """The candidates with their `relevance`, best first; ties keep their order.
 
     Raises: DeadlineExceeded, and what the scorer raises.
     """
-    scores = await _score(question, [Window(each.chunk.text) for each in candidates], scorer, deadline)
+    scores = await _score(question, [Window(each.chunk.text) for each in candidates], scorer, deadline, trace_id)
     ranked = sorted(zip(candidates, scores, strict=True), key=lambda pair: -pair[1])
     return [replace(candidate, relevance=relevance) for candidate, relevance in ranked]
 
 
 async def rank_quotes(
-    question: str, quotes: Sequence[Quote], *, scorer: PassageScorer, deadline: Deadline
+    question: str, quotes: Sequence[Quote], *, scorer: PassageScorer, deadline: Deadline, trace_id: str
 ) -> list[tuple[Quote, float]]:
     """The quotes with their relevance, each scored in the context of its passage, best first; ties keep their order.
 
     Raises: DeadlineExceeded, and what the scorer raises.
     """
-    scores = await _score(question, [_window(each) for each in quotes], scorer, deadline)
+    scores = await _score(question, [_window(each) for each in quotes], scorer, deadline, trace_id)
     asked = set(words(question))
     weight = SHARED_WORDS_WEIGHT / max(1, len(asked))
     ranked = [
-        (quote, score + weight * len(asked.intersection(words(quote.text))))
-        for quote, score in zip(quotes, scores, strict=True)
+        (quote, score + weight * len(asked & word_set(quote.text))) for quote, score in zip(quotes, scores, strict=True)
     ]
     return sorted(ranked, key=lambda pair: -pair[1])
 
@@ -50,8 +49,10 @@ def _window(quote: Quote) -> Window:
     return Window(text, start, start + len(quote.text))
 
 
-async def _score(question: str, windows: Sequence[Window], scorer: PassageScorer, deadline: Deadline) -> list[float]:
+async def _score(
+    question: str, windows: Sequence[Window], scorer: PassageScorer, deadline: Deadline, trace_id: str
+) -> list[float]:
     if not windows:
         return []
     async with deadline.enforced():
-        return await scorer.score(question, windows, timeout_s=deadline.left_s())
+        return await scorer.score(question, windows, timeout_s=deadline.left_s(), trace_id=trace_id)

@@ -1,27 +1,42 @@
-"""Finds chunks by meaning and by words, side by side, and fuses both rankings into candidates."""
+"""Finds chunks by meaning and by words, and fuses both rankings into candidates."""
 
 import asyncio
+from collections.abc import Sequence
 
 from rag.fusion import fuse
 from rag.limits import Deadline
-from rag.ports import ChunkIndex, TextEmbedder
+from rag.ports import ChunkIndex, TextEmbedder, Vectors
 from rag.types import Candidate
 
 
 async def retrieve(
-    question: str, *, index: ChunkIndex, embedder: TextEmbedder, k: int, limit: int, deadline: Deadline
+    question: str,
+    *,
+    index: ChunkIndex,
+    embedder: TextEmbedder,
+    k: int,
+    limit: int,
+    deadline: Deadline,
+    trace_id: str,
 ) -> list[Candidate]:
     """At most `limit` candidates out of the `k` nearest and the `k` best by words, best `rrf_score` first.
 
     Raises: DeadlineExceeded, and what the embedder raises.
     """
     async with deadline.enforced():
-        dense, lexical = await asyncio.gather(
-            _search_dense(question, index, embedder, k, deadline),
+        # The words are looked up while the question is embedded, which takes longer.
+        vector, lexical = await asyncio.gather(
+            embedder.embed_query(question, timeout_s=deadline.left_s(), trace_id=trace_id),
             asyncio.to_thread(index.search_lexical, question, k),
         )
-        fused = fuse([[ordinal for ordinal, _ in dense], [ordinal for ordinal, _ in lexical]])[:limit]
-        chunks = await asyncio.to_thread(index.chunks, [ordinal for ordinal, _ in fused])
+        return await asyncio.to_thread(_fuse, index, vector, lexical, k, limit)
+
+
+def _fuse(
+    index: ChunkIndex, vector: Vectors, lexical: Sequence[tuple[int, float]], k: int, limit: int
+) -> list[Candidate]:
+    dense = index.search_dense(vector, k)
+    fused = fuse([[ordinal for ordinal, _ in dense], [ordinal for ordinal, _ in lexical]])[:limit]
     similarity, bm25_score = dict(dense), dict(lexical)
     return [
         Candidate(
@@ -30,12 +45,5 @@ async def retrieve(
             bm25_score=bm25_score.get(ordinal),
             rrf_score=rrf_score,
         )
-        for (ordinal, rrf_score), chunk in zip(fused, chunks, strict=True)
+        for (ordinal, rrf_score), chunk in zip(fused, index.chunks([ordinal for ordinal, _ in fused]), strict=True)
     ]
-
-
-async def _search_dense(
-    question: str, index: ChunkIndex, embedder: TextEmbedder, k: int, deadline: Deadline
-) -> list[tuple[int, float]]:
-    vector = await embedder.embed_query(question, timeout_s=deadline.left_s())
-    return await asyncio.to_thread(index.search_dense, vector, k)

@@ -9,16 +9,17 @@ import httpx
 import numpy as np
 from starlette.types import ASGIApp
 
-from rag.api import ContractEdge, ModelCard, Probe, QueryDesk, create_app
+from rag.api import ContractEdge, Probe, QueryDesk, create_app
 from rag.backends.fake import FakeCounter, FakeEmbedder, FakeEncoder, FakeScorer, overlap
 from rag.identity import Authenticator, OpenAuthenticator
-from rag.limits import Deadline, Places
+from rag.limits import Deadline, Gate, Places
 from rag.pipeline import Pipeline, StageLimits
 from rag.ports import PassageScorer, RateLimiter, TextEmbedder, TextGenerator, Vectors
 from rag.quotas import LocalLimiter, Quotas
 from rag.telemetry import QueryRecord
 from rag.types import Chunk, Delta, IndexVersion, Message, ModelInfo, TokenUsage, Window
 from rag.verification import Verifier
+from rag.version import ModelCard
 
 MODEL_VERSION = "rag-test+00000000"
 ANNUAL_LEAVE = "Full-time staff have 12 days of annual leave per year."
@@ -147,7 +148,7 @@ class HangingEmbedder:
         self.reached = asyncio.Event()
         self.waiting = 0
 
-    async def embed_query(self, text: str, *, timeout_s: float) -> Vectors:
+    async def embed_query(self, text: str, *, timeout_s: float, trace_id: str) -> Vectors:
         self.waiting += 1
         self.reached.set()
         try:
@@ -159,7 +160,7 @@ class HangingEmbedder:
 class HangingScorer:
     """A `PassageScorer` that never answers."""
 
-    async def score(self, question: str, windows: Sequence[Window], *, timeout_s: float) -> list[float]:
+    async def score(self, question: str, windows: Sequence[Window], *, timeout_s: float, trace_id: str) -> list[float]:
         await hang()
 
 
@@ -169,7 +170,7 @@ class FailingEmbedder:
     def __init__(self, error: Exception) -> None:
         self._error = error
 
-    async def embed_query(self, text: str, *, timeout_s: float) -> Vectors:
+    async def embed_query(self, text: str, *, timeout_s: float, trace_id: str) -> Vectors:
         raise self._error
 
 
@@ -179,7 +180,7 @@ class FailingScorer:
     def __init__(self, error: Exception) -> None:
         self._error = error
 
-    async def score(self, question: str, windows: Sequence[Window], *, timeout_s: float) -> list[float]:
+    async def score(self, question: str, windows: Sequence[Window], *, timeout_s: float, trace_id: str) -> list[float]:
         raise self._error
 
 
@@ -248,6 +249,7 @@ def make_app(
     authenticator: Authenticator | None = None,
     limiter: RateLimiter | None = None,
     places: Places | None = None,
+    gate: Gate | None = None,
     indexes: FakeIndexes | None = None,
     probes: Mapping[str, Probe] | None = None,
     request_timeout_s: float = 10.0,
@@ -262,13 +264,16 @@ def make_app(
         authenticator=authenticator or OpenAuthenticator(),
         limiter=limiter or LocalLimiter(Quotas(window_s=60, requests=100_000, tokens=1_000_000_000)),
         places=places or Places(8, queue_timeout_s=0.01),
+        gate=gate or Gate(),
         request_timeout_s=request_timeout_s,
         stream_timeout_s=stream_timeout_s,
         log_content_sample=log_content_sample,
         ping_after_s=ping_after_s,
     )
     versions = (indexes or FakeIndexes(demo=FakeIndex(ANNUAL_LEAVE))).versions
-    return ContractEdge(create_app(desk, card=make_card, index_versions=versions, probes=probes or {"index": probe_ok}))
+    return ContractEdge(
+        create_app(desk, card=make_card(), index_versions=versions, probes=probes or {"index": probe_ok})
+    )
 
 
 def make_client(app: ASGIApp) -> httpx.AsyncClient:

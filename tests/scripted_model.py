@@ -20,6 +20,8 @@ Result = TypeVar("Result")
 
 USAGE: Final = {"prompt_tokens": 100, "completion_tokens": 20, "total_tokens": 120}
 SILENCE: Final = None
+# Among the pieces: what comes after it is sent when the test resumes the reply.
+PAUSE: Final = b""
 _FIRST_PASSAGE: Final = re.compile(r"\[S1\] (.*?)(?=\n\n\[S2\]|\n</)", re.DOTALL)
 
 
@@ -77,6 +79,7 @@ class ScriptedModel:
     def __init__(self) -> None:
         self._scripts: dict[str, Reply] = {}
         self._seen: dict[str, list[SeenRequest]] = defaultdict(list)
+        self._resumed: dict[str, asyncio.Event] = defaultdict(asyncio.Event)
         self._loop = asyncio.new_event_loop()
         self._server: asyncio.Server | None = None
         self._port = 0
@@ -93,6 +96,10 @@ class ScriptedModel:
     def seen(self, trace_id: str) -> list[SeenRequest]:
         """The requests with this trace id, in their order."""
         return self._seen[trace_id]
+
+    def resume(self, trace_id: str) -> None:
+        """Sends what replies with this trace id hold back."""
+        self._loop.call_soon_threadsafe(self._resumed[trace_id].set)
 
     @contextmanager
     def running(self) -> Iterator["ScriptedModel"]:
@@ -140,7 +147,7 @@ class ScriptedModel:
             trace_id = request.headers.get("x-trace-id", "")
             self._seen[trace_id].append(request)
             reply = self._scripts.get(trace_id) or _reply_to(request)
-            await _unless_left(reader, request, _write_reply(writer, reply))
+            await _unless_left(reader, request, _write_reply(writer, reply, self._resumed[trace_id]))
         writer.close()
 
 
@@ -153,13 +160,16 @@ async def _read_request(reader: asyncio.StreamReader) -> SeenRequest:
     return SeenRequest(method, path, headers, json.loads(body) if body else None)
 
 
-async def _write_reply(writer: asyncio.StreamWriter, reply: Reply) -> None:
+async def _write_reply(writer: asyncio.StreamWriter, reply: Reply, resumed: asyncio.Event) -> None:
     if reply.status is SILENCE:
         await _hang()
     headers = {"content-type": "text/event-stream", **reply.headers, "connection": "close"}
     lines = [f"HTTP/1.1 {reply.status} Scripted", *(f"{name}: {value}" for name, value in headers.items())]
     writer.write("\r\n".join([*lines, "transfer-encoding: chunked", "", ""]).encode())
     for piece in reply.pieces:
+        if piece == PAUSE:
+            await resumed.wait()
+            continue
         writer.write(b"%x\r\n%s\r\n" % (len(piece), piece))
         await writer.drain()
         await asyncio.sleep(0)  # lets the pieces be packets of their own

@@ -23,6 +23,7 @@ RankingQualities = Mapping[RankingStage, RankingQuality]
 
 # Nobody waits for a single question here; a whole batch of new passages may be encoded within one.
 _NO_HURRY_S: Final = 600.0
+_TRACE_ID: Final = "evaluation"
 
 
 class PairScorer(Protocol):
@@ -37,7 +38,7 @@ class KnownVectors:
     def __init__(self, vectors: Mapping[str, Vectors]) -> None:
         self._vectors = vectors
 
-    async def embed_query(self, text: str, *, timeout_s: float) -> Vectors:
+    async def embed_query(self, text: str, *, timeout_s: float, trace_id: str) -> Vectors:
         return self._vectors[text]
 
 
@@ -47,7 +48,7 @@ class LocalScorer:
     def __init__(self, scorer: PairScorer) -> None:
         self._scorer = scorer
 
-    async def score(self, question: str, windows: Sequence[Window], *, timeout_s: float) -> list[float]:
+    async def score(self, question: str, windows: Sequence[Window], *, timeout_s: float, trace_id: str) -> list[float]:
         pairs = [
             Pair(question=question, passage=window.passage, start=window.start, end=window.end) for window in windows
         ]
@@ -66,7 +67,7 @@ class RetrievalStages:
     async def rank(self, question: str, index: ChunkIndex) -> dict[RankingStage, list[str]]:
         """The documents of the ranked chunks after each stage, best first, with repeats."""
         deadline = Deadline.after(_NO_HURRY_S)
-        vector = await self.embedder.embed_query(question, timeout_s=deadline.left_s())
+        vector = await self.embedder.embed_query(question, timeout_s=deadline.left_s(), trace_id=_TRACE_ID)
         fused = await retrieve(
             question,
             index=index,
@@ -74,8 +75,9 @@ class RetrievalStages:
             k=self.retrieve_k,
             limit=self.rerank_k,
             deadline=deadline,
+            trace_id=_TRACE_ID,
         )
-        reranked = await rerank(question, fused, scorer=self.scorer, deadline=deadline)
+        reranked = await rerank(question, fused, scorer=self.scorer, deadline=deadline, trace_id=_TRACE_ID)
         return {
             "dense": _look_up(index, index.search_dense(vector, self.retrieve_k)),
             "BM25": _look_up(index, index.search_lexical(question, self.retrieve_k)),

@@ -21,7 +21,7 @@ from rag.api.rendering import RequestState, render
 from rag.api.requests import parse_query, read_query
 from rag.errors import DeadlineExceeded, OurFault, RagError
 from rag.identity import Authenticator, Principal
-from rag.limits import Deadline, Places
+from rag.limits import Deadline, Gate, Places
 from rag.pipeline import Pipeline, collect
 from rag.ports import RateLimiter
 from rag.sse import PING_AFTER_S, EventWriter, until_terminal
@@ -49,6 +49,7 @@ class QueryDesk:
     authenticator: Authenticator
     limiter: RateLimiter
     places: Places
+    gate: Gate
     request_timeout_s: float
     stream_timeout_s: float
     log_content_sample: float = 0.0
@@ -69,7 +70,8 @@ class QueryExchange(Response):
         deadline = Deadline.after(self._desk.stream_timeout_s if self._streams else self._desk.request_timeout_s)
         end: End | None = None
         try:
-            end = await self._serve(scope, receive, send, record, deadline)
+            with self._desk.gate.passing():
+                end = await self._serve(scope, receive, send, record, deadline)
         except ClientDisconnect:
             if not state.started:
                 # Nobody reads it. But BentoML's timer waits for the first byte of an answer: without one it keeps the

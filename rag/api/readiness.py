@@ -8,6 +8,7 @@ from rag.errors import DeadlineExceeded
 from schemas.response import DependencyState
 
 PROBE_TIMEOUT_S: Final = 1.0
+_SILENCES_MAX: Final = 2
 READY_STATES: Final = frozenset[DependencyState]({"ok", "local"})
 
 Probe = Callable[[], Awaitable[DependencyState]]
@@ -29,3 +30,35 @@ def _state(task: asyncio.Future[DependencyState]) -> DependencyState:
     if error is None:
         return task.result()
     return "timeout" if isinstance(error, TimeoutError | DeadlineExceeded) else "unreachable"
+
+
+class DependencyWatch:
+    """Keeps asking the services that no query can do without, so that none has to wait to find one of them dead.
+
+    A process that has died leaves its socket open while it is started again: connections are taken, and nothing
+    answers. One silence may be a busy machine, a second in a row is not.
+    """
+
+    def __init__(self, probes: Mapping[str, Probe], *, every_s: float = PROBE_TIMEOUT_S) -> None:
+        self._probes = probes
+        self._every_s = every_s
+        self._silences: dict[str, int] = dict.fromkeys(probes, 0)
+
+    @property
+    def down(self) -> frozenset[str]:
+        """The names of those that are known to be down."""
+        return frozenset(name for name, silences in self._silences.items() if silences >= _SILENCES_MAX)
+
+    async def run(self) -> None:
+        """Looks for ever; runs as a task beside the server."""
+        while True:
+            await self.look()
+            await asyncio.sleep(self._every_s)
+
+    async def look(self) -> None:
+        """Asks each of them once."""
+        for name, state in (await check(self._probes)).items():
+            if state in READY_STATES:
+                self._silences[name] = 0
+            else:
+                self._silences[name] += 1 if state == "timeout" else _SILENCES_MAX

@@ -1,42 +1,34 @@
-"""The Embedder and the Reranker as the front sees them: BentoML's proxies behind our ports, failures in our words."""
+"""The Embedder and the Reranker as the front sees them: their HTTP behind our ports, failures in our words.
 
-import asyncio
-import math
-from collections.abc import Awaitable, Sequence
-from typing import Any, Final, Protocol, TypeVar
+Called by their address and not through `bentoml.depends`, whose proxies pass no header on, speak pickle, keep a
+connection that the caller has left, and close the session under its callers. `depends` still says what is spawned.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
-import aiohttp
 import httpx
 import numpy as np
-from bentoml.exceptions import BentoMLException
+from bentoml._internal.configuration.containers import BentoMLContainer
 
 from rag.errors import DeadlineExceeded, NotReady, UpstreamError
 from rag.ports import Vectors
 from rag.types import Window
-from schemas.services import Pair
-
-Result = TypeVar("Result")
 
 # Places bound how many requests run; a second bound here would let some of them wait unseen.
 NO_LIMITS: Final = httpx.Limits(max_connections=None, max_keepalive_connections=32)
+# Nothing listens, or what listened has died with our request.
+_GONE: Final = (httpx.NetworkError, httpx.RemoteProtocolError)
 
 
-class EmbedderProxy(Protocol):
-    """What `bentoml.depends(Embedder)` gives; Any: BentoML's proxies are not typed."""
-
-    async def embed_queries(self, texts: list[str]) -> Any: ...
-
-
-class RerankerProxy(Protocol):
-    async def rerank(self, pairs: list[Pair]) -> Any: ...
+def address_of(service: str) -> str:
+    """Where BentoML runs a service that was spawned with this one."""
+    return str(BentoMLContainer.remote_runner_mapping.get()[service])
 
 
 def open_http_client(url: str) -> httpx.AsyncClient:
-    """A client for a service's address as BentoML gives it: a Unix socket (`file:`), `tcp:`, or plain HTTP.
-
-    For what does not go through `depends`: its streams lose their framing and outlive the reader who left them.
-    """
+    """A client for a service's address as BentoML gives it: a Unix socket (`file:`), `tcp:`, or plain HTTP."""
     parts = urlsplit(url)
     if parts.scheme == "file":
         transport = httpx.AsyncHTTPTransport(uds=unquote(parts.path), limits=NO_LIMITS)
@@ -48,44 +40,57 @@ def open_http_client(url: str) -> httpx.AsyncClient:
 class BentoEmbedder:
     """Questions to vectors through the Embedder service."""
 
-    def __init__(self, proxy: EmbedderProxy, dimension: int) -> None:
-        self._proxy = proxy
+    def __init__(self, client: httpx.AsyncClient, dimension: int) -> None:
+        self._client = client
         self._dimension = dimension
 
-    async def embed_query(self, text: str, *, timeout_s: float) -> Vectors:
-        vectors = np.asarray(await _call(self._proxy.embed_queries([text]), timeout_s), dtype=np.float32)
+    async def embed_query(self, text: str, *, timeout_s: float, trace_id: str) -> Vectors:
+        rows = await _call(self._client, "/embed_queries", {"texts": [text]}, timeout_s, trace_id)
         # A batchable API that returns too few rows shifts rows between clients without a word.
-        if vectors.shape != (1, self._dimension) or not np.isfinite(vectors).all():
-            raise UpstreamError
-        vector: Vectors = vectors[0]
+        vector: Vectors = _to_numbers(rows, (1, self._dimension))[0]
         return vector
 
 
 class BentoScorer:
     """Relevance of passages through the Reranker service."""
 
-    def __init__(self, proxy: RerankerProxy) -> None:
-        self._proxy = proxy
+    def __init__(self, client: httpx.AsyncClient) -> None:
+        self._client = client
 
-    async def score(self, question: str, windows: Sequence[Window], *, timeout_s: float) -> list[float]:
+    async def score(self, question: str, windows: Sequence[Window], *, timeout_s: float, trace_id: str) -> list[float]:
         if not windows:
             return []
         pairs = [
-            Pair(question=question, passage=window.passage, start=window.start, end=window.end) for window in windows
+            {"question": question, "passage": window.passage, "start": window.start, "end": window.end}
+            for window in windows
         ]
-        scores = [float(score) for score in await _call(self._proxy.rerank(pairs), timeout_s)]
-        if len(scores) != len(pairs) or not all(map(math.isfinite, scores)):
-            raise UpstreamError
-        return scores
+        scores = await _call(self._client, "/rerank", {"pairs": pairs}, timeout_s, trace_id)
+        return [float(score) for score in _to_numbers(scores, (len(pairs),))]
 
 
-async def _call(call: Awaitable[Result], timeout_s: float) -> Result:
+async def _call(
+    client: httpx.AsyncClient, path: str, body: dict[str, Any], timeout_s: float, trace_id: str
+) -> Any:  # Any: JSON of another process, checked by the caller
     try:
-        async with asyncio.timeout(timeout_s):
-            return await call
-    except TimeoutError as error:
+        response = await client.post(path, json=body, headers={"x-trace-id": trace_id}, timeout=timeout_s)
+        if response.status_code == httpx.codes.SERVICE_UNAVAILABLE:
+            raise NotReady("A model service is down.")
+        response.raise_for_status()
+        return response.json()
+    except httpx.TimeoutException as error:
         raise DeadlineExceeded from error
-    except (aiohttp.ClientConnectionError, ConnectionError, FileNotFoundError) as error:
+    except _GONE as error:
         raise NotReady("A model service is down.") from error
-    except (aiohttp.ClientError, BentoMLException) as error:
+    except (httpx.HTTPError, ValueError) as error:
         raise UpstreamError from error
+
+
+def _to_numbers(value: object, shape: tuple[int, ...]) -> Vectors:
+    """Raises: UpstreamError: not finite numbers in this shape."""
+    try:
+        numbers = np.asarray(value, dtype=np.float32)
+    except (TypeError, ValueError) as error:
+        raise UpstreamError from error
+    if numbers.shape != shape or not np.isfinite(numbers).all():
+        raise UpstreamError
+    return numbers

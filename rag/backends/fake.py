@@ -13,7 +13,7 @@ from typing import Final
 
 import numpy as np
 
-from rag.language import sentence_spans, words
+from rag.language import sentence_spans, word_set, words
 from rag.ports import Vectors
 from rag.types import Delta, Message, ModelInfo, TokenUsage, Window
 
@@ -60,7 +60,7 @@ class FakeEmbedder:
 
     info: Final = FakeEncoder.info
 
-    async def embed_query(self, text: str, *, timeout_s: float) -> Vectors:
+    async def embed_query(self, text: str, *, timeout_s: float, trace_id: str) -> Vectors:
         vector: Vectors = FakeEncoder().encode_queries([text])[0]
         return vector
 
@@ -71,7 +71,7 @@ class FakeScorer:
     info: Final = ModelInfo("fake-reranker", "1")
     relevance_floor: Final = 0.1
 
-    async def score(self, question: str, windows: Sequence[Window], *, timeout_s: float) -> list[float]:
+    async def score(self, question: str, windows: Sequence[Window], *, timeout_s: float, trace_id: str) -> list[float]:
         return [overlap(question, window.text) for window in windows]
 
 
@@ -105,7 +105,7 @@ class FakeGenerator:
 def overlap(question: str, text: str) -> float:
     """The share of the question's words that stand in the text."""
     asked = set(words(question))
-    return len(asked & set(words(text))) / len(asked) if asked else 0.0
+    return len(asked & word_set(text)) / len(asked) if asked else 0.0
 
 
 def _bucket(word: str) -> int:

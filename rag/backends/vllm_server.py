@@ -5,8 +5,11 @@ The front speaks chat completions to it like to any other server, so there is on
 """
 
 import asyncio
+import logging
 import os
-from collections.abc import Sequence
+import signal
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
@@ -23,6 +26,9 @@ ENVIRONMENT: Final = {
 
 # 46 KB a token in float32 for the local model: 10 000 tokens, eight questions with their passages.
 CPU_KV_CACHE_BYTES: Final = 448 << 20
+ENGINE_POLL_S: Final = 0.5
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +109,12 @@ class VllmServer:
         await self._engine.check_health()
         return True
 
+    async def died(self) -> None:
+        """Returns once the engine cannot answer any more."""
+        while not self._engine.errored:  # noqa: ASYNC110  # it tells nobody
+            await asyncio.sleep(ENGINE_POLL_S)
+        logger.error("engine_died")
+
     async def complete_all(self, requests: Sequence[Completion]) -> list[str]:
         """The answers to whole conversations, greedy, in their order; vLLM batches them by itself."""
         return list(await asyncio.gather(*(self._complete(request) for request in requests)))
@@ -130,3 +142,17 @@ class VllmServer:
         if self._engine is not None:
             self._engine.shutdown()
             self._engine = None
+
+
+@contextmanager
+def dying_on_sigterm() -> Iterator[None]:
+    """Inside the block SIGTERM ends the process at once: nobody is served while weights are loaded.
+
+    The server itself looks at the signal only after loading, a minute later on a slow machine. The engine's process is
+    signalled by the supervisor too.
+    """
+    handler = signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, handler)

@@ -202,7 +202,7 @@ class RequestCheck:
         for source in judgement.sources:
             if found := quote_for(claim, source):
                 quotes.append(found[0])
-                self._shown.update(sameness_key(statement.text) for statement in found[1])
+                self._shown.update(statement.key for statement in found[1])
         self._sent.add(sameness_key(sentence.text))
         return Verdict(
             judgement.kind,

@@ -13,7 +13,7 @@ from typing import Final
 from rag.injection import gives_orders
 from rag.language import sentence_spans, words
 from rag.markers import has_marker, marker_spans
-from rag.types import Chunk, Passage, Quote
+from rag.types import Chunk
 from rag.verification.support import LIST_MARK, Claim, Evidence, coverage
 
 _MAX_QUOTE_CHARS: Final = 500
@@ -27,11 +27,15 @@ _PARAGRAPH_END = re.compile(r"\n[^\S\n]*\n")
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """What of a sentence is fit to be shown, `text == chunk.text[start:end]`; `is_quotable` if that stands alone."""
+    """What of a sentence is fit to be shown, `text == chunk.text[start:end]`; `is_quotable` if that stands alone.
+
+    `key` is equal for statements that say the same words.
+    """
 
     start: int
     end: int
     text: str
+    key: str
     is_quotable: bool
 
 
@@ -49,18 +53,9 @@ def read_statements(chunk: Chunk) -> list[Statement]:
         first, last, is_whole = _without_markers(chunk.text, _trim_start(chunk, start, end), end)
         if first < last:
             text = chunk.text[first:last]
-            statements.append(Statement(first, last, text, is_whole and _stands_alone(chunk, first, text)))
+            stands_alone = is_whole and _stands_alone(chunk, first, text)
+            statements.append(Statement(first, last, text, sameness_key(text), stands_alone))
     return statements
-
-
-def quotable(passages: Sequence[Passage]) -> list[Quote]:
-    """Every sentence of the passages that can be sent as it stands, in order; one that several hold appears once."""
-    quotes: dict[str, Quote] = {}
-    for passage in passages:
-        for statement in read_statements(passage.chunk):
-            if statement.is_quotable:
-                quotes.setdefault(sameness_key(statement.text), Quote(passage, statement.text))
-    return list(quotes.values())
 
 
 def carrying_span(

@@ -1,5 +1,6 @@
-"""A server that is told to stop does so, whatever its clients have done to it before."""
+"""A server that is told to stop finishes what it has begun, and stops, whatever its clients have done to it before."""
 
+import signal
 import time
 from pathlib import Path
 
@@ -7,8 +8,9 @@ import httpx
 import pytest
 
 from load.server import running_server
-from tests.integration.asking import Rag, make_trace_id
-from tests.scripted_model import SILENCE, Reply, ScriptedModel
+from schemas.errors import ErrorCode
+from tests.integration.asking import CLIENT_TIMEOUT_S, Rag, assert_error, make_trace_id, read_stream, wait_for
+from tests.scripted_model import PAUSE, SILENCE, Reply, ScriptedModel, delta, ending
 from tests.servers import FAKE_MODELS, PATIENT, ingest, make_environment
 
 pytestmark = pytest.mark.integration
@@ -33,3 +35,41 @@ def test_clients_that_left_do_not_hold_up_the_stop(place: Path, model: ScriptedM
         told_at = time.monotonic()
 
     assert time.monotonic() - told_at < STOPS_WITHIN_S
+
+
+def test_streams_end_with_done_and_new_requests_are_refused(
+    place: Path, model: ScriptedModel, scripted_environment: dict[str, str]
+) -> None:
+    """SIGTERM: readiness turns 503, streams in progress end with `done`, new requests get NOT_READY; then it exits."""
+    trace_id = make_trace_id()
+    said = (delta("Visitors park behind the north building [S1]. "), delta("Sick leave needs"), PAUSE)
+    model.script(trace_id, Reply(pieces=(*said, delta(" a note from a doctor [S1]."), ending())))
+
+    with (
+        running_server(place / "draining", scripted_environment) as server,
+        httpx.Client(base_url=server.url, timeout=CLIENT_TIMEOUT_S) as client,
+    ):
+        rag = Rag(client, server.log_path)
+        with rag.open_stream("Where do visitors park?", trace_id) as events:
+            begun = [next(events), next(events)]
+            server.process.send_signal(signal.SIGTERM)
+            wait_for(lambda: client.get("/ready").status_code == 503, within_s=10)
+            assert_error(client.get("/ready"), ErrorCode.NOT_READY)
+            assert_error(rag.ask("Where do visitors park?"), ErrorCode.NOT_READY)
+            assert client.get("/health").status_code == 200
+            model.resume(trace_id)
+            stream = [*begun, *events]
+        status = server.process.wait(STOPS_WITHIN_S)
+
+    assert stream[-1].name == "done"
+    assert "north building" in read_stream(stream)[0]
+    assert status == 0
+
+
+def test_a_server_that_still_loads_its_models_stops_too(place: Path, real_environment: dict[str, str]) -> None:
+    """Nobody is served yet: it does not load to the end first."""
+    with running_server(place / "loading", real_environment, ready_path="/health") as server:
+        server.process.send_signal(signal.SIGTERM)
+        status = server.process.wait(STOPS_WITHIN_S)
+
+    assert status == 0

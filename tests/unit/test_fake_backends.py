@@ -21,14 +21,16 @@ def test_vectors_are_unit_rows() -> None:
 
 async def test_the_embedder_and_the_encoder_agree() -> None:
     """What ingestion stored is what a question is compared with."""
-    vector = await FakeEmbedder().embed_query(QUESTION, timeout_s=1)
+    vector = await FakeEmbedder().embed_query(QUESTION, timeout_s=1, trace_id="tr_test")
 
     assert np.array_equal(vector, FakeEncoder().encode_queries([QUESTION])[0])
 
 
 async def test_shared_words_are_relevance() -> None:
     """From 0 to 1."""
-    scores = await FakeScorer().score(QUESTION, [Window(PARKING), Window(ANNUAL_LEAVE), Window(QUESTION)], timeout_s=1)
+    scores = await FakeScorer().score(
+        QUESTION, [Window(PARKING), Window(ANNUAL_LEAVE), Window(QUESTION)], timeout_s=1, trace_id="tr_test"
+    )
 
     assert scores[0] < scores[1] < scores[2] == 1
 

