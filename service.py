@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import signal
 import sys
 from typing import Any, Final
 
@@ -121,9 +120,13 @@ class Generator:
         self._ending = asyncio.create_task(self._end_with_engine())
 
     async def _end_with_engine(self) -> None:
-        """A service without its engine cannot recover; ended, it is started again."""
+        """A service without its engine cannot recover; ended, it is started again.
+
+        At once: what it had begun is lost with the engine, and BentoML would wait for it for the whole timeout.
+        """
         await self._server.died()
-        signal.raise_signal(signal.SIGTERM)
+        self._server.stop()
+        os._exit(1)
 
     @bentoml.on_shutdown
     async def stop(self) -> None:
@@ -131,7 +134,7 @@ class Generator:
         self._server.stop()
 
     async def __is_ready__(self) -> bool:
-        return await self._server.check()
+        return self._server.is_running
 
     @bentoml.api(batchable=True, max_batch_size=64, max_latency_ms=MAX_LATENCY_MS)
     async def complete(self, requests: list[Completion]) -> list[str]:
@@ -143,7 +146,7 @@ class FrontService(bentoml.Service):  # type: ignore[misc]  # BentoML has no typ
     """The outermost layer of the server: BentoML's own answers are put into the contract's words."""
 
     def to_asgi(self, is_main: bool = True) -> ASGIApp:
-        return ContractEdge(super().to_asgi(is_main=is_main))
+        return ContractEdge(super().to_asgi(is_main=is_main), ours=FRONT.app)
 
 
 def open_front() -> Front:

@@ -22,7 +22,9 @@ _WINDOW_CHARS: Final = MAX_SENTENCE_CHARS + LOOKAHEAD_CHARS
 _CLEAN: Final[dict[int, str | None]] = {
     **dict.fromkeys(range(32)),
     **dict.fromkeys(range(0x7F, 0xA0)),
-    **dict.fromkeys((0xAD, 0x61C, 0x180E, 0xFEFF, *range(0x200B, 0x2010), *range(0x202A, 0x202F))),
+    **dict.fromkeys((0xAD, 0x34F, 0x61C, 0x180E, 0xFEFF, *range(0x200B, 0x2010), *range(0x202A, 0x202F))),
+    **dict.fromkeys((0x115F, 0x1160, 0x17B4, 0x17B5, 0x3164, 0xFFA0, *range(0xFE00, 0xFE10), *range(0xFFF9, 0xFFFC))),
+    **dict.fromkeys(range(0xE0000, 0xE01F0)),
     **dict.fromkeys(range(0x2060, 0x2070)),
     **dict.fromkeys((0x0B, 0x0C, 0x85, 0x2028, 0x2029), "\n"),
     0x09: "\t",
@@ -30,6 +32,8 @@ _CLEAN: Final[dict[int, str | None]] = {
 }
 _CLOSERS = "\"'”’»›)\\]}」』】）］*_"
 _STOP = re.compile(rf"\n|[.!?…。！？｡]+[{_CLOSERS}]*")
+_OPEN_BRACKET = re.compile(r"[\[［【〔][^\]］】〕\n]{0,12}\Z")
+_IN_BRACKET = re.compile(r"\s*\d")
 _NEXT_WORD = re.compile(r"\s*\S*")
 _FINAL_PUNCTUATION = re.compile(rf"\s*[.!?…。！？｡:;,]+[{_CLOSERS}]*\s*\Z")
 _TOKEN = re.compile(r"\s*(?:\[S[0-9]+\]|(?:(?!\[S[0-9])\S){1,24}|\S)|\s+\Z")
@@ -47,6 +51,7 @@ class SentenceParser:
         self._buffer = ""
         self._lead = ""
         self._carried: list[int] = []  # of markers that stand before any text
+        self._passed = 0  # up to here no stop ends the sentence at the start of the buffer
 
     def feed(self, text: str) -> list[DraftSentence]:
         """The sentences that this piece completes."""
@@ -64,11 +69,12 @@ class SentenceParser:
             start = self._skip_space(start)
             window = self._buffer[start : start + _WINDOW_CHARS]
             ended = closed and start + len(window) == len(self._buffer)
-            cut = _first_cut(window, ended=ended) if window else None
+            cut, self._passed = _first_cut(window, self._passed, ended=ended)
             if cut is None:
                 self._buffer = self._buffer[start:]
                 return sentences
             text_end, end = cut
+            self._passed = 0
             if sentence := self._make(window[:text_end], window[text_end:end]):
                 sentences.append(sentence)
             start += end
@@ -130,27 +136,27 @@ def pieces(text: str) -> list[str]:
     return ["".join(tokens[at : at + _WORDS_PER_PIECE]) for at in range(0, len(tokens), _WORDS_PER_PIECE)]
 
 
-def _first_cut(window: str, *, ended: bool) -> tuple[int, int] | None:
+def _first_cut(window: str, passed: int, *, ended: bool) -> tuple[tuple[int, int] | None, int]:
     """Where the sentence at the start of `window` ends, and where its trailing markers end; None: more text may tell.
 
     The answer depends on the text alone, never on how much of it has arrived: it is given only once the characters
-    that decide it are all there.
+    that decide it are all there. With it comes how far the window need not be looked at again: `passed` of next time.
     """
     full = len(window) == _WINDOW_CHARS
-    for stop in _STOP.finditer(window):
+    for stop in _STOP.finditer(window, passed):
         if stop.end() > MAX_SENTENCE_CHARS:
             break
         if stop.end() == len(window) and not ended and stop.group() != "\n":
-            return None
+            return None, passed
         cut = _cut_at(window, stop, settled=ended)
         if cut is None or cut[0]:
-            return cut
-    if ended and len(window) <= MAX_SENTENCE_CHARS:
-        return len(window), len(window)
-    if ended or full:
-        end = _forced_cut(window)
-        return end, end
-    return None
+            return cut, passed
+        passed = stop.end()
+    if window and (ended or full):
+        whole = ended and len(window) <= MAX_SENTENCE_CHARS
+        end = len(window) if whole else _forced_cut(window)
+        return (end, end), passed
+    return None, passed
 
 
 def _cut_at(window: str, stop: re.Match[str], *, settled: bool) -> tuple[int, int] | None:
@@ -163,6 +169,8 @@ def _cut_at(window: str, stop: re.Match[str], *, settled: bool) -> tuple[int, in
     if not settled and may_begin_marker(ahead[trailing:]):
         return None
     if is_line_end:
+        if _OPEN_BRACKET.search(window, 0, text_end) and _IN_BRACKET.match(ahead):
+            return 0, 0
         return text_end, text_end + trailing
     following = " A"  # after a marker the next word says nothing: only "1." and "Dr." go on
     if not trailing:

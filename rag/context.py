@@ -6,6 +6,7 @@ stays out altogether: a tokenizer would obey them, and breaking them up would sh
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 from rag.injection import has_control_token
 from rag.ports import TokenCounter
@@ -39,7 +40,12 @@ def build_context(
 
 
 def _repeats(chunk: Chunk, other: Chunk) -> bool:
-    if chunk.text.casefold().split() == other.text.casefold().split():
+    if _folded(chunk.text) == _folded(other.text):
         return True
     shared = min(chunk.end, other.end) - max(chunk.start, other.start)
     return chunk.document_id == other.document_id and 2 * shared > min(chunk.end - chunk.start, other.end - other.start)
+
+
+@lru_cache(512)
+def _folded(text: str) -> str:
+    return " ".join(text.casefold().split())

@@ -104,7 +104,7 @@ class Front:
         embedder, scorer = await self._connect_embedder(stack), await self._connect_reranker(stack)
         generator = await self._connect_generator(stack)
         self._probes["index"] = self._index_state
-        self._probes["limiter"] = self._limiter.state
+        self._probes["limiter"] = self._limiter_state
         stack.push_async_callback(self._limiter.aclose)
         floor, floor_across = self._relevance_floors()
         return Pipeline(
@@ -179,10 +179,13 @@ class Front:
             return FakeScorer.relevance_floor, FakeScorer.relevance_floor
         return models.relevance_floors(models.locate(settings.reranker_model, weights=False))
 
-    async def _index_state(self) -> DependencyState:
+    async def _limiter_state(self, _: str | None) -> DependencyState:
+        return await self._limiter.state()
+
+    async def _index_state(self, _: str | None) -> DependencyState:
         """Loading until the first queries are answered too: they wait for all models and all indexes."""
         return self._indexes.state() if self._pipeline else "loading"
 
 
-async def always_ok() -> DependencyState:
+async def always_ok(_: str | None) -> DependencyState:
     return "ok"

@@ -1,52 +1,121 @@
-"""Drafts an answer within its deadline, and lets go of the generator at once when nobody reads on."""
+"""Drafts an answer within its deadline, beside whoever checks it, and lets go of the generator when nobody reads on.
 
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+The draft is read in a task of its own: the next sentence is drafted while the last one is checked and sent, and a delta
+costs no more than its own parsing.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Final, Protocol
 
 from rag.limits import Deadline
 from rag.ports import TextGenerator, TokenCounter
-from rag.types import Delta, Message, TokenUsage
+from rag.types import Delta, DraftSentence, Message, TokenUsage
+
+# What a chat template may put around a message.
+_TEMPLATE_TOKENS: Final = 100
+# Nobody reads so far ahead but a server that ignores `max_tokens` before a client that does not read.
+_AHEAD_SENTENCES: Final = 32
 
 
-@dataclass(slots=True)
+class Parser(Protocol):
+    """Deltas to sentences."""
+
+    def feed(self, text: str) -> Sequence[DraftSentence]: ...
+
+    def close(self) -> Sequence[DraftSentence]: ...
+
+
 class Draft:
-    """What one generation has given so far."""
+    """The sentences of one generation as they are completed, and what is known of it so far."""
 
-    messages: Sequence[Message]
-    finish_reason: str | None = None
-    _texts: list[str] = field(default_factory=list)
-    _usage: TokenUsage | None = None
+    def __init__(self, messages: Sequence[Message], parser: Parser, *, max_tokens: int) -> None:
+        self.messages: Final = messages
+        self._parser = parser
+        self.max_tokens: Final = max_tokens
+        self._sentences: asyncio.Queue[DraftSentence | None] = asyncio.Queue(_AHEAD_SENTENCES)
+        self._error: Exception | None = None
+        self._texts: list[str] = []
+        self._usage: TokenUsage | None = None
+        self._finish_reason: str | None = None
 
-    def add(self, delta: Delta) -> None:
-        self._texts.append(delta.text)
-        self.finish_reason = delta.finish_reason or self.finish_reason
-        self._usage = delta.usage or self._usage
+    @property
+    def is_cut(self) -> bool:
+        """Whether the generator ran into its bound."""
+        return self._finish_reason == "length"
 
     def usage(self, counter: TokenCounter) -> TokenUsage:
         """As the generator reported it, or counted here: it reports none when it is stopped early or fails."""
-        if self._usage is not None:
+        if self._usage is not None and self._is_possible(self._usage):
             return self._usage
         prompt_tokens = sum(counter.count(message.content) for message in self.messages)
         return TokenUsage(prompt_tokens, counter.count("".join(self._texts)))
 
+    def _is_possible(self, usage: TokenUsage) -> bool:
+        """No token is less than a byte: a server that claims more would spend its tenant's quota with one lie."""
+        prompt_bytes = sum(len(message.content.encode()) + _TEMPLATE_TOKENS for message in self.messages)
+        return usage.prompt_tokens <= prompt_bytes and usage.completion_tokens <= self.max_tokens
 
-async def stream_draft(
-    messages: Sequence[Message], *, generator: TextGenerator, max_tokens: int, deadline: Deadline, trace_id: str
-) -> AsyncGenerator[Delta, None]:
-    """The draft as it comes; closing this iterator ends the generation upstream.
+    async def next(self) -> DraftSentence | None:
+        """The next sentence, or None after the last one; to be called no more after that.
 
-    Raises: DeadlineExceeded, UpstreamError, UpstreamRateLimited.
-    """
-    async with AsyncExitStack() as stack:
-        async with deadline.enforced():
-            deltas = await stack.enter_async_context(
-                generator.stream(messages, max_tokens=max_tokens, timeout_s=deadline.left_s(), trace_id=trace_id)
-            )
-        # The deadline is set anew around each wait: a timeout around a `yield` would cancel whoever reads.
-        while True:
-            async with deadline.enforced():
-                delta = await anext(deltas, None)
-            if delta is None:
-                return
-            yield delta
+        Raises: DeadlineExceeded, UpstreamError, UpstreamRateLimited.
+        """
+        sentence = await self._sentences.get()
+        if sentence is None and self._error is not None:
+            raise self._error
+        return sentence
+
+    async def read(self, deltas: AsyncIterator[Delta], *, keeps_cut_tail: bool) -> None:
+        """Reads the deltas to their end; without its tail, a draft that is cut ends with its last whole sentence."""
+        has_begun = False
+        async for delta in deltas:
+            self._texts.append(delta.text)
+            self._finish_reason = delta.finish_reason or self._finish_reason
+            self._usage = delta.usage or self._usage
+            for sentence in self._parser.feed(delta.text):
+                has_begun = True
+                await self._sentences.put(sentence)
+        if self.is_cut and has_begun and not keeps_cut_tail:
+            return
+        for sentence in self._parser.close():
+            await self._sentences.put(sentence)
+
+    async def end(self, error: Exception | None) -> None:
+        """Lets the reader see the end, or the failure."""
+        self._error = error
+        await self._sentences.put(None)
+
+
+@asynccontextmanager
+async def drafting(
+    draft: Draft,
+    *,
+    generator: TextGenerator,
+    keeps_cut_tail: bool,
+    deadline: Deadline,
+    trace_id: str,
+) -> AsyncIterator[None]:
+    """Fills the draft while the block runs; leaving it ends the generation upstream."""
+
+    async def fill() -> None:
+        try:
+            async with (
+                deadline.enforced(),
+                generator.stream(
+                    draft.messages, max_tokens=draft.max_tokens, timeout_s=deadline.left_s(), trace_id=trace_id
+                ) as deltas,
+            ):
+                await draft.read(deltas, keeps_cut_tail=keeps_cut_tail)
+        except Exception as error:  # noqa: BLE001  # raised again where the draft is read
+            await draft.end(error)
+        else:
+            await draft.end(None)
+
+    filling = asyncio.create_task(fill())
+    try:
+        yield
+    finally:
+        filling.cancel()
+        await asyncio.gather(filling, return_exceptions=True)

@@ -11,54 +11,80 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
+# Raised and lowered digits: alone they are footnotes, after a letter or a digit (m², 10⁶) they are none.
+_SMALL_DIGITS: Final = "⁰¹²³⁴⁵⁶⁷⁸⁹₀₁₂₃₄₅₆₇₈₉"
 _FOLD: Final[dict[int, int | str]] = {
     **{0xFF01 + offset: 0x21 + offset for offset in range(94)},
     **dict.fromkeys(map(ord, "【〔〖⟦"), "["),
     **dict.fromkeys(map(ord, "】〕〗⟧"), "]"),
     **dict.fromkeys(map(ord, "、，"), ","),
     **dict.fromkeys(map(ord, "‐‑‒–—−"), "-"),
+    # To private characters, which the grammar tells from digits on the line.
+    **{ord(digit): 0xE000 + at % 10 for at, digit in enumerate(_SMALL_DIGITS)},
 }
+_UNFOLD_DIGITS: Final = {0xE000 + value: 0x30 + value for value in range(10)}
 _MAX_RANGE: Final = 20  # `[S1-S20]` is read as a range; a wider one as its two ends
 
 # Phrases that exist only to introduce a marker: they go out with it.
 _PHRASES: Final = (
     *("according to", "as stated in", "as described in", "as mentioned in", "as noted in", "as shown in", "based on"),
-    *("see also", "see", "sources", "source", "references", "reference", "citations", "citation"),
-    *("theo nguồn", "theo", "nguồn", "xem", "dựa trên", "dựa vào", "trích từ", "tham khảo"),
+    *("see also", "see", "sources", "source", "references", "reference", "citations", "citation", "cited in", "cite"),
+    *("theo nguồn", "theo", "nguồn", "xem", "dựa trên", "dựa vào", "trích từ", "tham khảo", "来源", "來源"),
 )
 _CONJUNCTIONS: Final = ("and", "và", "or")
 
 _H = r"[^\S\n]"
-_NUMBER = r"\d{1,40}"
-_WORD = rf"(?:sources?|src|refs?|documents?|docs?|passages?|contexts?|nguồn|tài liệu|đoạn){_H}?[:#.]?{_H}?"
-_S = rf"S{_H}{{0,2}}[._#:-]?{_H}?"
+_DIGIT = r"[\d\uE000-\uE009]"
+_NUMBER = rf"{_DIGIT}{{1,1000}}"
+_WORD = (
+    r"(?:sources?|src|refs?|cites?|citations?|documents?|docs?|passages?|contexts?|nguồn|tài liệu|đoạn|来源|來源)"
+    rf"{_H}?[:#.]?{_H}?"
+)
+_S = r"S\s{0,2}[._#:-]?\s?"  # inside brackets, where a line break hides nothing
 _TAG = rf"(?:{_WORD}(?:{_S})?|{_S})"
 _JOINT = rf"(?:{_H}{{0,2}}(?:[,;&/+|]|and\b|và\b|or\b){_H}{{0,2}}|{_H}{{1,2}})"
-_TAGGED = rf"{_TAG}{_NUMBER}(?:{_H}?-{_H}?(?:{_TAG})?{_NUMBER})?"
+_SUFFIX = r"(?:[a-z](?![a-z]))?"
+_TAGGED = rf"{_TAG}{_NUMBER}{_SUFFIX}(?:{_H}?-{_H}?(?:{_TAG})?{_NUMBER}{_SUFFIX})?"
 _LIST = rf"{_TAGGED}(?:{_JOINT}(?:{_TAGGED}|{_NUMBER})){{0,11}}"
-_PLAIN = rf"\d{{1,2}}(?:{_H}?-{_H}?\d{{1,2}})?"
+_PLAIN = rf"{_DIGIT}{{1,3}}(?:{_H}?-{_H}?{_DIGIT}{{1,3}})?"
+_INTRO = rf"(?:\b(?:{'|'.join(_PHRASES)}){_H}?:?{_H}?(?:the{_H})?)?"
+_OPEN = rf"\[\[?{_H}?[\"'“]?{_INTRO}\^?"
+_CLOSE = rf"[\"'”]?{_H}?[;,.]?{_H}?\]\]?"
 _BRACKETED = (
-    rf"\[\[?{_H}?\^?{_LIST}(?:{_H}?[:,|][^\[\]\n]{{0,60}})?{_H}?\]\]?"  # `[S1]`, `[S1, S2]`, `[S1: page 3]`
-    rf"|\[\[?{_H}?\^?{_PLAIN}(?:{_JOINT}(?:{_TAGGED}|{_PLAIN})){{0,11}}{_H}?\]\]?"  # `[1]`, `[1, 2]`; `[2020]` is none
+    rf"{_OPEN}{_LIST}(?:{_H}?[:,|†‡][^\[\]\n]{{0,60}})?{_CLOSE}"  # `[S1]`, `[S1, S2]`, `[S1: page 3]`, `[see S1]`
+    # `[1]`, `[1, 2]`, `[1†source]`; `[2020]` is none
+    rf"|{_OPEN}{_PLAIN}(?:{_JOINT}(?:{_TAGGED}|{_PLAIN})){{0,11}}(?:{_H}?[†‡][^\[\]\n]{{0,60}})?{_CLOSE}"
     rf"|[({{<]{_H}?{_LIST}{_H}?[)}}>]"  # `(S1)`; a plain `(1)` numbers a list
 )
 _LATIN = r"0-9A-Za-zÀ-ɏḀ-ỿ"
-_BARE = rf"(?<![{_LATIN}])S{_NUMBER}(?:{_H}?-{_H}?S?{_NUMBER})?(?![{_LATIN}])"
+_ENDS = rf"(?![{_LATIN}%])(?![.,]\d)"
+_BARE = (
+    rf"(?:\[{_H}?)?(?<![{_LATIN}'’])"  # half a bracket goes with what it was to hold
+    rf"(?:S{_NUMBER}(?:{_H}?-{_H}?S?{_NUMBER})?(?![{_LATIN}])"
+    rf"|(?-i:S)(?:{_H}|[-_#:]){_NUMBER}{_ENDS}"  # `S 9`; in "it's 9" it is no marker
+    rf"|(?:sources?|citations?|nguồn|来源|來源){_H}?[:#.]?{_H}?{_NUMBER}{_ENDS})"
+    r"(?:[;,.]?\])?"
+    r"|(?<!\w)[\uE000-\uE009]{1,4}(?!\w)"
+)
 _MARK = rf"(?:{_BRACKETED}|{_BARE})"
 _RUN = rf"{_MARK}(?:{_JOINT}?{_MARK}){{0,15}}"
-_INTRO = rf"(?:\b(?:{'|'.join(_PHRASES)}){_H}?:?{_H}?(?:the{_H})?)?"
 _PATTERN = rf"(?:\({_H}?{_INTRO}{_RUN}{_H}?\)|\*\*{_RUN}\*\*|\*{_RUN}\*|`{_RUN}`|{_INTRO}{_RUN})"
 
 _MARKER = re.compile(_PATTERN, re.IGNORECASE)
-_ITEM = re.compile(rf"({_TAG})?({_NUMBER})(?:{_H}?-{_H}?(?:{_TAG})?({_NUMBER}))?", re.IGNORECASE)
+_ITEM = re.compile(rf"({_TAG})?({_NUMBER}){_SUFFIX}(?:{_H}?-{_H}?(?:{_TAG})?({_NUMBER}))?", re.IGNORECASE)
 _BETWEEN_ITEMS = re.compile(rf"[\[\]\s^,;&/+|]*(?:and|và|or)?{_H}*", re.IGNORECASE)
+_OPENS_ITEM = re.compile(rf"\[{_H}?[\"'“]?{_INTRO}\^?\Z", re.IGNORECASE)
+# No marker is without one, and most texts are: they are passed over at a glance.
+_ANY_DIGIT = re.compile(rf"[\d{_SMALL_DIGITS}]")
 
 _SAME_LINE = re.compile(rf"(?:{_H}{{0,3}}{_PATTERN}[.。]?){{0,8}}", re.IGNORECASE)
 _LINES_OF_THEIR_OWN = re.compile(rf"(?:\s{{1,8}}{_PATTERN}[.。]?){{1,8}}(?={_H}*(?:\n|\Z))", re.IGNORECASE)
 _COMPLETE = re.compile(rf"\s*{_PATTERN}[*`.。]*", re.IGNORECASE)
 _BEGINNING = re.compile(
     rf"\s*(?:[,;&/+|]{_H}{{0,2}}|(?:{'|'.join(_CONJUNCTIONS)}){_H}{{0,2}})?"
-    rf"(?:{_H}?-{_H}?S?\d*|{_INTRO}(?:\([^)\n]*|\[[^\]\n]*\]?|[{{<][^}}>\n]*|S\d*|)"
+    rf"(?:{_H}?-{_H}?S?{_DIGIT}*"
+    rf"|{_INTRO}(?:\([^)\n]*|\[[^\]\n]*\]?|[{{<][^}}>\n]*|S{_H}?[-_#:]?{_DIGIT}*|)"
+    rf"|(?:{'|'.join(_PHRASES)}){_H}?[:#.]?{_H}?{_DIGIT}+|[\uE000-\uE009]+"
     rf"|[*`]{{1,2}}(?:[\[({{<S][^*`\n]*[*`]?)?){_H}*",
     re.IGNORECASE,
 )
@@ -66,7 +92,7 @@ _BEGINNING = re.compile(
 
 def has_marker(text: str) -> bool:
     """Whether any part of the text can be taken for a marker, known or not."""
-    return _MARKER.search(_fold(text)) is not None
+    return _ANY_DIGIT.search(text) is not None and _MARKER.search(_fold(text)) is not None
 
 
 def strip_markers(text: str) -> str:
@@ -80,7 +106,7 @@ def split_markers(text: str) -> tuple[str, list[int]]:
     Taking one out can put another together (`[S[S1]2]`), so it is done until none is left.
     """
     numbers: list[int] = []
-    while found := list(_MARKER.finditer(_fold(text))):
+    while found := _find(text):
         kept, position = "", 0
         for match in found:
             numbers.extend(_numbers(match.group()))
@@ -92,7 +118,7 @@ def split_markers(text: str) -> tuple[str, list[int]]:
 
 def marker_spans(text: str) -> list[tuple[int, int]]:
     """Where the markers stand, as (start, end)."""
-    return [match.span() for match in _MARKER.finditer(_fold(text))]
+    return [match.span() for match in _find(text)]
 
 
 def trailing_markers(text: str) -> int:
@@ -129,6 +155,10 @@ def _may_begin(folded: str) -> bool:
     return _BEGINNING.fullmatch(folded) is not None
 
 
+def _find(text: str) -> list[re.Match[str]]:
+    return list(_MARKER.finditer(_fold(text))) if _ANY_DIGIT.search(text) else []
+
+
 def _fold(text: str) -> str:
     return text.translate(_FOLD)
 
@@ -138,9 +168,9 @@ def _numbers(marker: str) -> Iterator[int]:
     end: int | None = None
     for item in _ITEM.finditer(marker):
         tag, first, last = item.groups()
-        opens = marker[: item.start()].rstrip(" ^").endswith("[")
+        opens = _OPENS_ITEM.search(marker[: item.start()]) is not None
         if tag or opens or (end is not None and _BETWEEN_ITEMS.fullmatch(marker, end, item.start())):
-            low, high = int(first), int(last or first)
+            low, high = (int(number.translate(_UNFOLD_DIGITS)) for number in (first, last or first))
             yield from range(low, high + 1) if low <= high < low + _MAX_RANGE else (low, high)
             end = item.end()
 

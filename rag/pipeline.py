@@ -5,14 +5,14 @@ retrieval → reranking → context → prompt → generation → citations → 
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
 
 from rag.answer import Answer
 from rag.citations import SentenceParser
 from rag.context import build_context
-from rag.generation import Draft, stream_draft
+from rag.generation import Draft, drafting
 from rag.language import Language, detect_language, stored_language
 from rag.limits import Deadline
 from rag.ports import ChunkIndex, IndexProvider, PassageScorer, TextEmbedder, TextGenerator, TokenCounter
@@ -56,6 +56,7 @@ class _Job:
     """One question on its way: what is asked, what is written down of it, and until when."""
 
     query: QueryRequest
+    language: Language
     record: QueryRecord
     deadline: Deadline
 
@@ -97,18 +98,18 @@ class Pipeline:
         Yields: meta once retrieval and reranking are done, then citations and tokens sentence by sentence, then done.
         Raises: NotReady, DeadlineExceeded, UpstreamError, UpstreamRateLimited.
         """
-        job = _Job(query, record, deadline)
+        job = _Job(query, detect_language(query.question), record, deadline)
         async with deadline.enforced():
             index = await self._indexes.current(query.tenant_id)
         candidates = await self._find(job, index) if index else []
-        passages = self._choose(query.question, candidates, query.top_k)
+        passages = self._choose(job, candidates)
         yield MetaEvent(trace_id=record.trace_id, model_version=self.model_version)
         answer = Answer(record)
         if index and passages:
             async with aclosing(self._write(job, index, passages, answer)) as events:
                 async for event in events:
                     yield event
-        for event in answer.abstain(no_answer_text(detect_language(query.question))):
+        for event in answer.abstain(no_answer_text(job.language)):
             yield event
         yield answer.done(candidates, passages, with_trace=query.include_trace)
 
@@ -129,9 +130,9 @@ class Pipeline:
                 job.query.question, found, scorer=self._scorer, deadline=deadline, trace_id=job.record.trace_id
             )
 
-    def _choose(self, question: str, candidates: Sequence[Candidate], top_k: int) -> list[Passage]:
-        asked_in = detect_language(question)
-        relevant = [each for each in candidates if self._is_relevant(each, asked_in)]
+    def _choose(self, job: _Job, candidates: Sequence[Candidate]) -> list[Passage]:
+        relevant = [each for each in candidates if self._is_relevant(each, job.language)]
+        top_k = job.query.top_k
         return build_context(relevant, top_k=top_k, budget_tokens=self._limits.context_tokens, counter=self._counter)
 
     def _is_relevant(self, candidate: Candidate, asked_in: Language) -> bool:
@@ -146,11 +147,11 @@ class Pipeline:
     ) -> AsyncGenerator[Event, None]:
         """Sentence by sentence: draft, check, send; the quotations for repairs are ranked while the draft begins."""
         unsupported_in_a_row = 0
-        check = self._verifier.begin(job.query.question, passages, index.idf)
+        check = self._verifier.begin(job.language, passages, index.idf)
         ranking = asyncio.create_task(self._rank(job, passages))
         try:
-            async with aclosing(self._draft(job, passages, answer)) as sentences:
-                async for sentence in sentences:
+            async with self._drafting(job, passages, answer) as draft:
+                while (sentence := await self._next(job, draft)) is not None:
                     with job.record.stage("verification"):
                         verdict = check.check(sentence, await ranking)
                     for event in answer.add(verdict):
@@ -175,40 +176,31 @@ class Pipeline:
         )
         return [RankedQuote(quote, relevance) for quote, relevance in ranked]
 
-    async def _draft(
-        self, job: _Job, passages: Sequence[Passage], answer: Answer
-    ) -> AsyncGenerator[DraftSentence, None]:
-        messages = build_messages(job.query.question, passages, detect_language(job.query.question))
-        draft, parser = Draft(messages), SentenceParser()
+    @asynccontextmanager
+    async def _drafting(self, job: _Job, passages: Sequence[Passage], answer: Answer) -> AsyncIterator[Draft]:
+        """The draft, at most as long as the client wants it; what it used is written down on every way out."""
+        messages = build_messages(job.query.question, passages, job.language)
         asked_tokens = job.query.max_output_tokens
         limit_tokens = min(asked_tokens, self._limits.draft_tokens or asked_tokens)
-        has_begun = False
-        deltas = stream_draft(
-            messages,
-            generator=self._generator,
-            max_tokens=limit_tokens,
-            deadline=job.deadline.sooner(self._limits.generation_timeout_s),
-            trace_id=job.record.trace_id,
-        )
+        is_asked_for = limit_tokens == asked_tokens
+        draft = Draft(messages, SentenceParser(), max_tokens=limit_tokens)
         try:
-            async with aclosing(deltas):
-                while True:
-                    with job.record.stage("generation"):
-                        delta = await anext(deltas, None)
-                    if delta is None:
-                        break
-                    draft.add(delta)
-                    for sentence in parser.feed(delta.text):
-                        has_begun = True
-                        yield sentence
-            is_cut = draft.finish_reason == "length"
-            answer.cut = is_cut and limit_tokens == asked_tokens
-            if is_cut and not answer.cut and has_begun:
-                return  # our own bound, not the client's: half a sentence adds nothing to whole ones
-            for sentence in parser.close():
-                yield sentence
+            async with drafting(
+                draft,
+                generator=self._generator,
+                # Where the bound is ours and not the client's, half a sentence adds nothing to whole ones.
+                keeps_cut_tail=is_asked_for,
+                deadline=job.deadline.sooner(self._limits.generation_timeout_s),
+                trace_id=job.record.trace_id,
+            ):
+                yield draft
+            answer.cut = draft.is_cut and is_asked_for
         finally:
             job.record.usage = draft.usage(self._counter)
+
+    async def _next(self, job: _Job, draft: Draft) -> DraftSentence | None:
+        with job.record.stage("generation"):
+            return await draft.next()
 
 
 def _stands(verdict: Verdict) -> bool:

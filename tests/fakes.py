@@ -239,7 +239,7 @@ def make_card() -> ModelCard:
     )
 
 
-async def probe_ok() -> Literal["ok"]:
+async def probe_ok(_: str | None) -> Literal["ok"]:
     return "ok"
 
 
@@ -271,9 +271,8 @@ def make_app(
         ping_after_s=ping_after_s,
     )
     versions = (indexes or FakeIndexes(demo=FakeIndex(ANNUAL_LEAVE))).versions
-    return ContractEdge(
-        create_app(desk, card=make_card(), index_versions=versions, probes=probes or {"index": probe_ok})
-    )
+    app = create_app(desk, card=make_card(), index_versions=versions, probes=probes or {"index": probe_ok})
+    return ContractEdge(app, ours=app)
 
 
 def make_client(app: ASGIApp) -> httpx.AsyncClient:

@@ -19,10 +19,12 @@ from schemas.errors import ErrorCode
 from schemas.request import TRACE_ID_PATTERN
 
 NATIVE_PATH: Final = "/v1/query"
+# Paths that BentoML declares and our own handlers answer: its native API exists so that its clients see it, and its
+# description of the service knows other errors than ours and no events.
+_ROUTED: Final[Mapping[str, str]] = MappingProxyType({NATIVE_PATH: "/query", "/docs.json": "/openapi.json"})
 _GET: Final = ("GET",)
 _GET_HEAD: Final = ("GET", "HEAD")
-# The raw path is a label of BentoML's metrics: a closed list keeps it from growing without end.
-METHODS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
+_OURS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {
         "/": _GET,
         "/health": _GET,
@@ -32,15 +34,14 @@ METHODS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "/query/stream": ("GET", "POST"),
         NATIVE_PATH: ("POST",),
         "/openapi.json": _GET,
-        # BentoML's own
-        "/livez": _GET_HEAD,
-        "/healthz": _GET_HEAD,
-        "/readyz": _GET_HEAD,
-        "/metrics": _GET_HEAD,
         "/docs.json": _GET_HEAD,
-        "/schema.json": _GET_HEAD,
     }
 )
+_BENTOML: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
+    dict.fromkeys(("/livez", "/healthz", "/readyz", "/metrics", "/schema.json"), _GET_HEAD)
+)
+# A closed list: the raw path is a label of BentoML's metrics, which would grow without end.
+METHODS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType({**_OURS, **_BENTOML})
 # 429 is BentoML's word for "too many at once", which the contract calls CONCURRENCY_LIMIT.
 _CODES: Final[Mapping[int, ErrorCode]] = MappingProxyType(
     {
@@ -63,14 +64,19 @@ logger = logging.getLogger(__name__)
 
 
 class ContractEdge:
-    """Wraps the whole server application."""
+    """Wraps the whole server application; what the contract describes goes to `ours` directly.
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+    On the way through BentoML a request would pass a timer that holds 5 KB for 90 s, a span, two sets of counters and a
+    context that nobody reads: a third of the time that the front takes for it.
+    """
+
+    def __init__(self, server: ASGIApp, *, ours: ASGIApp) -> None:
+        self._server = server
+        self._ours = ours
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
-            await self._app(scope, receive, send)
+            await self._server(scope, receive, send)
             return
         path = scope["path"]
         state = RequestState(_trace_id(Headers(scope=scope)), path)
@@ -84,8 +90,9 @@ class ContractEdge:
             await self._pass(state.attach(_routed(scope)), receive, exit_)
 
     async def _pass(self, scope: Scope, receive: Receive, exit_: "_Exit") -> None:
+        app = self._ours if scope["path"] in _OURS else self._server
         try:
-            await self._app(scope, receive, exit_.send)
+            await app(scope, receive, exit_.send)
         except Exception:
             logger.exception("request_failed", extra={"fields": {"trace_id": RequestState.of(scope).trace_id}})
             if RequestState.of(scope).started:
@@ -139,10 +146,8 @@ def _trace_id(headers: Headers) -> str:
 
 
 def _routed(scope: Scope) -> Scope:
-    """BentoML's native API exists so that its clients see it; the same handler as `/query` answers it."""
-    if scope["path"] != NATIVE_PATH:
-        return scope
-    return {**scope, "path": "/query", "raw_path": b"/query"}
+    path = _ROUTED.get(scope["path"])
+    return {**scope, "path": path, "raw_path": path.encode()} if path else scope
 
 
 def _kept_headers(message: Message) -> dict[str, str]:

@@ -14,7 +14,6 @@ from typing import Any, Final
 
 from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
-from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from rag.api.rendering import RequestState, render
@@ -33,8 +32,6 @@ from schemas.response import FinishReason
 
 # For a client that does not read: what the deadline cannot end politely is cut off this much later.
 _GRACE_S: Final = 1.0
-# As in nginx; no client ever sees it.
-_CLIENT_GONE: Final = 499
 
 logger = logging.getLogger(__name__)
 
@@ -56,11 +53,10 @@ class QueryDesk:
     ping_after_s: float = PING_AFTER_S
 
 
-class QueryExchange(Response):
-    """The response to one query; `streams` says whether as events or as a whole."""
+class QueryEndpoint:
+    """Answers one query per call; `streams` says whether as events or as a whole."""
 
     def __init__(self, desk: QueryDesk, *, streams: bool) -> None:
-        super().__init__()
         self._desk = desk
         self._streams = streams
 
@@ -73,10 +69,7 @@ class QueryExchange(Response):
             with self._desk.gate.passing():
                 end = await self._serve(scope, receive, send, record, deadline)
         except ClientDisconnect:
-            if not state.started:
-                # Nobody reads it. But BentoML's timer waits for the first byte of an answer: without one it keeps the
-                # request for its whole timeout, and a stop of the server waits for it.
-                await Response(status_code=_CLIENT_GONE)(scope, receive, send)
+            pass  # `end` stays None
         except RagError as error:
             if error.code is ErrorCode.INTERNAL_ERROR:
                 _log_failure(record)

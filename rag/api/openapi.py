@@ -1,55 +1,212 @@
-"""What OpenAPI says of the query routes, whose handlers read the raw request and so declare nothing by themselves."""
+"""The API's description, the same at /openapi.json and /docs.json: every path, answer, error and event of the contract.
 
+A document of its own and not gathered from the routes: the query routes read the raw request, some paths are BentoML's,
+and BentoML's own document has no place for headers, parameters or security, and knows other errors than ours.
+"""
+
+import copy
 from collections.abc import Iterable
-from http import HTTPStatus
-from typing import Any, Final
+from typing import Any, Final, get_args
 
-from schemas.errors import ERROR_TABLE, ErrorBody, ErrorCode
-from schemas.request import QueryRequest
+from rag import VERSION
+from rag.api.openapi_components import (
+    Described,
+    describe_components,
+    describe_error,
+    describe_errors,
+    describe_headers,
+    ref,
+)
+from schemas.errors import ErrorCode
+from schemas.response import DependencyState
 
-Described = dict[str, Any]  # a piece of an OpenAPI document
+_ABOUT: Final = """Answers questions about a tenant's documents; every sentence of an answer is backed by a source.
 
-ANYWHERE: Final = (ErrorCode.INTERNAL_ERROR,)
-IDENTIFIED: Final = (ErrorCode.UNAUTHORIZED, *ANYWHERE)
-QUERY: Final = tuple(code for code in ErrorCode if code not in (ErrorCode.NOT_FOUND, ErrorCode.METHOD_NOT_ALLOWED))
-_STREAM: Final = """Server-sent events: `meta` first, then `token` and `citation`, then one `done` or `error`, last."""
+Every status of 400 or more, on whatever path, has the body `ErrorBody`. Two such answers belong to no operation: an
+unknown path is answered with the response `NotFound`, a method that a path does not take with `MethodNotAllowed`."""
+_EVENTS: Final = """Server-sent events. The schema is that of one event, not of the whole stream: what OpenAPI 3.2 calls
+`itemSchema`. `meta` comes first and once; then any of `token` and `citation`; then `done` or `error`, last and once.
+Ids count from 0 without gaps. All `text` together is the answer, and a citation comes before the first token with its
+marker. While nothing is sent for 15 seconds a comment line goes out."""
+_QUERIES, _STATUS, _SERVER = "Queries", "Status", "Server"
+_TAGS: Final = (
+    {"name": _QUERIES, "description": "Questions and their answers."},
+    {"name": _STATUS, "description": "What runs here, and whether it can answer."},
+    {"name": _SERVER, "description": "BentoML's own paths, for the platform and the tools around the service."},
+)
 
+_IDENTIFIED: Final = (ErrorCode.UNAUTHORIZED, ErrorCode.NOT_READY)
+_ASKED: Final = (
+    *_IDENTIFIED,
+    ErrorCode.BAD_REQUEST,
+    ErrorCode.FORBIDDEN,
+    ErrorCode.VALIDATION_ERROR,
+    ErrorCode.RATE_LIMITED,
+    ErrorCode.UPSTREAM_ERROR,
+    ErrorCode.CONCURRENCY_LIMIT,
+    ErrorCode.MODEL_TIMEOUT,
+)
+_ASKED_IN_BODY: Final = (*_ASKED, ErrorCode.PAYLOAD_TOO_LARGE, ErrorCode.UNSUPPORTED_MEDIA_TYPE)
+# A stream's head goes out before the generator is asked: there its refusal is an event.
+_ASKED_FOR_WHOLE: Final = (*_ASKED_IN_BODY, ErrorCode.UPSTREAM_RATE_LIMITED)
 
-def describe_errors(codes: Iterable[ErrorCode]) -> dict[int | str, Described]:
-    """One response per status, with the codes that it may carry."""
-    by_status: dict[int | str, list[ErrorCode]] = {}
-    for code in codes:
-        by_status.setdefault(ERROR_TABLE[code].status, []).append(code)
-    return {
-        status: {"model": ErrorBody, "description": f"{HTTPStatus(int(status)).phrase}: {', '.join(of_status)}"}
-        for status, of_status in sorted(by_status.items(), key=lambda pair: int(pair[0]))
-    }
-
-
-def describe_stream() -> dict[int | str, Described]:
-    return {200: {"description": _STREAM, "content": {"text/event-stream": {"schema": {"type": "string"}}}}}
-
-
-def describe_body() -> Described:
-    return {
-        "requestBody": {
-            "required": True,
-            "content": {"application/json": {"schema": QueryRequest.model_json_schema()}},
+_EXAMPLE_QUESTION: Final = "Nhân viên full-time có bao nhiêu ngày nghỉ phép năm?"
+_EXAMPLE_ANSWER: Final[Described] = {
+    "answer": "Nhân viên full-time có 12 ngày nghỉ phép năm [S1].",
+    "citations": [
+        {
+            "source_id": "S1",
+            "document_id": "doc_hr_2026",
+            "chunk_id": "demo:doc_hr_2026:v1:00003",
+            "title": "HR Policy 2026",
+            "page_start": 3,
+            "page_end": 3,
+            "quote": "Nhân viên full-time có 12 ngày nghỉ phép năm.",
         }
+    ],
+    "trace_id": "tr_9b1f6c0de2a94c6f8a54c0a1f3f2d7e6",
+    "latency_ms": {"retrieval": 42, "rerank": 126, "generation": 870, "verification": 9, "total": 1049},
+    "model_version": "rag-v1+3f9c2a1b",
+    "finish_reason": "stop",
+}
+
+
+def describe_api(*, is_open: bool) -> Described:
+    """The OpenAPI document; `is_open` says that callers without credentials are answered too."""
+    known: list[Described] = [{"ApiKey": []}, {"BearerToken": []}]  # one of them is enough
+    callers = [{}, *known] if is_open else known
+    components = describe_components()
+    queries = _query_paths(callers, components["schemas"]["QueryRequest"])
+    document = {
+        "openapi": "3.1.0",
+        "info": {"title": "RAG", "version": VERSION, "description": _ABOUT},
+        "tags": list(_TAGS),
+        "paths": {**queries, **_status_paths(callers), **_server_paths()},
+        "components": components,
+    }
+    return copy.deepcopy(document)  # the constants of these modules stay what they are, whatever a caller does with it
+
+
+def _query_paths(callers: list[Described], request: Described) -> Described:
+    answer = _respond("The whole answer.", "QueryResponse", example=_EXAMPLE_ANSWER)
+    asked: Described = {"tag": _QUERIES, "security": callers}
+    in_body: Described = {**asked, "requestBody": _request_body()}
+    whole: Described = {**in_body, "responses": answer | describe_errors(_ASKED_FOR_WHOLE)}
+    return {
+        "/query": {"post": _operation("query", "One question, the whole answer.", **whole)},
+        "/v1/query": {"post": _operation("nativeQuery", "`/query`, where BentoML's clients look for it.", **whole)},
+        "/query/stream": {
+            "get": _operation(
+                "streamToBrowser",
+                "One question, the answer as events; for a browser's `EventSource`.",
+                parameters=_query_parameters(request),
+                responses=_stream() | describe_errors(_ASKED),
+                **asked,
+            ),
+            "post": _operation(
+                "stream",
+                "One question, the answer as events; for long and for sensitive questions.",
+                responses=_stream() | describe_errors(_ASKED_IN_BODY),
+                **in_body,
+            ),
+        },
     }
 
 
-def describe_parameters() -> Described:
-    schema = QueryRequest.model_json_schema()
+def _request_body() -> Described:
+    content = {"schema": ref("schemas", "QueryRequest"), "example": {"question": _EXAMPLE_QUESTION}}
     return {
-        "parameters": [
-            {
-                "name": name,
-                "in": "query",
-                "required": name in schema["required"],
-                "description": field.get("description", ""),
-                "schema": field,
-            }
-            for name, field in schema["properties"].items()
-        ]
+        "required": True,
+        "description": "UTF-8, at most 64 KiB. Integers are JSON integers: `6.0` is refused.",
+        "content": {"application/json": content},
+    }
+
+
+def _query_parameters(body: Described) -> list[Described]:
+    """The fields of the body as parameters of the URL."""
+    return [
+        {"name": name, "in": "query", "required": name in body["required"], "schema": schema}
+        for name, schema in body["properties"].items()
+    ]
+
+
+def _status_paths(callers: list[Described]) -> Described:
+    states = {"type": "object", "additionalProperties": {"enum": [*get_args(DependencyState)]}}
+    ready = _respond("Every dependency is there.", "Ready")
+    unready = {"503": describe_error([ErrorCode.NOT_READY], dependencies=states)}
+    models = _respond("`index` holds the tenants that the caller may read.", "CurrentModels")
+    return {
+        "/health": _get("health", "Liveness; touches no dependency.", _STATUS, _respond("It runs.", "Health")),
+        "/ready": _get(
+            "ready",
+            "Readiness: every dependency answered within a second, and the index matches the embedder.",
+            _STATUS,
+            ready | unready,
+        ),
+        "/models/current": _get(
+            "currentModels",
+            "Exact versions of what answers now.",
+            _STATUS,
+            models | describe_errors(_IDENTIFIED),
+            security=callers,
+        ),
+    }
+
+
+def _server_paths() -> Described:
+    text = _respond("All is well.", None, media_type="text/plain")
+    document = _respond("The document.", None)
+    unready = describe_errors([ErrorCode.NOT_READY])
+    return {
+        "/livez": _get("livez", "Liveness, as Kubernetes asks for it.", _SERVER, text),
+        "/healthz": _get("healthz", "The old name of `/livez`.", _SERVER, text, deprecated=True),
+        "/readyz": _get("readyz", "Readiness, as Kubernetes asks for it.", _SERVER, text | unready),
+        "/metrics": _get("metrics", "Metrics in the text format of Prometheus.", _SERVER, text),
+        "/openapi.json": _get("openapi", "This document.", _SERVER, document),
+        "/docs.json": _get("docs", "This document, where BentoML has its own.", _SERVER, document),
+        "/schema.json": _get("schema", "What BentoML's clients read before they call.", _SERVER, document),
+    }
+
+
+def _get(name: str, summary: str, tag: str, responses: Described, **fields: Any) -> Described:  # Any: as below
+    return {"get": _operation(name, summary, tag=tag, responses=responses, **fields)}
+
+
+def _operation(
+    name: str,
+    summary: str,
+    *,
+    tag: str,
+    responses: Described,
+    parameters: Iterable[Described] = (),
+    **fields: Any,  # other fields of an Operation Object
+) -> Described:
+    """The trace id and a failure of our own belong to every operation; credentials only where they are given."""
+    return {
+        "operationId": name,
+        "summary": summary,
+        "tags": [tag],
+        "security": [],
+        "parameters": [*parameters, ref("parameters", "x-trace-id")],
+        "responses": dict(sorted({**responses, **describe_errors([ErrorCode.INTERNAL_ERROR])}.items())),
+        **fields,
+    }
+
+
+def _respond(
+    description: str, schema: str | None, *, media_type: str = "application/json", example: Described | None = None
+) -> Described:
+    content: Described = {"schema": ref("schemas", schema)} if schema else {}
+    if example:
+        content["example"] = example
+    return {"200": {"description": description, "headers": describe_headers(), "content": {media_type: content}}}
+
+
+def _stream() -> Described:
+    return {
+        "200": {
+            "description": _EVENTS,
+            "headers": describe_headers("Cache-Control", "X-Accel-Buffering"),
+            "content": {"text/event-stream": {"schema": ref("schemas", "StreamEvent")}},
+        }
     }

@@ -96,7 +96,7 @@ class _SchemaGenerator(GenerateJsonSchema):
         return not (inner["type"] == "default" and inner.get("default", ...) is None)
 
     def field_title_should_be_set(self, schema: object) -> bool:
-        """ "Trace Id" says no more than `trace_id`."""
+        """Pydantic's title repeats the name in other letters."""
         return False
 
 

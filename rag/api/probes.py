@@ -1,11 +1,12 @@
 """How a dependency that is a service is asked whether it is there, and what the answer means."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Sequence
 from typing import Final
 
 import httpx
 
+from rag.api.readiness import Probe
 from schemas.response import DependencyState
 
 # Below the second that readiness has for all of them, so that each can still say what it is waiting for.
@@ -21,10 +22,10 @@ class ServiceProbe:
         self._ours = ours
         self._has_answered = False
 
-    async def __call__(self) -> DependencyState:
+    async def __call__(self, trace_id: str | None) -> DependencyState:
         try:
             async with asyncio.timeout(ANSWER_TIMEOUT_S):
-                response = await self._client.get(self._path)
+                response = await self._client.get(self._path, headers={"x-trace-id": trace_id} if trace_id else None)
         except (TimeoutError, httpx.TimeoutException):
             return self._absent("timeout")
         except (httpx.HTTPError, OSError):
@@ -39,8 +40,8 @@ class ServiceProbe:
         return "loading" if self._ours and not self._has_answered else state
 
 
-async def wait_until_ok(probes: list[Callable[[], Awaitable[DependencyState]]], *, poll_s: float = 0.2) -> None:
+async def wait_until_ok(probes: Sequence[Probe], *, poll_s: float = 0.2) -> None:
     """Returns once each of the probes has said `ok`; for ever, because services may take minutes to load a model."""
     for probe in probes:
-        while await probe() != "ok":  # noqa: ASYNC110  # nobody tells us when another process is ready
+        while await probe(None) != "ok":  # noqa: ASYNC110  # nobody tells us when another process is ready
             await asyncio.sleep(poll_s)

@@ -11,12 +11,15 @@ PROBE_TIMEOUT_S: Final = 1.0
 _SILENCES_MAX: Final = 2
 READY_STATES: Final = frozenset[DependencyState]({"ok", "local"})
 
-Probe = Callable[[], Awaitable[DependencyState]]
+# Asks one dependency, on behalf of the request with this trace id if there is one.
+Probe = Callable[[str | None], Awaitable[DependencyState]]
 
 
-async def check(probes: Mapping[str, Probe], *, timeout_s: float = PROBE_TIMEOUT_S) -> dict[str, DependencyState]:
+async def check(
+    probes: Mapping[str, Probe], trace_id: str | None = None, *, timeout_s: float = PROBE_TIMEOUT_S
+) -> dict[str, DependencyState]:
     """The state of each dependency by its name; a probe that raises stands for one that cannot be reached."""
-    tasks = {name: asyncio.ensure_future(probe()) for name, probe in probes.items()}
+    tasks = {name: asyncio.ensure_future(probe(trace_id)) for name, probe in probes.items()}
     if tasks:
         await asyncio.wait(tasks.values(), timeout=timeout_s)
     return {name: _state(task) for name, task in tasks.items()}

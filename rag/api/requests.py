@@ -1,11 +1,12 @@
 """Bytes from a client as a `QueryRequest`: size, media type, encoding and schema, each with its own refusal."""
 
+import json
+import math
 from collections.abc import Mapping
 from typing import Final
 from urllib.parse import parse_qsl
 
 from pydantic import ValidationError
-from pydantic_core import from_json
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive
 
@@ -16,6 +17,9 @@ from schemas.request import BODY_MAX_BYTES, QueryRequest
 # A body may hold thousands of unknown fields with long names; nobody reads that many reasons.
 _FIELDS_MAX: Final = 20
 _PATH_MAX_CHARS: Final = 100
+_UTF_8: Final = frozenset({"charset=utf-8", "charset=utf8"})
+# No field takes an integer of more digits; Python itself refuses to read thousands of them.
+_INTEGER_MAX_CHARS: Final = 20
 _INTEGERS: Final = frozenset({"top_k", "max_output_tokens"})
 _BOOLEANS: Final = {"true": True, "false": False}
 
@@ -28,8 +32,8 @@ async def read_query(headers: Mapping[str, str], receive: Receive) -> QueryReque
     _require_json(headers.get("content-type", ""))
     body = await _read_body(receive)
     try:
-        value = from_json(body, allow_inf_nan=False)
-    except ValueError as error:
+        value = json.loads(body.decode("utf-8"), parse_int=_parse_int, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
         raise BadRequest("The body is not JSON in UTF-8.") from error
     if not isinstance(value, dict):
         raise InvalidRequest([FieldError(path="", reason="must be a JSON object")])
@@ -54,10 +58,20 @@ def parse_query(query_string: bytes) -> QueryRequest:
 
 
 def _require_json(content_type: str) -> None:
-    media_type, _, parameters = content_type.partition(";")
-    charset = parameters.strip().lower().replace('"', "")
-    if media_type.strip().lower() != "application/json" or charset not in ("", "charset=utf-8", "charset=utf8"):
+    media_type, *parameters = (part.strip().lower().replace('"', "") for part in content_type.split(";"))
+    charsets = [parameter for parameter in parameters if parameter.startswith("charset")]
+    if media_type != "application/json" or not _UTF_8.issuperset(charsets):
         raise UnsupportedMediaType
+
+
+def _parse_int(digits: str) -> int | float:
+    """What is too large for any field becomes what no integer field takes."""
+    return int(digits) if len(digits) <= _INTEGER_MAX_CHARS else math.inf
+
+
+def _refuse_constant(name: str) -> None:
+    """Python's reader knows `NaN` and `Infinity`, JSON does not."""
+    raise ValueError(name)
 
 
 async def _read_body(receive: Receive) -> bytes:

@@ -9,6 +9,7 @@ import hashlib
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -104,7 +105,7 @@ class FakeGenerator:
 
 def overlap(question: str, text: str) -> float:
     """The share of the question's words that stand in the text."""
-    asked = set(words(question))
+    asked = word_set(question)
     return len(asked & word_set(text)) / len(asked) if asked else 0.0
 
 
@@ -121,10 +122,12 @@ def _quote_best(prompt: str) -> str:
     ends = [label.start() for label in labels[1:]] + [len(sources)]
     ranked: list[tuple[float, str]] = []
     for label, passage_end in zip(labels, ends, strict=True):
-        passage = sources[label.end() : passage_end]
-        ranked += [
-            (overlap(question, passage[start:end]), f"{passage[start:end]} {label.group()}")
-            for start, end in sentence_spans(passage)
-        ]
+        sentences = _sentences(sources[label.end() : passage_end])
+        ranked += [(overlap(question, sentence), f"{sentence} {label.group()}") for sentence in sentences]
     ranked.sort(key=lambda pair: -pair[0])
     return " ".join(sentence for _, sentence in ranked[:_QUOTED_SENTENCES])
+
+
+@lru_cache(512)
+def _sentences(passage: str) -> tuple[str, ...]:
+    return tuple(passage[start:end] for start, end in sentence_spans(passage))

@@ -20,8 +20,9 @@ from rag.types import Delta, Message, TokenUsage
 LINE_LIMIT_BYTES: Final = 1 << 20
 DONE: Final = b"[DONE]"
 DEFAULT_RETRY_AFTER_S: Final = 1.0
-# Failures of the connection itself: nothing of an answer has come, so trying again cannot repeat anything.
-CONNECTION_FAILURES: Final = (httpx.ConnectError, httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError)
+# Who asks for more than a day has made a mistake, which is not to be handed on.
+MAX_RETRY_AFTER_S: Final = 86_400.0
+BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 
 
 class EventDecoder:
@@ -35,10 +36,16 @@ class EventDecoder:
     def __init__(self) -> None:
         self._buffer = b""
         self._data: list[bytes] = []
+        self._has_begun = False
 
     def feed(self, piece: bytes) -> Iterator[bytes]:
         """Raises: UpstreamError: a line has no end."""
         self._buffer += piece
+        if not self._has_begun:
+            if len(self._buffer) < len(BYTE_ORDER_MARK) and BYTE_ORDER_MARK.startswith(self._buffer):
+                return
+            self._buffer = self._buffer.removeprefix(BYTE_ORDER_MARK)
+            self._has_begun = True
         if b"\r" in self._buffer:
             # A CR at the very end may be half of a CR LF; it waits for the next piece.
             held = self._buffer.endswith(b"\r")
@@ -103,10 +110,19 @@ class OpenAIGenerator:
 
         try:
             first: httpx.Response = await stack.enter_async_context(request())
-        except CONNECTION_FAILURES:
+        except httpx.HTTPError as error:
+            if not _came_to_nothing(error):
+                raise
             second: httpx.Response = await stack.enter_async_context(request())
             return second
         return first
+
+
+def _came_to_nothing(error: httpx.HTTPError) -> bool:
+    """Whether the connection failed before any byte of a reply, so that trying again cannot repeat anything."""
+    if isinstance(error, httpx.RemoteProtocolError):
+        return "without sending a response" in str(error)  # the same class says that what was sent is no HTTP
+    return isinstance(error, httpx.ConnectError | httpx.ReadError | httpx.WriteError)
 
 
 def _check_status(response: httpx.Response) -> None:
@@ -127,7 +143,9 @@ def _read_retry_after(headers: Mapping[str, str]) -> float:
         except ValueError:
             return DEFAULT_RETRY_AFTER_S
         seconds = (at.replace(tzinfo=at.tzinfo or UTC) - datetime.now(UTC)).total_seconds()
-    return max(DEFAULT_RETRY_AFTER_S, seconds) if math.isfinite(seconds) else DEFAULT_RETRY_AFTER_S
+    if not math.isfinite(seconds):
+        return DEFAULT_RETRY_AFTER_S
+    return min(max(DEFAULT_RETRY_AFTER_S, seconds), MAX_RETRY_AFTER_S)
 
 
 async def _read_deltas(response: httpx.Response) -> AsyncIterator[Delta]:
@@ -135,57 +153,67 @@ async def _read_deltas(response: httpx.Response) -> AsyncIterator[Delta]:
 
     Raises: DeadlineExceeded: silence. UpstreamError: no event stream, not JSON, or cut before its end.
     """
-    decoder = EventDecoder()
-    finished = False
+    events, deltas = EventDecoder(), DeltaDecoder()
     try:
         async for piece in response.aiter_bytes():
-            for data in decoder.feed(piece):
+            for data in events.feed(piece):
                 if data.strip() == DONE:
                     return
-                delta = _parse_delta(data)
-                finished = finished or delta.finish_reason is not None
-                yield delta
+                yield deltas.decode(data)
     except httpx.TimeoutException as error:
         raise DeadlineExceeded from error
     except httpx.HTTPError as error:
         raise UpstreamError from error
-    for data in decoder.close():
+    for data in events.close():
         if data.strip() == DONE:
             return
-        delta = _parse_delta(data)
-        finished = finished or delta.finish_reason is not None
-        yield delta
-    if not finished:
+        yield deltas.decode(data)
+    if not deltas.has_finished:
         raise UpstreamError
 
 
-def _parse_delta(data: bytes) -> Delta:
-    try:
-        chunk = json.loads(data)
-    except (ValueError, RecursionError) as error:
-        raise UpstreamError from error
-    if not isinstance(chunk, dict) or chunk.get("error"):
-        raise UpstreamError
-    choices = chunk.get("choices") or []
-    choice = choices[0] if isinstance(choices, list) and choices else {}
-    if not isinstance(choice, dict):
-        raise UpstreamError
-    delta = choice.get("delta") or {}
-    content = delta.get("content") if isinstance(delta, dict) else None
-    reason = choice.get("finish_reason")
-    return Delta(
-        # A lone surrogate is legal in JSON's escapes and in no UTF-8 that we could send on.
-        text=content.encode("utf-8", "replace").decode() if isinstance(content, str) else "",
-        finish_reason=reason if isinstance(reason, str) else None,
-        usage=_parse_usage(chunk.get("usage")),
-    )
+class DeltaDecoder:
+    """The data of events to deltas; does no I/O."""
+
+    def __init__(self) -> None:
+        self.has_finished = False  # a reason for the end has come
+        self._high_half = ""
+
+    def decode(self, data: bytes) -> Delta:
+        """Raises: UpstreamError: it is no chunk of a chat completion."""
+        try:
+            chunk = json.loads(data)
+        except (ValueError, RecursionError) as error:
+            raise UpstreamError from error
+        if not isinstance(chunk, dict) or chunk.get("error"):
+            raise UpstreamError
+        choices = chunk.get("choices") or []
+        choice = choices[0] if isinstance(choices, list) and choices else {}
+        if not isinstance(choice, dict):
+            raise UpstreamError
+        delta = choice.get("delta") or {}
+        content = delta.get("content") if isinstance(delta, dict) else None
+        reason = choice.get("finish_reason")
+        self.has_finished = self.has_finished or isinstance(reason, str)
+        return Delta(
+            text=self._mend(content) if isinstance(content, str) else "",
+            finish_reason=reason if isinstance(reason, str) else None,
+            usage=_parse_usage(chunk.get("usage")),
+        )
+
+    def _mend(self, text: str) -> str:
+        """Puts the halves of a surrogate pair together that a server has cut apart; half a pair alone is no text."""
+        text = self._high_half + text
+        self._high_half = text[-1:] if "\ud800" <= text[-1:] <= "\udbff" else ""
+        text = text.removesuffix(self._high_half)
+        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
 def _parse_usage(usage: object) -> TokenUsage | None:
     if not isinstance(usage, dict):
         return None
     prompt_tokens, completion_tokens = usage.get("prompt_tokens"), usage.get("completion_tokens")
-    if not isinstance(prompt_tokens, int) or not isinstance(completion_tokens, int):
+    if type(prompt_tokens) is not int or type(completion_tokens) is not int:  # a bool is an int too
         return None
     if prompt_tokens < 0 or completion_tokens < 0:
         return None

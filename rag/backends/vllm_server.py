@@ -102,12 +102,10 @@ class VllmServer:
             self._tokenizer = await self._tokenizer
         return app
 
-    async def check(self) -> bool:
-        """Whether the engine runs and can take requests."""
-        if self._engine is None:
-            return False
-        await self._engine.check_health()
-        return True
+    @property
+    def is_running(self) -> bool:
+        """Whether the engine can take requests."""
+        return self._engine is not None and not self._engine.errored
 
     async def died(self) -> None:
         """Returns once the engine cannot answer any more."""

@@ -91,18 +91,18 @@ class Verifier:
         self.max_quotations: Final = max_quotations
         self.fallback_quotations: Final = fallback_quotations
 
-    def begin(self, question: str, passages: Sequence[Passage], idf: Idf) -> "RequestCheck":
+    def begin(self, asked_in: Language, passages: Sequence[Passage], idf: Idf) -> "RequestCheck":
         """Reads the passages once, for all sentences of one answer."""
-        return RequestCheck(self, question, passages, idf)
+        return RequestCheck(self, asked_in, passages, idf)
 
 
 class RequestCheck:
     """The check of one answer, sentence by sentence in their order; it remembers what has been sent."""
 
-    def __init__(self, verifier: Verifier, question: str, passages: Sequence[Passage], idf: Idf) -> None:
+    def __init__(self, verifier: Verifier, asked_in: Language, passages: Sequence[Passage], idf: Idf) -> None:
         self._verifier = verifier
         self._idf = idf
-        self._question_language = detect_language(question)
+        self._question_language = asked_in
         self._sources = {passage.number: read_source(passage) for passage in passages}
         self._sent: set[str] = set()
         self._shown: set[str] = set()  # sentences of documents that stand behind what was sent

@@ -330,7 +330,7 @@ def foreign_app() -> ASGIApp:
         return PlainTextResponse("\n")
 
     routes = [Route("/readyz", answer), Route("/livez", ok), Route("/metrics", fail)]
-    return ContractEdge(Starlette(routes=routes))
+    return ContractEdge(Starlette(routes=routes), ours=Starlette())
 
 
 @pytest.mark.parametrize(
@@ -383,7 +383,7 @@ async def test_a_stream_that_breaks_outside_our_hands_is_cut_not_ended() -> None
         await send({"type": "http.response.start", "status": 200, "headers": []})
         raise RuntimeError
 
-    async with make_client(ContractEdge(broken)) as client:
+    async with make_client(ContractEdge(broken, ours=broken)) as client:
         with pytest.raises(RuntimeError):
             await client.get("/metrics")
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 
 import pytest
 
@@ -25,7 +25,7 @@ from tests.fakes import (
 
 
 def probe(state: Any) -> Probe:
-    async def answer() -> Any:
+    async def answer(_: str | None) -> Any:
         if isinstance(state, Exception):
             raise state
         return state
@@ -33,7 +33,11 @@ def probe(state: Any) -> Probe:
     return answer
 
 
-async def probe_that_cannot_be_cancelled() -> Literal["ok"]:
+async def probe_that_hangs(_: str | None) -> NoReturn:
+    await hang()
+
+
+async def probe_that_cannot_be_cancelled(_: str | None) -> Literal["ok"]:
     while True:
         try:
             await hang()
@@ -56,7 +60,7 @@ async def test_health_says_which_service_it_is() -> None:
 
 async def test_health_answers_while_every_dependency_is_dead() -> None:
     """It touches none of them."""
-    async with make_client(make_app(probes={"embedder": hang})) as client:
+    async with make_client(make_app(probes={"embedder": probe_that_hangs})) as client:
         response = await client.get("/health")
 
     assert response.status_code == 200
@@ -107,7 +111,7 @@ async def test_one_failing_dependency_makes_the_service_not_ready(state: Any, sh
     assert response.headers["retry-after"]
 
 
-@pytest.mark.parametrize("dead", [hang, probe_that_cannot_be_cancelled])
+@pytest.mark.parametrize("dead", [probe_that_hangs, probe_that_cannot_be_cancelled])
 async def test_a_dependency_that_hangs_is_a_timeout(dead: Probe) -> None:
     """Within its second, even one that does not let itself be cancelled; the others are asked meanwhile."""
     states = await check({"generator": dead, "index": probe_ok}, timeout_s=0.01)

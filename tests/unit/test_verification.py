@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rag.citations import SentenceParser
+from rag.language import detect_language
 from rag.markers import has_marker
 from rag.types import Chunk, DraftSentence, Passage, Verdict
 from rag.verification import Mode, RankedQuote, Reason, RequestCheck, Verifier, quotable
@@ -42,7 +43,7 @@ def begin(
     passages: Sequence[Passage] = PASSAGES,
     question: str = "How many days of leave do full-time staff have?",
 ) -> RequestCheck:
-    return Verifier(mode, relevance_floor=FLOOR).begin(question, passages, flat_idf)
+    return Verifier(mode, relevance_floor=FLOOR).begin(detect_language(question), passages, flat_idf)
 
 
 def rank(passages: Sequence[Passage] = PASSAGES, *, best: float = 1.0) -> list[RankedQuote]:

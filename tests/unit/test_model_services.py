@@ -1,0 +1,115 @@
+"""The Embedder and the Reranker over HTTP: what they are sent, and what their failures are called."""
+
+import json
+from collections.abc import Callable
+
+import httpx
+import numpy as np
+import pytest
+
+from rag.backends.bento_client import BentoEmbedder, BentoScorer, open_http_client
+from rag.errors import DeadlineExceeded, NotReady, RagError, UpstreamError
+from rag.types import Window
+
+Handler = Callable[[httpx.Request], httpx.Response]
+
+
+def client(handler: Handler) -> httpx.AsyncClient:
+    return httpx.AsyncClient(base_url="http://service", transport=httpx.MockTransport(handler))
+
+
+def answers(value: object) -> Handler:
+    # By hand: httpx refuses to write what BentoML writes for a row that failed.
+    return lambda _: httpx.Response(200, content=json.dumps(value).encode())
+
+
+def raises(error: type[httpx.TransportError]) -> Handler:
+    def fail(request: httpx.Request) -> httpx.Response:
+        raise error("secret", request=request)
+
+    return fail
+
+
+async def embed(handler: Handler) -> np.ndarray:
+    async with client(handler) as http:
+        return await BentoEmbedder(http, 2).embed_query("x", timeout_s=1, trace_id="tr-1")
+
+
+async def score(handler: Handler, *windows: Window) -> list[float]:
+    async with client(handler) as http:
+        return await BentoScorer(http).score("x", windows, timeout_s=1, trace_id="tr-1")
+
+
+async def test_every_call_carries_the_trace_id() -> None:
+    """The same id is in every call that the front service makes to another service."""
+    seen: list[httpx.Request] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        seen.append(request)
+        return httpx.Response(200, json=[[0.6, 0.8]] if request.url.path == "/embed_queries" else [0.5])
+
+    vector = await embed(answer)
+    scores = await score(answer, Window("a passage", 2, 9))
+
+    assert [request.headers["x-trace-id"] for request in seen] == ["tr-1", "tr-1"]
+    assert json.loads(seen[0].content) == {"texts": ["x"]}
+    assert json.loads(seen[1].content) == {"pairs": [{"question": "x", "passage": "a passage", "start": 2, "end": 9}]}
+    assert vector.tolist() == pytest.approx([0.6, 0.8])
+    assert scores == [0.5]
+
+
+async def test_no_windows_are_no_call() -> None:
+    """Nothing to score is nothing to ask."""
+    assert await score(raises(httpx.ConnectError)) == []
+
+
+@pytest.mark.parametrize(
+    "value", [[], [[1.0]], [[1.0, 2.0, 3.0]], [[1.0, float("nan")]], [1.0, 2.0], {"a": 1}, "x", [["x", "y"]], None]
+)
+async def test_numbers_of_another_shape_are_an_upstream_error(value: object) -> None:
+    """A batchable API that returns too few rows shifts rows between clients: no row is believed unseen."""
+    with pytest.raises(UpstreamError):
+        await embed(answers(value))
+
+
+async def test_a_missing_score_is_an_upstream_error() -> None:
+    """One relevance per window."""
+    with pytest.raises(UpstreamError):
+        await score(answers([0.5]), Window("a"), Window("b"))
+
+
+@pytest.mark.parametrize(
+    ("handler", "expected"),
+    [
+        (raises(httpx.ConnectError), NotReady),
+        (raises(httpx.ReadError), NotReady),
+        (raises(httpx.RemoteProtocolError), NotReady),
+        (raises(httpx.ReadTimeout), DeadlineExceeded),
+        (raises(httpx.ConnectTimeout), DeadlineExceeded),
+        (lambda _: httpx.Response(503), NotReady),
+        (lambda _: httpx.Response(500, text="secret"), UpstreamError),
+        (lambda _: httpx.Response(400, text="secret"), UpstreamError),
+        (lambda _: httpx.Response(302, headers={"location": "/"}), UpstreamError),
+        (lambda _: httpx.Response(200, text="no json"), UpstreamError),
+    ],
+)
+async def test_a_failure_is_called_what_it_is(handler: Handler, expected: type[RagError]) -> None:
+    """A dead service is NOT_READY, a silent one MODEL_TIMEOUT, one that fails UPSTREAM_ERROR, without its words."""
+    with pytest.raises(expected) as failure:
+        await embed(handler)
+
+    assert "secret" not in failure.value.message
+
+
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [
+        ("tcp://127.0.0.1:4000", "http://127.0.0.1:4000"),
+        ("http://embedder:3000", "http://embedder:3000"),
+        ("file:///tmp/x.sock", "http://localhost"),
+    ],
+)
+async def test_every_address_that_bentoml_gives_is_understood(address: str, expected: str) -> None:
+    """A Unix socket, a local port, or another host."""
+    async with open_http_client(address) as http:
+        assert str(http.base_url) == expected
