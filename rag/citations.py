@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-from rag.language import sentence_spans
+from rag.language import ends_sentence
 from rag.markers import marker_spans, may_begin_marker, split_markers, trailing_markers
 from rag.types import DraftSentence
 
@@ -33,6 +33,8 @@ _CLEAN: Final[dict[int, str | None]] = {
 _CLOSERS = "\"'”’»›)\\]}」』】）］*_"
 _STOP = re.compile(rf"\n|[.!?…。！？｡]+[{_CLOSERS}]*")
 _OPEN_BRACKET = re.compile(r"[\[［【〔][^\]］】〕\n]{0,12}\Z")
+# `… 12 days [S1].`: nothing that comes later can change such a sentence, so it need not wait for it.
+_MARKED_STOP = re.compile(rf"\[S[0-9]{{1,3}}\][.!?]+[{_CLOSERS}]*\Z")
 _IN_BRACKET = re.compile(r"\s*\d")
 _NEXT_WORD = re.compile(r"\s*\S*")
 _FINAL_PUNCTUATION = re.compile(rf"\s*[.!?…。！？｡:;,]+[{_CLOSERS}]*\s*\Z")
@@ -165,23 +167,22 @@ def _cut_at(window: str, stop: re.Match[str], *, settled: bool) -> tuple[int, in
     text_end = stop.start() if is_line_end else stop.end()
     ahead = window[text_end : text_end + LOOKAHEAD_CHARS]
     settled = settled or len(ahead) == LOOKAHEAD_CHARS
+    if not is_line_end and ahead[:1].isspace() and _MARKED_STOP.search(window, 0, text_end):
+        return text_end, text_end  # what its sources are has been said
     trailing = trailing_markers(ahead)
     if not settled and may_begin_marker(ahead[trailing:]):
         return None
     if is_line_end:
-        if _OPEN_BRACKET.search(window, 0, text_end) and _IN_BRACKET.match(ahead):
-            return 0, 0
-        return text_end, text_end + trailing
+        is_inside = _OPEN_BRACKET.search(window, 0, text_end) and _IN_BRACKET.match(ahead)
+        return (0, 0) if is_inside else (text_end, text_end + trailing)
     following = " A"  # after a marker the next word says nothing: only "1." and "Dr." go on
     if not trailing:
         next_word = _NEXT_WORD.match(ahead)
         following = next_word.group() if next_word else ""
         if len(following) == len(ahead) and not settled:
             return None
-    spans = sentence_spans(window[:text_end] + following)
-    if any(end == text_end for _, end in spans):
-        return text_end, text_end + trailing
-    return 0, 0
+    ends = ends_sentence(window[:text_end] + following, stop.start())
+    return (text_end, text_end + trailing) if ends else (0, 0)
 
 
 def _forced_cut(window: str) -> int:

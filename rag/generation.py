@@ -6,15 +6,20 @@ costs no more than its own parsing.
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Final, Protocol
 
+from rag.errors import RagError
 from rag.limits import Deadline
 from rag.ports import TextGenerator, TokenCounter
 from rag.types import Delta, DraftSentence, Message, TokenUsage
 
 # What a chat template may put around a message.
 _TEMPLATE_TOKENS: Final = 100
+# No tokenizer takes so many letters together on average: a server that goes on does not know its bound.
+_CHARS_PER_TOKEN_MAX: Final = 16
+# After the last text there may be the usage, which is worth no more waiting than this.
+_USAGE_TIMEOUT_S: Final = 1.0
 # Nobody reads so far ahead but a server that ignores `max_tokens` before a client that does not read.
 _AHEAD_SENTENCES: Final = 32
 
@@ -36,6 +41,8 @@ class Draft:
         self.max_tokens: Final = max_tokens
         self._sentences: asyncio.Queue[DraftSentence | None] = asyncio.Queue(_AHEAD_SENTENCES)
         self._error: Exception | None = None
+        self._is_whole = False
+        self.was_taken = False  # the generator has begun to work on it
         self._texts: list[str] = []
         self._usage: TokenUsage | None = None
         self._finish_reason: str | None = None
@@ -69,22 +76,39 @@ class Draft:
 
     async def read(self, deltas: AsyncIterator[Delta], *, keeps_cut_tail: bool) -> None:
         """Reads the deltas to their end; without its tail, a draft that is cut ends with its last whole sentence."""
-        has_begun = False
+        left_chars, has_begun = self.max_tokens * _CHARS_PER_TOKEN_MAX, False
         async for delta in deltas:
-            self._texts.append(delta.text)
-            self._finish_reason = delta.finish_reason or self._finish_reason
-            self._usage = delta.usage or self._usage
+            self._take(delta)
             for sentence in self._parser.feed(delta.text):
                 has_begun = True
                 await self._sentences.put(sentence)
-        if self.is_cut and has_begun and not keeps_cut_tail:
-            return
-        for sentence in self._parser.close():
-            await self._sentences.put(sentence)
+            left_chars -= len(delta.text)
+            if left_chars < 0:
+                self._finish_reason = "length"
+            if self._finish_reason is not None:
+                break
+        if not (self.is_cut and has_begun and not keeps_cut_tail):
+            for sentence in self._parser.close():
+                await self._sentences.put(sentence)
+        self._is_whole = True
+        if left_chars >= 0:
+            await self._read_usage(deltas)
+
+    async def _read_usage(self, deltas: AsyncIterator[Delta]) -> None:
+        """What comes after the end of the text, if it comes soon: the answer is whole without it."""
+        with suppress(RagError, TimeoutError):
+            async with asyncio.timeout(_USAGE_TIMEOUT_S):
+                async for delta in deltas:
+                    self._take(Delta(usage=delta.usage))
+
+    def _take(self, delta: Delta) -> None:
+        self._texts.append(delta.text)
+        self._finish_reason = delta.finish_reason or self._finish_reason
+        self._usage = delta.usage or self._usage
 
     async def end(self, error: Exception | None) -> None:
-        """Lets the reader see the end, or the failure."""
-        self._error = error
+        """Lets the reader see the end, or the failure; none that comes after the text is one."""
+        self._error = None if self._is_whole else error
         await self._sentences.put(None)
 
 
@@ -107,6 +131,7 @@ async def drafting(
                     draft.messages, max_tokens=draft.max_tokens, timeout_s=deadline.left_s(), trace_id=trace_id
                 ) as deltas,
             ):
+                draft.was_taken = True
                 await draft.read(deltas, keeps_cut_tail=keeps_cut_tail)
         except Exception as error:  # noqa: BLE001  # raised again where the draft is read
             await draft.end(error)

@@ -134,6 +134,12 @@ def sentence_spans(text: str) -> list[tuple[int, int]]:
     return spans
 
 
+def ends_sentence(text: str, stop: int) -> bool:
+    """Whether `text`, which begins a sentence and goes on for a word or two after it, ends it at the mark at `stop`."""
+    found = _STOP.match(text, stop)
+    return found is not None and _ends_sentence(text, 0, found, len(text))
+
+
 def _blocks(text: str) -> Iterator[tuple[int, int]]:
     """Stretches that no sentence crosses, trimmed and not empty."""
     start = end = 0

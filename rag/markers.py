@@ -8,6 +8,7 @@ Matching runs on folded text (fullwidth forms as ASCII, same length), so the gra
 """
 
 import re
+import unicodedata
 from collections.abc import Iterator
 from typing import Final
 
@@ -15,10 +16,17 @@ from typing import Final
 _SMALL_DIGITS: Final = "⁰¹²³⁴⁵⁶⁷⁸⁹₀₁₂₃₄₅₆₇₈₉"
 _FOLD: Final[dict[int, int | str]] = {
     **{0xFF01 + offset: 0x21 + offset for offset in range(94)},
-    **dict.fromkeys(map(ord, "【〔〖⟦"), "["),
-    **dict.fromkeys(map(ord, "】〕〗⟧"), "]"),
+    **dict.fromkeys(map(ord, "【〔〖⟦「『〈｢❲"), "["),
+    **dict.fromkeys(map(ord, "】〕〗⟧」』〉｣❳"), "]"),
     **dict.fromkeys(map(ord, "、，"), ","),
     **dict.fromkeys(map(ord, "‐‑‒–—−"), "-"),
+    # Letters and digits of other alphabets and styles that look like ours: Ѕ, 𝐒, Ⓢ, 𝟗.
+    **{
+        code: plain
+        for code in (*range(0x1D400, 0x1D800), *range(0x24B6, 0x24EA))
+        if len(plain := unicodedata.normalize("NFKC", chr(code))) == 1 and plain.isascii()
+    },
+    **dict.fromkeys((0x405, 0x455), "S"),
     # To private characters, which the grammar tells from digits on the line.
     **{ord(digit): 0xE000 + at % 10 for at, digit in enumerate(_SMALL_DIGITS)},
 }
@@ -40,31 +48,36 @@ _WORD = (
     r"(?:sources?|src|refs?|cites?|citations?|documents?|docs?|passages?|contexts?|nguồn|tài liệu|đoạn|来源|來源)"
     rf"{_H}?[:#.]?{_H}?"
 )
-_S = r"S\s{0,2}[._#:-]?\s?"  # inside brackets, where a line break hides nothing
+_S = r"S\s{0,2}[._#:+=/-]?\s?"  # inside brackets, where a line break hides nothing
 _TAG = rf"(?:{_WORD}(?:{_S})?|{_S})"
 _JOINT = rf"(?:{_H}{{0,2}}(?:[,;&/+|]|and\b|và\b|or\b){_H}{{0,2}}|{_H}{{1,2}})"
 _SUFFIX = r"(?:[a-z](?![a-z]))?"
 _TAGGED = rf"{_TAG}{_NUMBER}{_SUFFIX}(?:{_H}?-{_H}?(?:{_TAG})?{_NUMBER}{_SUFFIX})?"
 _LIST = rf"{_TAGGED}(?:{_JOINT}(?:{_TAGGED}|{_NUMBER})){{0,11}}"
-_PLAIN = rf"{_DIGIT}{{1,3}}(?:{_H}?-{_H}?{_DIGIT}{{1,3}})?"
+_PLAIN = rf"[#n№]?{_DIGIT}{{1,3}}(?:{_H}?-{_H}?{_DIGIT}{{1,3}})?"
 _INTRO = rf"(?:\b(?:{'|'.join(_PHRASES)}){_H}?:?{_H}?(?:the{_H})?)?"
-_OPEN = rf"\[\[?{_H}?[\"'“]?{_INTRO}\^?"
-_CLOSE = rf"[\"'”]?{_H}?[;,.]?{_H}?\]\]?"
+_OPEN = rf"\\?\[\[?{_H}?[\"'“]?{_INTRO}\^?"
+_CLOSE = rf"[\"'”]?{_H}?[;,.]?{_H}?\\?\]\]?"
 _BRACKETED = (
     rf"{_OPEN}{_LIST}(?:{_H}?[:,|†‡][^\[\]\n]{{0,60}})?{_CLOSE}"  # `[S1]`, `[S1, S2]`, `[S1: page 3]`, `[see S1]`
     # `[1]`, `[1, 2]`, `[1†source]`; `[2020]` is none
     rf"|{_OPEN}{_PLAIN}(?:{_JOINT}(?:{_TAGGED}|{_PLAIN})){{0,11}}(?:{_H}?[†‡][^\[\]\n]{{0,60}})?{_CLOSE}"
-    rf"|[({{<]{_H}?{_LIST}{_H}?[)}}>]"  # `(S1)`; a plain `(1)` numbers a list
+    rf"|[({{<«]{_H}?{_LIST}{_H}?[)}}>»]"  # `(S1)`; a plain `(1)` numbers a list
+    rf"|<sup>{_H}?\[?(?:{_LIST}|{_PLAIN})\]?{_H}?</sup>"
 )
 _LATIN = r"0-9A-Za-zÀ-ɏḀ-ỿ"
 _ENDS = rf"(?![{_LATIN}%])(?![.,]\d)"
+# A word that names a source, with a number: at the end of a phrase, or before a capital, since one can also source
+# 12 parts.
+_ENDS_PHRASE = r"(?=\s*(?:[.,;:!?()\[\]{}<]|\Z|(?-i:[A-ZÀ-ÞĂĐƠƯẠ-Ỹ])))"
 _BARE = (
-    rf"(?:\[{_H}?)?(?<![{_LATIN}'’])"  # half a bracket goes with what it was to hold
-    rf"(?:S{_NUMBER}(?:{_H}?-{_H}?S?{_NUMBER})?(?![{_LATIN}])"
-    rf"|(?-i:S)(?:{_H}|[-_#:]){_NUMBER}{_ENDS}"  # `S 9`; in "it's 9" it is no marker
-    rf"|(?:sources?|citations?|nguồn|来源|來源){_H}?[:#.]?{_H}?{_NUMBER}{_ENDS})"
+    rf"(?:\[{_H}?)?(?:(?<![{_LATIN}'’])|(?-i:(?<=[a-zà-ỹ])(?=S)))"  # half a bracket goes with what it was to hold
+    rf"(?:S{{1,2}}{_NUMBER}{_SUFFIX}(?:{_H}?-{_H}?S?{_NUMBER}|(?:S{_NUMBER}){{1,9}})?(?![{_LATIN}])"
+    rf"|(?-i:S)(?:{_H}|[-_#:.]){_NUMBER}{_ENDS}"  # `S 9`; in "it's 9" it is no marker
+    rf"|(?-i:S)[({{]{_NUMBER}[)}}]"
+    rf"|(?:sources?|citations?|documents?|nguồn|来源|來源){_H}?[:#.]?{_H}?{_NUMBER}{_ENDS}{_ENDS_PHRASE})"
     r"(?:[;,.]?\])?"
-    r"|(?<!\w)[\uE000-\uE009]{1,4}(?!\w)"
+    rf"|(?<!\w)\^?[\uE000-\uE009]{{1,4}}(?!\w)|(?<!\w)\^{_DIGIT}{{1,3}}(?!\w)"
 )
 _MARK = rf"(?:{_BRACKETED}|{_BARE})"
 _RUN = rf"{_MARK}(?:{_JOINT}?{_MARK}){{0,15}}"

@@ -196,7 +196,8 @@ class Pipeline:
                 yield draft
             answer.cut = draft.is_cut and is_asked_for
         finally:
-            job.record.usage = draft.usage(self._counter)
+            if draft.was_taken:  # a generator that refuses uses nothing
+                job.record.usage = draft.usage(self._counter)
 
     async def _next(self, job: _Job, draft: Draft) -> DraftSentence | None:
         with job.record.stage("generation"):

@@ -87,6 +87,7 @@ class FakeIndexes:
 
 
 HANG: Final = "<hang>"
+END: Final = "<end>"
 
 
 async def hang() -> NoReturn:
@@ -96,7 +97,7 @@ async def hang() -> NoReturn:
 
 
 class ScriptedGenerator:
-    """Says its script: a string is a delta, `HANG` waits for ever, an exception is raised.
+    """Says its script: a string is a delta, `END` a reason to end, `HANG` waits for ever, an exception is raised.
 
     Ends with a usage like a real server does, unless something in the script has ended it before.
     """
@@ -137,8 +138,24 @@ class ScriptedGenerator:
                 self.reached.set()
                 await hang()
             await asyncio.sleep(0)
-            yield Delta(part)
+            yield Delta(finish_reason="stop") if part == END else Delta(part)
         yield Delta(finish_reason=self._finish_reason, usage=self._usage)
+
+
+class RefusingGenerator:
+    """A `TextGenerator` that does not even begin."""
+
+    info = ModelInfo("refusing-generator", "1")
+
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
+    @asynccontextmanager
+    async def stream(
+        self, messages: Sequence[Message], *, max_tokens: int, timeout_s: float, trace_id: str
+    ) -> AsyncIterator[AsyncIterator[Delta]]:
+        raise self._error
+        yield  # what makes it a generator
 
 
 class HangingEmbedder:

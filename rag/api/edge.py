@@ -4,10 +4,12 @@ BentoML answers unknown paths, overload, timeouts and its own failures outside t
 `add_asgi_middleware`; only a wrapper around `Service.to_asgi()` sees those.
 """
 
+import asyncio
 import logging
 import re
 import uuid
 from collections.abc import Mapping
+from contextlib import suppress
 from types import MappingProxyType
 from typing import Final
 
@@ -15,6 +17,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from rag.api.rendering import RequestState, render
+from rag.telemetry import QueryRecord
 from schemas.errors import ErrorCode
 from schemas.request import TRACE_ID_PATTERN
 
@@ -37,6 +40,7 @@ _OURS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "/docs.json": _GET_HEAD,
     }
 )
+_QUERIES: Final = frozenset({"/query", "/query/stream", NATIVE_PATH})
 _BENTOML: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     dict.fromkeys(("/livez", "/healthz", "/readyz", "/metrics", "/schema.json"), _GET_HEAD)
 )
@@ -59,6 +63,9 @@ _CODES: Final[Mapping[int, ErrorCode]] = MappingProxyType(
     }
 )
 _TRACE_ID: Final = re.compile(TRACE_ID_PATTERN)
+# What is read of a refused body, so that its sender comes to read the answer.
+_DRAIN_TIMEOUT_S: Final = 2.0
+_DRAIN_MAX_BYTES: Final = 32 << 20
 
 logger = logging.getLogger(__name__)
 
@@ -75,6 +82,9 @@ class ContractEdge:
         self._ours = ours
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            await _refuse_websocket(scope, receive, send)
+            return
         if scope["type"] != "http":
             await self._server(scope, receive, send)
             return
@@ -85,14 +95,16 @@ class ContractEdge:
         if methods is None:
             await exit_.refuse(ErrorCode.NOT_FOUND)
         elif scope["method"] not in methods:
+            if path in _QUERIES:
+                QueryRecord(state.trace_id, path).report(ErrorCode.METHOD_NOT_ALLOWED)
             await exit_.refuse(ErrorCode.METHOD_NOT_ALLOWED, {"allow": ", ".join(methods)})
         else:
-            await self._pass(state.attach(_routed(scope)), receive, exit_)
+            await self._pass(state.attach(_routed(scope)), exit_)
 
-    async def _pass(self, scope: Scope, receive: Receive, exit_: "_Exit") -> None:
+    async def _pass(self, scope: Scope, exit_: "_Exit") -> None:
         app = self._ours if scope["path"] in _OURS else self._server
         try:
-            await app(scope, receive, exit_.send)
+            await app(scope, exit_.receive, exit_.send)
         except Exception:
             logger.exception("request_failed", extra={"fields": {"trace_id": RequestState.of(scope).trace_id}})
             if RequestState.of(scope).started:
@@ -109,11 +121,18 @@ class _Exit:
         self._receive = receive
         self._send = send
         self._drops_body = False
+        self._is_error = False
+        self._body_read = False
+
+    async def receive(self) -> Message:
+        message = await self._receive()
+        self._body_read = self._body_read or not message.get("more_body", False)
+        return message
 
     async def send(self, message: Message) -> None:
         if message["type"] != "http.response.start":
             if not self._drops_body:
-                await self._send(message)
+                await self._send_body(message)
             return
         status = message["status"]
         if status >= 400 and not self._state.rendered:
@@ -129,15 +148,50 @@ class _Exit:
 
     async def _send_error(self, code: ErrorCode, headers: Mapping[str, str] | None) -> None:
         async def send(message: Message) -> None:
-            await self._send(self._traced(message) if message["type"] == "http.response.start" else message)
+            if message["type"] == "http.response.start":
+                await self._send(self._traced(message))
+            else:
+                await self._send_body(message)
 
         self._state.started = True
         await render(code, self._state, headers=headers)(self._scope, self._receive, send)
 
+    async def _send_body(self, message: Message) -> None:
+        """Ends an error's response only after the request's body.
+
+        A connection that is closed with something unread is reset, and then the client may never see the answer.
+        """
+        if not self._is_error or self._body_read or message.get("more_body", False):
+            await self._send(message)
+            return
+        await self._send({**message, "more_body": True})
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_DRAIN_TIMEOUT_S):
+                unread_bytes = _DRAIN_MAX_BYTES
+                while unread_bytes > 0 and not self._body_read:
+                    unread_bytes -= len((await self.receive()).get("body", b""))
+        await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+
     def _traced(self, message: Message) -> Message:
+        self._is_error = message["status"] >= 400
         headers = MutableHeaders(raw=list(message.get("headers", [])))
         headers["x-trace-id"] = self._state.trace_id
         return {**message, "headers": headers.raw}
+
+
+async def _refuse_websocket(scope: Scope, receive: Receive, send: Send) -> None:
+    """No path speaks it: the handshake is answered like any request for a path that is not there."""
+    state = RequestState(_trace_id(Headers(scope=scope)), scope["path"])
+
+    async def send_denial(message: Message) -> None:
+        headers = [*message.get("headers", []), (b"x-trace-id", state.trace_id.encode())]
+        extra = {"headers": headers} if message["type"] == "http.response.start" else {}
+        await send({**message, **extra, "type": f"websocket.{message['type']}"})
+
+    if "websocket.http.response" in scope.get("extensions", {}):
+        await render(ErrorCode.NOT_FOUND, state)({**scope, "type": "http", "method": "GET"}, receive, send_denial)
+    else:
+        await send({"type": "websocket.close"})
 
 
 def _trace_id(headers: Headers) -> str:

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from typing import Final
 from urllib.parse import parse_qsl
@@ -20,6 +21,7 @@ _PATH_MAX_CHARS: Final = 100
 _UTF_8: Final = frozenset({"charset=utf-8", "charset=utf8"})
 # No field takes an integer of more digits; Python itself refuses to read thousands of them.
 _INTEGER_MAX_CHARS: Final = 20
+_INTEGER: Final = re.compile(r"-?(?:0|[1-9][0-9]{0,9})")
 _INTEGERS: Final = frozenset({"top_k", "max_output_tokens"})
 _BOOLEANS: Final = {"true": True, "false": False}
 
@@ -90,7 +92,7 @@ async def _read_body(receive: Receive) -> bytes:
 
 def _typed(name: str, text: str) -> object:
     """What JSON would have said; what it could not have said stays text, and the schema refuses it."""
-    if name in _INTEGERS and text.isascii() and text.removeprefix("-").isdigit() and len(text) <= 10:
+    if name in _INTEGERS and _INTEGER.fullmatch(text):
         return int(text)
     if name == "include_trace":
         return _BOOLEANS.get(text, text)

@@ -18,6 +18,7 @@ from rag.types import Delta, Message, TokenUsage
 
 # A chunk of chat completion is a few hundred bytes; a line of a megabyte is an attack or a defect.
 LINE_LIMIT_BYTES: Final = 1 << 20
+LINES_LIMIT: Final = 1000
 DONE: Final = b"[DONE]"
 DEFAULT_RETRY_AFTER_S: Final = 1.0
 # Who asks for more than a day has made a mistake, which is not to be handed on.
@@ -39,7 +40,7 @@ class EventDecoder:
         self._has_begun = False
 
     def feed(self, piece: bytes) -> Iterator[bytes]:
-        """Raises: UpstreamError: a line has no end."""
+        """Raises: UpstreamError: a line or an event has no end."""
         self._buffer += piece
         if not self._has_begun:
             if len(self._buffer) < len(BYTE_ORDER_MARK) and BYTE_ORDER_MARK.startswith(self._buffer):
@@ -57,6 +58,8 @@ class EventDecoder:
         for line in lines:
             if line.startswith(b"data:"):
                 self._data.append(line[5:].removeprefix(b" "))
+                if sum(map(len, self._data)) > LINE_LIMIT_BYTES or len(self._data) > LINES_LIMIT:
+                    raise UpstreamError
             elif not line and self._data:
                 data, self._data = b"\n".join(self._data), []
                 yield data

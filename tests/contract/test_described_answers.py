@@ -74,7 +74,7 @@ async def test_what_is_not_ready_is_as_described(probe_states: dict[str, Any]) -
     """503 with the state of every dependency."""
 
     def probe(state: Any) -> Any:
-        async def answer() -> Any:
+        async def answer(_: str | None) -> Any:
             return state
 
         return answer

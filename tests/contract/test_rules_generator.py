@@ -14,7 +14,7 @@ from starlette.types import ASGIApp
 from rag.api.probes import ServiceProbe
 from rag.backends.openai_client import OpenAIGenerator
 from rag.quotas import LocalLimiter, Quotas
-from tests.fakes import ANNUAL_LEAVE, QUESTION, make_app, make_client, make_pipeline
+from tests.fakes import ANNUAL_LEAVE, END, HANG, QUESTION, ScriptedGenerator, make_app, make_client, make_pipeline
 
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n"
 DONE = b"data: [DONE]\n\n"
@@ -117,6 +117,35 @@ async def test_a_whole_answer_is_one_however_it_is_framed(body: bytes) -> None:
 
     assert response.json()["answer"] == ANSWER
     assert response.json()["finish_reason"] == "stop"
+
+
+@pytest.mark.parametrize(
+    "tail", [b"", b"data: {broken\n\n", event({"error": {"message": "late"}}), delta(" more [S1]")]
+)
+async def test_what_comes_after_the_end_of_the_text_changes_nothing(tail: bytes) -> None:
+    """The answer is whole once its finish reason has come; a cut, a defect or an error behind it is none of it."""
+    response, _ = await ask(HEAD + delta(ANSWER) + event({"choices": [{"finish_reason": "stop"}]}) + tail)
+
+    assert response.json()["answer"] == ANSWER
+
+
+async def test_a_hang_after_the_end_of_the_text_does_not_hold_the_answer() -> None:
+    """The usage that may still come is worth a second, not the whole deadline."""
+    generator = ScriptedGenerator(ANSWER, END, HANG)
+    async with make_client(make_app(pipeline=make_pipeline(generator=generator))) as client:
+        response = await client.post("/query", json={"question": QUESTION})
+
+    assert response.json()["answer"] == ANSWER
+
+
+async def test_a_server_that_does_not_know_its_bound_is_stopped() -> None:
+    """`length`, and the connection is closed: no token is as long as what came instead of sixteen."""
+    generator = ScriptedGenerator(*[f"{ANSWER} "] * 100, HANG)
+    async with make_client(make_app(pipeline=make_pipeline(generator=generator, mode="mark"))) as client:
+        response = await client.post("/query", json={"question": QUESTION, "max_output_tokens": 16})
+
+    assert response.json()["finish_reason"] == "length"
+    assert generator.open_streams == 0
 
 
 async def test_a_compressed_stream_is_read() -> None:

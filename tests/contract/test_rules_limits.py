@@ -18,6 +18,7 @@ from tests.fakes import (
     FailingEmbedder,
     FakeIndexes,
     HangingEmbedder,
+    RefusingGenerator,
     ScriptedGenerator,
     make_app,
     make_client,
@@ -102,6 +103,16 @@ async def test_a_failed_generation_gives_the_rest_back(path: str, failure: Excep
 
     ((_, used),) = account.settled
     assert used < account.reserved[0] - 500
+
+
+@pytest.mark.parametrize("path", ROUTES)
+@pytest.mark.parametrize("failure", [UpstreamError(), UpstreamRateLimited()])
+async def test_a_generator_that_refuses_has_used_nothing(path: str, failure: Exception) -> None:
+    """It refused, or nobody was there: all of the reservation is given back."""
+    account = Account()
+    await post(path, limiter=account, pipeline=make_pipeline(generator=RefusingGenerator(failure)))
+
+    assert account.settled == [("1", 0)]
 
 
 @pytest.mark.parametrize("path", ROUTES)

@@ -119,6 +119,16 @@ async def test_a_line_has_numbers_where_numbers_belong(path: str, script: Any, l
     assert first is None or 0 <= first <= latency["total"]
 
 
+@pytest.mark.parametrize(("method", "path"), [("GET", "/query"), ("DELETE", "/v1/query"), ("PUT", "/query/stream")])
+async def test_a_wrong_method_leaves_one_line(method: str, path: str, log_lines: LogLines) -> None:
+    """It is a request to a query route like any other."""
+    async with make_client(make_app()) as client:
+        await client.request(method, path, headers=MARKED)
+
+    (line,) = log_lines()
+    assert (line["route"], line["error_code"], line["trace_id"]) == (path, "METHOD_NOT_ALLOWED", "tr-one")
+
+
 async def test_a_question_in_the_url_leaves_one_line_too(log_lines: LogLines) -> None:
     """`GET` and `POST` of one route are one route; the parameters are no part of its name."""
     async with make_client(make_app()) as client:

@@ -123,6 +123,7 @@ async def test_json_may_be_written_as_json_may(content: bytes) -> None:
         b'{"question": "x", "top_k": -0}',
         b'{"question": "x", "top_k": ' + b"9" * 400 + b"}",
         b'{"question": "x", "__proto__": {}}',
+        b'{"question": "\\ud800"}',
         b'{"question": "x", "' + b"k" * 50_000 + b'": 1}',
         b'{"question": "x",' + b",".join(b'"k%d": 1' % number for number in range(3000)) + b"}",
     ],

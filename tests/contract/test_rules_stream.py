@@ -1,6 +1,7 @@
 """What of a draft reaches a client, and how: no foreign id in any form, whole sentences, bounded work per piece."""
 
 import asyncio
+import json
 import re
 import sys
 import time
@@ -14,11 +15,22 @@ import pytest
 from rag.citations import SentenceParser
 from rag.errors import UpstreamError
 from rag.types import Delta
-from tests.asgi import SentEvent, parse_events
-from tests.fakes import ANNUAL_LEAVE, QUESTION, SICK_LEAVE, ScriptedGenerator, make_app, make_client, make_pipeline
+from tests.asgi import Connection, SentEvent, parse_events
+from tests.fakes import (
+    ANNUAL_LEAVE,
+    HANG,
+    QUESTION,
+    SICK_LEAVE,
+    ScriptedGenerator,
+    make_app,
+    make_client,
+    make_pipeline,
+)
 
 Mode = Literal["repair", "drop", "mark"]
 
+JSON = {"content-type": "application/json"}
+BODY = json.dumps({"question": QUESTION}).encode()
 MODES: list[Mode] = ["repair", "drop", "mark"]
 CLAIM = ANNUAL_LEAVE.removesuffix(".")
 # The forms of the contract, those that models are known to write, and what could hide one.
@@ -79,6 +91,23 @@ async def test_no_id_outside_the_context_reaches_the_client_in_any_form(mode: Mo
         ("mark", "S-99"),
         ("mark", "Source 99"),
         ("mark", "[999]"),
+        ("mark", "Document 99"),
+        ("mark", "S.99"),
+        ("mark", "SS99"),
+        ("mark", "S98S99"),
+        ("mark", "S99a"),
+        ("mark", "buildingS99"),
+        ("mark", "S(99)"),
+        ("mark", "[S+99]"),
+        ("mark", "[#99]"),
+        ("mark", "[n99]"),
+        ("mark", "^99"),
+        ("mark", "<sup>99</sup>"),
+        ("mark", "「99」"),
+        ("mark", "〈99〉"),
+        ("mark", "\N{CYRILLIC CAPITAL LETTER DZE}99"),
+        ("mark", "𝐒𝟗𝟗"),
+        ("mark", "Ⓢ99"),
         ("repair", "[S⁹⁹]"),
         ("repair", "S₉₉"),
         ("repair", "⁹⁹"),
@@ -108,7 +137,9 @@ async def test_the_drafts_of_the_trace_hold_no_unknown_marker(id_: str) -> None:
     assert "99" not in str([each["draft"] for each in events[-1].data["trace"]["sentences"]])
 
 
-@pytest.mark.parametrize("left", ["[S99", "S99]", "[S99;]", '["S99"]', "[see S99]", "[cite: S99]"])
+@pytest.mark.parametrize(
+    "left", ["[S99", "S99]", "[S99;]", '["S99"]', "[see S99]", "[cite: S99]", "\\[S99\\]", "«S99»", "<sup>S99</sup>"]
+)
 async def test_a_marker_leaves_no_brackets_behind(left: str) -> None:
     """Half a bracket at the end of a token looks like a marker that was split."""
     events = await stream(f"{CLAIM} {left} [S1].")
@@ -171,7 +202,6 @@ class StallingGenerator(ScriptedGenerator):
         yield Delta("have 12 days of annual leave per year [S1].")
 
 
-@pytest.mark.xfail(strict=True, reason="_unless_gone cuts off a client that reads as if it did not: no terminal event")
 async def test_a_late_stream_has_a_last_event_on_a_busy_machine_too(monkeypatch: pytest.MonkeyPatch) -> None:
     """Exactly one terminal event, last, for every client that reads; never a silent end."""
     monkeypatch.setattr("rag.api.exchange._GRACE_S", 0.05)
@@ -179,7 +209,25 @@ async def test_a_late_stream_has_a_last_event_on_a_busy_machine_too(monkeypatch:
     async with make_client(make_app(pipeline=pipeline, stream_timeout_s=0.1)) as client:
         response = await client.post("/query/stream", json={"question": QUESTION})
 
-    assert [event.name for event in parse_events(response.text)][-1] == "error"
+    names = [event.name for event in parse_events(response.text)]
+    assert names[-1] in ("done", "error")
+    assert len({"done", "error"}.intersection(names)) == 1
+
+
+@pytest.mark.parametrize("after", [" ", "\n", " Part", " (s"])
+async def test_a_sentence_whose_source_is_named_waits_for_nothing(after: str) -> None:
+    """Text goes out as soon as it has passed: a server that hangs after a whole sentence does not hold it back."""
+    generator = ScriptedGenerator(f"{CLAIM} [S1].{after}", HANG)
+    app = make_app(pipeline=make_pipeline(generator=generator))
+    async with Connection(app, "POST", "/query/stream", body=[BODY], headers=JSON) as connection:
+        await connection.head()
+        text = ""
+        while not text.endswith("[S1]."):
+            event = await connection.event()
+            assert event is not None
+            text += event.data["text"] if event.name == "token" else ""
+
+    assert text == f"{CLAIM} [S1]."
 
 
 @contextmanager
@@ -215,9 +263,6 @@ def test_a_draft_of_abbreviations_holds_up_nobody(unit: str) -> None:
 
 
 @pytest.mark.parametrize("unit", ["Dr. ", "e.g. ", "1.1 ", "S. "])
-@pytest.mark.xfail(
-    strict=True, reason="_cut_at has sentence_spans read the window from its start for every stop: quadratic"
-)
 def test_a_long_delta_costs_no_more_than_its_length(unit: str) -> None:
     """A server may send its draft in one piece: 2 kB of abbreviations hold up the loop for a fifth of a second."""
     short, long = ((unit * 300)[:length] for length in (140, 560))
