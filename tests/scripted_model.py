@@ -83,6 +83,7 @@ class ScriptedModel:
         self._loop = asyncio.new_event_loop()
         self._server: asyncio.Server | None = None
         self._port = 0
+        self.replying = 0  # connections that are open now
 
     @property
     def url(self) -> str:
@@ -142,6 +143,7 @@ class ScriptedModel:
         await asyncio.gather(*serving, return_exceptions=True)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.replying += 1
         with suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
             request = await _read_request(reader)
             trace_id = request.headers.get("x-trace-id", "")
@@ -149,6 +151,7 @@ class ScriptedModel:
             reply = self._scripts.get(trace_id) or _reply_to(request)
             await _unless_left(reader, request, _write_reply(writer, reply, self._resumed[trace_id]))
         writer.close()
+        self.replying -= 1
 
 
 async def _read_request(reader: asyncio.StreamReader) -> SeenRequest:

@@ -28,6 +28,7 @@ class LexicalIndex:
     def __init__(self, bm25: "bm25s.BM25") -> None:
         self._bm25 = bm25
         self._total = int(bm25.scores["num_docs"])
+        self._starts = bm25.scores["indptr"].view(np.ndarray)  # indexing a memmap costs ten times as much
 
     @classmethod
     def load(cls, folder: Path) -> "LexicalIndex":
@@ -53,7 +54,7 @@ class LexicalIndex:
 
     def idf(self, words: Sequence[str]) -> list[float]:
         """Lucene's inverse document frequency per word; unknown words get the highest."""
-        starts, vocabulary = self._bm25.scores["indptr"], self._bm25.vocab_dict
+        starts, vocabulary = self._starts, self._bm25.vocab_dict
         frequencies = [
             0 if number is None else int(starts[number + 1] - starts[number]) for number in map(vocabulary.get, words)
         ]

@@ -4,9 +4,12 @@ import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import aiohttp
 import numpy as np
+
+PROBE_EVERY_S: Final = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,10 +27,10 @@ class Round:
         return float(np.percentile(self.latencies_s, percent)) * 1000
 
 
-async def drive(url: str, body: bytes, *, clients: int, requests: int) -> Round:
+async def drive(url: str, body: bytes, *, clients: int, requests: int, may_be_refused: bool = False) -> Round:
     """Sends so many requests in all.
 
-    Raises: aiohttp.ClientError: one of them was not answered with 200.
+    Raises: aiohttp.ClientError: one of them was not answered with 200, and `may_be_refused` is false.
     """
     latencies_s: list[float] = []
     headers = {"content-type": "application/json"}
@@ -36,7 +39,7 @@ async def drive(url: str, body: bytes, *, clients: int, requests: int) -> Round:
     async def run(session: aiohttp.ClientSession) -> None:
         for _ in left:
             began = time.perf_counter()
-            async with session.post(url, data=body, headers=headers, raise_for_status=True) as response:
+            async with session.post(url, data=body, headers=headers, raise_for_status=not may_be_refused) as response:
                 await response.read()
             latencies_s.append(time.perf_counter() - began)
 
@@ -44,3 +47,17 @@ async def drive(url: str, body: bytes, *, clients: int, requests: int) -> Round:
         began = time.perf_counter()
         await asyncio.gather(*(run(session) for _ in range(clients)))
         return Round(latencies_s, time.perf_counter() - began)
+
+
+async def probe(url: str, *, requests: int) -> Round:
+    """The same for one client that reads a page, with time to breathe between two of its requests."""
+    latencies_s: list[float] = []
+    began = time.perf_counter()
+    async with aiohttp.ClientSession() as session:
+        for _ in range(requests):
+            sent_at = time.perf_counter()
+            async with session.get(url, raise_for_status=True) as response:
+                await response.read()
+            latencies_s.append(time.perf_counter() - sent_at)
+            await asyncio.sleep(PROBE_EVERY_S)
+    return Round(latencies_s, time.perf_counter() - began)

@@ -1,0 +1,158 @@
+"""The front alone, on fake models that answer at once, against a bare FastAPI route with the same pydantic models.
+
+Three servers take turns: the bare route; the contract alone (a tenant without documents: everything but the pipeline);
+and the whole pipeline. Each is one process on one core, the clients are another.
+"""
+
+import asyncio
+import json
+import os
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import httpx
+
+from load.bench.driving import Round, drive, probe
+from load.server import ROOT, running_server
+
+CLIENTS: Final = (1, 8, 32)
+ROUNDS: Final = 3
+REQUESTS: Final = 400
+WARM_UP: Final = 150
+HEALTH_PROBES: Final = 300
+# Milliseconds at one client and at eight, and the share of the bare route's requests per second.
+GOAL_P50_MS: Final = 4.0
+GOAL_P95_MS: Final = 8.0
+GOAL_THROUGHPUT: Final = 0.5
+GOAL_HEALTH_MS: Final = 5.0
+BODY: Final = json.dumps({"question": "How many days of annual leave do full-time staff have?"}).encode()
+_ENVIRONMENT: Final = {
+    "RAG_EMBEDDER_MODEL": "fake:",
+    "RAG_RERANKER_MODEL": "fake:",
+    "RAG_GENERATOR_MODEL": "fake:",
+    "RAG_RATE_LIMIT_REQUESTS": "10000000",
+    "RAG_RATE_LIMIT_TOKENS": "1000000000",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Medians over the rounds of one server at one number of clients."""
+
+    p50_ms: float
+    p95_ms: float
+    per_second: float
+
+    @classmethod
+    def of(cls, rounds: list[Round]) -> "Cost":
+        return cls(
+            statistics.median(each.percentile_ms(50) for each in rounds),
+            statistics.median(each.percentile_ms(95) for each in rounds),
+            statistics.median(each.per_second for each in rounds),
+        )
+
+
+def print_front() -> bool:
+    """Prints the table; whether every goal is met."""
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
+        environment = _ingest(Path(folder))
+        costs = asyncio.run(_measure(_start(Path(folder), environment, stack)))
+        health = asyncio.run(_measure_health(_start_default(Path(folder), environment, stack)))
+    met = []
+    print("front: added to a bare FastAPI route, milliseconds; and its requests per second over the bare route's")
+    for (name, clients), cost in costs.items():
+        bare = costs["bare", clients]
+        if name == "bare":
+            continue
+        p50_ms, p95_ms, ratio = cost.p50_ms - bare.p50_ms, cost.p95_ms - bare.p95_ms, cost.per_second / bare.per_second
+        print(
+            f"  {name:9} {clients:3} clients: p50 +{p50_ms:.1f}  p95 +{p95_ms:.1f}  {cost.per_second:.0f}/s"
+            f"  ratio {ratio:.2f}"
+        )
+        if clients <= 8:
+            met.append(p50_ms <= GOAL_P50_MS and p95_ms <= GOAL_P95_MS)
+        met.append(ratio >= GOAL_THROUGHPUT)
+    p50_ms, p99_ms = health.percentile_ms(50), health.percentile_ms(99)
+    print(f"/health beside {CLIENTS[-1]} clients that keep all places taken: p50 {p50_ms:.1f} ms  p99 {p99_ms:.1f} ms")
+    print(f"goals: +{GOAL_P50_MS:.0f} / +{GOAL_P95_MS:.0f} ms up to 8 clients, ratio {GOAL_THROUGHPUT}, /health < 5 ms")
+    return all(met) and p50_ms < GOAL_HEALTH_MS
+
+
+def _ingest(folder: Path) -> dict[str, str]:
+    """The environment of servers that have the example documents."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("RAG_")}
+    environment = {**inherited, **_ENVIRONMENT, "RAG_INDEX_DIR": str(folder / "index")}
+    command = ["-m", "rag.ingestion", "add", "--tenant", "demo", "examples/documents"]
+    subprocess.run(  # noqa: S603  # our own command
+        [sys.executable, *command], cwd=ROOT, env=environment, check=True, stdout=subprocess.DEVNULL
+    )
+    return environment
+
+
+def _start(folder: Path, environment: Mapping[str, str], stack: ExitStack) -> Mapping[str, str]:
+    """The addresses of the servers that take turns, with room for all clients."""
+    roomy = {**environment, "RAG_MAX_CONCURRENT_REQUESTS": "64"}
+    empty = {**roomy, "RAG_INDEX_DIR": str(folder / "empty")}
+    return {
+        "bare": stack.enter_context(_running_bare()),
+        "contract": stack.enter_context(running_server(folder / "contract", empty)).url,
+        "pipeline": stack.enter_context(running_server(folder / "pipeline", roomy)).url,
+    }
+
+
+def _start_default(folder: Path, environment: Mapping[str, str], stack: ExitStack) -> str:
+    """The address of a server with as many places as it has by default."""
+    return stack.enter_context(running_server(folder / "default", environment)).url
+
+
+async def _measure(urls: Mapping[str, str]) -> dict[tuple[str, int], Cost]:
+    for url in urls.values():
+        await drive(f"{url}/query", BODY, clients=8, requests=WARM_UP)
+    costs: dict[tuple[str, int], Cost] = {}
+    for clients in CLIENTS:
+        rounds: dict[str, list[Round]] = {name: [] for name in urls}
+        for _ in range(ROUNDS):  # turn by turn, so that a busy moment of the machine meets all of them
+            for name, url in urls.items():
+                rounds[name].append(await drive(f"{url}/query", BODY, clients=clients, requests=REQUESTS))
+        costs |= {(name, clients): Cost.of(each) for name, each in rounds.items()}
+    return costs
+
+
+async def _measure_health(url: str) -> Round:
+    """`/health` one after the other, while queries come as fast as they are answered or refused."""
+    load = asyncio.create_task(drive(f"{url}/query", BODY, clients=CLIENTS[-1], requests=10**9, may_be_refused=True))
+    try:
+        return await probe(f"{url}/health", requests=HEALTH_PROBES)
+    finally:
+        load.cancel()
+        await asyncio.gather(load, return_exceptions=True)
+
+
+@contextmanager
+def _running_bare() -> Iterator[str]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = ["-m", "uvicorn", "load.bench.bare:app", "--port", str(port), "--no-access-log", "--log-level", "warning"]
+    process = subprocess.Popen([sys.executable, *command], cwd=ROOT)  # noqa: S603  # our own command
+    try:
+        while True:
+            assert process.poll() is None, "it does not start"
+            try:
+                httpx.get(f"http://127.0.0.1:{port}/openapi.json").raise_for_status()
+                break
+            except httpx.TransportError:
+                time.sleep(0.1)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait()
