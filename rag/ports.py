@@ -114,7 +114,7 @@ class RateLimiter(Protocol):
     async def settle(self, reservation: Reservation, used_tokens: int) -> None:
         """Replaces the reserved tokens by the used ones, which may be more; the first settlement counts.
 
-        Raises nothing, takes less than half a second, and is completed even if the caller is cancelled.
+        Raises nothing, takes less than a second, and is completed even if the caller is cancelled.
         """
         ...
 
@@ -123,7 +123,7 @@ class RateLimiter(Protocol):
         ...
 
     async def state(self) -> DependencyState:
-        """`ok`; `local` where each process limits for itself; `unreachable`. Answers within half a second."""
+        """`ok`; `local` where each process limits for itself; `unreachable`. Answers within a second."""
         ...
 
     async def aclose(self) -> None: ...

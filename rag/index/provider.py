@@ -102,7 +102,7 @@ class ServedIndexes:
         try:
             names = await asyncio.to_thread(self._serving_names)
         except OSError as error:
-            _log.warning("index_dir_unreadable", extra={"reason": str(error)})
+            _log.warning("index_dir_unreadable", extra={"fields": {"reason": str(error)}})
             return
         for tenant_id in self._seen.keys() | self._open.keys() | names.keys():
             await self._refresh_tenant(tenant_id, names.get(tenant_id))
@@ -120,7 +120,7 @@ class ServedIndexes:
             version = await asyncio.to_thread(self._store.read, tenant_id, self._summarise)
         except (BrokenIndexError, OSError) as error:
             if str(error) != str(before.fault):
-                _log.warning("index_version_refused", extra={"tenant_id": tenant_id, "reason": str(error)})
+                _log.warning("index_version_refused", extra={"fields": {"tenant_id": tenant_id, "reason": str(error)}})
             self._seen[tenant_id] = _Seen(fault=error)
             return
         if version is None:

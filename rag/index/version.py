@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Final
 
+from rag.errors import IndexUnavailable
 from rag.index.chunks import ChunkFile
 from rag.index.dense import DenseIndex
 from rag.index.lexical import LexicalIndex
@@ -39,7 +40,10 @@ class TenantIndex:
         return self.lexical.search(words(text), k)
 
     def chunks(self, ordinals: Sequence[int]) -> list[Chunk]:
-        return self.chunk_file.chunks(ordinals)
+        try:
+            return self.chunk_file.chunks(ordinals)
+        except (ValueError, TypeError) as error:  # overwritten since it was published
+            raise IndexUnavailable from error
 
     def idf(self, words: Sequence[str]) -> list[float]:
         return self.lexical.idf(words)

@@ -1,8 +1,10 @@
 """Quotas of all processes and replicas, and the policy for when the server that holds them is lost."""
 
 import asyncio
+import time
+from collections import deque
 from collections.abc import Callable, Coroutine
-from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any, Final
 from uuid import uuid4
 
@@ -15,6 +17,19 @@ from schemas.response import DependencyState
 
 # Longer than any operation takes.
 _CLOSE_TIMEOUT_S: Final = 1.0
+# What a silent server was asked lies in its socket and is done when it goes on, maybe after what it is asked then.
+_LATE_ANSWERS: Final = 3
+_DEBTS_MAX: Final = 10_000
+
+
+@dataclass(slots=True)
+class _Debt:
+    """A settlement that the server has not taken yet; after `until` the window has forgotten the reservation."""
+
+    reservation: Reservation
+    used_tokens: int
+    until: float
+    answers_left: int
 
 
 class SharedLimiter:
@@ -32,6 +47,8 @@ class SharedLimiter:
         self._local = local
         self._on_local = on_local
         self._running: set[asyncio.Task[Any]] = set()  # Any: results of every kind
+        self._debts: deque[_Debt] = deque(maxlen=_DEBTS_MAX)
+        self._paying: asyncio.Task[None] | None = None
 
     async def reserve(
         self,
@@ -49,6 +66,7 @@ class SharedLimiter:
         try:
             wait_us = await asyncio.shield(reserving)
         except ServerLostError as error:
+            self._owe(reservation, 0, answers=_LATE_ANSWERS)
             if self._local is None:
                 raise NotReady(retry_after_s=PAUSE_S) from error
         except asyncio.CancelledError:
@@ -81,19 +99,48 @@ class SharedLimiter:
 
     async def aclose(self) -> None:
         """Lets what is running come to its end, then closes the connections."""
+        if self._paying is not None:
+            self._paying.cancel()
         if self._running:
             await asyncio.wait(self._running, timeout=_CLOSE_TIMEOUT_S)
         await self._server.aclose()
 
     async def _settle(self, reservation: Reservation, used_tokens: int) -> None:
-        # Lost with the server, a reservation counts in full until it leaves the window.
-        with suppress(ServerLostError):
+        try:
             await self._server.settle(reservation, used_tokens)
+        except ServerLostError:
+            self._owe(reservation, used_tokens, answers=1)
 
     async def _give_back(self, reserving: asyncio.Task[int], reservation: Reservation) -> None:
-        with suppress(ServerLostError):
+        try:
             await reserving
             await self._server.settle(reservation, 0)
+        except ServerLostError:
+            self._owe(reservation, 0, answers=_LATE_ANSWERS)
+
+    def _owe(self, reservation: Reservation, used_tokens: int, *, answers: int) -> None:
+        """Settles it when the server is back; `answers` of it, even that it knows of none, make it settled."""
+        self._debts.append(_Debt(reservation, used_tokens, time.monotonic() + self._quotas.window_s, answers))
+        if self._paying is None or self._paying.done():
+            self._paying = asyncio.create_task(self._pay())
+
+    async def _pay(self) -> None:
+        while self._debts:
+            await asyncio.sleep(PAUSE_S)
+            for _ in range(len(self._debts)):
+                debt = self._debts.popleft()
+                if not await self._is_paid(debt):
+                    self._debts.append(debt)
+
+    async def _is_paid(self, debt: _Debt) -> bool:
+        if time.monotonic() > debt.until:
+            return True
+        try:
+            is_found = await self._server.settle(debt.reservation, debt.used_tokens)
+        except ServerLostError:
+            return False
+        debt.answers_left -= 1
+        return is_found or not debt.answers_left
 
     def _start(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         task = asyncio.create_task(work)

@@ -37,6 +37,15 @@ PRINCIPALS: Final[Mapping[str, Mapping[str, object]]] = {
 }
 
 
+def write_identities(path: Path, principals: Mapping[str, Mapping[str, object]]) -> None:
+    """An identities file in which the key of each caller is its id."""
+    entries = [
+        {"id": name, "key_sha256": hashlib.sha256(name.encode()).hexdigest(), **grants}
+        for name, grants in principals.items()
+    ]
+    path.write_text(json.dumps({"principals": entries}), "utf-8")  # JSON is YAML
+
+
 @pytest.fixture(scope="session")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where indexes and servers have their folders."""

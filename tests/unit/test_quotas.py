@@ -102,7 +102,8 @@ async def test_one_request_more_than_the_quota_is_refused_until_the_oldest_has_l
     await limiter.reserve("p", "demo", 1)
 
     assert retry_after_s == about(300)
-    assert await refusal(limiter) == about(200)
+    # Before the second request the machine may have been as slow as after it.
+    assert await refusal(limiter) == pytest.approx(200, abs=SLACK_S)
 
 
 async def test_tokens_are_refused_until_enough_of_the_oldest_have_left(bench: Bench) -> None:
