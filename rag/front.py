@@ -95,6 +95,7 @@ class Front:
             # A generator of somebody else's may be down for good: its failures are answered per request.
             ours = ["embedder", "reranker"] + (["generator"] if self._settings.generator_url is None else [])
             self._watch = DependencyWatch({name: self._probes[name] for name in ours})
+            self._probes.update(self._watch.probes)
             for work in (self._indexes.watch(), self._watch.run(), self._open_when_loaded(pipeline, ours)):
                 task = asyncio.create_task(work)
                 stack.callback(task.cancel)

@@ -144,14 +144,19 @@ class ScriptedModel:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.replying += 1
+        try:
+            await self._reply(reader, writer)
+        finally:
+            self.replying -= 1
+            writer.close()
+
+    async def _reply(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
             request = await _read_request(reader)
             trace_id = request.headers.get("x-trace-id", "")
             self._seen[trace_id].append(request)
             reply = self._scripts.get(trace_id) or _reply_to(request)
             await _unless_left(reader, request, _write_reply(writer, reply, self._resumed[trace_id]))
-        writer.close()
-        self.replying -= 1
 
 
 async def _read_request(reader: asyncio.StreamReader) -> SeenRequest:

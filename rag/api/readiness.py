@@ -43,9 +43,10 @@ class DependencyWatch:
     """
 
     def __init__(self, probes: Mapping[str, Probe], *, every_s: float = PROBE_TIMEOUT_S) -> None:
-        self._probes = probes
         self._every_s = every_s
         self._silences: dict[str, int] = dict.fromkeys(probes, 0)
+        # To be asked by readiness too: whoever was told that the service is ready must not then be refused.
+        self.probes: Final[Mapping[str, Probe]] = {name: self._noting(name, probe) for name, probe in probes.items()}
 
     @property
     def down(self) -> frozenset[str]:
@@ -60,8 +61,15 @@ class DependencyWatch:
 
     async def look(self) -> None:
         """Asks each of them once."""
-        for name, state in (await check(self._probes)).items():
+        for name, state in (await check(self.probes)).items():
+            if state not in READY_STATES:
+                self._silences[name] += 1 if state == "timeout" else _SILENCES_MAX
+
+    def _noting(self, name: str, probe: Probe) -> Probe:
+        async def ask(trace_id: str | None) -> DependencyState:
+            state = await probe(trace_id)
             if state in READY_STATES:
                 self._silences[name] = 0
-            else:
-                self._silences[name] += 1 if state == "timeout" else _SILENCES_MAX
+            return state
+
+        return ask

@@ -28,6 +28,13 @@ GROWTH_MAX_BYTES: Final = 8 << 20
 
 
 @pytest.fixture(scope="module")
+def model() -> Iterator[ScriptedModel]:
+    """This server's alone: its open connections are counted."""
+    with ScriptedModel().running() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
 def soaked_server(place: Path, model: ScriptedModel) -> Iterator[Server]:
     """Fake models and a generator that a test scripts; as many places as there are clients."""
     settings = {**FAKE_MODELS, **PATIENT, **UNLIMITED, "RAG_MAX_CONCURRENT_REQUESTS": str(CLIENTS)}

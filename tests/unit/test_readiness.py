@@ -47,3 +47,15 @@ async def test_a_service_that_is_back_is_up_again() -> None:
 async def test_one_that_was_never_asked_is_not_down() -> None:
     """Before the first look queries wait for the models anyway."""
     assert not DependencyWatch({"embedder": ScriptedProbe("unreachable")}).down
+
+
+async def test_what_readiness_has_seen_counts_at_once() -> None:
+    """Whoever was told that the service is ready is not refused because the last look was earlier."""
+    watch = DependencyWatch({"embedder": ScriptedProbe("loading", "ok")})
+    await watch.look()
+    was_down = "embedder" in watch.down
+
+    await watch.probes["embedder"]("tr-1")
+
+    assert was_down
+    assert not watch.down
