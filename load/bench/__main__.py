@@ -1,22 +1,20 @@
-"""Runs the measurements one after the other, or the named ones: `python -m load.bench [front] [ingestion]`."""
+"""Runs the measurements one after the other, or the named ones: `python -m load.bench [front] [ingestion]`.
+
+Goals are shown as met or missed and decide nothing: a noisy machine is no failure.
+"""
 
 import sys
 
 from load.bench.front import print_front
-from load.bench.ingestion import GOAL, measure_ingestion
+from load.bench.ingestion import print_ingestion
 
 
-def main(names: list[str]) -> int:
-    """Exit status 1 where a goal is missed."""
-    met = []
+def main(names: list[str]) -> None:
     if not names or "front" in names:
-        met.append(print_front())
+        print_front()
     if not names or "ingestion" in names:
-        ratio = measure_ingestion()
-        print(f"ingestion / bare encode loop, chunks per second: {ratio:.2f} (goal {GOAL})")
-        met.append(ratio >= GOAL)
-    return 0 if all(met) else 1
+        print_ingestion()
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    main(sys.argv[1:])

@@ -77,7 +77,7 @@ def stored_texts(folder: Path) -> list[str]:
     return [chunk.text for chunk in index.chunks(range(index.version.chunks))]
 
 
-def measure_ingestion() -> float:
+def print_ingestion() -> None:
     """Chunks per second of ingestion over those of the bare loop, the median of the rounds."""
     model = load_settings(os.environ).embedder_model
     encoder = SentenceEncoder(locate(model), describe(model))
@@ -93,4 +93,6 @@ def measure_ingestion() -> float:
             ratios.append(bare_s / ingestion_s)
             print(f"round {number + 1}: {len(texts)} chunks, ingestion {len(texts) / ingestion_s:.1f}/s, "
                   f"bare loop {len(texts) / bare_s:.1f}/s, ratio {ratios[-1]:.2f}", file=sys.stderr)  # fmt: skip
-    return sorted(ratios)[len(ratios) // 2]
+    ratio = sorted(ratios)[len(ratios) // 2]
+    verdict = "met" if ratio >= GOAL else "missed"
+    print(f"ingestion / bare encode loop, chunks per second: {ratio:.2f} (goal {GOAL}: {verdict})")

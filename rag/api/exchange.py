@@ -7,7 +7,7 @@ watcher sees the client leave at any moment.
 import asyncio
 import logging
 import random
-from collections.abc import AsyncGenerator, Callable, Coroutine
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from typing import Any, Final
@@ -36,6 +36,7 @@ _GRACE_S: Final = 1.0
 logger = logging.getLogger(__name__)
 
 End = FinishReason | ErrorCode
+Settle = Callable[[], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,31 +107,40 @@ class QueryEndpoint:
             requests_per_window=principal.requests_per_window,
             tokens_per_window=principal.tokens_per_window,
         )
+        is_settled = False
+
+        async def settle() -> None:
+            """Once, and before the client learns of the end: its next request may come at another front at once."""
+            nonlocal is_settled
+            if not is_settled:
+                is_settled = True
+                used = record.usage
+                await self._desk.limiter.settle(reservation, used.prompt_tokens + used.completion_tokens if used else 0)
+
         try:
             async with self._desk.places.hold():
                 with RUNNING.track_inprogress():
-                    return await self._run(pipeline, query, send, record, deadline)
+                    events = pipeline.answer(query, record=record, deadline=deadline)
+                    async with aclosing(events):
+                        respond = self._send_events if self._streams else self._send_whole
+                        return await respond(events, send, record, settle)
         finally:
-            used = record.usage
-            await self._desk.limiter.settle(reservation, used.prompt_tokens + used.completion_tokens if used else 0)
+            await settle()
 
-    async def _run(
-        self, pipeline: Pipeline, query: QueryRequest, send: Send, record: QueryRecord, deadline: Deadline
+    async def _send_whole(
+        self, events: AsyncGenerator[Event, None], send: Send, record: QueryRecord, settle: Settle
     ) -> End:
-        events = pipeline.answer(query, record=record, deadline=deadline)
-        async with aclosing(events):
-            respond = self._send_events if self._streams else self._send_whole
-            return await respond(events, send, record)
-
-    async def _send_whole(self, events: AsyncGenerator[Event, None], send: Send, record: QueryRecord) -> End:
         answer = await collect(events)
+        await settle()
         body = answer.model_dump_json(exclude=None if answer.trace else {"trace"}).encode()
         headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": body})
         return answer.finish_reason
 
-    async def _send_events(self, events: AsyncGenerator[Event, None], send: Send, record: QueryRecord) -> End:
+    async def _send_events(
+        self, events: AsyncGenerator[Event, None], send: Send, record: QueryRecord, settle: Settle
+    ) -> End:
         first = await anext(events)  # before the head: until here a failure keeps its HTTP status
         end: End = ErrorCode.INTERNAL_ERROR
         async with (
@@ -139,13 +149,12 @@ class QueryEndpoint:
         ):
             await writer.write(first)
             async for event in rest:
+                if isinstance(event, DoneEvent | ErrorEvent):
+                    await settle()
+                    end = event.finish_reason if isinstance(event, DoneEvent) else event.code
                 await writer.write(event)
                 if isinstance(event, TokenEvent):
                     record.note_first_token()
-                elif isinstance(event, DoneEvent):
-                    end = event.finish_reason
-                elif isinstance(event, ErrorEvent):
-                    end = event.code
         return end
 
 

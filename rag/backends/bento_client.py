@@ -12,6 +12,7 @@ import httpx
 import numpy as np
 from bentoml._internal.configuration.containers import BentoMLContainer
 
+from rag.backends.http_transport import PatientTransport
 from rag.errors import DeadlineExceeded, NotReady, UpstreamError
 from rag.ports import Vectors
 from rag.types import Window
@@ -31,10 +32,10 @@ def open_http_client(url: str) -> httpx.AsyncClient:
     """A client for a service's address as BentoML gives it: a Unix socket (`file:`), `tcp:`, or plain HTTP."""
     parts = urlsplit(url)
     if parts.scheme == "file":
-        transport = httpx.AsyncHTTPTransport(uds=unquote(parts.path), limits=NO_LIMITS)
+        transport = PatientTransport(uds=unquote(parts.path), limits=NO_LIMITS)
         return httpx.AsyncClient(base_url="http://localhost", transport=transport)
     base_url = f"http://{parts.netloc}" if parts.scheme == "tcp" else url
-    return httpx.AsyncClient(base_url=base_url, limits=NO_LIMITS)
+    return httpx.AsyncClient(base_url=base_url, transport=PatientTransport(limits=NO_LIMITS))
 
 
 class BentoEmbedder:
