@@ -35,7 +35,8 @@ def open_http_client(url: str) -> httpx.AsyncClient:
         transport = PatientTransport(uds=unquote(parts.path), limits=NO_LIMITS)
         return httpx.AsyncClient(base_url="http://localhost", transport=transport)
     base_url = f"http://{parts.netloc}" if parts.scheme == "tcp" else url
-    return httpx.AsyncClient(base_url=base_url, transport=PatientTransport(limits=NO_LIMITS))
+    # Mounted, and not given as the transport: so httpx still looks for a proxy in the environment.
+    return httpx.AsyncClient(base_url=base_url, limits=NO_LIMITS, mounts={"all://": PatientTransport(limits=NO_LIMITS)})
 
 
 class BentoEmbedder:

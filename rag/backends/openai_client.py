@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import httpx
 
+from rag.backends.http_transport import BrokenReply
 from rag.errors import DeadlineExceeded, UpstreamError, UpstreamRateLimited
 from rag.types import Delta, Message, TokenUsage
 
@@ -123,9 +124,7 @@ class OpenAIGenerator:
 
 def _came_to_nothing(error: httpx.HTTPError) -> bool:
     """Whether the connection failed before any byte of a reply, so that trying again cannot repeat anything."""
-    if isinstance(error, httpx.RemoteProtocolError):
-        return "without sending a response" in str(error)  # the same class says that what was sent is no HTTP
-    return isinstance(error, httpx.ConnectError | httpx.ReadError | httpx.WriteError)
+    return isinstance(error, httpx.NetworkError | httpx.RemoteProtocolError) and not isinstance(error, BrokenReply)
 
 
 def _check_status(response: httpx.Response) -> None:

@@ -8,7 +8,7 @@ from typing import Final
 import httpx
 import pytest
 
-from rag.backends.http_transport import PatientTransport
+from rag.backends.http_transport import BrokenReply, PatientTransport
 
 # More turns of the event loop than making a connection and sending a request take.
 STEPS: Final = 60
@@ -78,6 +78,29 @@ async def test_no_connection_is_held_while_the_client_lives_on() -> None:
             await server.left_by_all()
 
             assert not transport._pool.connections
+
+
+@pytest.mark.parametrize(
+    ("reply", "expected"),
+    [(b"", httpx.RemoteProtocolError), (HEAD[:9], BrokenReply), (b"SSH-2.0\r\n\r\n", BrokenReply)],
+)
+async def test_a_reply_that_breaks_off_is_told_from_none(reply: bytes, expected: type[httpx.HTTPError]) -> None:
+    """On a new connection and on one that has served before; none at all may be asked again, half a one may not."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        for answer in (HEAD, reply):
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(answer)
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        async with httpx.AsyncClient(base_url=url, transport=PatientTransport()) as client:
+            await client.get("/")
+            with pytest.raises(httpx.RemoteProtocolError) as failure:
+                await client.get("/")
+
+    assert failure.type is expected
 
 
 async def test_failures_are_raised_as_ever() -> None:
