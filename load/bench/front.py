@@ -70,8 +70,12 @@ def print_front() -> None:
     print("front: added to a bare FastAPI route, milliseconds; and its requests per second over the bare route's")
     print(f"(goals: +{GOAL_P50_MS:.0f} and +{GOAL_P95_MS:.0f} ms up to 8 clients, ratio {GOAL_THROUGHPUT})")
     for (name, clients), cost in costs.items():
-        if name != "bare":
-            print(f"  {name:9} {clients:3} clients: {_compare(cost, costs['bare', clients], clients)}")
+        told = (
+            f"p50 {cost.p50_ms:.1f}  p95 {cost.p95_ms:.1f}  {cost.per_second:.0f}/s"
+            if name == "bare"
+            else _compare(cost, costs["bare", clients], clients)
+        )
+        print(f"  {name:9} {clients:3} clients: {told}")
     p50_ms, p99_ms = health.percentile_ms(50), health.percentile_ms(99)
     print(
         f"/health beside {CLIENTS[-1]} clients that keep all places taken: p50 {p50_ms:.1f} ms, p99 {p99_ms:.1f} ms"

@@ -1,10 +1,13 @@
 """What the contract tests share: they speak HTTP to the real routes behind the real edge, on fake models."""
 
 import json
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+
+from rag.telemetry import configure_logging
 
 LogLines = Callable[[], list[dict[str, Any]]]
 
@@ -18,3 +21,13 @@ def log_lines(capsys: pytest.CaptureFixture[str]) -> LogLines:
         return [line for line in lines if str(line["event"]).startswith("query_") and "route" in line]
 
     return read
+
+
+@pytest.fixture
+def own_logging(capfd: pytest.CaptureFixture[str]) -> Iterator[None]:
+    """Logging as the service sets it up, at its most talkative."""
+    logger = logging.getLogger("rag")
+    before = (logger.handlers[:], logger.level, logger.propagate)
+    configure_logging("DEBUG")
+    yield
+    logger.handlers[:], logger.level, logger.propagate = before

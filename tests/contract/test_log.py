@@ -1,13 +1,10 @@
 """One JSON line per request to a query route, with the contract's fields and nothing of the content."""
 
-import logging
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from rag.errors import UpstreamError
-from rag.telemetry import configure_logging
 from tests.contract.conftest import LogLines
 from tests.fakes import (
     ANNUAL_LEAVE,
@@ -27,16 +24,6 @@ FIELDS = [
     "retryable", "citations", "repaired_sentences", "dropped_sentences",
 ]  # fmt: skip
 ROUTES = ["/query", "/v1/query", "/query/stream"]
-
-
-@pytest.fixture
-def own_logging(capfd: pytest.CaptureFixture[str]) -> Iterator[None]:
-    """Logging as the service sets it up, at its most talkative."""
-    logger = logging.getLogger("rag")
-    before = (logger.handlers[:], logger.level, logger.propagate)
-    configure_logging("DEBUG")
-    yield
-    logger.handlers[:], logger.level, logger.propagate = before
 
 
 async def post(path: str, body: Any = None, **app: Any) -> None:

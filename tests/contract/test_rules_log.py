@@ -1,8 +1,6 @@
 """Exactly one line per request to a query route, however it ends, with the id by which everything else is found."""
 
 import json
-import logging
-from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
@@ -11,7 +9,6 @@ import pytest
 from rag.errors import IndexUnavailable, NotReady, RateLimited, UpstreamError, UpstreamRateLimited
 from rag.limits import Places
 from rag.pipeline import Pipeline
-from rag.telemetry import configure_logging
 from rag.types import Reservation
 from schemas.response import DependencyState
 from tests.asgi import Connection
@@ -155,16 +152,6 @@ async def test_a_client_that_left_leaves_one_line(path: str, log_lines: LogLines
     assert (line["event"], line["finish_reason"]) == ("query_cancelled", "client_disconnected")
     assert (line["error_code"], line["retryable"], line["trace_id"]) == (None, None, "tr-one")
     assert line["prompt_tokens"] > 0
-
-
-@pytest.fixture
-def own_logging(capfd: pytest.CaptureFixture[str]) -> Iterator[None]:
-    """Logging as the service sets it up, at its most talkative."""
-    logger = logging.getLogger("rag")
-    before = (logger.handlers[:], logger.level, logger.propagate)
-    configure_logging("DEBUG")
-    yield
-    logger.handlers[:], logger.level, logger.propagate = before
 
 
 @pytest.mark.parametrize("path", ROUTES)
