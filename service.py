@@ -45,13 +45,9 @@ telemetry.configure_logging(SETTINGS.log_level)
 # Above every deadline of ours, so that a timeout is answered in the contract's words; BentoML keeps a timer of this
 # length per request, so not far above.
 TIMEOUT_S: Final = max(SETTINGS.request_timeout_s, SETTINGS.stream_timeout_s) + 30
-# Serving knobs live in configuration.yaml; what stands here is not to be turned: without it BentoML closes the shared
-# session every 100 calls under the calls that are running, probes dependencies for a minute, and refuses by prediction.
-CALLED: Final[dict[str, Any]] = {
-    "traffic": {"timeout": TIMEOUT_S},
-    "runner_connection": {"max_requests": 10**9, "max_age": 1e9},
-    "runner_probe": {"enabled": False},
-}
+# Serving knobs live in configuration.yaml; what stands here is not to be turned: without it BentoML probes dependencies
+# for a minute, and refuses by prediction.
+CALLED: Final[dict[str, Any]] = {"traffic": {"timeout": TIMEOUT_S}, "runner_probe": {"enabled": False}}
 MAX_LATENCY_MS: Final = int(TIMEOUT_S * 1000)
 
 

@@ -1,4 +1,4 @@
-"""The Embedder behind BentoML's batching and its session, which cut and close what they should not."""
+"""The Embedder behind BentoML's batching and our own connections to it."""
 
 import itertools
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from tests.servers import make_environment
 
 pytestmark = pytest.mark.integration
 
-# BentoML closes a session of a dependency after 100 requests, under those that still run, unless it is told otherwise.
+# BentoML's own proxy closes its session after 100 requests, under those that still run.
 REQUESTS = 250
 CLIENTS = 6
 TEXTS = [
@@ -29,7 +29,7 @@ TEXTS = [
 
 
 def test_a_session_outlives_many_requests(scripted: Rag) -> None:
-    """Not one of many concurrent queries fails: the front's session to the Embedder stays open under them."""
+    """Not one of many concurrent queries fails: the front's connections to the Embedder stay open under them."""
     with ThreadPoolExecutor(CLIENTS) as pool:
         statuses = list(pool.map(lambda _: scripted.ask("Where do visitors park?").status_code, range(REQUESTS)))
 
