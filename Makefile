@@ -7,8 +7,9 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3 || echo python3.11
 HOST ?= 127.0.0.1
 PORT ?= 3000
 RAG_EVAL_DATA ?= ../shared/data/xquad
+RAG_EVAL_VERIFICATION_DATA ?= ../shared/data/verification
 # Ours and not the service's, which refuses to start on RAG_ names that it does not know.
-unexport RAG_EVAL_DATA
+unexport RAG_EVAL_DATA RAG_EVAL_VERIFICATION_DATA
 
 # Everything stays inside the project, and nothing that runs asks a hub or reports usage.
 export BENTOML_HOME := $(CURDIR)/.data/bentoml
@@ -60,8 +61,8 @@ check: python ## Formatting, lint, types, layers, unit and contract tests
 test: check setup ## make check, then the tests against a real server with the real models
 	$(RUN) pytest tests/integration
 
-eval: setup ## Quality of retrieval and answers on RAG_EVAL_DATA
-	$(RUN) load.evaluation --data "$(RAG_EVAL_DATA)"
+eval: setup ## Quality of retrieval and answers on RAG_EVAL_DATA, of the check on RAG_EVAL_VERIFICATION_DATA
+	$(RUN) load.evaluation --data "$(RAG_EVAL_DATA)" --verification-data "$(RAG_EVAL_VERIFICATION_DATA)"
 
 bench: setup ## Speed as ratios measured in one run
 	$(RUN) load.bench

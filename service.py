@@ -16,6 +16,7 @@ from rag.backends.batching import BatchRunner
 from rag.backends.bento_batching import PromptService
 from rag.backends.cross_encoder import CrossEncoderScorer
 from rag.backends.device import share_cores
+from rag.backends.entailment import EntailmentClassifier
 from rag.backends.late_interaction import LateInteractionScorer
 from rag.backends.sentence_transformer import SentenceEncoder
 from rag.backends.supervisor import stop_front_first
@@ -24,9 +25,10 @@ from rag.errors import NotReady
 from rag.front import Front
 from rag.identity import SourceError
 from rag.settings import Settings, SettingsError, load_settings
+from rag.tenants import TenantsError
 from rag.version import is_fake
 from schemas.response import QueryResponse
-from schemas.services import Completion, Pair
+from schemas.services import Completion, Entailment, Pair
 
 
 def read_settings() -> Settings:
@@ -49,6 +51,16 @@ TIMEOUT_S: Final = max(SETTINGS.request_timeout_s, SETTINGS.stream_timeout_s) + 
 # for a minute, and refuses by prediction.
 CALLED: Final[dict[str, Any]] = {"traffic": {"timeout": TIMEOUT_S}, "runner_probe": {"enabled": False}}
 MAX_LATENCY_MS: Final = int(TIMEOUT_S * 1000)
+
+
+def served(model: str | None) -> str | None:
+    """The model, if a service has to hold it: the front plays the fake ones itself."""
+    return None if model is None or is_fake(model) else model
+
+
+# The two models of the Reranker service; it has the API of each that there is.
+RERANKER: Final = served(SETTINGS.reranker_model)
+VERIFIER: Final = served(SETTINGS.verifier_model)
 
 
 @bentoml.service(name="Embedder", service_class=PromptService, **CALLED)
@@ -74,20 +86,34 @@ class Embedder:
 
 @bentoml.service(name="Reranker", service_class=PromptService, **CALLED)
 class Reranker:
-    """Windows of passages to their relevance for a question."""
+    """Windows of passages to their relevance for a question; claims to their support by a text.
+
+    Both run on one device, batch by batch in turn: neither waits for more than one batch of the other.
+    """
 
     def __init__(self) -> None:
-        folder, info = models.locate(SETTINGS.reranker_model), models.describe(SETTINGS.reranker_model)
         share_cores()
-        self._scorer = (
-            CrossEncoderScorer(folder, info) if models.is_cross_encoder(folder) else LateInteractionScorer(folder, info)
-        )
         self._runner = BatchRunner(())
+        if RERANKER is not None:
+            folder, info = models.locate(RERANKER), models.describe(RERANKER)
+            scorer = CrossEncoderScorer if models.is_cross_encoder(folder) else LateInteractionScorer
+            self._scorer = scorer(folder, info)
+        if VERIFIER is not None:
+            self._classifier = EntailmentClassifier(models.locate(VERIFIER), models.describe(VERIFIER))
 
-    @bentoml.api(batchable=True, max_batch_size=256, max_latency_ms=MAX_LATENCY_MS)
-    async def rerank(self, pairs: list[Pair]) -> np.ndarray:
-        """Relevance: float32, (n,), higher is better."""
-        return await self._runner.run(self._scorer.score, pairs)
+    if RERANKER is not None:
+
+        @bentoml.api(batchable=True, max_batch_size=256, max_latency_ms=MAX_LATENCY_MS)
+        async def rerank(self, pairs: list[Pair]) -> np.ndarray:
+            """Relevance: float32, (n,), higher is better."""
+            return await self._runner.run(self._scorer.score, pairs)
+
+    if VERIFIER is not None:
+
+        @bentoml.api(batchable=True, max_batch_size=32, max_latency_ms=MAX_LATENCY_MS)
+        async def entail(self, pairs: list[Entailment]) -> np.ndarray:
+            """Support: float32, (n,), 0 to 1."""
+            return await self._runner.run(self._classifier.entail, pairs)
 
 
 GENERATOR_APP: Final = FastAPI(openapi_url=None)
@@ -146,13 +172,15 @@ class FrontService(bentoml.Service):  # type: ignore[misc]  # BentoML has no typ
 
 
 def open_front() -> Front:
-    """Ends the process with one line where a model is not there, or identities or a key set are broken."""
+    """Ends the process with one line where a model is not there, or what a file says is broken."""
     try:
         return Front(SETTINGS)
     except FileNotFoundError as error:
         reason = f"models: {error}"
     except SourceError as error:
         reason = f"identities: {error}"
+    except TenantsError as error:
+        reason = f"tenants: {error}"
     print(reason, file=sys.stderr)
     raise SystemExit(1)
 
@@ -167,7 +195,7 @@ class RagService:
 
     if not is_fake(SETTINGS.embedder_model):
         embedder = bentoml.depends(Embedder, url=SETTINGS.embedder_url)
-    if not is_fake(SETTINGS.reranker_model):
+    if RERANKER or VERIFIER:
         reranker = bentoml.depends(Reranker, url=SETTINGS.reranker_url)
     if SETTINGS.generator_url is None and not is_fake(SETTINGS.generator_model):
         generator = bentoml.depends(Generator)

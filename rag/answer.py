@@ -25,7 +25,7 @@ class Answer:
 
     def add(self, verdict: Verdict) -> Iterator[Event]:
         """The events of one sentence: its new citations first, so that no marker comes before its source."""
-        self._record.verdicts[verdict.kind] += 1
+        self._record.note_verdict(verdict.kind, verdict.reason, verdict.support)
         sent = ""
         if verdict.sent:
             yield from self._cite(verdict.quotes)

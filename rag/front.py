@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final
 
+import httpx
 from fastapi import FastAPI
 
 from rag import models, telemetry
@@ -14,8 +15,8 @@ from rag.api.exchange import QueryDesk
 from rag.api.probes import ServiceProbe, wait_until_ok
 from rag.api.readiness import READY_STATES, DependencyWatch, Probe, check
 from rag.api.stopping import draining_on_sigterm
-from rag.backends.bento_client import BentoEmbedder, BentoScorer, address_of, open_http_client
-from rag.backends.fake import FakeCounter, FakeEmbedder, FakeGenerator, FakeScorer
+from rag.backends.bento_client import BentoEmbedder, BentoEntailment, BentoScorer, address_of, open_http_client
+from rag.backends.fake import FakeCounter, FakeEmbedder, FakeEntailment, FakeGenerator, FakeScorer
 from rag.backends.openai_client import OpenAIGenerator
 from rag.backends.tokenizer import FileTokenCounter
 from rag.errors import NotReady
@@ -23,10 +24,11 @@ from rag.identity import open_authenticator
 from rag.index.provider import ServedIndexes
 from rag.limits import Gate, Places
 from rag.pipeline import Pipeline, StageLimits
-from rag.ports import PassageScorer, TextEmbedder, TextGenerator, TokenCounter
+from rag.ports import EntailmentModel, PassageScorer, TextEmbedder, TextGenerator, TokenCounter
 from rag.quotas import Quotas, open_limiter
 from rag.settings import Settings
-from rag.verification import Verifier
+from rag.tenants import load_policies
+from rag.verification import LATE_INTERACTION, ZERO_TO_ONE, AnswerModel, Verifier
 from rag.version import is_fake, make_card
 from schemas.response import DependencyState
 
@@ -38,9 +40,10 @@ class Front:
     """The parts of the front service; the pipeline exists once every model has loaded."""
 
     def __init__(self, settings: Settings) -> None:
-        """Raises: FileNotFoundError: a model is not there; SourceError: identities or key set are broken."""
+        """Raises: FileNotFoundError: a model is not there; SourceError, TenantsError: what a file says is broken."""
         self._settings = settings
-        self._card = make_card(settings)
+        self._policies = load_policies(settings)
+        self._card = make_card(settings, self._policies)
         self._indexes = ServedIndexes(settings.index_dir, self._card.embedder)
         self._limiter = open_limiter(
             Quotas(settings.rate_limit_window_s, settings.rate_limit_requests, settings.rate_limit_tokens),
@@ -105,6 +108,7 @@ class Front:
     async def _connect(self, stack: AsyncExitStack) -> Pipeline:
         settings = self._settings
         embedder, scorer = await self._connect_embedder(stack), await self._connect_reranker(stack)
+        entailment = await self._connect_verifier(stack)
         generator = await self._connect_generator(stack)
         self._probes["index"] = self._index_state
         self._probes["limiter"] = self._limiter_state
@@ -116,7 +120,9 @@ class Front:
             generator=generator,
             indexes=self._indexes,
             counter=self._counter(),
-            verifier=Verifier(mode=settings.verification, relevance_floor=floor_across),
+            verifier=Verifier(relevance_floor=floor_across, answers=self._answer_model()),
+            policies=self._policies,
+            entailment=entailment,
             limits=StageLimits(
                 retrieve_k=settings.retrieve_k,
                 rerank_k=settings.rerank_k,
@@ -144,10 +150,20 @@ class Front:
         if is_fake(self._settings.reranker_model):
             self._probes["reranker"] = always_ok
             return FakeScorer()
+        return BentoScorer(await self._open_reranker(stack))
+
+    async def _connect_verifier(self, stack: AsyncExitStack) -> EntailmentModel | None:
+        """What judges a sentence after the closed form has; after `_connect_reranker`, whose probe it may replace."""
+        model = self._settings.verifier_model
+        if model is None:
+            return None
+        return FakeEntailment() if is_fake(model) else BentoEntailment(await self._open_reranker(stack))
+
+    async def _open_reranker(self, stack: AsyncExitStack) -> httpx.AsyncClient:
         url = self._settings.reranker_url or address_of("Reranker")
         client = await stack.enter_async_context(open_http_client(url))
         self._probes["reranker"] = ServiceProbe(client, "/readyz", ours=True)
-        return BentoScorer(client)
+        return client
 
     async def _connect_generator(self, stack: AsyncExitStack) -> TextGenerator:
         settings = self._settings
@@ -186,6 +202,12 @@ class Front:
         if is_fake(settings.reranker_model):
             return FakeScorer.relevance_floor, FakeScorer.relevance_floor
         return models.relevance_floors(models.locate(settings.reranker_model, weights=False))
+
+    def _answer_model(self) -> AnswerModel:
+        model = self._settings.reranker_model
+        if is_fake(model) or models.is_cross_encoder(models.locate(model, weights=False)):
+            return ZERO_TO_ONE
+        return LATE_INTERACTION
 
     async def _limiter_state(self, _: str | None) -> DependencyState:
         return await self._limiter.state()

@@ -15,13 +15,21 @@ from rag.context import build_context
 from rag.generation import Draft, drafting
 from rag.language import Language, detect_language, stored_language
 from rag.limits import Deadline
-from rag.ports import ChunkIndex, IndexProvider, PassageScorer, TextEmbedder, TextGenerator, TokenCounter
+from rag.ports import (
+    ChunkIndex,
+    EntailmentModel,
+    IndexProvider,
+    PassageScorer,
+    TextEmbedder,
+    TextGenerator,
+    TokenCounter,
+)
 from rag.prompt import build_messages, no_answer_text
-from rag.reranking import rank_quotes, rerank
+from rag.reranking import rerank, score_windows
 from rag.retrieval import retrieve
 from rag.telemetry import QueryRecord
 from rag.types import Candidate, DraftSentence, Passage, Verdict
-from rag.verification import RankedQuote, Verifier, quotable
+from rag.verification import Entail, Inquiry, Policies, RankedQuote, RequestCheck, Verifier
 from schemas.events import CitationEvent, DoneEvent, ErrorEvent, Event, MetaEvent, TokenEvent
 from schemas.request import QueryRequest
 from schemas.response import Citation, QueryResponse
@@ -73,8 +81,10 @@ class Pipeline:
         indexes: IndexProvider,
         counter: TokenCounter,
         verifier: Verifier,
+        policies: Policies,
         limits: StageLimits,
         model_version: str,
+        entailment: EntailmentModel | None = None,
     ) -> None:
         self._embedder = embedder
         self._scorer = scorer
@@ -82,6 +92,8 @@ class Pipeline:
         self._indexes = indexes
         self._counter = counter
         self._verifier = verifier
+        self._policies = policies
+        self._entailment = entailment
         self._limits = limits
         self.model_version = model_version
 
@@ -103,10 +115,13 @@ class Pipeline:
             index = await self._indexes.current(query.tenant_id)
         candidates = await self._find(job, index) if index else []
         passages = self._choose(job, candidates)
+        check = self._begin_check(job, index, candidates, passages) if index and passages else None
+        if check is None or not check.is_answerable:
+            check, passages = None, []
         yield MetaEvent(trace_id=record.trace_id, model_version=self.model_version)
         answer = Answer(record)
-        if index and passages:
-            async with aclosing(self._write(job, index, passages, answer)) as events:
+        if check is not None:
+            async with aclosing(self._write(job, check, passages, answer)) as events:
                 async for event in events:
                     yield event
         for event in answer.abstain(no_answer_text(job.language)):
@@ -142,18 +157,44 @@ class Pipeline:
         limits = self._limits
         return candidate.relevance >= (limits.abstain_relevance_across if is_across else limits.abstain_relevance)
 
+    def _begin_check(
+        self, job: _Job, index: ChunkIndex, candidates: Sequence[Candidate], passages: Sequence[Passage]
+    ) -> RequestCheck:
+        with job.record.stage("verification"):
+            inquiry = Inquiry(
+                job.query.question,
+                job.language,
+                candidates,
+                passages,
+                index.idf,
+                decline=no_answer_text(job.language),
+                entail=self._asker(job, self._entailment) if self._entailment else None,
+            )
+            return self._verifier.begin(self._policies.of(job.query.tenant_id), inquiry)
+
+    def _asker(self, job: _Job, model: EntailmentModel) -> Entail:
+        """Asks the verifier model within the request's deadline; where it fails the answer fails: nothing unchecked."""
+
+        async def entail(premise: str, hypothesis: str) -> float:
+            deadline = job.deadline.sooner(self._limits.rerank_timeout_s)
+            async with deadline.enforced():
+                return await model.entail(
+                    premise, hypothesis, timeout_s=deadline.left_s(), trace_id=job.record.trace_id
+                )
+
+        return entail
+
     async def _write(
-        self, job: _Job, index: ChunkIndex, passages: Sequence[Passage], answer: Answer
+        self, job: _Job, check: RequestCheck, passages: Sequence[Passage], answer: Answer
     ) -> AsyncGenerator[Event, None]:
         """Sentence by sentence: draft, check, send; the quotations for repairs are ranked while the draft begins."""
         unsupported_in_a_row = 0
-        check = self._verifier.begin(job.language, passages, index.idf)
-        ranking = asyncio.create_task(self._rank(job, passages))
+        ranking = asyncio.create_task(self._rank(job, check))
         try:
             async with self._drafting(job, passages, answer) as draft:
                 while (sentence := await self._next(job, draft)) is not None:
                     with job.record.stage("verification"):
-                        verdict = check.check(sentence, await ranking)
+                        verdict = await check.check(sentence, await ranking)
                     for event in answer.add(verdict):
                         yield event
                     unsupported_in_a_row = 0 if _stands(verdict) else unsupported_in_a_row + 1
@@ -168,13 +209,12 @@ class Pipeline:
             ranking.cancel()
             await asyncio.gather(ranking, return_exceptions=True)
 
-    async def _rank(self, job: _Job, passages: Sequence[Passage]) -> list[RankedQuote]:
+    async def _rank(self, job: _Job, check: RequestCheck) -> list[RankedQuote]:
         deadline = job.deadline.sooner(self._limits.rerank_timeout_s)
-        quotes = quotable(passages)
-        ranked = await rank_quotes(
-            job.query.question, quotes, scorer=self._scorer, deadline=deadline, trace_id=job.record.trace_id
+        relevances = await score_windows(
+            job.query.question, check.windows, scorer=self._scorer, deadline=deadline, trace_id=job.record.trace_id
         )
-        return [RankedQuote(quote, relevance) for quote, relevance in ranked]
+        return check.rank(relevances)
 
     @asynccontextmanager
     async def _drafting(self, job: _Job, passages: Sequence[Passage], answer: Answer) -> AsyncIterator[Draft]:

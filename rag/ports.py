@@ -41,6 +41,17 @@ class PassageScorer(Protocol):
         ...
 
 
+class EntailmentModel(Protocol):
+    """Says how far a text carries a claim."""
+
+    async def entail(self, premise: str, hypothesis: str, *, timeout_s: float, trace_id: str) -> float:
+        """The support of the hypothesis by the premise, 0 to 1; what cannot be judged has none.
+
+        Raises: DeadlineExceeded, NotReady (nothing listens there), UpstreamError.
+        """
+        ...
+
+
 class TextGenerator(Protocol):
     """Drafts an answer as a stream."""
 

@@ -82,6 +82,7 @@ OpenAiUrl = Annotated[str, StringConstraints(pattern=r"^https?://[^\s/]+(/\S*)?/
 RedisUrl = Annotated[SecretStr, AfterValidator(_check_redis)]
 # The contract lets times be as low as a millisecond; ten minutes is beyond any answer that somebody waits for.
 Seconds = Annotated[float, Field(ge=0.001, le=600)]
+Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class Settings(BaseSettings):
@@ -107,6 +108,11 @@ class Settings(BaseSettings):
     reranker_model: Model = Field(
         "bento:multilingual-e5-small:q4",
         description="Scores passages: a cross-encoder, or an embedder's token vectors by late interaction.",
+    )
+    verifier_model: Model | None = Field(
+        None,
+        description="Judges the sentences that the closed form lets pass: a sequence or token classifier, served "
+        "beside the reranker; unset: the closed form alone.",
     )
     generator_model: Model = Field(
         "bento:smollm2-135m-instruct:q4", description="Drafts the answers; its tokenizer counts the context."
@@ -181,6 +187,28 @@ class Settings(BaseSettings):
         "repair",
         description="Unsupported sentences are replaced by a quotation, left out, or kept and shown in the trace.",
     )
+    unsupported_below: Share = Field(
+        0.22, description="Support (G) below which a sentence is unsupported; raise it to send less of the generator's."
+    )
+    supported_from: Share = Field(
+        0.45, description="Support (G) from which a passage may be given to a sentence that did not cite it."
+    )
+    entailed_from: Share = Field(
+        0.5, description="Support by RAG_VERIFIER_MODEL below which a sentence is unsupported; raise it to send less."
+    )
+    answerable_from: Share = Field(
+        0.12,
+        description="Probability, by the signs that passages answer a question, below which the answer is that there "
+        "is none; raise it where a wrong answer costs more than a missing one, 0 to try always.",
+    )
+    quoted_enough: Share = Field(
+        0.65,
+        description="Probability of holding the answer at which an answer by quotation is long enough; raise it for "
+        "longer and more complete answers.",
+    )
+    tenants_file: Path | None = Field(
+        None, description="YAML with tenants that have verification thresholds of their own."
+    )
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = Field(
         "INFO", description="Least severe level that is logged."
@@ -235,6 +263,7 @@ NEVER_IN_AN_ANSWER: Final = frozenset(
         "rate_limit_window_s", "rate_limit_requests", "rate_limit_tokens", "redis_url", "redis_lost",
         "identities_file", "jwt_jwks", "jwt_audience", "jwt_issuer",
         "log_level", "log_content_sample", "eval_data",
+        "tenants_file",  # what it says counts, not where it stands (rag.version)
     }
 )  # fmt: skip
 
@@ -245,6 +274,7 @@ _RANGES: Final[Mapping[str, str]] = {
     "model_version": "1 to 64 characters of A-Za-z0-9._-",
     "embedder_model": _MODEL_FORMS,
     "reranker_model": _MODEL_FORMS,
+    "verifier_model": _MODEL_FORMS,
     "generator_model": _MODEL_FORMS,
     "generator_url": f"{_HTTP_URL} that ends in /v1",
     "embedder_url": _HTTP_URL,
@@ -296,7 +326,9 @@ def _missing_in_production(settings: Settings) -> list[str]:
         missing.append("RAG_IDENTITIES_FILE: production needs identities, here or by RAG_JWT_JWKS")
     if settings.redis_url is None:
         missing.append("RAG_REDIS_URL: production needs limits that hold over all processes")
-    for field in ("embedder_model", "reranker_model", "generator_model"):
+    for field in ("embedder_model", "reranker_model", "verifier_model", "generator_model"):
+        if getattr(settings, field) is None:
+            continue
         ref = ModelRef.parse(getattr(settings, field))
         if ref.kind == "fake":
             missing.append(f"{environment_name(field)}: production takes no fake model")

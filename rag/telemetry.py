@@ -31,7 +31,15 @@ QUERIES = Counter(
 DURATION = Histogram("rag_query_seconds", "Time of a whole query.", ["route"], buckets=_SECONDS)
 STAGES = Histogram("rag_stage_seconds", "Time that a query spent in a stage.", ["stage"], buckets=_SECONDS)
 FIRST_TOKEN = Histogram("rag_first_token_seconds", "Time until a stream sent its first text.", buckets=_SECONDS)
-SENTENCES = Counter("rag_sentences_total", "Draft sentences, by what verification made of them.", ["verdict"])
+SENTENCES = Counter(
+    "rag_sentences_total", "Draft sentences, by what verification made of them and why.", ["verdict", "reason"]
+)
+SUPPORT = Histogram(
+    "rag_sentence_support",
+    "Support of draft sentences by the passages, where it was measured.",
+    ["verdict"],
+    buckets=(-0.2, 0, 0.1, 0.22, 0.35, 0.45, 0.6, 0.75, 0.9, 1),
+)
 TOKENS = Counter("rag_tokens_total", "Tokens of the generator.", ["kind"])
 LIMITED_LOCALLY = Counter("rag_limiter_degraded_total", "Requests limited by one process because Redis is lost.")
 RUNNING = Gauge("rag_queries_running", "Queries that hold a place.", multiprocess_mode="livesum")
@@ -53,7 +61,7 @@ class QueryRecord:
     usage: TokenUsage | None = None
     first_token_s: float | None = None
     citations: int = 0
-    verdicts: Tally[VerdictKind] = field(default_factory=Tally)
+    verdicts: list[tuple[VerdictKind, str | None, float | None]] = field(default_factory=list)  # kind, reason, support
     content: str | None = None
     _stage_s: dict[Stage, float] = field(default_factory=dict)
 
@@ -87,8 +95,13 @@ class QueryRecord:
         self._log(outcome, reason, code)
         self._measure(outcome, reason, code)
 
+    def note_verdict(self, kind: VerdictKind, reason: str | None, support: float | None) -> None:
+        """`reason` comes from a closed set."""
+        self.verdicts.append((kind, reason, support))
+
     def _log(self, outcome: Outcome, reason: LoggedReason, code: ErrorCode | None) -> None:
         usage = self.usage or TokenUsage(0, 0)
+        kinds = Tally(kind for kind, _, _ in self.verdicts)
         line = {
             "event": outcome,
             "timestamp": _now(),
@@ -106,8 +119,8 @@ class QueryRecord:
             "error_code": code,
             "retryable": ERROR_TABLE[code].retryable if code else None,
             "citations": self.citations,
-            "repaired_sentences": self.verdicts["repaired"],
-            "dropped_sentences": self.verdicts["dropped"],
+            "repaired_sentences": kinds["repaired"],
+            "dropped_sentences": kinds["dropped"],
         }
         if self.content is not None:
             line["content"] = self.content
@@ -120,8 +133,10 @@ class QueryRecord:
             STAGES.labels(stage).observe(seconds)
         if self.first_token_s is not None:
             FIRST_TOKEN.observe(self.first_token_s)
-        for verdict, count in self.verdicts.items():
-            SENTENCES.labels(verdict).inc(count)
+        for verdict, why, support in self.verdicts:
+            SENTENCES.labels(verdict, why or "").inc()
+            if support is not None:
+                SUPPORT.labels(verdict).observe(support)
         if self.usage is not None:
             TOKENS.labels("prompt").inc(self.usage.prompt_tokens)
             TOKENS.labels("completion").inc(self.usage.completion_tokens)

@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Final
 
 from rag import VERSION, models
-from rag.backends.fake import FakeEmbedder, FakeGenerator, FakeScorer
+from rag.backends.fake import FakeEmbedder, FakeEntailment, FakeGenerator, FakeScorer
 from rag.chunking import CHUNKER_VERSION
 from rag.prompt import PROMPT_VERSION
 from rag.settings import ModelRef, Settings, versioned
+from rag.tenants import describe_policies
 from rag.types import ModelInfo
+from rag.verification import Policies
 
 FAKE: Final = "fake"
 _ROOT: Final = Path(__file__).resolve().parents[1]
@@ -31,19 +33,21 @@ class ModelCard:
     reranker: ModelInfo
 
 
-def make_card(settings: Settings) -> ModelCard:
+def make_card(settings: Settings, policies: Policies) -> ModelCard:
     """Raises: FileNotFoundError: a model is not on this machine; the message says what brings it."""
     embedder = _describe(settings.embedder_model, FakeEmbedder.info)
     reranker = _describe(settings.reranker_model, FakeScorer.info)
     generator = _describe(settings.generator_model, FakeGenerator.info)
+    verifier = None if settings.verifier_model is None else _describe(settings.verifier_model, FakeEntailment.info)
     runtime = _runtime(settings)
     fingerprint: dict[str, object] = {
         "code": _code_digest(),
-        "models": [embedder, reranker, generator],
+        "models": [embedder, reranker, generator, verifier],
         "runtime": runtime,
         "prompt": PROMPT_VERSION,
         "chunker": CHUNKER_VERSION,
         "settings": settings.answer_settings(),
+        "tenants": describe_policies(policies),
     }
     return ModelCard(
         model_version=versioned(settings.model_version, fingerprint),

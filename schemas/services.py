@@ -25,6 +25,13 @@ class Pair(_Item):
         return self
 
 
+class Entailment(_Item):
+    """A claim and the text that should carry it."""
+
+    premise: str
+    hypothesis: str
+
+
 class ChatMessage(_Item):
     role: Literal["system", "user", "assistant"]
     content: str

@@ -14,11 +14,11 @@ from rag.backends.fake import FakeCounter, FakeEmbedder, FakeEncoder, FakeScorer
 from rag.identity import Authenticator, OpenAuthenticator
 from rag.limits import Deadline, Gate, Places
 from rag.pipeline import Pipeline, StageLimits
-from rag.ports import PassageScorer, RateLimiter, TextEmbedder, TextGenerator, Vectors
+from rag.ports import EntailmentModel, PassageScorer, RateLimiter, TextEmbedder, TextGenerator, Vectors
 from rag.quotas import LocalLimiter, Quotas
 from rag.telemetry import QueryRecord
 from rag.types import Chunk, Delta, IndexVersion, Message, ModelInfo, TokenUsage, Window
-from rag.verification import Verifier
+from rag.verification import ZERO_TO_ONE, Policies, Policy, Verifier
 from rag.version import ModelCard
 
 MODEL_VERSION = "rag-test+00000000"
@@ -212,6 +212,7 @@ def make_pipeline(
     generation_timeout_s: float = 5.0,
     mode: Literal["repair", "drop", "mark"] = "repair",
     draft_tokens: int | None = None,
+    entailment: EntailmentModel | None = None,
 ) -> Pipeline:
     """A pipeline on fakes; its one tenant is `demo`."""
     return Pipeline(
@@ -220,7 +221,9 @@ def make_pipeline(
         generator=generator or ScriptedGenerator(f"{ANNUAL_LEAVE} [S1]"),
         indexes=indexes or FakeIndexes(demo=FakeIndex(ANNUAL_LEAVE, SICK_LEAVE, PARKING)),
         counter=FakeCounter(),
-        verifier=Verifier(mode, relevance_floor=abstain_relevance),
+        verifier=Verifier(relevance_floor=abstain_relevance, answers=ZERO_TO_ONE),
+        policies=Policies(Policy(mode)),
+        entailment=entailment,
         limits=StageLimits(
             retrieve_k=10,
             rerank_k=10,

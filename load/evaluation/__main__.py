@@ -12,14 +12,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+from load.evaluation.answers import NoAnswersError
 from load.evaluation.corpus import Corpus
-from load.evaluation.judging import AnswerQuality, NoAnswersError
+from load.evaluation.examples import render_examples
 from load.evaluation.report import Report, describe_machine, installed_versions, render_tables
-from load.evaluation.run import Interview, Part, ingest_all, rank_all
+from load.evaluation.run import Findings, Interview, Part, ingest_all, rank_all
+from load.evaluation.verdicts import LabelledSentence, load_labelled, measure_verdicts
 from load.evaluation.xquad import LANGUAGES, DataError, check_parallel, load_questions
 from load.server import ROOT, ServerError
 from rag.index.manifest import BrokenIndexError
 from rag.settings import SettingsError, load_settings
+from rag.tenants import load_policies
 
 FOLDER: Final = ROOT / ".data" / "eval"
 SAMPLE: Final = 200
@@ -37,14 +40,14 @@ def main(argv: Sequence[str], environment: Mapping[str, str]) -> int:
     try:
         report = asyncio.run(_evaluate(arguments, environment))
     except (DataError, SettingsError, ServerError, NoAnswersError, BrokenIndexError, FileNotFoundError) as error:
-        print(f"evaluation: {error}", file=sys.stderr)
+        _tell(str(error))
         return EXIT_FAILED
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
     print(render_tables(report))
-    path = FOLDER / "report.json"
-    path.write_text(json.dumps(report.as_json(), ensure_ascii=False, indent=1) + "\n", "utf-8")
-    print(f"evaluation: all of it is in {path.relative_to(ROOT)}", file=sys.stderr)
+    _write("all of it is", "report.json", json.dumps(report.as_json(), ensure_ascii=False, indent=1) + "\n")
+    for language, examples in report.examples.items():
+        _write("answers to read are", f"examples-{language}.md", render_examples(language, examples))
     missed = report.missed_bounds()
     for line in missed:
         print(f"missed: {line}", file=sys.stderr)
@@ -54,6 +57,7 @@ def main(argv: Sequence[str], environment: Mapping[str, str]) -> int:
 def _parse(argv: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m load.evaluation", description="How good are the answers?")
     parser.add_argument("--data", required=True, type=Path, metavar="DIR", help="the folder of the XQuAD files")
+    parser.add_argument("--verification-data", type=Path, metavar="DIR", help="the folder of the labelled sentences")
     parser.add_argument(
         "--sample", type=int, default=SAMPLE, help="questions per language to answer; 0: retrieval only"
     )
@@ -71,27 +75,46 @@ async def _evaluate(arguments: argparse.Namespace, environment: Mapping[str, str
     began = time.monotonic()
     date = datetime.now(UTC).isoformat(timespec="seconds")
     settings = load_settings(environment)
+    labelled = _find_labelled(arguments.verification_data)
+    verdicts = await measure_verdicts(labelled, load_policies(settings).default) if labelled else None
     sets = [load_questions(arguments.data, language) for language in dict.fromkeys(arguments.languages)]
     check_parallel(sets)
     parts = {each.language: Part(each, Corpus(FOLDER / each.language)) for each in sets}
     ingest_all(parts, settings)
     retrieval = await rank_all(parts, settings)
-    answers: dict[str, AnswerQuality] = {}
-    models: dict[str, object] = {}
-    if arguments.sample:
-        for language, part in parts.items():
-            interview = Interview(part, FOLDER)
-            answers[language], models[language] = await interview.run(arguments.sample, environment, arguments.url)
+    found: dict[str, Findings] = {}
+    for language, part in parts.items() if arguments.sample else ():
+        found[language] = await Interview(part, FOLDER).run(arguments.sample, environment, arguments.url)
     return Report(
         date=date,
         seconds=round(time.monotonic() - began, 1),
         machine=describe_machine(),
         versions=installed_versions(),
         settings=settings.answer_settings(),
-        models=models,
+        models={language: each.models for language, each in found.items()},
         retrieval=retrieval,
-        answers=answers,
+        answers={language: each.quality for language, each in found.items()},
+        verdicts=verdicts,
+        examples={language: each.examples for language, each in found.items()},
     )
+
+
+def _find_labelled(folder: Path | None) -> list[LabelledSentence]:
+    """None of them where the folder is not there: unlike the questions, they are no part that must be."""
+    if folder is None or not folder.is_dir():
+        _tell("no folder of labelled sentences: the check is not run on them")
+        return []
+    return load_labelled(folder)
+
+
+def _write(what: str, name: str, text: str) -> None:
+    path = FOLDER / name
+    path.write_text(text, "utf-8")
+    _tell(f"{what} in {path.relative_to(ROOT)}")
+
+
+def _tell(text: str) -> None:
+    print(f"evaluation: {text}", file=sys.stderr)
 
 
 if __name__ == "__main__":

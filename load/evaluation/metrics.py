@@ -55,6 +55,11 @@ def share(outcomes: Iterable[bool]) -> float:
     return _mean([float(outcome) for outcome in outcomes])
 
 
+def ratio(part: float, whole: float) -> float | None:
+    """None where there is nothing that could be a part: the run as a whole may still have been a good one."""
+    return part / whole if whole else None
+
+
 def percentile(values: Sequence[float], percent: float) -> float:
     """The smallest of the values that at least `percent` per cent of them do not exceed (nearest rank).
 

@@ -10,9 +10,11 @@ from typing import Final
 import httpx
 from tqdm import tqdm
 
+from load.evaluation.answers import AnswerQuality, measure_answers
 from load.evaluation.asking import Reply, ask_all, draw_sample
 from load.evaluation.corpus import Corpus
-from load.evaluation.judging import AnswerQuality, judge, measure_answers
+from load.evaluation.examples import Examples, choose_examples
+from load.evaluation.judging import judge
 from load.evaluation.local_models import open_encoder, open_scorer
 from load.evaluation.retrieval import (
     KnownVectors,
@@ -82,6 +84,15 @@ async def rank_all(parts: Parts, settings: Settings) -> dict[str, RankingQualiti
     return measured
 
 
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What an interview found; `models` is what the server said of its models."""
+
+    quality: AnswerQuality
+    examples: Examples
+    models: object
+
+
 class Interview:
     """Asks one language's server, and keeps what it said."""
 
@@ -90,8 +101,8 @@ class Interview:
         self._folder = folder
         self._language = part.questions.language
 
-    async def run(self, size: int, environment: Mapping[str, str], url: str | None) -> tuple[AnswerQuality, object]:
-        """The quality of the answers to a sample, and what the server said of its models; without a URL it starts one.
+    async def run(self, size: int, environment: Mapping[str, str], url: str | None) -> Findings:
+        """Asks a sample; without a URL it starts a server of its own.
 
         Raises: ServerError: it does not become ready; NoAnswersError: it answered no question.
         """
@@ -103,7 +114,7 @@ class Interview:
                 replies = await ask_all(base_url, sample, lambda: bar.update(1))
         chunks = {chunk.chunk_id: chunk for chunk in self._part.corpus.open_index().chunk_file}
         self._save(replies, chunks)
-        return measure_answers(replies, chunks), answering
+        return Findings(measure_answers(replies, chunks), choose_examples(replies, chunks), answering)
 
     @asynccontextmanager
     async def _server(self, environment: Mapping[str, str], url: str | None) -> AsyncIterator[str]:
@@ -124,6 +135,6 @@ class Interview:
                     "error": reply.error,
                 }
                 if reply.response is not None:
-                    line["judgement"] = asdict(judge(reply.response, reply.question.answers, chunks))
+                    line["judgement"] = asdict(judge(reply.response, reply.question, chunks))
                     line["response"] = reply.response.model_dump()
                 file.write(json.dumps(line, ensure_ascii=False) + "\n")

@@ -70,6 +70,18 @@ class BentoScorer:
         return [float(score) for score in _to_numbers(scores, (len(pairs),))]
 
 
+class BentoEntailment:
+    """Support of claims through the Reranker service, which holds the verifier's model where one is named."""
+
+    def __init__(self, client: httpx.AsyncClient) -> None:
+        self._client = client
+
+    async def entail(self, premise: str, hypothesis: str, *, timeout_s: float, trace_id: str) -> float:
+        pairs = [{"premise": premise, "hypothesis": hypothesis}]
+        supports = await _call(self._client, "/entail", {"pairs": pairs}, timeout_s, trace_id)
+        return float(_to_numbers(supports, (1,))[0])
+
+
 async def _call(
     client: httpx.AsyncClient, path: str, body: dict[str, Any], timeout_s: float, trace_id: str
 ) -> Any:  # Any: JSON of another process, checked by the caller

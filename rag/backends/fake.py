@@ -76,6 +76,15 @@ class FakeScorer:
         return [overlap(question, window.text) for window in windows]
 
 
+class FakeEntailment:
+    """An `EntailmentModel`: the share of the hypothesis' words that stand in the premise, from 0 to 1."""
+
+    info: Final = ModelInfo("fake-verifier", "1")
+
+    async def entail(self, premise: str, hypothesis: str, *, timeout_s: float, trace_id: str) -> float:
+        return overlap(hypothesis, premise)
+
+
 class FakeGenerator:
     """A `TextGenerator` that answers with the sentences of the prompt's passages that share most with the question."""
 

@@ -1,6 +1,22 @@
 """Sentence and passages → verdict; repair by quotation. One entry: `Verifier.begin(…).check(…)`."""
 
-from rag.verification.check import Mode, RankedQuote, Reason, RequestCheck, Verifier
-from rag.verification.sources import quotable
+from rag.verification.answering import LATE_INTERACTION, ZERO_TO_ONE, AnswerModel, PassageSigns, SentenceSigns
+from rag.verification.check import Entail, Inquiry, RankedQuote, Reason, RequestCheck, Verifier
+from rag.verification.policy import Mode, Policies, Policy
 
-__all__ = ["Mode", "RankedQuote", "Reason", "RequestCheck", "Verifier", "quotable"]
+__all__ = [
+    "LATE_INTERACTION",
+    "ZERO_TO_ONE",
+    "AnswerModel",
+    "Entail",
+    "Inquiry",
+    "Mode",
+    "PassageSigns",
+    "Policies",
+    "Policy",
+    "RankedQuote",
+    "Reason",
+    "RequestCheck",
+    "SentenceSigns",
+    "Verifier",
+]

@@ -1,25 +1,37 @@
-"""The policy: what becomes of each sentence of a draft, given how far the passages carry it.
+"""The policy applied: what becomes of each sentence of a draft, given how far the passages carry it.
 
 Nothing that a document or a model writes is trusted here. A sentence is sent as it was drafted only if its own words
 stand in a passage of this context; what goes out instead is a quotation, and that only while it is relevant.
 """
 
+import asyncio
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from itertools import islice
-from typing import Final, Literal
+from typing import Final
 
 from rag.injection import gives_orders
 from rag.language import Language, detect_language
-from rag.types import DraftSentence, Passage, Quote, Verdict, VerdictKind
+from rag.types import Candidate, DraftSentence, Passage, Quote, Verdict, VerdictKind, Window
+from rag.verification.answering import AnswerModel, answer_probability, read_question, sentence_probabilities
+from rag.verification.policy import Policy
 from rag.verification.quotation import sameness_key
-from rag.verification.sources import Source, best_alone, drop_dispensable, measure_sources, quote_for, read_source
+from rag.verification.sources import (
+    Source,
+    best_alone,
+    drop_dispensable,
+    measure_sources,
+    quotables,
+    quote_for,
+    read_source,
+)
 from rag.verification.support import Claim, Idf, Support, read_claim
 
-Mode = Literal["repair", "drop", "mark"]
+# Premise and hypothesis → the probability that the first supports the second.
+Entail = Callable[[str, str], Awaitable[float]]
 
+_MAX_QUOTATIONS: Final = 3
 _STATING_WORDS: Final = 3
 _DECLINES = re.compile(
     r"\b(?:sources?|documents?|context|passages?|text|information|i|we)\b.{0,30}"
@@ -44,15 +56,18 @@ class Reason(StrEnum):
     MISSING_FIGURE = "figure not in the cited passages"
     MISSING_NAME = "name not in the cited passages"
     LITTLE_SUPPORT = "too little support"
+    NOT_ENTAILED = "not entailed"
     NOTHING_SENT = "nothing of the draft was supported"
 
 
 @dataclass(frozen=True, slots=True)
 class RankedQuote:
-    """A quotation with the reranker's word on how well it answers the question."""
+    """A quotation: the reranker's word on it, and the probability that it answers, given that one of them does."""
 
     quote: Quote
+    key: str
     relevance: float
+    probability: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,96 +80,131 @@ class _Judgement:
     support: float | None = None
 
 
-class Verifier:
-    """Checks drafts against their passages; holds the thresholds and no request's state.
+@dataclass(frozen=True, slots=True)
+class Inquiry:
+    """One question, and what its answer may rest on.
 
-    `unsupported_below` and `supported_from` bound G: below the first a sentence is unsupported; from the second on a
-    passage may be given to a sentence that did not cite it. `relevance_floor` is on the reranker's scale: no quotation
-    below it is sent. At most `max_quotations` sentences of an answer are quoted, `fallback_quotations` if nothing else
-    is sent.
+    `candidates` are all that were reranked, best first; `decline` is what the generator was told to write where the
+    passages do not answer; `entail` asks a verifier model, if there is one.
     """
 
-    def __init__(
-        self,
-        mode: Mode,
-        *,
-        relevance_floor: float,
-        unsupported_below: float = 0.22,
-        supported_from: float = 0.45,
-        max_quotations: int = 3,
-        fallback_quotations: int = 2,
-    ) -> None:
-        self.mode: Final = mode
-        self.relevance_floor: Final = relevance_floor
-        self.unsupported_below: Final = unsupported_below
-        self.supported_from: Final = supported_from
-        self.max_quotations: Final = max_quotations
-        self.fallback_quotations: Final = fallback_quotations
+    question: str
+    asked_in: Language
+    candidates: Sequence[Candidate]
+    passages: Sequence[Passage]
+    idf: Idf
+    decline: str = ""
+    entail: Entail | None = None
 
-    def begin(self, asked_in: Language, passages: Sequence[Passage], idf: Idf) -> "RequestCheck":
-        """Reads the passages once, for all sentences of one answer."""
-        return RequestCheck(self, asked_in, passages, idf)
+
+@dataclass(frozen=True, slots=True)
+class Verifier:
+    """Checks drafts against their passages; holds no request's state.
+
+    `relevance_floor` and the weights of `answers` are on the reranker's scale: no quotation below the floor is sent.
+    """
+
+    relevance_floor: float
+    answers: AnswerModel
+
+    def begin(self, policy: Policy, inquiry: Inquiry) -> "RequestCheck":
+        """Reads question and passages once, for all sentences of one answer."""
+        return RequestCheck(self, policy, inquiry)
 
 
 class RequestCheck:
     """The check of one answer, sentence by sentence in their order; it remembers what has been sent."""
 
-    def __init__(self, verifier: Verifier, asked_in: Language, passages: Sequence[Passage], idf: Idf) -> None:
+    def __init__(self, verifier: Verifier, policy: Policy, inquiry: Inquiry) -> None:
         self._verifier = verifier
-        self._idf = idf
-        self._question_language = asked_in
-        self._sources = {passage.number: read_source(passage) for passage in passages}
+        self._policy = policy
+        self._asked = read_question(inquiry.question, inquiry.idf)
+        self._asked_in = inquiry.asked_in
+        self._relevances = [each.relevance for each in inquiry.candidates if each.relevance is not None]
+        self._relevance_of = {each.chunk.chunk_id: each.relevance or 0.0 for each in inquiry.candidates}
+        self._idf = inquiry.idf
+        self._decline_key = sameness_key(inquiry.decline)
+        self._entail = inquiry.entail
+        self._sources = {passage.number: read_source(passage) for passage in inquiry.passages}
+        self._quotables = quotables(self._sources.values())
         self._sent: set[str] = set()
         self._shown: set[str] = set()  # sentences of documents that stand behind what was sent
         self._quotations = 0
         self._has_stood = False  # a sentence of the draft itself was sent
+        self._has_declined = False
 
-    def check(self, sentence: DraftSentence, quotes: Sequence[RankedQuote]) -> Verdict:
+    @property
+    def is_answerable(self) -> bool:
+        """Whether the passages are likely enough to answer; across languages relevance alone says so."""
+        sources = list(self._sources.values())
+        if not sources or _differ(self._asked_in, sources[0].language):
+            return bool(sources)
+        probability = answer_probability(self._asked, sources, self._relevances, self._verifier.answers)
+        return probability >= self._policy.answerable_from
+
+    @property
+    def windows(self) -> list[Window]:
+        """What may be quoted, for the reranker to score."""
+        return [each.window for each in self._quotables]
+
+    def rank(self, relevances: Sequence[float]) -> list[RankedQuote]:
+        """What may be quoted, the likeliest to answer first; `relevances` are those of `windows`, in their order."""
+        numbered = {
+            number: self._relevance_of.get(each.passage.chunk.chunk_id, 0.0) for number, each in self._sources.items()
+        }
+        likely = sentence_probabilities(self._asked, self._quotables, relevances, numbered, self._verifier.answers)
+        ranked = [
+            RankedQuote(each.quote, each.statement.key, relevance, probability)
+            for each, relevance, probability in zip(self._quotables, relevances, likely, strict=True)
+        ]
+        return sorted(ranked, key=lambda each: -each.probability)
+
+    async def check(self, sentence: DraftSentence, quotes: Sequence[RankedQuote]) -> Verdict:
         """What becomes of this sentence; `quotes`, best first, are what it may be replaced by.
 
         kept: the passages that it cites carry it; dispensable markers are taken off. re-cited, attributed: another
-        passage carries it fully; it had wrong markers, or none. repaired: replaced by the best quotation not yet sent.
-        A draft that begins without a marker gets the best quotation instead: true words are not yet an answer.
-        dropped: nothing is sent. skipped: it states nothing, or cannot be compared; nothing is sent, except where
-        languages differ and its figures and names stand in the passage that it cites (`_judge_across_languages`).
+        passage carries it fully; it had wrong markers, or none. repaired: replaced by the best quotation not yet sent,
+        until what was sent holds the answer well enough. dropped: nothing is sent. skipped: it states nothing, or
+        cannot be compared; nothing is sent, except where languages differ and its figures and names stand in the
+        passage that it cites (`_judge_across_languages`).
 
         In mode `mark` the text always goes out; the verdict says what it would have been without a quotation.
+
+        Raises: what a verifier model's call raises.
         """
         claim = read_claim(sentence.text, self._idf)
         judgement = self._judge(sentence, claim)
-        if judgement.kind == "attributed" and not self._has_stood and self._verifier.mode == "repair":
-            # Of answers that began without a marker, half were true words beside the question ("part-time staff have
-            # 6 days"); the quotation that answers best was right in 0.83 of cases (XQuAD, English, local generator).
+        if judgement.kind == "attributed" and not self._answers(claim, judgement.sources[0], quotes):
             judgement = _Judgement("dropped", reason=Reason.NO_CITATION, support=judgement.support)
+        if judgement.sources and self._entail:
+            judgement = await self._ask_model(sentence, claim, judgement, self._entail)
         if judgement.sources:
             self._has_stood = True
             return self._send(sentence, claim, judgement)
-        if self._verifier.mode == "mark":
+        if self._policy.mode == "mark":
             return self._send(sentence, claim, replace(judgement, sources=tuple(self._cited(sentence))))
         is_replaced = judgement.reason not in {Reason.STATES_NOTHING, Reason.REPEATED, Reason.DECLINES}
-        if self._verifier.mode == "repair" and is_replaced and self._quotations < self._verifier.max_quotations:
-            for quote in self._unsent(quotes):
-                return self._quote(quote, judgement.reason, draft=sentence, support=judgement.support)
+        if self._policy.mode == "repair" and is_replaced:
+            for ranked in self._wanted(quotes):
+                return self._quote(ranked, judgement.reason, draft=sentence, support=judgement.support)
         return Verdict(judgement.kind, sentence.text, "", (), judgement.reason, judgement.support, lead=sentence.lead)
 
     def complete(self, quotes: Sequence[RankedQuote]) -> list[Verdict]:
-        """After the last sentence: the answer by quotation if nothing was sent; empty if nothing is relevant either."""
-        if self._verifier.mode != "repair" or self._sent:
+        """After the last sentence, where none of them stood: what is still wanted of the answer by quotation.
+
+        Empty if nothing is relevant, or if the generator, which has read the passages, wrote that they do not answer.
+        """
+        if self._policy.mode != "repair" or self._has_stood or self._has_declined:
             return []
-        best = list(islice(self._unsent(quotes), self._verifier.fallback_quotations))
         return [
-            self._quote(quote, Reason.NOTHING_SENT, draft=DraftSentence("", (), lead=" " if at else ""))
-            for at, quote in enumerate(best)
+            self._quote(ranked, Reason.NOTHING_SENT, draft=DraftSentence("", (), lead=" "))
+            for ranked in self._wanted(quotes)
         ]
 
     def _judge(self, sentence: DraftSentence, claim: Claim) -> _Judgement:
         cited = self._cited(sentence)
-        if not _states_something(sentence.text, claim, is_cited=bool(cited)):
-            return _Judgement("skipped", reason=Reason.STATES_NOTHING)
-        if sameness_key(sentence.text) in self._sent:
-            return _Judgement("dropped", reason=Reason.REPEATED)
-        if gives_orders(sentence.text):
-            return _Judgement("dropped", reason=Reason.GIVES_ORDERS)
+        if unfit := self._find_unfit(sentence, claim, is_cited=bool(cited)):
+            return unfit
         judgement = self._judge_overlap(sentence, claim, cited)
         if judgement.sources:
             return judgement
@@ -162,11 +212,24 @@ class RequestCheck:
             return _Judgement("skipped", reason=Reason.DECLINES, support=judgement.support)
         return self._judge_across_languages(sentence, claim, cited) or judgement
 
+    def _find_unfit(self, sentence: DraftSentence, claim: Claim, *, is_cited: bool) -> _Judgement | None:
+        """What need not be compared with any passage; None where the sentence has to be."""
+        key = sameness_key(sentence.text)
+        if key == self._decline_key and not self._sent:
+            self._has_declined = True
+            return _Judgement("skipped", reason=Reason.DECLINES)
+        if not _states_something(sentence.text, claim, is_cited=is_cited):
+            return _Judgement("skipped", reason=Reason.STATES_NOTHING)
+        if key in self._sent:
+            return _Judgement("dropped", reason=Reason.REPEATED)
+        return _Judgement("dropped", reason=Reason.GIVES_ORDERS) if gives_orders(sentence.text) else None
+
     def _judge_overlap(self, sentence: DraftSentence, claim: Claim, cited: Sequence[Source]) -> _Judgement:
+        policy = self._policy
         support = measure_sources(claim, cited)
-        passes = bool(cited) and support.is_complete and support.score >= self._verifier.unsupported_below
-        if not passes or support.score < self._verifier.supported_from:
-            best = best_alone(claim, self._sources.values(), supported_from=self._verifier.supported_from)
+        passes = bool(cited) and support.is_complete and support.score >= policy.unsupported_below
+        if not passes or support.score < policy.supported_from:
+            best = best_alone(claim, self._sources.values(), supported_from=policy.supported_from)
             if best is not None:
                 kind: VerdictKind = "re-cited" if sentence.markers else "attributed"
                 return _Judgement(kind, (best[0],), support=best[1].score)
@@ -182,17 +245,46 @@ class RequestCheck:
         Figures and names are written alike in both. The sentence goes out, *skipped*, if it has at least one and all of
         them stand in the passages that it cites. Without any there is no evidence at all: then a quotation, in the
         document's language, is the honest answer. A draft that is not in the question's language has no excuse either.
+        A verifier model that reads both languages decides instead, where there is one.
         """
         language = detect_language(sentence.text)
-        language = self._question_language if language == "other" else language
+        language = self._asked_in if language == "other" else language
         compared = cited or list(self._sources.values())
         if not compared or not all(_differ(language, source.language) for source in compared):
             return None
+        is_asked_for = bool(cited) and language == self._asked_in
+        if is_asked_for and self._entail:
+            return _Judgement("kept", tuple(cited))
         has_anchor = bool(claim.figures or claim.names)
-        is_asked_for = language == self._question_language
-        if cited and has_anchor and is_asked_for and measure_sources(claim, cited).is_complete:
+        if is_asked_for and has_anchor and measure_sources(claim, cited).is_complete:
             return _Judgement("skipped", tuple(cited), Reason.LANGUAGES_DIFFER)
         return _Judgement("skipped", reason=Reason.LANGUAGES_DIFFER)
+
+    async def _ask_model(
+        self, sentence: DraftSentence, claim: Claim, judgement: _Judgement, entail: Entail
+    ) -> _Judgement:
+        """The judgement, if the model agrees: with one of the passages, or with what of each carries the sentence."""
+        premises = [source.passage.chunk.text for source in judgement.sources]
+        if len(premises) > 1:
+            found = [quote_for(claim, source) for source in judgement.sources]
+            premises.append("\n".join(each[0].text for each in found if each))
+        support = max(await asyncio.gather(*(entail(premise, sentence.text) for premise in premises)))
+        if support >= self._policy.entailed_from:
+            return replace(judgement, support=round(support, 4))
+        return _Judgement("dropped", reason=Reason.NOT_ENTAILED, support=round(support, 4))
+
+    def _answers(self, claim: Claim, source: Source, quotes: Sequence[RankedQuote]) -> bool:
+        """Whether a sentence without a marker says what answers the question, and not just something true.
+
+        Of answers that began with such a sentence, half were true words beside the question ("part-time staff have
+        6 days"). It may take the place of the best quotation if that is what carries it. After one that stood, and in
+        the modes without quotation, nothing better is to be had.
+        """
+        if self._has_stood or self._policy.mode != "repair":
+            return True
+        best = next(iter(quotes), None)
+        found = quote_for(claim, source)
+        return best is None or (found is not None and best.key in {statement.key for statement in found[1]})
 
     def _cited(self, sentence: DraftSentence) -> list[Source]:
         return [self._sources[number] for number in sentence.markers if number in self._sources]
@@ -215,17 +307,22 @@ class RequestCheck:
         )
 
     def _quote(
-        self, quote: Quote, reason: Reason | None, *, draft: DraftSentence, support: float | None = None
+        self, ranked: RankedQuote, reason: Reason | None, *, draft: DraftSentence, support: float | None = None
     ) -> Verdict:
-        self._sent.add(sameness_key(quote.text))
+        self._sent.add(ranked.key)
+        self._shown.add(ranked.key)
         self._quotations += 1
+        quote = ranked.quote
         return Verdict("repaired", draft.text, quote.text, (quote,), reason, support, lead=draft.lead)
 
-    def _unsent(self, quotes: Sequence[RankedQuote]) -> Iterator[Quote]:
+    def _wanted(self, quotes: Sequence[RankedQuote]) -> Iterator[RankedQuote]:
+        """The quotations to send, best first, for as long as what was sent does not hold the answer well enough."""
         for ranked in quotes:
-            key = sameness_key(ranked.quote.text)
-            if ranked.relevance >= self._verifier.relevance_floor and key not in self._sent and key not in self._shown:
-                yield ranked.quote
+            said = sum(each.probability for each in quotes if each.key in self._shown)
+            if said >= self._policy.quoted_enough or self._quotations >= _MAX_QUOTATIONS:
+                return
+            if ranked.relevance >= self._verifier.relevance_floor and ranked.key not in self._sent | self._shown:
+                yield ranked
 
 
 def _states_something(text: str, claim: Claim, *, is_cited: bool) -> bool:

@@ -65,7 +65,7 @@ def carrying_span(
 
     `evidence` was read from these statements. Returns the first and last of them; None if none has a word of the claim.
     """
-    stems = evidence.sentences
+    stems = [facts.stems for facts in evidence.sentences]
     if not stems:
         return None
     best = max(range(len(stems)), key=lambda at: (coverage(claim, [stems[at]]), -len(statements[at].text)))

@@ -9,9 +9,9 @@ from functools import lru_cache
 from typing import Final
 
 from rag.language import Language, stored_language
-from rag.types import Chunk, Passage, Quote
+from rag.types import Chunk, Passage, Quote, Window
 from rag.verification.quotation import Statement, carrying_span, read_statements
-from rag.verification.support import Claim, Evidence, Support, measure, read_evidence
+from rag.verification.support import Claim, Evidence, Facts, Support, measure, read_evidence
 
 # About 40 KB each. A chunk's id, which is part of the key, names its tenant: nothing is shared between two of them.
 _KEPT_CHUNKS: Final = 512
@@ -32,14 +32,43 @@ def read_source(passage: Passage) -> Source:
     return Source(passage, *_read(passage.chunk))
 
 
-def quotable(passages: Sequence[Passage]) -> list[Quote]:
-    """Every sentence of the passages that can be sent as it stands, in order; one that several hold appears once."""
-    quotes: dict[str, Quote] = {}
-    for passage in passages:
-        for statement in read_source(passage).statements:
+@dataclass(frozen=True, slots=True, eq=False)
+class Quotable:
+    """The sentence `at` of a source, which can be sent as it stands."""
+
+    source: Source
+    at: int
+
+    @property
+    def statement(self) -> Statement:
+        return self.source.statements[self.at]
+
+    @property
+    def facts(self) -> Facts:
+        return self.source.evidence.sentences[self.at]
+
+    @property
+    def facts_before(self) -> Facts | None:
+        return self.source.evidence.sentences[self.at - 1] if self.at else None
+
+    @property
+    def quote(self) -> Quote:
+        return Quote(self.source.passage, self.statement.text)
+
+    @property
+    def window(self) -> Window:
+        """The sentence in its passage, to be scored there."""
+        return Window(self.source.passage.chunk.text, self.statement.start, self.statement.end)
+
+
+def quotables(sources: Iterable[Source]) -> list[Quotable]:
+    """Every sentence that can be sent as it stands, in order; one that several passages hold appears once."""
+    found: dict[str, Quotable] = {}
+    for source in sources:
+        for at, statement in enumerate(source.statements):
             if statement.is_quotable:
-                quotes.setdefault(statement.key, Quote(passage, statement.text))
-    return list(quotes.values())
+                found.setdefault(statement.key, Quotable(source, at))
+    return list(found.values())
 
 
 @lru_cache(_KEPT_CHUNKS)

@@ -37,6 +37,11 @@ _STOP_WORDS: Final = frozenset(_EN_STOP_WORDS.split()) | frozenset(_VI_STOP_WORD
 _TOKEN = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
 _INTRODUCING: Final = frozenset("\n:;!?…")
 _MIN_STEM_CHARS: Final = 4
+_DATED = re.compile(
+    r"\b(?:january|february|march|april|may|june|july|august|september|october|november|december|century|tháng|thế kỷ"
+    r"|năm \d|\d{3,4}s?)\b",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +55,21 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
-    """The same of one passage, sentence by sentence."""
+class Facts:
+    """The same of one sentence of a passage."""
 
-    sentences: tuple[frozenset[str], ...]  # stems
+    stems: frozenset[str]
+    bigrams: frozenset[tuple[str, str]]
+    figures: frozenset[float]
+    names: frozenset[str]
+    is_dated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """The same of one passage, as a whole and sentence by sentence."""
+
+    sentences: tuple[Facts, ...]
     stems: frozenset[str]
     bigrams: frozenset[tuple[str, str]]
     figures: FigureSet
@@ -88,12 +104,24 @@ def read_claim(text: str, idf: Idf) -> Claim:
 
 def read_evidence(sentences: Sequence[str]) -> Evidence:
     """`sentences` are those of one passage, in their order."""
-    stems = [[_stem(word) for word in words(sentence)] for sentence in sentences]
+    facts = tuple(map(_read_facts, sentences))
     return Evidence(
-        sentences=tuple(frozenset(sentence) for sentence in stems),
-        stems=frozenset(stem for sentence in stems for stem in sentence),
-        bigrams=frozenset(pair for sentence in stems for pair in pairwise(sentence)),
+        sentences=facts,
+        stems=frozenset[str]().union(*(each.stems for each in facts)),
+        bigrams=frozenset[tuple[str, str]]().union(*(each.bigrams for each in facts)),
         figures=FigureSet(find_figures(_lower("\n".join(sentences)), ambiguous=True)),
+    )
+
+
+def _read_facts(sentence: str) -> Facts:
+    stems = [_stem(word) for word in words(sentence)]
+    lowered = _lower(sentence)
+    return Facts(
+        stems=frozenset(stems),
+        bigrams=frozenset(pairwise(stems)),
+        figures=frozenset(find_figures(lowered, ambiguous=True)),
+        names=frozenset(_names(sentence)),
+        is_dated=_DATED.search(lowered) is not None,
     )
 
 
@@ -117,7 +145,7 @@ def _covered(claim: Claim, passages: Sequence[Evidence]) -> float:
     """C: the best sentence, then the one that adds most to it."""
     total = sum(claim.content.values())
     stems = frozenset(claim.content)
-    shared = [common for passage in passages for sentence in passage.sentences if (common := sentence & stems)]
+    shared = [common for passage in passages for sentence in passage.sentences if (common := sentence.stems & stems)]
     if not total or not shared:
         return 0.0
     best = max(shared, key=lambda common: _weight(claim, common))

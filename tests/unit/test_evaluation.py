@@ -1,64 +1,23 @@
 """The measures of the evaluation, against values computed by hand."""
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Final
 
 import pytest
 
+from load.evaluation.answers import AnswerQuality, NoAnswersError, measure_answers
 from load.evaluation.asking import Reply, draw_sample
-from load.evaluation.judging import AnswerQuality, NoAnswersError, find_fault, judge, measure_answers
+from load.evaluation.judging import find_fault, judge
 from load.evaluation.metrics import find_rank, holds_answer, measure_ranking, percentile
-from load.evaluation.report import Report, render_tables
+from load.evaluation.report import Bound, Report, render_tables
 from load.evaluation.retrieval import RANKING_STAGES
+from load.evaluation.verdicts import CheckTimes, VerdictGroup, VerdictQuality
 from load.evaluation.xquad import DataError, Question, check_parallel, load_questions
-from rag.types import Chunk
-from schemas.response import Citation, FinishReason, Latency, QueryResponse, Trace, TracePassage, TraceSentence, Usage
+from schemas.response import QueryResponse
+from tests.unit.evaluation_replies import CHUNKS, NO_ANSWER, QUESTION, cite, judged, respond, trace_of
 
-CHUNK = Chunk(
-    "demo:p0001:v1:00001", "p0001", "Leave", "Staff have 12 days of leave. It rains.", 0, 38, None, None, None
-)
-CHUNKS = {CHUNK.chunk_id: CHUNK}
-QUESTION = Question("q1", "How many days?", "p0001", ("12 days",))
-
-
-def cite(source_id: str = "S1", chunk_id: str = CHUNK.chunk_id, quote: str = "12 days of leave") -> Citation:
-    return Citation(
-        source_id=source_id,
-        document_id="p0001",
-        chunk_id=chunk_id,
-        title="Leave",
-        page_start=None,
-        page_end=None,
-        quote=quote,
-    )
-
-
-def respond(
-    answer: str = "It is 12 days [S1].",
-    citations: Sequence[Citation] = (cite(),),
-    finish_reason: FinishReason = "stop",
-    trace: Trace | None = None,
-    total_ms: int = 10,
-) -> QueryResponse:
-    return QueryResponse(
-        answer=answer,
-        citations=list(citations),
-        trace_id="t",
-        latency_ms=Latency(total=total_ms),
-        model_version="v",
-        finish_reason=finish_reason,
-        trace=trace,
-    )
-
-
-NO_ANSWER = respond("The documents do not say.", (), "no_answer", total_ms=30)
-
-
-def trace_of(*verdicts: Any) -> Trace:
-    sentences = [TraceSentence(draft="d", sent="s", verdict=each, reason=None, support=None) for each in verdicts]
-    return Trace(candidates=[], passages=[TracePassage(chunk_id=CHUNK.chunk_id)], usage=Usage(), sentences=sentences)
+TIMES: Final = CheckTimes(check_p50_us=210.0, check_p99_us=480.0, reading_p50_us=1400.0, reading_p99_us=2000.0)
 
 
 def write_set(folder: Path, language: str, *question_ids: str) -> None:
@@ -143,7 +102,7 @@ def test_a_citation_that_does_not_resolve_is_a_fault(response: QueryResponse) ->
 
 def test_markers_are_no_part_of_the_answer() -> None:
     """A marker between two words of the gold answer does not part them, nor does it count as a word."""
-    judgement = judge(respond("12 [S1] days"), ["12 days"], CHUNKS)
+    judgement = judge(respond("12 [S1] days"), QUESTION, CHUNKS)
 
     assert judgement.answered
     assert judgement.words == 2
@@ -151,7 +110,7 @@ def test_markers_are_no_part_of_the_answer() -> None:
 
 def test_a_citation_counts_by_its_chunk_and_not_by_its_quote() -> None:
     """The right source with another sentence quoted is still the right source."""
-    judgement = judge(respond("It rains [S1].", (cite(quote="It rains."),)), ["12 days"], CHUNKS)
+    judgement = judge(respond("It rains [S1].", (cite(quote="It rains."),)), QUESTION, CHUNKS)
 
     assert judgement.cited
     assert not judgement.answered
@@ -159,7 +118,8 @@ def test_a_citation_counts_by_its_chunk_and_not_by_its_quote() -> None:
 
 def measure_four() -> AnswerQuality:
     """An answer, a wrong one with a broken citation, an abstention, and an error."""
-    right = respond(trace=trace_of("kept", "repaired"))
+    kept = judged("kept", "It is 12 days [S1].")
+    right = respond(trace=trace_of(judged("skipped", reason="states nothing"), kept, judged("dropped")))
     wrong = respond("It is 13 days [S1].", (cite(quote="13 days"),), total_ms=20)
     replies = [Reply(QUESTION, response) for response in (right, wrong, NO_ANSWER)]
     return measure_answers([*replies, Reply(QUESTION, None, "MODEL_TIMEOUT", ("NOT_READY",))], CHUNKS)
@@ -171,14 +131,34 @@ def test_answers_are_measured_over_all_questions_asked() -> None:
 
     assert (quality.questions, quality.answered, quality.cited) == (4, 1 / 4, 2 / 4)
     assert (quality.in_context, quality.no_answer) == (1 / 4, 1 / 4)
-    assert quality.resolved == pytest.approx(2 / 3)
-    assert quality.median_words == 4
+    assert quality.faultless == pytest.approx(2 / 3)
+    assert (quality.median_words, quality.words_p90) == (4, 5)
     assert quality.finish_reasons == {"stop": 2 / 3, "no_answer": 1 / 3}
-    assert quality.verdicts == {"kept": 1 / 2, "repaired": 1 / 2}
+    assert quality.verdicts == {"skipped": 1 / 3, "kept": 1 / 3, "dropped": 1 / 3}
+    assert quality.reasons == {"skipped: states nothing": 1 / 3}
     assert (quality.latency_ms["total"].p50, quality.latency_ms["total"].p95) == (20, 30)
     assert quality.faults == {"a quote that is not in its chunk": 1}
     assert quality.errors == {"MODEL_TIMEOUT": 1}
     assert quality.retried == {"NOT_READY": 1}
+
+
+def test_citations_are_measured_over_what_was_answered() -> None:
+    """Both answers have one sentence that cites the right document; neither says it as the document does."""
+    quality = measure_four()
+
+    assert (quality.citation_recall, quality.citation_precision) == (1.0, 1.0)
+    assert quality.sentences_per_answer == 1.0
+    assert quality.verbatim == 0.0
+
+
+def test_what_is_of_nothing_is_not_measured() -> None:
+    """An abstention cites nothing and quotes nothing: it is neither perfect nor worthless."""
+    quality = measure_answers([Reply(QUESTION, NO_ANSWER)], CHUNKS)
+    table = render_tables(Report("2026-05-10", 1.0, {}, {}, {}, {}, {}, {"en": quality}))
+
+    assert quality.citation_recall is quality.citation_precision is quality.verbatim is None
+    assert quality.sentences_per_answer is None
+    assert "| citation recall | – |" in table
 
 
 def test_errors_alone_are_nothing_to_measure() -> None:
@@ -196,10 +176,77 @@ def test_a_report_names_each_bound_that_is_missed() -> None:
 
     assert [line.partition(" is ")[0] for line in missed] == [
         "vi: share of answers that hold the gold answer",
-        "vi: share of responses whose citations resolve",
+        "vi: share of responses without a fault",
     ]
     assert report.as_json()["missed"] == missed
     assert "| en | reranked | 1.000 |" in render_tables(report)
+
+
+def test_answers_that_are_too_long_miss_a_bound() -> None:
+    """A quotation of a whole paragraph would hold every answer."""
+    long = respond(f"It is 12 days {'and more ' * 50}[S1].")
+    report = Report("2026-05-10", 1.0, {}, {}, {}, {}, {}, {"en": measure_answers([Reply(QUESTION, long)], CHUNKS)})
+
+    assert report.missed_bounds() == ["en: median words of an answer is 104, must be at most 45"]
+
+
+@pytest.mark.parametrize(
+    ("bound", "miss"),
+    [
+        (Bound("it", 0.85, least=0.85), None),
+        (Bound("it", 45, most=45), None),
+        (Bound("it", 0.8449, least=0.85), "it is 0.8449, must be at least 0.85"),
+        (Bound("it", 1, most=0), "it is 1, must be at most 0"),
+    ],
+)
+def test_a_bound_may_be_reached_and_not_passed(bound: Bound, miss: str | None) -> None:
+    """The least is enough, and the most is allowed."""
+    assert bound.find_miss() == miss
+
+
+def make_verdicts(*, copies: int, supported: int, unsupported: int) -> VerdictQuality:
+    """How many of the 60 sentences of each sort became what they should."""
+    groups = (
+        VerdictGroup("HAGRID", "en", "attributable", True, 60, supported),
+        VerdictGroup("HAGRID", "en", "not attributable", False, 60, unsupported),
+        VerdictGroup("XQuAD-derived", "en", "copy", True, 30, copies - 30),
+        VerdictGroup("XQuAD-derived", "vi", "copy", True, 30, 30),
+        VerdictGroup("XQuAD-derived", "vi", "neg", False, 12, 0),
+    )
+    return VerdictQuality({"unsupported_below": 0.22}, groups, TIMES)
+
+
+@pytest.mark.parametrize(
+    ("copies", "supported", "unsupported", "missed"),
+    [
+        (60, 58, 40, []),
+        (59, 58, 40, ["verbatim copies blocked is 1, must be at most 0"]),
+        (60, 57, 40, ["supported HAGRID sentences blocked is 3, must be at most 2"]),
+        (60, 58, 39, ["unsupported HAGRID sentences blocked is 39, must be at least 40"]),
+    ],
+)
+def test_verdicts_on_labelled_sentences_have_bounds(
+    copies: int, supported: int, unsupported: int, missed: list[str]
+) -> None:
+    """What overlap cannot see, such as an inserted "not", has none."""
+    verdicts = make_verdicts(copies=copies, supported=supported, unsupported=unsupported)
+    report = Report("2026-05-10", 1.0, {}, {}, {}, {}, {}, {}, verdicts)
+
+    assert report.missed_bounds() == missed
+
+
+def test_verdicts_are_shown_by_kind_with_their_thresholds_and_times() -> None:
+    """A share of 12 sentences says nothing without the 12."""
+    verdicts = make_verdicts(copies=60, supported=57, unsupported=42)
+    report = Report("2026-05-10", 1.0, {}, {}, {}, {}, {}, {}, verdicts)
+
+    table = render_tables(report)
+
+    assert "| HAGRID | en | attributable | kept 57 of 60 | 0.950 |" in table
+    assert "| XQuAD-derived | vi | neg | blocked 0 of 12 | 0.000 |" in table
+    assert "| unsupported_below | 0.22 |" in table
+    assert "| check of a sentence | 210 | 480 |" in table
+    assert report.as_json()["verdicts"]["groups"][0]["right"] == 57
 
 
 def test_the_sample_is_the_same_in_every_language() -> None:

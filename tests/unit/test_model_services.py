@@ -7,7 +7,7 @@ import httpx
 import numpy as np
 import pytest
 
-from rag.backends.bento_client import BentoEmbedder, BentoScorer, open_http_client
+from rag.backends.bento_client import BentoEmbedder, BentoEntailment, BentoScorer, open_http_client
 from rag.errors import DeadlineExceeded, NotReady, RagError, UpstreamError
 from rag.types import Window
 
@@ -40,6 +40,11 @@ async def score(handler: Handler, *windows: Window) -> list[float]:
         return await BentoScorer(http).score("x", windows, timeout_s=1, trace_id="tr-1")
 
 
+async def entail(handler: Handler) -> float:
+    async with client(handler) as http:
+        return await BentoEntailment(http).entail("a text", "a claim", timeout_s=1, trace_id="tr-1")
+
+
 async def test_every_call_carries_the_trace_id() -> None:
     """The same id is in every call that the front service makes to another service."""
     seen: list[httpx.Request] = []
@@ -50,12 +55,15 @@ async def test_every_call_carries_the_trace_id() -> None:
 
     vector = await embed(answer)
     scores = await score(answer, Window("a passage", 2, 9))
+    support = await entail(answer)
 
-    assert [request.headers["x-trace-id"] for request in seen] == ["tr-1", "tr-1"]
+    assert [request.headers["x-trace-id"] for request in seen] == ["tr-1", "tr-1", "tr-1"]
     assert json.loads(seen[0].content) == {"texts": ["x"]}
     assert json.loads(seen[1].content) == {"pairs": [{"question": "x", "passage": "a passage", "start": 2, "end": 9}]}
+    assert json.loads(seen[2].content) == {"pairs": [{"premise": "a text", "hypothesis": "a claim"}]}
     assert vector.tolist() == pytest.approx([0.6, 0.8])
     assert scores == [0.5]
+    assert support == 0.5
 
 
 async def test_no_windows_are_no_call() -> None:
@@ -76,6 +84,13 @@ async def test_a_missing_score_is_an_upstream_error() -> None:
     """One relevance per window."""
     with pytest.raises(UpstreamError):
         await score(answers([0.5]), Window("a"), Window("b"))
+
+
+@pytest.mark.parametrize("value", [[], [0.5, 0.5], [[0.5]], [float("nan")], 0.5, None])
+async def test_a_support_that_is_no_number_is_an_upstream_error(value: object) -> None:
+    """A pair that failed in its batch comes back as NaN: it must not count as judged."""
+    with pytest.raises(UpstreamError):
+        await entail(answers(value))
 
 
 @pytest.mark.parametrize(

@@ -96,7 +96,7 @@ async def test_an_invented_sentence_is_replaced_by_a_quotation() -> None:
 
     assert "zebras" not in text_of(events)
     assert "12 days of annual leave" in text_of(events)
-    assert record.verdicts["repaired"] >= 1
+    assert "repaired" in {kind for kind, _, _ in record.verdicts}
 
 
 async def test_mode_drop_leaves_an_invented_sentence_out() -> None:

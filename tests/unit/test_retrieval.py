@@ -6,9 +6,9 @@ import pytest
 
 from rag.backends.fake import FakeEmbedder, FakeScorer
 from rag.errors import DeadlineExceeded, UpstreamError
-from rag.reranking import rank_quotes, rerank
+from rag.reranking import rerank, score_windows
 from rag.retrieval import retrieve
-from rag.types import Candidate, Passage, Quote, Window
+from rag.types import Candidate, Window
 from tests.fakes import (
     ANNUAL_LEAVE,
     PARKING,
@@ -133,11 +133,12 @@ async def test_a_scorer_that_loses_rows_is_our_fault_not_a_wrong_order() -> None
         await rerank(QUESTION, candidates(3), scorer=FixedScorer(1.0), deadline=make_deadline(), trace_id="tr_test")
 
 
-async def test_quotes_are_ranked_like_chunks() -> None:
-    """Best first, each with its relevance."""
-    passage = Passage(1, make_chunk(f"{PARKING} {ANNUAL_LEAVE}"))
-    quotes = [Quote(passage, PARKING), Quote(passage, ANNUAL_LEAVE)]
-    ranked = await rank_quotes(QUESTION, quotes, scorer=FakeScorer(), deadline=make_deadline(), trace_id="tr_test")
+async def test_sentences_are_scored_in_their_passages() -> None:
+    """One relevance per window, in their order."""
+    passage = f"{PARKING} {ANNUAL_LEAVE}"
+    windows = [Window(passage, 0, len(PARKING)), Window(passage, len(PARKING) + 1)]
+    parking, leave = await score_windows(
+        QUESTION, windows, scorer=FakeScorer(), deadline=make_deadline(), trace_id="tr_test"
+    )
 
-    assert [quote.text for quote, _ in ranked] == [ANNUAL_LEAVE, PARKING]
-    assert ranked[0][1] > ranked[1][1]
+    assert leave > parking

@@ -111,6 +111,7 @@ def test_a_time_may_be_a_millisecond(field: str) -> None:
         ("RAG_EMBEDDER_MODEL", "e5", "bento:<tag>, hf:<repo>[@revision], path:<dir> or fake:"),
         ("RAG_GENERATOR_MODEL", "hf:", "bento:<tag>, hf:<repo>[@revision], path:<dir> or fake:"),
         ("RAG_RERANKER_MODEL", "hf:repo@", "bento:<tag>, hf:<repo>[@revision], path:<dir> or fake:"),
+        ("RAG_VERIFIER_MODEL", "nli", "bento:<tag>, hf:<repo>[@revision], path:<dir> or fake:"),
     ],
 )
 def test_a_bad_value_is_named_with_what_is_allowed(name: str, value: str, allowed: str) -> None:
@@ -189,6 +190,16 @@ def test_production_lists_every_missing_condition_at_once() -> None:
         "RAG_RERANKER_MODEL: production needs a pinned revision",
         "RAG_GENERATOR_MODEL: production takes no fake model",
     ]
+
+
+@pytest.mark.parametrize(
+    ("model", "problem"),
+    [("fake:", "production takes no fake model"), ("hf:org/nli", "production needs a pinned revision")],
+)
+def test_a_verifier_is_held_to_the_rules_of_production_only_if_named(model: str, problem: str) -> None:
+    """None is needed; one that is named judges what is sent."""
+    assert load_settings(PRODUCTION).verifier_model is None
+    assert problems({**PRODUCTION, "RAG_VERIFIER_MODEL": model}) == [f"RAG_VERIFIER_MODEL: {problem}"]
 
 
 def test_jwt_alone_is_identity_enough_for_production() -> None:

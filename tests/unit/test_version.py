@@ -4,10 +4,16 @@ import pytest
 
 from rag import version
 from rag.settings import Settings, load_settings
+from rag.tenants import load_policies
 from rag.types import ModelInfo
 from rag.version import make_card
 
-FAKES = {"RAG_EMBEDDER_MODEL": "fake:", "RAG_RERANKER_MODEL": "fake:", "RAG_GENERATOR_MODEL": "fake:"}
+FAKES = {
+    "RAG_EMBEDDER_MODEL": "fake:",
+    "RAG_RERANKER_MODEL": "fake:",
+    "RAG_VERIFIER_MODEL": "fake:",
+    "RAG_GENERATOR_MODEL": "fake:",
+}
 
 
 def settings(**environ: str) -> Settings:
@@ -15,7 +21,7 @@ def settings(**environ: str) -> Settings:
 
 
 def model_version(**environ: str) -> str:
-    return make_card(settings(**environ)).model_version
+    return make_card(settings(**environ), load_policies(settings(**environ))).model_version
 
 
 def test_the_same_deployment_has_the_same_version() -> None:
@@ -40,9 +46,9 @@ def test_another_prompt_chunker_or_version_is_another_deployment(part: str, monk
     assert model_version() != before
 
 
-@pytest.mark.parametrize("model", ["FakeEmbedder", "FakeScorer", "FakeGenerator"])
+@pytest.mark.parametrize("model", ["FakeEmbedder", "FakeScorer", "FakeEntailment", "FakeGenerator"])
 def test_another_revision_of_a_model_is_another_deployment(model: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Embedder, reranker and generator alike."""
+    """Embedder, reranker, verifier and generator alike."""
     before = model_version()
     monkeypatch.setattr(getattr(version, model), "info", ModelInfo("same-name", "another revision", 256))
 
@@ -51,7 +57,13 @@ def test_another_revision_of_a_model_is_another_deployment(model: str, monkeypat
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("RAG_GENERATOR_URL", "http://127.0.0.1:9/v1"), ("RAG_VERIFICATION", "drop"), ("RAG_RERANK_K", "3")],
+    [
+        ("RAG_GENERATOR_URL", "http://127.0.0.1:9/v1"),
+        ("RAG_VERIFICATION", "drop"),
+        ("RAG_VERIFIER_MODEL", ""),
+        ("RAG_ENTAILED_FROM", "0.9"),
+        ("RAG_RERANK_K", "3"),
+    ],
 )
 def test_another_setting_that_changes_answers_is_another_deployment(name: str, value: str) -> None:
     """Somebody else's generator included."""

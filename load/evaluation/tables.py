@@ -1,0 +1,117 @@
+"""The findings of an evaluation as Markdown, so that they can go into a README as they are."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields
+from typing import Final
+
+from load.evaluation.answers import AnswerQuality
+from load.evaluation.metrics import RankingQuality
+from load.evaluation.retrieval import RankingQualities
+from load.evaluation.verdicts import VerdictQuality
+
+RetrievalReport = Mapping[str, RankingQualities]
+AnswersReport = Mapping[str, AnswerQuality]
+
+_SHARES: Final[Mapping[str, str]] = {
+    "answered": "answer holds the gold answer",
+    "cited": "a cited chunk holds it",
+    "in_context": "a chunk in the context holds it",
+    "no_answer": "no_answer",
+    "faultless": "all citations resolve, all repairs are quotations",
+    "citation_recall": "citation recall",
+    "citation_precision": "citation precision",
+    "verbatim": "sentences verbatim from a cited chunk",
+}
+_COUNTS: Final[Mapping[str, str]] = {
+    "finish_reasons": "finish reasons",
+    "verdicts": "verdicts",
+    "faults": "faults",
+    "errors": "errors",
+    "retried": "retried",
+}
+
+
+def render_retrieval(retrieval: RetrievalReport) -> str:
+    names = [each.name for each in fields(RankingQuality)]
+    rows = [
+        [name, stage, *(f"{getattr(quality, measure):.3f}" for measure in names)]
+        for name, stages in retrieval.items()
+        for stage, quality in stages.items()
+    ]
+    return render_table(["questions", "stage", "Recall@1", "Recall@3", "Recall@6", "MRR@10", "nDCG@10"], rows)
+
+
+def render_answers(answers: AnswersReport) -> str:
+    qualities = list(answers.values())
+    rows = [["questions", *(str(quality.questions) for quality in qualities)]]
+    rows += [
+        [title, *(_render_number(getattr(quality, name), 3) for quality in qualities)]
+        for name, title in _SHARES.items()
+    ]
+    rows.append(["sentences, mean", *(_render_number(quality.sentences_per_answer, 2) for quality in qualities)])
+    rows.append(["words, median", *(_render_number(quality.median_words, 0) for quality in qualities)])
+    rows.append(["words, p90", *(_render_number(quality.words_p90, 0) for quality in qualities)])
+    for name, title in _COUNTS.items():
+        rows.append([title, *(_render_counts(getattr(quality, name)) for quality in qualities)])
+    return render_table(["answers", *answers], rows)
+
+
+def render_reasons(answers: AnswersReport) -> str:
+    """The share of all judged sentences by verdict and reason."""
+    kinds = dict.fromkeys(kind for quality in answers.values() for kind in quality.reasons)
+    rows = [[kind, *(f"{quality.reasons.get(kind, 0.0):.3f}" for quality in answers.values())] for kind in kinds]
+    return render_table(["verdict: reason", *answers], rows)
+
+
+def render_latency(answers: AnswersReport) -> str:
+    rows = [
+        [name, stage, f"{latency.p50:.0f}", f"{latency.p95:.0f}"]
+        for name, quality in answers.items()
+        for stage, latency in quality.latency_ms.items()
+    ]
+    return render_table(["answers", "stage", "p50, ms", "p95, ms"], rows)
+
+
+def render_verdicts(verdicts: VerdictQuality) -> str:
+    """Each kind of labelled sentence with what must happen to it; then the time that it takes."""
+    rows = [
+        [
+            *(group.source, group.language, group.kind),
+            f"{'kept' if group.is_supported else 'blocked'} {group.right} of {group.sentences}",
+            f"{group.right / group.sentences:.3f}",
+        ]
+        for group in verdicts.groups
+    ]
+    times = verdicts.times
+    return "\n\n".join(
+        (
+            render_table(["labelled sentences", "language", "kind", "as they should be", "share"], rows),
+            render_table(["threshold", "G"], [[name, f"{value:g}"] for name, value in verdicts.thresholds.items()]),
+            render_table(
+                ["CPU time", "p50, µs", "p99, µs"],
+                [
+                    ["check of a sentence", f"{times.check_p50_us:.0f}", f"{times.check_p99_us:.0f}"],
+                    ["reading its passages", f"{times.reading_p50_us:.0f}", f"{times.reading_p99_us:.0f}"],
+                ],
+            ),
+        )
+    )
+
+
+def render_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Line breaks and bars within a cell do not end it."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(f"| {' | '.join(map(_escape, cells))} |" for cells in lines)
+
+
+def _escape(cell: str) -> str:
+    return " ".join(cell.split()).replace("|", r"\|")
+
+
+def _render_number(value: float | None, decimals: int) -> str:
+    return "–" if value is None else f"{value:.{decimals}f}"
+
+
+def _render_counts(counts: Mapping[str, float]) -> str:
+    shown = (f"{kind} {count if isinstance(count, int) else format(count, '.3f')}" for kind, count in counts.items())
+    return ", ".join(shown) or "none"

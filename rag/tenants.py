@@ -1,0 +1,83 @@
+"""Tenants with thresholds of their own: the file that says so, read once at start."""
+
+import hashlib
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Annotated
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from rag.settings import Settings
+from rag.verification import Mode, Policies, Policy
+from schemas.request import TenantId
+
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class TenantsError(ValueError):
+    """The file cannot be used; the message is one line."""
+
+
+class _Entry(BaseModel):
+    """What a tenant has of its own; the rest is everybody's."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    verification: Mode | None = None
+    unsupported_below: Share | None = None
+    supported_from: Share | None = None
+    entailed_from: Share | None = None
+    answerable_from: Share | None = None
+    quoted_enough: Share | None = None
+
+
+class _File(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    tenants: dict[TenantId, _Entry]
+
+
+def load_policies(settings: Settings) -> Policies:
+    """The policy of the settings, and those of the tenants that the file names.
+
+    Raises: TenantsError: the file is missing or broken.
+    """
+    default = Policy(
+        mode=settings.verification,
+        unsupported_below=settings.unsupported_below,
+        supported_from=settings.supported_from,
+        entailed_from=settings.entailed_from,
+        answerable_from=settings.answerable_from,
+        quoted_enough=settings.quoted_enough,
+    )
+    if settings.tenants_file is None:
+        return Policies(default)
+    entries = _parse(settings.tenants_file).tenants
+    return Policies(default, {tenant_id: _override(default, entry) for tenant_id, entry in entries.items()})
+
+
+def describe_policies(policies: Policies) -> str:
+    """Changes with whatever they say: part of the fingerprint in `model_version`."""
+    tenants = sorted((tenant_id, sorted(asdict(policy).items())) for tenant_id, policy in policies.tenants.items())
+    return hashlib.sha256(repr(tenants).encode()).hexdigest()
+
+
+def _parse(path: Path) -> _File:
+    try:
+        return _File.model_validate(yaml.safe_load(path.read_bytes()))
+    except OSError as error:
+        raise TenantsError(f"{path}: cannot be read: {error.strerror}") from None
+    except yaml.YAMLError:
+        raise TenantsError(f"{path}: is no YAML") from None
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        place = ".".join(map(str, first["loc"])) or "the file"
+        raise TenantsError(f"{path}: {place}: {first['msg']}") from None
+
+
+def _override(default: Policy, entry: _Entry) -> Policy:
+    own = entry.model_dump(exclude_none=True)
+    if "verification" in own:
+        own["mode"] = own.pop("verification")
+    return replace(default, **own)
