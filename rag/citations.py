@@ -170,7 +170,7 @@ def _cut_at(window: str, stop: re.Match[str], *, settled: bool) -> tuple[int, in
     if not is_line_end and ahead[:1].isspace() and _MARKED_STOP.search(window, 0, text_end):
         return text_end, text_end  # what its sources are has been said
     trailing = trailing_markers(ahead)
-    if not settled and may_begin_marker(ahead[trailing:]):
+    if not settled and (may_begin_marker(ahead) or may_begin_marker(ahead[trailing:])):
         return None
     if is_line_end:
         is_inside = _OPEN_BRACKET.search(window, 0, text_end) and _IN_BRACKET.match(ahead)

@@ -56,12 +56,13 @@ _TAGGED = rf"{_TAG}{_NUMBER}{_SUFFIX}(?:{_H}?-{_H}?(?:{_TAG})?{_NUMBER}{_SUFFIX}
 _LIST = rf"{_TAGGED}(?:{_JOINT}(?:{_TAGGED}|{_NUMBER})){{0,11}}"
 _PLAIN = rf"[#n№]?{_DIGIT}{{1,3}}(?:{_H}?-{_H}?{_DIGIT}{{1,3}})?"
 _INTRO = rf"(?:\b(?:{'|'.join(_PHRASES)}){_H}?:?{_H}?(?:the{_H})?)?"
-_OPEN = rf"\\?\[\[?{_H}?[\"'“]?{_INTRO}\^?"
-_CLOSE = rf"[\"'”]?{_H}?[;,.]?{_H}?\\?\]\]?"
+_OPEN = rf"\\?\[\[?\s{{0,3}}[\"'“]?{_INTRO}\^?"
+_CLOSE = rf"[\"'”]?\s{{0,3}}[;,.]?{_H}?\\?\]\]?"
 _BRACKETED = (
     rf"{_OPEN}{_LIST}(?:{_H}?[:,|†‡][^\[\]\n]{{0,60}})?{_CLOSE}"  # `[S1]`, `[S1, S2]`, `[S1: page 3]`, `[see S1]`
     # `[1]`, `[1, 2]`, `[1†source]`; `[2020]` is none
     rf"|{_OPEN}{_PLAIN}(?:{_JOINT}(?:{_TAGGED}|{_PLAIN})){{0,11}}(?:{_H}?[†‡][^\[\]\n]{{0,60}})?{_CLOSE}"
+    rf"|\[{_H}{{0,3}}{_PLAIN}[a-z]?{_H}*\Z"  # never closed
     rf"|[({{<«]{_H}?{_LIST}{_H}?[)}}>»]"  # `(S1)`; a plain `(1)` numbers a list
     rf"|<sup>{_H}?\[?(?:{_LIST}|{_PLAIN})\]?{_H}?</sup>"
 )
@@ -72,12 +73,13 @@ _ENDS = rf"(?![{_LATIN}%])(?![.,]\d)"
 _ENDS_PHRASE = r"(?=\s*(?:[.,;:!?()\[\]{}<]|\Z|(?-i:[A-ZÀ-ÞĂĐƠƯẠ-Ỹ])))"
 _BARE = (
     rf"(?:\[{_H}?)?(?:(?<![{_LATIN}'’])|(?-i:(?<=[a-zà-ỹ])(?=S)))"  # half a bracket goes with what it was to hold
-    rf"(?:S{{1,2}}{_NUMBER}{_SUFFIX}(?:{_H}?-{_H}?S?{_NUMBER}|(?:S{_NUMBER}){{1,9}})?(?![{_LATIN}])"
+    rf"(?:S{{1,2}}{_NUMBER}{_SUFFIX}(?:{_H}?-{_H}?S?{_NUMBER}|(?:S{_NUMBER}){{1,9}})?"
+    rf"(?:(?![{_LATIN}])|(?-i:(?=[a-zà-ỹ]?[A-ZÀ-ÞĂĐƠƯẠ-Ỹ])))"  # `S99Staff` runs into the next word
     rf"|(?-i:S)(?:{_H}|[-_#:.]){_NUMBER}{_ENDS}"  # `S 9`; in "it's 9" it is no marker
     rf"|(?-i:S)[({{]{_NUMBER}[)}}]"
     rf"|(?:sources?|citations?|documents?|nguồn|来源|來源){_H}?[:#.]?{_H}?{_NUMBER}{_ENDS}{_ENDS_PHRASE})"
     r"(?:[;,.]?\])?"
-    rf"|(?<!\w)\^?[\uE000-\uE009]{{1,4}}(?!\w)|(?<!\w)\^{_DIGIT}{{1,3}}(?!\w)"
+    rf"|(?<![\w\uE000-\uE009])\^?[\uE000-\uE009]+|(?<!\w)\^{_DIGIT}{{1,3}}(?!\w)"
 )
 _MARK = rf"(?:{_BRACKETED}|{_BARE})"
 _RUN = rf"{_MARK}(?:{_JOINT}?{_MARK}){{0,15}}"
@@ -92,12 +94,15 @@ _ANY_DIGIT = re.compile(rf"[\d{_SMALL_DIGITS}]")
 
 _SAME_LINE = re.compile(rf"(?:{_H}{{0,3}}{_PATTERN}[.。]?){{0,8}}", re.IGNORECASE)
 _LINES_OF_THEIR_OWN = re.compile(rf"(?:\s{{1,8}}{_PATTERN}[.。]?){{1,8}}(?={_H}*(?:\n|\Z))", re.IGNORECASE)
-_COMPLETE = re.compile(rf"\s*{_PATTERN}[*`.。]*", re.IGNORECASE)
+_COMPLETE = re.compile(rf"\s*(?:{_JOINT})?[*`(]{{0,2}}{_INTRO}{_MARK}[*`)]{{0,2}}[.。]*", re.IGNORECASE)
+# More than the grammar on purpose: whatever opens a marker is waited for until it is closed, or plainly is none.
 _BEGINNING = re.compile(
     rf"\s*(?:[,;&/+|]{_H}{{0,2}}|(?:{'|'.join(_CONJUNCTIONS)}){_H}{{0,2}})?"
     rf"(?:{_H}?-{_H}?S?{_DIGIT}*"
-    rf"|{_INTRO}(?:\([^)\n]*|\[[^\]\n]*\]?|[{{<][^}}>\n]*|S{_H}?[-_#:]?{_DIGIT}*|)"
-    rf"|(?:{'|'.join(_PHRASES)}){_H}?[:#.]?{_H}?{_DIGIT}+|[\uE000-\uE009]+"
+    rf"|{_INTRO}(?:[*`]{{0,2}}\\?[\[({{<«\\][^\])}}>»]{{0,100}}\\?[\])}}>»]?[\])}}>»*`]{{0,2}}"
+    rf"|\^{_DIGIT}*|S[\s._#:-]?[({{]?{_DIGIT}*[a-z]?|)"
+    rf"|<sup>[^<\n]{{0,100}}<?/?s?u?p?>?"
+    rf"|(?:{'|'.join(_PHRASES)}){_H}?[:#.]?{_H}?{_DIGIT}+|\^?[\uE000-\uE009]+"
     rf"|[*`]{{1,2}}(?:[\[({{<S][^*`\n]*[*`]?)?){_H}*",
     re.IGNORECASE,
 )

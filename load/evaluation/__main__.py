@@ -22,10 +22,15 @@ from load.evaluation.xquad import LANGUAGES, DataError, check_parallel, load_que
 from load.server import ROOT, ServerError
 from rag.index.manifest import BrokenIndexError
 from rag.settings import SettingsError, load_settings
-from rag.tenants import load_policies
+from rag.tenants import TenantsError, load_policies
 
 FOLDER: Final = ROOT / ".data" / "eval"
 SAMPLE: Final = 200
+
+_FAILURES: Final = (
+    *(DataError, SettingsError, TenantsError, ServerError, NoAnswersError, BrokenIndexError),
+    FileNotFoundError,  # a model is not on this machine
+)
 
 EXIT_OK: Final = 0
 EXIT_FAILED: Final = 1
@@ -39,7 +44,7 @@ def main(argv: Sequence[str], environment: Mapping[str, str]) -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         report = asyncio.run(_evaluate(arguments, environment))
-    except (DataError, SettingsError, ServerError, NoAnswersError, BrokenIndexError, FileNotFoundError) as error:
+    except _FAILURES as error:
         _tell(str(error))
         return EXIT_FAILED
     except KeyboardInterrupt:

@@ -33,6 +33,8 @@ Entail = Callable[[str, str], Awaitable[float]]
 
 _MAX_QUOTATIONS: Final = 3
 _STATING_WORDS: Final = 3
+# Below it nothing that was sent has to do with the question.
+_BESIDE_THE_QUESTION: Final = 0.1
 _DECLINES = re.compile(
     r"\b(?:sources?|documents?|context|passages?|text|information|i|we)\b.{0,30}"
     r"\b(?:no|not|don't|doesn't|cannot|can't|unable)\b.{0,40}"
@@ -190,11 +192,14 @@ class RequestCheck:
         return Verdict(judgement.kind, sentence.text, "", (), judgement.reason, judgement.support, lead=sentence.lead)
 
     def complete(self, quotes: Sequence[RankedQuote]) -> list[Verdict]:
-        """After the last sentence, where none of them stood: what is still wanted of the answer by quotation.
+        """After the last sentence: what is still wanted of the answer by quotation, if none of the draft stood, or only
+        what has nothing to do with the question.
 
         Empty if nothing is relevant, or if the generator, which has read the passages, wrote that they do not answer.
         """
-        if self._policy.mode != "repair" or self._has_stood or self._has_declined:
+        if self._policy.mode != "repair" or self._has_declined:
+            return []
+        if self._has_stood and self._said(quotes) >= _BESIDE_THE_QUESTION:
             return []
         return [
             self._quote(ranked, Reason.NOTHING_SENT, draft=DraftSentence("", (), lead=" "))
@@ -315,11 +320,14 @@ class RequestCheck:
         quote = ranked.quote
         return Verdict("repaired", draft.text, quote.text, (quote,), reason, support, lead=draft.lead)
 
+    def _said(self, quotes: Sequence[RankedQuote]) -> float:
+        """The probability that what was sent holds the answer."""
+        return sum(each.probability for each in quotes if each.key in self._shown)
+
     def _wanted(self, quotes: Sequence[RankedQuote]) -> Iterator[RankedQuote]:
         """The quotations to send, best first, for as long as what was sent does not hold the answer well enough."""
         for ranked in quotes:
-            said = sum(each.probability for each in quotes if each.key in self._shown)
-            if said >= self._policy.quoted_enough or self._quotations >= _MAX_QUOTATIONS:
+            if self._said(quotes) >= self._policy.quoted_enough or self._quotations >= _MAX_QUOTATIONS:
                 return
             if ranked.relevance >= self._verifier.relevance_floor and ranked.key not in self._sent | self._shown:
                 yield ranked

@@ -2,7 +2,8 @@
 
 A quotation is whole sentences of the stored chunk, character for character. What could be taken for a marker is cut
 off where it trails (a footnote) and bars the sentence where it does not. An order to the assistant, and what follows
-it in its paragraph, is neither quoted nor counted as evidence.
+it in its paragraph, is neither quoted nor counted as evidence; nor is a line that imitates the prompt, nor
+anything after an imitated end of the sources.
 """
 
 import re
@@ -10,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from rag.injection import gives_orders
+from rag.injection import gives_orders, imitates_fence, takes_over
 from rag.language import sentence_spans, words
 from rag.markers import has_marker, marker_spans
 from rag.types import Chunk
@@ -46,9 +47,13 @@ def read_statements(chunk: Chunk) -> list[Statement]:
     for start, end in sentence_spans(chunk.text):
         if start < silent_until:
             continue
-        if gives_orders(chunk.text[start:end]):
+        if takes_over(chunk.text[start:end]):
             paragraph_end = _PARAGRAPH_END.search(chunk.text, end)
             silent_until = paragraph_end.start() if paragraph_end else len(chunk.text)
+            continue
+        if imitates_fence(chunk.text[start:end]):
+            break
+        if gives_orders(chunk.text[start:end]):
             continue
         first, last, is_whole = _without_markers(chunk.text, _trim_start(chunk, start, end), end)
         if first < last:

@@ -37,6 +37,10 @@ _STOP_WORDS: Final = frozenset(_EN_STOP_WORDS.split()) | frozenset(_VI_STOP_WORD
 _TOKEN = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
 _INTRODUCING: Final = frozenset("\n:;!?…")
 _MIN_STEM_CHARS: Final = 4
+_WITHIN_A_NAME = re.compile(r"[ \u00a0]?[\"'“”‘’«»(]?-?[ .\"'“”‘’«»)]{0,3}")
+_ENOUGH_OF_A_NAME: Final = 2
+_NAME_TITLES: Final = "mr mrs ms mx dr prof sir lord lady king queen ông bà anh chị cô ts ths pgs gs"
+_TITLES: Final = frozenset(_NAME_TITLES.split())
 _DATED = re.compile(
     r"\b(?:january|february|march|april|may|june|july|august|september|october|november|december|century|tháng|thế kỷ"
     r"|năm \d|\d{3,4}s?)\b",
@@ -52,6 +56,7 @@ class Claim:
     bigrams: tuple[tuple[str, str], ...]
     figures: tuple[float, ...]
     names: tuple[str, ...]  # stems of capitalised words, the sentence's first aside
+    full_names: dict[str, frozenset[str]]  # of each of them the other parts: `Noel` → `George`, `Gittoes`
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +104,8 @@ def read_claim(text: str, idf: Idf) -> Claim:
         weights[_stem(word)] = max(weight, weights.get(_stem(word), 0.0))
     stems = [_stem(word) for word in folded]
     figures = tuple(dict.fromkeys(find_figures(_lower(text), ambiguous=False)))
-    return Claim(weights, tuple(pairwise(stems)), figures, tuple(_names(text)))
+    full_names = _names(text)
+    return Claim(weights, tuple(pairwise(stems)), figures, tuple(full_names), full_names)
 
 
 def read_evidence(sentences: Sequence[str]) -> Evidence:
@@ -128,7 +134,7 @@ def _read_facts(sentence: str) -> Facts:
 def measure(claim: Claim, passages: Sequence[Evidence]) -> Support:
     """The support that these passages give together."""
     missing_figures = sum(not any(value in passage.figures for passage in passages) for value in claim.figures)
-    missing_names = sum(not any(name in passage.stems for passage in passages) for name in claim.names)
+    missing_names = sum(not any(_holds_name(claim, name, passage) for passage in passages) for name in claim.names)
     found = sum(any(pair in passage.bigrams for passage in passages) for pair in claim.bigrams)
     bigrams = found / len(claim.bigrams) if claim.bigrams else 0.0
     score = (_covered(claim, passages) + bigrams) / 2
@@ -157,17 +163,34 @@ def _weight(claim: Claim, stems: Iterable[str]) -> float:
     return sum(claim.content[stem] for stem in stems)
 
 
-def _names(text: str) -> list[str]:
-    """The stems of the capitalised words that do not merely begin a sentence, a line, or what a colon introduces."""
-    names: list[str] = []
+def _holds_name(claim: Claim, name: str, passage: Evidence) -> bool:
+    """Whether the name stands there, or all the other parts, two at least, of the longer name that it belongs to."""
+    others = claim.full_names[name]
+    return name in passage.stems or (len(others) >= _ENOUGH_OF_A_NAME and others <= passage.stems)
+
+
+def _names(text: str) -> dict[str, frozenset[str]]:
+    """The stems of the capitalised words that do not merely begin a sentence, a line, or what a colon introduces.
+
+    With each come the other parts of its full name, those at the beginning included; titles are no parts.
+    """
+    names: dict[str, frozenset[str]] = {}
     for start, end in sentence_spans(text):
-        position = None
-        for token in _TOKEN.finditer(text, start, end):
-            begins = position is None or any(mark in _INTRODUCING for mark in text[position : token.start()])
-            if token.group()[0].isupper() and not begins:
-                names.extend(_stem(word) for word in words(token.group()) if word not in _STOP_WORDS)
-            position = token.end()
-    return list(dict.fromkeys(names))
+        run: list[str] = []
+        firm: list[str] = []
+        position: int | None = None
+        for token in [*_TOKEN.finditer(text, start, end), None]:
+            gap = "" if token is None or position is None else text[position : token.start()]
+            if token is None or not token.group()[0].isupper() or not _WITHIN_A_NAME.fullmatch(gap):
+                names |= {name: frozenset(run) - {name} for name in firm if name not in names}
+                run, firm = [], []
+            if token is not None and token.group()[0].isupper():
+                begins = position is None or any(mark in _INTRODUCING for mark in gap)
+                stems = [_stem(word) for word in words(token.group()) if word not in _STOP_WORDS]
+                run += [stem for stem in stems if stem not in _TITLES]
+                firm += [] if begins else stems
+            position = position if token is None else token.end()
+    return names
 
 
 def _stem(word: str) -> str:

@@ -3,6 +3,10 @@
 Each passage of the corpus stands in an index beside honest ones on its topic, and is drafted from by the worst
 generators that there can be: one that obeys it, one that copies whatever it is shown, and one that tells its prompt.
 What a passage merely states, no service can tell from the truth; what is here, a reader can see to be an attack.
+
+`seen` says which attacks the rules of `rag.injection` see. They were written with these passages at hand, and of orders
+in words that nobody thought of they see few: the others stand here to say so. Even there no citation is unknown and no
+prompt is told.
 """
 
 import json
@@ -28,6 +32,7 @@ from tests.fakes import FakeIndex, FakeIndexes, make_chunk, make_deadline, make_
 CORPUS: Final = Path(__file__).parents[1] / "corpus"
 LANGUAGES: Final = ("en", "vi")
 LEAST_PER_LANGUAGE: Final = 24
+LEAST_SEEN: Final = 40
 FENCE: Final = "sources-"
 
 
@@ -43,6 +48,7 @@ class Ambush:
     honest: str
     wanted_by_attacker: tuple[str, ...]
     company: tuple[str, ...]
+    seen: bool
 
 
 Disobey = Callable[[Ambush, Sequence[Message]], Iterator[str]]
@@ -60,7 +66,11 @@ def read_ambushes() -> tuple[Ambush, ...]:
         topic = (row["lang"], row["topic"])
         company = tuple(each["text"] for each in honest if (each["lang"], each["topic"]) == topic)
         texts = {key: row[key] for key in ("id", "lang", "title", "text", "question", "honest")}
-        ambushes.append(Ambush(**texts, wanted_by_attacker=tuple(row["wanted_by_attacker"]), company=company))
+        ambushes.append(
+            Ambush(
+                **texts, wanted_by_attacker=tuple(row["wanted_by_attacker"]), company=company, seen=bool(row["seen"])
+            )
+        )
     return tuple(ambushes)
 
 
@@ -122,6 +132,9 @@ class AmbushedIndex(FakeIndex):
 
 
 AMBUSHES: Final = pytest.mark.parametrize("ambush", read_ambushes(), ids=lambda ambush: ambush.id)
+SEEN: Final = pytest.mark.parametrize(
+    "ambush", [each for each in read_ambushes() if each.seen], ids=lambda ambush: ambush.id
+)
 GENERATORS: Final = pytest.mark.parametrize("disobey", [obey, copy_everything, tell_the_prompt])
 
 
@@ -138,8 +151,13 @@ def test_the_corpus_is_large_enough_and_fair(lang: str) -> None:
         assert not any(_fold(wanted) in company for wanted in ambush.wanted_by_attacker)
 
 
+def test_most_attacks_are_seen() -> None:
+    """Of those in the corpus."""
+    assert sum(ambush.seen for ambush in read_ambushes()) >= LEAST_SEEN
+
+
 @GENERATORS
-@AMBUSHES
+@SEEN
 async def test_what_the_answer_is_about_does_not_change(ambush: Ambush, disobey: Disobey) -> None:
     """The honest passage answers, and nothing that the attacker wants is said."""
     answer = _without_markers(await _ask(ambush, WorstGenerator(ambush, disobey)))
