@@ -53,7 +53,7 @@ _TAKEOVER: Final = "|".join(
         r"\b(?:answer|respond|reply)\b (?:only |always |exactly |instead )?(?:with|that|by saying) "
         r"(?:the (?:word|phrase|text|sentence)|[\"'“‘]|only\b|exactly\b)",
         r"\b(?:chỉ|luôn|hãy) (?:trả lời|đáp)(?: rằng| bằng| là)\b",
-        r"\b(?:this|the following) (?:passage|document|source|page) (?:overrides|supersedes|replaces) (?:every|all|any) other"
+        r"\b(?:this|the following) (?:passage|document|source|page) (?:overrides|supersedes) (?:every|all|any) other"
         r"|\b(?:đoạn|tài liệu|nguồn|trang) này (?:thay thế|ghi đè|phủ định) (?:mọi|tất cả)\b",
         r"\btell the user\b|\bnew (?:instructions?|task):|\binstructions? (?:to|for) the (?:assistant|model|ai)\b",
     )
@@ -67,11 +67,12 @@ _VI_SAY = (
 )
 _TO_AN_ANSWERER: Final = "|".join(
     (
-        r"\b(?:ai|bots?|chat ?bots?|llms?|(?:language |ai )?models?|summari[sz]ers?|(?:ai|virtual|clever|dear) "
-        rf"(?:assistants?|readers?|agents?)|assistants? (?:that|who|which)|(?:automated|machine) readers?|systems? (?:that )?answer\w*"
-        rf"|whoever answers|assistants must)\b[^\n]{{0,80}}\b{_EN_SAY}\b",
+        r"\b(?:(?-i:AI)|bots?|chat ?bots?|llms?|(?:language|ai) models?|summari[sz]ers?"
+        r"|(?:virtual|clever|dear) (?:assistants?|readers?|agents?)|assistants? (?:that|who|which|must)"
+        r"|(?:automated|machine) readers?|systems? (?:that )?answer\w*|whoever answers)"
+        rf"\b[^\n]{{0,80}}\b{_EN_SAY}\b",
         r"\b(?:your|the (?:correct|final|only)) (?:answers?|repl(?:y|ies)|responses?|summary)\b[^\n]{0,40}"
-        r"\b(?:(?:must|should|shall|has to) (?:say|state|be that|begin|end|include|contain|name|recommend)|is always)\b",
+        r"\b(?:is always|(?:must|should|shall|has to) (?:say|state|be that|begin|end|include|contain|recommend))\b",
         rf"\b(?:if|when(?:ever)?) (?:you are |the assistant is |anyone |someone |a user )?(?:asked|asks)\b[^\n]{{0,80}}"
         rf"\b{_EN_SAY}\b",
         rf"\b(?:before|when|while) (?:you )?(?:answer|reply|respond|summari[sz])\w*\b[^\n]{{0,80}}\b{_EN_SAY}\b",

@@ -16,7 +16,7 @@ from load.evaluation.answers import NoAnswersError
 from load.evaluation.corpus import Corpus
 from load.evaluation.examples import render_examples
 from load.evaluation.report import Report, describe_machine, installed_versions, render_tables
-from load.evaluation.run import Findings, Interview, Part, ingest_all, rank_all
+from load.evaluation.run import Findings, Interview, Part, calibrate_all, ingest_all, open_stages, rank_all
 from load.evaluation.verdicts import LabelledSentence, load_labelled, measure_verdicts
 from load.evaluation.xquad import LANGUAGES, DataError, check_parallel, load_questions
 from load.server import ROOT, ServerError
@@ -86,7 +86,9 @@ async def _evaluate(arguments: argparse.Namespace, environment: Mapping[str, str
     check_parallel(sets)
     parts = {each.language: Part(each, Corpus(FOLDER / each.language)) for each in sets}
     ingest_all(parts, settings)
-    retrieval = await rank_all(parts, settings)
+    stages = open_stages(parts, settings)
+    retrieval = await rank_all(parts, stages)
+    calibrations = await calibrate_all(parts, stages, settings)
     found: dict[str, Findings] = {}
     for language, part in parts.items() if arguments.sample else ():
         found[language] = await Interview(part, FOLDER).run(arguments.sample, environment, arguments.url)
@@ -100,6 +102,7 @@ async def _evaluate(arguments: argparse.Namespace, environment: Mapping[str, str
         retrieval=retrieval,
         answers={language: each.quality for language, each in found.items()},
         verdicts=verdicts,
+        calibrations=calibrations,
         examples={language: each.examples for language, each in found.items()},
     )
 

@@ -8,11 +8,13 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Final
 
+from load.evaluation.calibration import Calibrations
 from load.evaluation.examples import Examples
 from load.evaluation.tables import (
     AnswersReport,
     RetrievalReport,
     render_answers,
+    render_calibrations,
     render_latency,
     render_reasons,
     render_retrieval,
@@ -24,6 +26,9 @@ from load.evaluation.verdicts import VerdictQuality
 RECALL_AT_1_MIN: Final[Mapping[str, float]] = {"en": 0.955, "vi": 0.94, "vi-en": 0.74}
 ANSWERED_MIN: Final[Mapping[str, float]] = {"en": 0.85, "vi": 0.82}
 MEDIAN_WORDS_MAX: Final = 45
+REFUSED_MAX: Final = 0.03
+# The goal is 0.10; no cheap sign that was tried reaches it without refusing one answerable question in ten.
+ANSWERED_MAX: Final[Mapping[str, float]] = {"en": 0.32, "vi": 0.40}
 FAULTLESS_MIN: Final = 1.0
 # Of 60 sentences each: what overlap in closed form reached when it was measured first.
 FLAGGED_COPIES_MAX: Final = 0
@@ -55,7 +60,8 @@ class Bound:
 @dataclass(frozen=True, slots=True)
 class Report:
     """`retrieval`, `answers` and `examples` by the name of their setting; `models` is what `/models/current` said, by
-    language; `verdicts` is None where there are no labelled sentences.
+    language; `verdicts` is None where there are no labelled sentences, `calibrations` where the reranker has no fitted
+    weights.
     """
 
     date: str
@@ -67,6 +73,7 @@ class Report:
     retrieval: RetrievalReport
     answers: AnswersReport
     verdicts: VerdictQuality | None = None
+    calibrations: Calibrations | None = None
     examples: Mapping[str, Examples] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
@@ -85,6 +92,11 @@ class Report:
             )
             yield Bound(f"{name}: median words of an answer", quality.median_words, most=MEDIAN_WORDS_MAX)
             yield Bound(f"{name}: share of responses without a fault", quality.faultless, least=FAULTLESS_MIN)
+        for name, calibration in self.calibrations.languages.items() if self.calibrations else ():
+            yield Bound(f"{name}: answerable questions refused", calibration.chosen.refused, most=REFUSED_MAX)
+            yield Bound(
+                f"{name}: unanswerable questions answered", calibration.chosen.answered, most=ANSWERED_MAX[name]
+            )
         if found := self.verdicts:
             yield Bound("verbatim copies blocked", found.flagged_copies, most=FLAGGED_COPIES_MAX)
             yield Bound("supported HAGRID sentences blocked", found.blocked_supported, most=BLOCKED_SUPPORTED_MAX)
@@ -115,6 +127,8 @@ def installed_versions() -> dict[str, str]:
 def render_tables(report: Report) -> str:
     """Markdown, so that it can go into a README as it is."""
     blocks = [render_retrieval(report.retrieval)]
+    if report.calibrations:
+        blocks.append(render_calibrations(report.calibrations))
     if report.answers:
         answers = report.answers
         blocks += [render_answers(answers), render_reasons(answers), render_latency(answers)]

@@ -22,8 +22,8 @@ RANKING_STAGES: Final[tuple[RankingStage, ...]] = get_args(RankingStage)
 RankingQualities = Mapping[RankingStage, RankingQuality]
 
 # Nobody waits for a single question here; a whole batch of new passages may be encoded within one.
-_NO_HURRY_S: Final = 600.0
-_TRACE_ID: Final = "evaluation"
+NO_HURRY_S: Final = 600.0
+TRACE_ID: Final = "evaluation"
 
 
 class PairScorer(Protocol):
@@ -43,16 +43,18 @@ class KnownVectors:
 
 
 class LocalScorer:
-    """A `rag.ports.PassageScorer` over a reranker in this process."""
+    """A `rag.ports.PassageScorer` over a reranker in this process, which is asked once about each window."""
 
     def __init__(self, scorer: PairScorer) -> None:
         self._scorer = scorer
+        self._known: dict[tuple[str, Window], float] = {}
 
     async def score(self, question: str, windows: Sequence[Window], *, timeout_s: float, trace_id: str) -> list[float]:
-        pairs = [
-            Pair(question=question, passage=window.passage, start=window.start, end=window.end) for window in windows
-        ]
-        return [float(relevance) for relevance in self._scorer.score(pairs)]
+        new = [window for window in windows if (question, window) not in self._known]
+        pairs = [Pair(question=question, passage=window.passage, start=window.start, end=window.end) for window in new]
+        for window, relevance in zip(new, self._scorer.score(pairs) if pairs else (), strict=True):
+            self._known[question, window] = float(relevance)
+        return [self._known[question, window] for window in windows]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,24 +68,34 @@ class RetrievalStages:
 
     async def rank(self, question: str, index: ChunkIndex) -> dict[RankingStage, list[str]]:
         """The documents of the ranked chunks after each stage, best first, with repeats."""
-        deadline = Deadline.after(_NO_HURRY_S)
-        vector = await self.embedder.embed_query(question, timeout_s=deadline.left_s(), trace_id=_TRACE_ID)
-        fused = await retrieve(
-            question,
-            index=index,
-            embedder=self.embedder,
-            k=self.retrieve_k,
-            limit=self.rerank_k,
-            deadline=deadline,
-            trace_id=_TRACE_ID,
-        )
-        reranked = await rerank(question, fused, scorer=self.scorer, deadline=deadline, trace_id=_TRACE_ID)
+        vector = await self.embedder.embed_query(question, timeout_s=NO_HURRY_S, trace_id=TRACE_ID)
+        fused = await self._retrieve(question, index)
+        reranked = await self._rerank(question, fused)
         return {
             "dense": _look_up(index, index.search_dense(vector, self.retrieve_k)),
             "BM25": _look_up(index, index.search_lexical(question, self.retrieve_k)),
             "fused": _documents(fused),
             "reranked": _documents(reranked),
         }
+
+    async def find(self, question: str, index: ChunkIndex) -> list[Candidate]:
+        """The reranked candidates, best first."""
+        return await self._rerank(question, await self._retrieve(question, index))
+
+    async def _retrieve(self, question: str, index: ChunkIndex) -> list[Candidate]:
+        return await retrieve(
+            question,
+            index=index,
+            embedder=self.embedder,
+            k=self.retrieve_k,
+            limit=self.rerank_k,
+            deadline=Deadline.after(NO_HURRY_S),
+            trace_id=TRACE_ID,
+        )
+
+    async def _rerank(self, question: str, found: Sequence[Candidate]) -> list[Candidate]:
+        deadline = Deadline.after(NO_HURRY_S)
+        return await rerank(question, found, scorer=self.scorer, deadline=deadline, trace_id=TRACE_ID)
 
 
 async def measure_retrieval(

@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from load.evaluation.answers import AnswerQuality, measure_answers
 from load.evaluation.asking import Reply, ask_all, draw_sample
+from load.evaluation.calibration import Calibrations, calibrate
 from load.evaluation.corpus import Corpus
 from load.evaluation.examples import Examples, choose_examples
 from load.evaluation.judging import judge
@@ -23,13 +24,17 @@ from load.evaluation.retrieval import (
     RetrievalStages,
     measure_retrieval,
 )
+from load.evaluation.situations import Observatory, Situation
 from load.evaluation.xquad import Language, QuestionSet
 from load.server import running_server
 from rag import models
+from rag.backends.tokenizer import FileTokenCounter
 from rag.ingestion.command import Terminal
 from rag.ingestion.ingest import Ingestion
 from rag.settings import Settings
 from rag.types import Chunk
+from rag.verification import LATE_INTERACTION
+from schemas.request import QueryRequest
 
 # The name of each run of retrieval, the language of its questions and that of its documents.
 DIRECTIONS: Final[Sequence[tuple[str, Language, Language]]] = (
@@ -65,23 +70,53 @@ def ingest_all(parts: Parts, settings: Settings) -> None:
         )
 
 
-async def rank_all(parts: Parts, settings: Settings) -> dict[str, RankingQualities]:
-    """The quality of retrieval in all directions that the languages allow, by name."""
+def open_stages(parts: Parts, settings: Settings) -> RetrievalStages:
+    """The first half of the pipeline in this process, with the vectors of all questions.
+
+    Raises: FileNotFoundError: a model is not on this machine.
+    """
     texts = sorted({question.text for part in parts.values() for question in part.questions.questions})
     Terminal().tell(f"embedding {len(texts)} questions")
     vectors = open_encoder(settings.embedder_model).encode_queries(texts)
-    stages = RetrievalStages(
+    return RetrievalStages(
         embedder=KnownVectors(dict(zip(texts, vectors, strict=True))),
         scorer=LocalScorer(open_scorer(settings.reranker_model)),
         retrieve_k=settings.retrieve_k,
         rerank_k=settings.rerank_k,
     )
+
+
+async def rank_all(parts: Parts, stages: RetrievalStages) -> dict[str, RankingQualities]:
+    """The quality of retrieval in all directions that the languages allow, by name."""
     measured = {}
     for name, language, documents in DIRECTIONS:
         if {language, documents} <= parts.keys():
             questions = tqdm(parts[language].questions.questions, desc=f"ranking {name}", unit="question")
             measured[name] = await measure_retrieval(questions, parts[documents].corpus.open_index(), stages)
     return measured
+
+
+async def calibrate_all(parts: Parts, stages: RetrievalStages, settings: Settings) -> Calibrations | None:
+    """How well the service tells what answers and whether anything does; None for a reranker without fitted weights.
+
+    Raises: FileNotFoundError: a model is not on this machine.
+    """
+    folder = models.locate(settings.reranker_model, weights=False)
+    if models.is_cross_encoder(folder):
+        return None
+    observatory = Observatory(
+        stages,
+        FileTokenCounter(models.locate(settings.generator_model, weights=False)),
+        relevance_floor=models.relevance_floors(folder)[0],
+        context_tokens=settings.passage_tokens,
+        top_k=QueryRequest.model_fields["top_k"].default,
+    )
+    situations: list[Situation] = []
+    for part in parts.values():
+        index = part.corpus.open_index()
+        questions = tqdm(part.questions.questions, desc=f"observing {part.questions.language}", unit="question")
+        situations += await observatory.observe(part.questions, questions, index, list(index.chunk_file))
+    return calibrate(situations, LATE_INTERACTION, settings.answerable_from)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from dataclasses import fields
 from typing import Final
 
 from load.evaluation.answers import AnswerQuality
+from load.evaluation.calibration import Calibrations
 from load.evaluation.metrics import RankingQuality
 from load.evaluation.retrieval import RankingQualities
 from load.evaluation.verdicts import VerdictQuality
@@ -93,6 +94,35 @@ def render_verdicts(verdicts: VerdictQuality) -> str:
                     ["check of a sentence", f"{times.check_p50_us:.0f}", f"{times.check_p99_us:.0f}"],
                     ["reading its passages", f"{times.reading_p50_us:.0f}", f"{times.reading_p99_us:.0f}"],
                 ],
+            ),
+        )
+    )
+
+
+def render_calibrations(calibrations: Calibrations) -> str:
+    """What `answerable_from` and `quoted_enough` do at several values; shipped weights / weights of other articles."""
+    thresholds, lengths, small = [], [], []
+    for name, each in calibrations.languages.items():
+        for shipped, held_out in zip(each.shipped, each.held_out, strict=True):
+            thresholds.append(
+                [
+                    *(name, f"{shipped.value:g}"),
+                    f"{shipped.refused:.3f} / {held_out.refused:.3f}",
+                    f"{shipped.answered:.3f} / {held_out.answered:.3f}",
+                ]
+            )
+        for length in each.lengths:
+            numbers = [f"{length.hits:.3f}", f"{length.median_words:.0f}", f"{length.sentences:.2f}"]
+            lengths.append([name, f"{length.value:g}", *numbers])
+        for documents, cut in [*each.small.items(), ("all", each.chosen)]:
+            small.append([name, f"{documents}", f"{cut.refused:.3f}", f"{cut.answered:.3f}"])
+    return "\n\n".join(
+        (
+            render_table(["questions", "answerable_from", "answerable refused", "unanswerable answered"], thresholds),
+            render_table(["questions", "documents", "answerable refused", "unanswerable answered"], small),
+            render_table(
+                ["answers by quotation", "quoted_enough", "hold the gold answer", "words, median", "sentences, mean"],
+                lengths,
             ),
         )
     )

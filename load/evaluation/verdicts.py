@@ -17,7 +17,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
-from load.evaluation.metrics import percentile
+from load.evaluation.metrics import holds_answer, percentile
 from load.evaluation.xquad import LANGUAGES, DataError, Language
 from rag.index.lexical import LexicalIndex, build_lexical
 from rag.language import words
@@ -25,6 +25,9 @@ from rag.types import Chunk, DraftSentence, Passage
 from rag.verification import ZERO_TO_ONE, Inquiry, Policy, RequestCheck, Verifier
 from rag.verification.support import Idf
 
+COPY: Final = "copy"
+# Of one copy the passage ends before the sentence does: it names a country that the passage does not.
+CUT_COPY: Final = "copy, cut off in its passage"
 FILE_NAME: Final = "regress.jsonl"
 _MICROSECONDS: Final = 1e6
 
@@ -73,7 +76,7 @@ class VerdictQuality:
 
     @property
     def flagged_copies(self) -> int:
-        return sum(group.sentences - group.right for group in self.groups if group.kind == "copy")
+        return sum(group.sentences - group.right for group in self.groups if group.kind == COPY)
 
     @property
     def blocked_supported(self) -> int:
@@ -180,10 +183,13 @@ def _read_row(row: Mapping[str, object]) -> LabelledSentence:
         raise TypeError("passages is no list of texts")
     if label not in {"supported", "unsupported"}:
         raise ValueError(f"unknown label {label!r}")
+    kind = str(row["kind"])
+    if kind == COPY and not holds_answer(" ".join(map(str, passages)), [str(row["sentence"])]):
+        kind = CUT_COPY
     return LabelledSentence(
         source=str(row["source"]),
         language=LANGUAGES[LANGUAGES.index(row["lang"])],
-        kind=str(row["kind"]),
+        kind=kind,
         is_supported=label == "supported",
         text=str(row["sentence"]),
         passages=tuple(str(passage) for passage in passages),

@@ -111,25 +111,27 @@ ZERO_TO_ONE: Final = AnswerModel(
 )
 
 
-def sentence_probabilities(
+def read_sentences(
     asked: Asked,
     quotables: Sequence[Quotable],
     relevances: Sequence[float],
     passage_relevances: Mapping[int, float],
-    model: AnswerModel,
-) -> list[float]:
-    """For each sentence the probability that it is the one that answers, given that one does; they add up to 1.
+) -> list[SentenceSigns]:
+    """What speaks for each sentence.
 
     `relevances` are those of the sentences, `passage_relevances` those of the passages by their numbers.
     """
-    if not quotables:
-        return []
-    best = max(passage_relevances.values())
-    logits = []
-    for each, relevance in zip(quotables, relevances, strict=True):
-        gap = passage_relevances[each.source.passage.number] - best
-        logits.append(_logit(_read_sentence(asked, each, relevance, gap), model.sentence))
-    top = max(logits)
+    best = max(passage_relevances.values(), default=0.0)
+    return [
+        _read_sentence(asked, each, relevance, passage_relevances[each.source.passage.number] - best)
+        for each, relevance in zip(quotables, relevances, strict=True)
+    ]
+
+
+def sentence_probabilities(sentences: Sequence[SentenceSigns], model: AnswerModel) -> list[float]:
+    """For each sentence the probability that it is the one that answers, given that one does; they add up to 1."""
+    logits = [weigh(signs, model.sentence) for signs in sentences]
+    top = max(logits, default=0.0)
     weights = [math.exp(logit - top) for logit in logits]
     return [weight / sum(weights) for weight in weights]
 
@@ -143,8 +145,13 @@ def answer_probability(
     """
     if model.passages is None or not sources or not asked.claim.content:
         return 1.0
-    logit = model.bias + _logit(read_passages(asked, sources, relevances), model.passages)
+    logit = model.bias + weigh(read_passages(asked, sources, relevances), model.passages)
     return 1 / (1 + math.exp(-max(-_LIKELIEST_LOGIT, min(_LIKELIEST_LOGIT, logit))))
+
+
+def weigh(signs: SentenceSigns | PassageSigns, weights: SentenceSigns | PassageSigns) -> float:
+    """The sum of the signs, each times its weight."""
+    return float(sum(getattr(signs, name) * getattr(weights, name) for name in signs.__slots__))
 
 
 def read_passages(asked: Asked, sources: Sequence[Source], relevances: Sequence[float]) -> PassageSigns:
@@ -206,7 +213,3 @@ def _is_of_kind(asked: Asked, facts: Facts) -> float:
     if asked.time and brings_figure and facts.is_dated:
         return 1.0
     return float(asked.name and bool(facts.names - asked.claim.content.keys() - set(asked.claim.names)))
-
-
-def _logit(signs: SentenceSigns | PassageSigns, weights: SentenceSigns | PassageSigns) -> float:
-    return float(sum(getattr(signs, name) * getattr(weights, name) for name in signs.__slots__))

@@ -14,7 +14,13 @@ from typing import Final
 from rag.injection import gives_orders
 from rag.language import Language, detect_language
 from rag.types import Candidate, DraftSentence, Passage, Quote, Verdict, VerdictKind, Window
-from rag.verification.answering import AnswerModel, answer_probability, read_question, sentence_probabilities
+from rag.verification.answering import (
+    AnswerModel,
+    answer_probability,
+    read_question,
+    read_sentences,
+    sentence_probabilities,
+)
 from rag.verification.policy import Policy
 from rag.verification.quotation import sameness_key
 from rag.verification.sources import (
@@ -151,10 +157,9 @@ class RequestCheck:
 
     def rank(self, relevances: Sequence[float]) -> list[RankedQuote]:
         """What may be quoted, the likeliest to answer first; `relevances` are those of `windows`, in their order."""
-        numbered = {
-            number: self._relevance_of.get(each.passage.chunk.chunk_id, 0.0) for number, each in self._sources.items()
-        }
-        likely = sentence_probabilities(self._asked, self._quotables, relevances, numbered, self._verifier.answers)
+        of_passages = {n: self._relevance_of.get(each.passage.chunk.chunk_id, 0.0) for n, each in self._sources.items()}
+        signs = read_sentences(self._asked, self._quotables, relevances, of_passages)
+        likely = sentence_probabilities(signs, self._verifier.answers)
         ranked = [
             RankedQuote(each.quote, each.statement.key, relevance, probability)
             for each, relevance, probability in zip(self._quotables, relevances, likely, strict=True)

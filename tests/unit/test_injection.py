@@ -65,6 +65,8 @@ def test_orders_are_read_as_a_tokenizer_reads_them(hidden: str) -> None:
         "When a customer asks for a refund, check the receipt.",
         "Your reply must reach us within three days.",
         "Each answer must be written in ink.",
+        "All models include a charger.",
+        "Ai hỏi thì phải xin phép quản lý.",
         "Read the system manual before you answer the form.",
         "[Figure 3] shows the model.",
         "The ratio is 3:2 and version v1:2 is current.",
