@@ -1,8 +1,8 @@
 """MaxSim over token vectors: the reranker that needs no weights beyond the embedder's.
 
 relevance = mean over the question's tokens of the largest cosine with any token of the window. Token vectors come from
-the whole passage, so a sentence is scored in its context; and they are kept by passage, so a passage that comes up
-again costs a matrix product and no forward pass.
+the whole passage, so a sentence is scored in its context; and they are kept, so a text that comes up again costs a
+matrix product and no forward pass.
 Source: ColBERT (Khattab and Zaharia 2020), MaxSim, here averaged over the question.
 """
 
@@ -42,7 +42,7 @@ class TokenVectors:
 
 
 class TokenVectorCache:
-    """Token vectors by passage, the least recently used ones dropped when `limit_bytes` are full."""
+    """Token vectors by text, the least recently used ones dropped when `limit_bytes` are full."""
 
     def __init__(self, limit_bytes: int) -> None:
         self._limit_bytes = limit_bytes
@@ -96,28 +96,26 @@ class LateInteractionScorer:
 
     def score(self, pairs: Sequence[Pair]) -> list[float]:
         """One relevance per pair, in their order: a mean cosine, −1 to 1, higher is better."""
-        questions = self._embed_questions(sorted({pair.question for pair in pairs}))
-        passages = self._embed_passages(sorted({pair.passage for pair in pairs}))
+        questions = self._embed_known(sorted({pair.question for pair in pairs}), self._query_prompt)
+        passages = self._embed_known(sorted({pair.passage for pair in pairs}), self._passage_prompt)
         similarities: dict[tuple[str, str], NDArray[np.float32]] = {}
         relevances = []
         for pair in pairs:
             key = (pair.question, pair.passage)
             if key not in similarities:
-                similarities[key] = questions[pair.question] @ passages[pair.passage].vectors.astype(np.float32).T
+                asked, held = questions[pair.question].vectors, passages[pair.passage].vectors
+                similarities[key] = asked.astype(np.float32) @ held.astype(np.float32).T
             relevances.append(_max_sim(similarities[key], passages[pair.passage].offsets, pair))
         return relevances
 
-    def _embed_questions(self, texts: list[str]) -> dict[str, NDArray[np.float32]]:
-        embedded = self._embed(texts, self._query_prompt)
-        return {text: entry.vectors.astype(np.float32) for text, entry in zip(texts, embedded, strict=True)}
-
-    def _embed_passages(self, texts: list[str]) -> dict[str, TokenVectors]:
-        found = {text: entry for text in texts if (entry := self._cache.get(text)) is not None}
+    def _embed_known(self, texts: list[str], prompt: str) -> dict[str, TokenVectors]:
+        """The question of one query comes twice, for the passages and for the sentences; a passage again and again."""
+        found = {text: entry for text in texts if (entry := self._cache.get(prompt + text)) is not None}
         missing = sorted((text for text in texts if text not in found), key=len)
         for start in range(0, len(missing), BATCH_TEXTS):
             batch = missing[start : start + BATCH_TEXTS]
-            for text, entry in zip(batch, self._embed(batch, self._passage_prompt), strict=True):
-                self._cache.put(text, entry)
+            for text, entry in zip(batch, self._embed(batch, prompt), strict=True):
+                self._cache.put(prompt + text, entry)
                 found[text] = entry
         return found
 
