@@ -29,7 +29,7 @@ from rag.reranking import rerank, score_windows
 from rag.retrieval import retrieve
 from rag.telemetry import QueryRecord
 from rag.types import Candidate, DraftSentence, Passage, Verdict
-from rag.verification import Entail, Inquiry, Policies, RankedQuote, RequestCheck, Verifier
+from rag.verification import Entail, Inquiry, Policies, RankedQuote, Reason, RequestCheck, Verifier
 from schemas.events import CitationEvent, DoneEvent, ErrorEvent, Event, MetaEvent, TokenEvent
 from schemas.request import QueryRequest
 from schemas.response import Citation, QueryResponse
@@ -197,7 +197,8 @@ class Pipeline:
                         verdict = await check.check(sentence, await ranking)
                     for event in answer.add(verdict):
                         yield event
-                    unsupported_in_a_row = 0 if _stands(verdict) else unsupported_in_a_row + 1
+                    if verdict.reason != Reason.STATES_NOTHING:
+                        unsupported_in_a_row = 0 if _stands(verdict) else unsupported_in_a_row + 1
                     if unsupported_in_a_row == GIVE_UP_AFTER:
                         break  # leaving the block ends the generation upstream
             with job.record.stage("verification"):

@@ -3,12 +3,12 @@
 import hashlib
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from rag.settings import Settings
+from rag.strict_yaml import FileError, explain, load_yaml
 from rag.verification import Mode, Policies, Policy
 from schemas.request import TenantId
 
@@ -22,7 +22,7 @@ class TenantsError(ValueError):
 class _Entry(BaseModel):
     """What a tenant has of its own; the rest is everybody's."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     verification: Mode | None = None
     unsupported_below: Share | None = None
@@ -32,8 +32,18 @@ class _Entry(BaseModel):
     quoted_enough: Share | None = None
 
 
+_SHARE: Final = "a number from 0 to 1"
+_RULES: Final = {
+    "": "a mapping with the one field `tenants`",
+    "[key]": "a tenant id, 1 to 64 characters of A-Za-z0-9._-",
+    "tenants": "a mapping of tenant ids to mappings",
+    "verification": "repair, drop or mark",
+    **dict.fromkeys(_Entry.model_fields.keys() - {"verification"}, _SHARE),
+}
+
+
 class _File(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     tenants: dict[TenantId, _Entry]
 
@@ -65,15 +75,13 @@ def describe_policies(policies: Policies) -> str:
 
 def _parse(path: Path) -> _File:
     try:
-        return _File.model_validate(yaml.safe_load(path.read_bytes()))
+        return _File.model_validate(load_yaml(path.read_bytes()))
     except OSError as error:
         raise TenantsError(f"{path}: cannot be read: {error.strerror}") from None
-    except yaml.YAMLError:
-        raise TenantsError(f"{path}: is no YAML") from None
     except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False)[0]
-        place = ".".join(map(str, first["loc"])) or "the file"
-        raise TenantsError(f"{path}: {place}: {first['msg']}") from None
+        raise TenantsError(f"{path}: {explain(error, _RULES)}") from None
+    except FileError as error:
+        raise TenantsError(f"{path}: {error}") from None
 
 
 def _override(default: Policy, entry: _Entry) -> Policy:

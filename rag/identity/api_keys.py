@@ -5,25 +5,22 @@ import hmac
 import json
 import secrets
 import time
-from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator
 
 from rag.errors import Unauthorized
 from rag.identity.principal import PRINCIPAL_ID_PATTERN, Principal
 from rag.identity.sources import SourceError, WatchedFile
+from rag.strict_yaml import FileError, explain, load_yaml, one_line, repeated
 from schemas.request import TenantId
 
 ANY_TENANT: Final = "*"
 KEY_PREFIX: Final = "rag_"  # lets a secret scanner find a key that was published by mistake
 KEY_BYTES: Final = 32  # 43 characters of base64url
-# A reader mends one problem after the other; the start must stop with one line.
-_PROBLEMS_SHOWN: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,55 +117,14 @@ def parse_identities(data: bytes) -> tuple[KeyHolder, ...]:
     Raises: SourceError: it is no identities file, or two principals share an id or a key.
     """
     try:
-        entries = _File.model_validate(_load_yaml(data)).principals
+        entries = _File.model_validate(load_yaml(data)).principals
     except ValidationError as error:
-        raise SourceError(_one_line([_describe(each["type"], each["loc"]) for each in error.errors()])) from None
-    problems = [f"the id {name} stands there twice" for name in _repeated(entry.id for entry in entries)]
-    if _repeated(entry.key_sha256.lower() for entry in entries):
+        raise SourceError(explain(error, _RULES)) from None
+    except FileError as error:
+        raise SourceError(str(error)) from None
+    problems = [f"the id {name} stands there twice" for name in repeated(entry.id for entry in entries)]
+    if repeated(entry.key_sha256.lower() for entry in entries):
         problems.append("two principals have the same key_sha256")
     if problems:
-        raise SourceError(_one_line(problems))
+        raise SourceError(one_line(problems))
     return tuple(entry.holder() for entry in entries)
-
-
-class _StrictLoader(yaml.SafeLoader):
-    """Refuses a field that is given twice; YAML's own reader takes the last, which may be the wider grant."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:  # Any: as in the base
-        names = [name.value for name, _ in node.value if isinstance(name, yaml.ScalarNode)]
-        for name in _repeated(names):
-            raise SourceError(f"line {node.start_mark.line + 1}: the field {name} is given twice")
-        return super().construct_mapping(node, deep)
-
-
-def _load_yaml(data: bytes) -> object:
-    try:
-        return yaml.load(data, _StrictLoader)  # noqa: S506  # derived from SafeLoader
-    except SourceError:
-        raise
-    except yaml.MarkedYAMLError as error:
-        place = f" at line {error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise SourceError(f"is not YAML{place}: {error.problem}") from None
-    except (yaml.YAMLError, ValueError, RecursionError):
-        raise SourceError("is not YAML in UTF-8") from None
-
-
-def _describe(kind: str, place: tuple[int | str, ...]) -> str:
-    """Never shows the value: a digest or a key may stand in the wrong field."""
-    field = next((str(part) for part in reversed(place) if not isinstance(part, int)), "")
-    path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place).removeprefix(".")
-    if kind == "missing":
-        return f"{path}: is missing"
-    if kind == "extra_forbidden":
-        return f"{path}: there is no such field"
-    return f"{path or 'the file'}: must be {_RULES[field]}"
-
-
-def _repeated(values: Iterable[str]) -> list[str]:
-    return [value for value, count in Counter(values).items() if count > 1]
-
-
-def _one_line(problems: Sequence[str]) -> str:
-    shown = "; ".join(problems[:_PROBLEMS_SHOWN])
-    hidden = len(problems) - _PROBLEMS_SHOWN
-    return shown + (f"; and {hidden} more" if hidden > 0 else "")

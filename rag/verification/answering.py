@@ -7,6 +7,7 @@ they do on articles that they were not fitted on.
 
 import math
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -16,7 +17,7 @@ from rag.verification.support import Claim, Facts, Idf, read_claim
 
 _FIGURE_SOUGHT = re.compile(
     r"\bhow (?:many|much|old|long|far|tall|high|deep|large|big|fast|often)\b"
-    r"|\bwhat (?:\w+ )?(?:percent|percentage|number|amount|population|share)\b"
+    r"|\bwhat (?:\w+ ){0,2}(?:percent|percentage|number|amount|population|share)\b"
     r"|\b(?:bao nhiêu|mấy|bao lâu|bao xa|tỷ lệ|tỉ lệ|phần trăm|số lượng)\b",
     re.IGNORECASE,
 )
@@ -26,9 +27,9 @@ _TIME_SOUGHT = re.compile(
     re.IGNORECASE,
 )
 _NAME_SOUGHT = re.compile(
-    r"\b(?:who|whom|whose|where)\b"
+    r"\b(?:(?-i:[Ww]ho)|whom|whose|where)\b"  # the WHO is a name, AI is not `ai`
     r"|\b(?:what|which) (?:person|team|player|company|king|scientist|city|country|state|place|region)\b"
-    r"|\b(?:ai|người nào|ở đâu|đâu|nơi nào|thành phố nào|quốc gia nào|nước nào)\b",
+    r"|\b(?:(?-i:[Aa]i)|người nào|ở đâu|đâu|nơi nào|thành phố nào|quốc gia nào|nước nào)\b",
     re.IGNORECASE,
 )
 _EARLIER_SHARE: Final = 0.5  # what the sentence before says of the question counts half
@@ -47,6 +48,7 @@ class Asked:
 
 
 def read_question(question: str, idf: Idf) -> Asked:
+    question = " ".join(unicodedata.normalize("NFC", question).split())
     return Asked(
         read_claim(question, idf),
         figure=_FIGURE_SOUGHT.search(question) is not None,
@@ -133,7 +135,8 @@ def sentence_probabilities(sentences: Sequence[SentenceSigns], model: AnswerMode
     logits = [weigh(signs, model.sentence) for signs in sentences]
     top = max(logits, default=0.0)
     weights = [math.exp(logit - top) for logit in logits]
-    return [weight / sum(weights) for weight in weights]
+    total = sum(weights)
+    return [weight / total for weight in weights]
 
 
 def answer_probability(
@@ -169,10 +172,13 @@ def read_passages(asked: Asked, sources: Sequence[Source], relevances: Sequence[
         relevance=relevances[0],
         relevance_lead=relevances[0] - sum(rivals) / len(rivals) if rivals else 0.0,
         sentence_words=max(
-            (_share(claim, facts.stems) + _EARLIER_SHARE * _earlier_share(claim, before, facts))
-            for before, facts in sentences
+            (
+                _share(claim, facts.stems) + _EARLIER_SHARE * _earlier_share(claim, before, facts)
+                for before, facts in sentences
+            ),
+            default=0.0,
         ),
-        bigrams=max(_bigram_share(claim, facts) for _, facts in sentences),
+        bigrams=max((_bigram_share(claim, facts) for _, facts in sentences), default=0.0),
         missing_words=math.log1p(len(claim.content.keys() - held)),
         missing_names=float(sum(name not in held for name in claim.names)),
         missing_figures=float(missing_figures),

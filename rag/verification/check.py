@@ -39,7 +39,7 @@ Entail = Callable[[str, str], Awaitable[float]]
 
 _MAX_QUOTATIONS: Final = 3
 _STATING_WORDS: Final = 3
-# Below it nothing that was sent has to do with the question.
+# Less than so much of the best quotation's probability, and nothing that was sent has to do with the question.
 _BESIDE_THE_QUESTION: Final = 0.1
 _DECLINES = re.compile(
     r"\b(?:sources?|documents?|context|passages?|text|information|i|we)\b.{0,30}"
@@ -191,7 +191,7 @@ class RequestCheck:
         if self._policy.mode == "mark":
             return self._send(sentence, claim, replace(judgement, sources=tuple(self._cited(sentence))))
         is_replaced = judgement.reason not in {Reason.STATES_NOTHING, Reason.REPEATED, Reason.DECLINES}
-        if self._policy.mode == "repair" and is_replaced:
+        if self._policy.mode == "repair" and is_replaced and not self._has_declined:
             for ranked in self._wanted(quotes):
                 return self._quote(ranked, judgement.reason, draft=sentence, support=judgement.support)
         return Verdict(judgement.kind, sentence.text, "", (), judgement.reason, judgement.support, lead=sentence.lead)
@@ -204,7 +204,9 @@ class RequestCheck:
         """
         if self._policy.mode != "repair" or self._has_declined:
             return []
-        if self._has_stood and self._said(quotes) >= _BESIDE_THE_QUESTION:
+        if self._has_stood and self._said(quotes) >= _BESIDE_THE_QUESTION * max(
+            (q.probability for q in quotes), default=0
+        ):
             return []
         return [
             self._quote(ranked, Reason.NOTHING_SENT, draft=DraftSentence("", (), lead=" "))
@@ -239,7 +241,8 @@ class RequestCheck:
         support = measure_sources(claim, cited)
         passes = bool(cited) and support.is_complete and support.score >= policy.unsupported_below
         if not passes or support.score < policy.supported_from:
-            best = best_alone(claim, self._sources.values(), supported_from=policy.supported_from)
+            needed = max(policy.supported_from, policy.unsupported_below)
+            best = best_alone(claim, self._sources.values(), supported_from=needed)
             if best is not None:
                 kind: VerdictKind = "re-cited" if sentence.markers else "attributed"
                 return _Judgement(kind, (best[0],), support=best[1].score)
@@ -255,7 +258,7 @@ class RequestCheck:
         Figures and names are written alike in both. The sentence goes out, *skipped*, if it has at least one and all of
         them stand in the passages that it cites. Without any there is no evidence at all: then a quotation, in the
         document's language, is the honest answer. A draft that is not in the question's language has no excuse either.
-        A verifier model that reads both languages decides instead, where there is one.
+        Where the figures stand there, a verifier model that reads both languages decides instead, if there is one.
         """
         language = detect_language(sentence.text)
         language = self._asked_in if language == "other" else language
@@ -263,10 +266,11 @@ class RequestCheck:
         if not compared or not all(_differ(language, source.language) for source in compared):
             return None
         is_asked_for = bool(cited) and language == self._asked_in
-        if is_asked_for and self._entail:
+        support = measure_sources(claim, cited)
+        if is_asked_for and self._entail and not support.missing_figures:
             return _Judgement("kept", tuple(cited))
         has_anchor = bool(claim.figures or claim.names)
-        if is_asked_for and has_anchor and measure_sources(claim, cited).is_complete:
+        if is_asked_for and has_anchor and support.is_complete:
             return _Judgement("skipped", tuple(cited), Reason.LANGUAGES_DIFFER)
         return _Judgement("skipped", reason=Reason.LANGUAGES_DIFFER)
 
@@ -278,7 +282,7 @@ class RequestCheck:
         if len(premises) > 1:
             found = [quote_for(claim, source) for source in judgement.sources]
             premises.append("\n".join(each[0].text for each in found if each))
-        support = max(await asyncio.gather(*(entail(premise, sentence.text) for premise in premises)))
+        support = max(await _gather([entail(premise, sentence.text) for premise in premises]))
         if support >= self._policy.entailed_from:
             return replace(judgement, support=round(support, 4))
         return _Judgement("dropped", reason=Reason.NOT_ENTAILED, support=round(support, 4))
@@ -293,8 +297,10 @@ class RequestCheck:
         if self._has_stood or self._policy.mode != "repair":
             return True
         best = next(iter(quotes), None)
+        if best is None or best.relevance < self._verifier.relevance_floor:
+            return True
         found = quote_for(claim, source)
-        return best is None or (found is not None and best.key in {statement.key for statement in found[1]})
+        return found is not None and best.key in {statement.key for statement in found[1]}
 
     def _cited(self, sentence: DraftSentence) -> list[Source]:
         return [self._sources[number] for number in sentence.markers if number in self._sources]
@@ -332,10 +338,21 @@ class RequestCheck:
     def _wanted(self, quotes: Sequence[RankedQuote]) -> Iterator[RankedQuote]:
         """The quotations to send, best first, for as long as what was sent does not hold the answer well enough."""
         for ranked in quotes:
-            if self._said(quotes) >= self._policy.quoted_enough or self._quotations >= _MAX_QUOTATIONS:
+            if 0 < self._said(quotes) >= self._policy.quoted_enough or self._quotations >= _MAX_QUOTATIONS:
                 return
             if ranked.relevance >= self._verifier.relevance_floor and ranked.key not in self._sent | self._shown:
                 yield ranked
+
+
+async def _gather(calls: Sequence[Awaitable[float]]) -> list[float]:
+    """As `asyncio.gather`, but when one fails the others are stopped before it is told."""
+    tasks = [asyncio.ensure_future(call) for call in calls]
+    try:
+        return await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _states_something(text: str, claim: Claim, *, is_cited: bool) -> bool:

@@ -41,10 +41,9 @@ _WITHIN_A_NAME = re.compile(r"[ \u00a0]?[\"'“”‘’«»(]?-?[ .\"'“”‘
 _ENOUGH_OF_A_NAME: Final = 2
 _NAME_TITLES: Final = "mr mrs ms mx dr prof sir lord lady king queen ông bà anh chị cô ts ths pgs gs"
 _TITLES: Final = frozenset(_NAME_TITLES.split())
+_MONTHS: Final = "january|february|march|april|june|july|august|september|october|november|december"
 _DATED = re.compile(
-    r"\b(?:january|february|march|april|may|june|july|august|september|october|november|december|century|tháng|thế kỷ"
-    r"|năm \d|\d{3,4}s?)\b",
-    re.IGNORECASE,
+    rf"\b(?:{_MONTHS}|may \d{{1,4}}|\d{{1,2}} may|century|tháng|thế kỷ|năm \d+|\d{{4}}s?)\b", re.IGNORECASE
 )
 
 

@@ -1,5 +1,7 @@
 """A server that is told something wrong does not start: it says what, in one line each, and exits."""
 
+from pathlib import Path
+
 import pytest
 
 from tests.servers import FAKE_MODELS, make_environment, run_module
@@ -14,7 +16,8 @@ def refusal(**settings: str) -> list[str]:
     done = run_module(*SERVE, environment=make_environment(**settings))
     assert done.returncode != 0
     assert "Traceback" not in done.stderr + done.stdout
-    return [line for line in done.stderr.splitlines() if line.startswith(("settings: ", "models: ", "identities: "))]
+    ours = ("settings: ", "models: ", "identities: ", "tenants: ")
+    return [line for line in done.stderr.splitlines() if line.startswith(ours)]
 
 
 def test_unknown_names_and_bad_values_stop_the_start_together() -> None:
@@ -61,3 +64,15 @@ def test_a_missing_identities_file_stops_the_start() -> None:
     (line,) = refusal(**FAKE_MODELS, RAG_IDENTITIES_FILE="nowhere.yaml")
 
     assert line.startswith("identities: ")
+
+
+def test_a_broken_tenants_file_stops_the_start(tmp_path: Path) -> None:
+    """Thresholds that were asked for are not forgotten; one line names the file and the field, and shows no value."""
+    file = tmp_path / "tenants.yaml"
+    file.write_text("tenants: {demo: {quoted_enough: 7777}}", "utf-8")
+
+    (line,) = refusal(**FAKE_MODELS, RAG_TENANTS_FILE=str(file))
+
+    assert line.startswith(f"tenants: {file}: ")
+    assert "quoted_enough" in line
+    assert "7777" not in line

@@ -1,0 +1,74 @@
+"""YAML that people write and that decides who may do what: nothing twice, nothing guessed, one line when it is wrong."""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+import yaml
+from pydantic import ValidationError
+
+# A reader mends one problem after the other; the start must stop with one line.
+_PROBLEMS_SHOWN: Final = 5
+# Any other name may hold what must not be shown, or end the line.
+_QUOTED = re.compile(r"'[^']*'")
+_PLAIN_NAME = re.compile(r"[\w .-]{1,64}")
+
+
+class FileError(ValueError):
+    """The file is not what it should be; the message is one line and shows no values."""
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """Refuses a field that is given twice; YAML's own reader takes the last, which may be the wider grant."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:  # Any: as in the base
+        names = [name.value for name, _ in node.value if isinstance(name, yaml.ScalarNode)]
+        for name in repeated(names):
+            raise FileError(f"line {node.start_mark.line + 1}: the field {_shown(name)} is given twice")
+        return super().construct_mapping(node, deep)
+
+
+def load_yaml(data: bytes) -> object:
+    """Raises: FileError: it is not YAML, or a field is given twice."""
+    try:
+        return yaml.load(data, _StrictLoader)  # noqa: S506  # derived from SafeLoader
+    except FileError:
+        raise
+    except yaml.MarkedYAMLError as error:
+        place = f" at line {error.problem_mark.line + 1}" if error.problem_mark else ""
+        problem = _QUOTED.sub("something", error.problem or "")
+        raise FileError(f"is not YAML{place}: {problem}") from None
+    except (yaml.YAMLError, ValueError, RecursionError):
+        raise FileError("is not YAML in UTF-8") from None
+
+
+def explain(error: ValidationError, rules: Mapping[str, str]) -> str:
+    """What is wrong with the content, in one line and in the words of `rules`: field → what it must be."""
+    return one_line([_describe(each["type"], each["loc"], rules) for each in error.errors(include_input=False)])
+
+
+def one_line(problems: Sequence[str]) -> str:
+    shown = "; ".join(problems[:_PROBLEMS_SHOWN])
+    hidden = len(problems) - _PROBLEMS_SHOWN
+    return shown + (f"; and {hidden} more" if hidden > 0 else "")
+
+
+def repeated(values: Iterable[str]) -> list[str]:
+    return [value for value, count in Counter(values).items() if count > 1]
+
+
+def _describe(kind: str, place: tuple[int | str, ...], rules: Mapping[str, str]) -> str:
+    """Never shows the value: a digest or a key may stand in the wrong field."""
+    parts = [part for part in place if part != "[key]"]  # pydantic's word for the name of a field, which `rules` knows
+    path = "".join(f"[{part}]" if isinstance(part, int) else f".{_shown(part)}" for part in parts).removeprefix(".")
+    if kind == "missing":
+        return f"{path}: is missing"
+    if kind == "extra_forbidden":
+        return f"{path}: there is no such field"
+    field = "[key]" if "[key]" in place else next((str(part) for part in reversed(parts) if part in rules), "")
+    return f"{path or 'the file'}: must be {rules[field]}"
+
+
+def _shown(name: object) -> str:
+    return str(name) if _PLAIN_NAME.fullmatch(str(name)) else "a field"
