@@ -1,4 +1,4 @@
-"""YAML that people write and that decides who may do what: nothing twice, nothing guessed, one line when it is wrong."""
+"""YAML that people write and that decides who may do what: nothing twice, nothing guessed, one line when it fails."""
 
 import re
 from collections import Counter
