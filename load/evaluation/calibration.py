@@ -25,6 +25,7 @@ MAX_QUOTATIONS: Final = 3
 _FOLDS: Final = 8
 _STEPS: Final = 25  # Newton's, of a convex problem
 _RIDGE: Final = 1.0
+_CONSTANT: Final = 1e-9  # what rounding leaves of the spread of equal numbers
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +124,7 @@ def _fit_held_out(situations: Sequence[Situation]) -> dict[int, float]:
 
 def _fit_binary(signs: Matrix, labels: Matrix) -> tuple[list[float], float]:
     """Logistic regression with a ridge on standardised signs, by Newton's method."""
-    scale = signs.std(axis=0) + 1e-9
+    scale = _spread(signs)
     inputs = np.column_stack([signs / scale, np.ones(len(signs))])
     ridge = np.diag([_RIDGE] * signs.shape[1] + [0.0])
     weights = np.zeros(inputs.shape[1])
@@ -140,7 +141,7 @@ def _fit_choice(questions: Iterable[Sequence[QuotableSentence]]) -> list[float]:
     usable = [each for each in questions if any(one.is_right for one in each)]
     signs = [np.array([astuple(one.signs) for one in each], dtype=np.float64) for each in usable]
     right = [np.array([one.is_right for one in each]) for each in usable]
-    scale = np.concatenate(signs).std(axis=0) + 1e-9
+    scale = _spread(np.concatenate(signs))
     weights = np.zeros(scale.size)
     velocity = np.zeros(scale.size)
     for _ in range(300):
@@ -186,6 +187,12 @@ def _take(sentences: Sequence[QuotableSentence], model: AnswerModel, enough: flo
         taken.append(sentences[at])
         said += probability
     return taken
+
+
+def _spread(signs: Matrix) -> Matrix:
+    """The standard deviation of each sign; 1 for one that is always the same, and so gets no weight."""
+    spread: Matrix = signs.std(axis=0)
+    return np.where(spread > _CONSTANT, spread, 1.0)
 
 
 def _sigmoid(logit: float) -> float:

@@ -17,7 +17,7 @@ from load.evaluation.citations import (
 from load.evaluation.examples import MAX_EXAMPLES, choose_examples, render_examples
 from load.evaluation.judging import find_fault, judge
 from load.evaluation.quotations import is_whole
-from load.evaluation.verdicts import FILE_NAME, VerdictGroup, load_labelled, measure_verdicts
+from load.evaluation.verdicts import CUT_COPY, FILE_NAME, VerdictGroup, load_labelled, measure_verdicts
 from load.evaluation.xquad import DataError, Question
 from rag.types import Chunk
 from rag.verification import Policy
@@ -197,21 +197,29 @@ class TestVerdicts:
         """Neither holds both figures."""
         sentence = "Full-time staff have 12 days and the probation period lasts 60 days."
         both = [LEAVE, "The probation period lasts 60 days."]
-        folder = write_rows(tmp_path, row(sentence, passages=both), row(sentence, "unsupported", "half"))
+        folder = write_rows(tmp_path, row(sentence, kind="whole", passages=both), row(sentence, "unsupported", "half"))
 
         quality = await measure_verdicts(load_labelled(folder), Policy())
 
-        assert [(group.kind, group.right) for group in quality.groups] == [("copy", 1), ("half", 1)]
+        assert [(group.kind, group.right) for group in quality.groups] == [("half", 1), ("whole", 1)]
 
     async def test_the_thresholds_are_those_of_the_policy(self, tmp_path: Path) -> None:
         """A report that names others would be of another product."""
-        folder = write_rows(tmp_path, row("Part-time staff rarely ask for any days."))
+        folder = write_rows(tmp_path, row("Part-time staff rarely ask for any days.", kind="loose"))
         strict = Policy(unsupported_below=0.9, supported_from=0.95)
 
         quality = await measure_verdicts(load_labelled(folder), strict)
 
         assert quality.thresholds == {"unsupported_below": 0.9, "supported_from": 0.95}
-        assert quality.flagged_copies == 1
+        assert [group.right for group in quality.groups] == [0]
+
+    def test_a_copy_that_its_passage_does_not_hold_is_none(self, tmp_path: Path) -> None:
+        """One row of the set was cut off: what it says of China stands nowhere in its passage."""
+        folder = write_rows(
+            tmp_path, row("Part-time staff have 6 days in China.", passages=["Part-time staff have 6 days"])
+        )
+
+        assert [each.kind for each in load_labelled(folder)] == [CUT_COPY]
 
     async def test_times_are_of_the_check_and_of_the_reading(self, tmp_path: Path) -> None:
         """Both take some, and the slowest of a few is not faster than the middle one."""
