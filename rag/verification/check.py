@@ -291,8 +291,9 @@ class RequestCheck:
         """Whether a sentence without a marker says what answers the question, and not just something true.
 
         Of answers that began with such a sentence, half were true words beside the question ("part-time staff have
-        6 days"). It may take the place of the best quotation if that is what carries it. After one that stood, and in
-        the modes without quotation, nothing better is to be had.
+        6 days"). It may take the place of the best quotation if that is what carries it, and if it says more of it than
+        the question does ("The attacks on teachers are causing."). After one that stood, and in the modes without
+        quotation, nothing better is to be had.
         """
         if self._has_stood or self._policy.mode != "repair":
             return True
@@ -300,7 +301,12 @@ class RequestCheck:
         if best is None or best.relevance < self._verifier.relevance_floor:
             return True
         found = quote_for(claim, source)
-        return found is not None and best.key in {statement.key for statement in found[1]}
+        if found is None or best.key not in {statement.key for statement in found[1]}:
+            return False
+        return bool(
+            (claim.content.keys() - self._asked.claim.content.keys())
+            & read_claim(best.quote.text, self._idf).content.keys()
+        )
 
     def _cited(self, sentence: DraftSentence) -> list[Source]:
         return [self._sources[number] for number in sentence.markers if number in self._sources]

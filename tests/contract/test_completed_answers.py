@@ -54,6 +54,12 @@ class TestTheFirstSentence:
         assert verdicts(answer) == [("repaired", "no citation")]
         assert answer.answer == ANSWER
 
+    async def test_an_echo_of_the_question_is_no_answer(self) -> None:
+        """The passage carries every word of it, and so does the question."""
+        answer = await ask("Full-time staff have days of annual leave.")
+
+        assert verdicts(answer) == [("repaired", "no citation")]
+
     async def test_it_is_attributed_where_no_quotation_can_take_its_place(self) -> None:
         """A supported sentence is not thrown away for a quotation that is not relevant enough to be sent."""
         handbook = (f"{ANNUAL_LEAVE} {PART_TIME}",)
