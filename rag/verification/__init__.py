@@ -1,7 +1,8 @@
 """Sentence and passages → verdict; repair by quotation. One entry: `Verifier.begin(…).check(…)`."""
 
 from rag.verification.answering import LATE_INTERACTION, ZERO_TO_ONE, AnswerModel, PassageSigns, SentenceSigns
-from rag.verification.check import Entail, Inquiry, RankedQuote, Reason, RequestCheck, Verifier
+from rag.verification.check import Inquiry, RankedQuote, RequestCheck, Verifier
+from rag.verification.judging import Entail, Reason
 from rag.verification.policy import Mode, Policies, Policy
 
 __all__ = [

@@ -1,0 +1,172 @@
+"""The judgement of one sentence, whatever came before it: closed form, then languages, then a verifier model.
+
+Each step may only take away from what the one before it lets pass; none of them asks what the sentence is replaced by.
+"""
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Final
+
+from rag.language import Language, detect_language
+from rag.types import DraftSentence, VerdictKind
+from rag.verification.policy import Policy
+from rag.verification.sources import Source, best_alone, drop_dispensable, measure_sources, quote_for
+from rag.verification.support import Claim, Support
+
+# Premise and hypothesis → the probability that the first supports the second.
+Entail = Callable[[str, str], Awaitable[float]]
+
+_STATING_WORDS: Final = 3
+_DECLINES = re.compile(
+    r"\b(?:sources?|documents?|context|passages?|text|information|i|we)\b.{0,30}"
+    r"\b(?:no|not|don't|doesn't|cannot|can't|unable)\b.{0,40}"
+    r"\b(?:contain|mention|provide|include|say|specify|state|give|answer|know|find|information)"
+    r"|\b(?:tài liệu|nguồn|ngữ cảnh|đoạn|văn bản|thông tin|tôi)\b.{0,30}"
+    r"\bkhông (?:có|chứa|đề cập|cung cấp|nêu|biết|thể|tìm thấy|đủ|được)\b",
+    re.IGNORECASE,
+)
+
+
+class Reason(StrEnum):
+    """Why a sentence is not sent as drafted; a closed set, fit for a metric's label."""
+
+    STATES_NOTHING = "states nothing"
+    REPEATED = "repeated"
+    LANGUAGES_DIFFER = "languages differ"
+    DECLINES = "declines to answer"
+    GIVES_ORDERS = "gives orders"
+    NO_CITATION = "no citation"
+    UNKNOWN_CITATION = "unknown citation"
+    MISSING_FIGURE = "figure not in the cited passages"
+    MISSING_NAME = "name not in the cited passages"
+    LITTLE_SUPPORT = "too little support"
+    NOT_ENTAILED = "not entailed"
+    NOTHING_SENT = "nothing of the draft was supported"
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """`kind` and `sources` if the sentence may go out as drafted; else `kind` is how it ends without a quotation."""
+
+    kind: VerdictKind
+    sources: tuple[Source, ...] = ()
+    reason: Reason | None = None
+    support: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """Compares sentences with the passages of one context; `entail` asks a verifier model, if there is one."""
+
+    policy: Policy
+    sources: Mapping[int, Source]
+    asked_in: Language
+    entail: Entail | None
+
+    async def judge(self, sentence: DraftSentence, claim: Claim) -> Judgement:
+        """Whether the sentence may go out, and on which sources.
+
+        Raises: what a verifier model's call raises.
+        """
+        judgement = self._judge_closed(sentence, claim)
+        if judgement.sources and self.entail:
+            return await self._ask_model(sentence, claim, judgement, self.entail)
+        return judgement
+
+    def cited(self, sentence: DraftSentence) -> list[Source]:
+        """The passages that the sentence cites, those of this context."""
+        return [self.sources[number] for number in sentence.markers if number in self.sources]
+
+    def _judge_closed(self, sentence: DraftSentence, claim: Claim) -> Judgement:
+        cited = self.cited(sentence)
+        judgement = self._judge_overlap(sentence, claim, cited)
+        if judgement.sources:
+            return judgement
+        if _DECLINES.search(sentence.text):
+            return Judgement("skipped", reason=Reason.DECLINES, support=judgement.support)
+        return self._judge_across_languages(sentence, claim, cited) or judgement
+
+    def _judge_overlap(self, sentence: DraftSentence, claim: Claim, cited: Sequence[Source]) -> Judgement:
+        policy = self.policy
+        support = measure_sources(claim, cited)
+        passes = bool(cited) and support.is_complete and support.score >= policy.unsupported_below
+        if not passes or support.score < policy.supported_from:
+            needed = max(policy.supported_from, policy.unsupported_below)
+            best = best_alone(claim, self.sources.values(), supported_from=needed)
+            if best is not None:
+                kind: VerdictKind = "re-cited" if sentence.markers else "attributed"
+                return Judgement(kind, (best[0],), support=best[1].score)
+        if passes:
+            return Judgement("kept", tuple(drop_dispensable(claim, cited, support)), support=support.score)
+        return Judgement("dropped", reason=_why(sentence, cited, support), support=support.score if cited else None)
+
+    def _judge_across_languages(
+        self, sentence: DraftSentence, claim: Claim, cited: Sequence[Source]
+    ) -> Judgement | None:
+        """A sentence in one language on passages in another, where missing overlap means nothing; None if it is not.
+
+        Figures and names are written alike in both. The sentence goes out, *skipped*, if it has at least one and all of
+        them stand in the passages that it cites. Without any there is no evidence at all: then a quotation, in the
+        document's language, is the honest answer. A draft that is not in the question's language has no excuse either.
+        Where the figures stand there, a verifier model that reads both languages decides instead, if there is one.
+        """
+        language = detect_language(sentence.text)
+        language = self.asked_in if language == "other" else language
+        compared = cited or list(self.sources.values())
+        if not compared or not all(differ(language, source.language) for source in compared):
+            return None
+        is_asked_for = bool(cited) and language == self.asked_in
+        support = measure_sources(claim, cited)
+        if is_asked_for and self.entail and not support.missing_figures:
+            return Judgement("kept", tuple(cited))
+        has_anchor = bool(claim.figures or claim.names)
+        if is_asked_for and has_anchor and support.is_complete:
+            return Judgement("skipped", tuple(cited), Reason.LANGUAGES_DIFFER)
+        return Judgement("skipped", reason=Reason.LANGUAGES_DIFFER)
+
+    async def _ask_model(
+        self, sentence: DraftSentence, claim: Claim, judgement: Judgement, entail: Entail
+    ) -> Judgement:
+        """The judgement, if the model agrees: with one of the passages, or with what of each carries the sentence."""
+        premises = [source.passage.chunk.text for source in judgement.sources]
+        if len(premises) > 1:
+            found = [quote_for(claim, source) for source in judgement.sources]
+            premises.append("\n".join(each[0].text for each in found if each))
+        support = max(await _gather([entail(premise, sentence.text) for premise in premises]))
+        if support >= self.policy.entailed_from:
+            return replace(judgement, support=round(support, 4))
+        return Judgement("dropped", reason=Reason.NOT_ENTAILED, support=round(support, 4))
+
+
+def states_something(text: str, claim: Claim, *, is_cited: bool) -> bool:
+    """A question, a heading, the head of a list and a greeting state nothing; a cited short answer does."""
+    if not claim.content or text.startswith("#") or text.rstrip("*_ ").endswith(("?", "？", ":", "：")):
+        return False
+    return is_cited or bool(claim.figures) or len(claim.content) >= _STATING_WORDS
+
+
+def differ(sentence: Language, passage: Language) -> bool:
+    """Whether the words of the one say nothing about the other."""
+    return sentence != passage and "other" not in (sentence, passage)
+
+
+def _why(sentence: DraftSentence, cited: Sequence[Source], support: Support) -> Reason:
+    if not cited:
+        return Reason.UNKNOWN_CITATION if sentence.markers else Reason.NO_CITATION
+    if support.missing_figures:
+        return Reason.MISSING_FIGURE
+    return Reason.MISSING_NAME if support.missing_names else Reason.LITTLE_SUPPORT
+
+
+async def _gather(calls: Sequence[Awaitable[float]]) -> list[float]:
+    """As `asyncio.gather`, but when one fails the others are stopped before it is told."""
+    tasks = [asyncio.ensure_future(call) for call in calls]
+    try:
+        return await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
