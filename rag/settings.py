@@ -197,7 +197,7 @@ class Settings(BaseSettings):
         0.5, description="Support by RAG_VERIFIER_MODEL below which a sentence is unsupported; raise it to send less."
     )
     answerable_from: Share = Field(
-        0.12,
+        0.08,
         description="Probability, by the signs that passages answer a question, below which the answer is that there "
         "is none; raise it where a wrong answer costs more than a missing one, 0 to try always.",
     )
