@@ -79,6 +79,8 @@ class RequestCheck:
         self._policy = policy
         self._asked = read_question(inquiry.question, inquiry.idf)
         self._asked_in = inquiry.asked_in
+        # Typed in a hurry, without diacritics, it shares no word with documents that have them.
+        self._is_plain_vi = inquiry.asked_in == "vi" and inquiry.question.isascii()
         self._relevances = [each.relevance for each in inquiry.candidates if each.relevance is not None]
         self._relevance_of = {each.chunk.chunk_id: each.relevance or 0.0 for each in inquiry.candidates}
         self._idf = inquiry.idf
@@ -94,9 +96,9 @@ class RequestCheck:
 
     @property
     def is_answerable(self) -> bool:
-        """Whether the passages are likely enough to answer; across languages relevance alone says so."""
+        """Whether the passages are likely enough to answer; where words cannot be compared, relevance alone says so."""
         sources = list(self._sources.values())
-        if not sources or differ(self._asked_in, sources[0].language):
+        if not sources or self._is_plain_vi or differ(self._asked_in, sources[0].language):
             return bool(sources)
         probability = answer_probability(self._asked, sources, self._relevances, self._verifier.answers)
         return probability >= self._policy.answerable_from

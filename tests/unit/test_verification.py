@@ -9,8 +9,19 @@ from hypothesis import strategies as st
 from rag.citations import SentenceParser
 from rag.language import detect_language
 from rag.markers import has_marker
-from rag.types import Chunk, DraftSentence, Passage, Quote, Verdict
-from rag.verification import ZERO_TO_ONE, Entail, Inquiry, Mode, Policy, RankedQuote, Reason, RequestCheck, Verifier
+from rag.types import Candidate, Chunk, DraftSentence, Passage, Quote, Verdict
+from rag.verification import (
+    LATE_INTERACTION,
+    ZERO_TO_ONE,
+    Entail,
+    Inquiry,
+    Mode,
+    Policy,
+    RankedQuote,
+    Reason,
+    RequestCheck,
+    Verifier,
+)
 from rag.verification.sources import quotables, read_source
 
 FLOOR = 0.5
@@ -269,6 +280,36 @@ async def test_two_neighbours_are_quoted_where_both_are_needed() -> None:
     assert quote == "Full-time staff have 12 days of annual leave per year. Part-time staff have 6 days." or (
         quote == "Part-time staff have 6 days. Unused days expire on 31 March of the following year."
     )
+
+
+class TestWhetherToAnswer:
+    """By evidence, where words can be compared."""
+
+    @staticmethod
+    def is_answerable(question: str, *texts: str, relevance: float = 0.8) -> bool:
+        passages = make_passages(*texts)
+        candidates = [Candidate(passage.chunk, relevance=relevance) for passage in passages]
+        inquiry = Inquiry(question, detect_language(question), candidates, passages, flat_idf)
+        return Verifier(relevance_floor=FLOOR, answers=LATE_INTERACTION).begin(Policy(), inquiry).is_answerable
+
+    def test_passages_that_share_nothing_with_the_question_do_not_answer(self) -> None:
+        """However relevant a model finds them."""
+        assert not self.is_answerable("Which dentist does the insurance of Zurich pay for?", LEAVE)
+
+    def test_passages_that_say_what_is_asked_answer(self) -> None:
+        """At a relevance that is usual for them."""
+        assert self.is_answerable("How many days of annual leave do full-time staff have?", LEAVE, relevance=0.88)
+
+    @pytest.mark.parametrize(
+        ("question", "text"),
+        [
+            ("Nhan vien co bao nhieu ngay nghi phep?", LEAVE_VI),
+            ("Nhân viên có bao nhiêu ngày nghỉ phép?", LEAVE),
+        ],
+    )
+    def test_where_words_cannot_be_compared_relevance_decides(self, question: str, text: str) -> None:
+        """Vietnamese typed without its diacritics, and a question in another language than the documents."""
+        assert self.is_answerable(question, text)
 
 
 class TestAcrossLanguages:
