@@ -159,7 +159,7 @@ class RequestCheck:
         if self._has_stood and self._said(quotes) >= _BESIDE_THE_QUESTION * best:
             return []
         return [
-            self._quote(ranked, Reason.NOTHING_SENT, draft=DraftSentence("", (), lead=" "))
+            self._quote(ranked, Reason.NOTHING_ANSWERS, draft=DraftSentence("", (), lead=" "))
             for ranked in self._wanted(quotes)
         ]
 

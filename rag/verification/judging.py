@@ -44,7 +44,7 @@ class Reason(StrEnum):
     MISSING_NAME = "name not in the cited passages"
     LITTLE_SUPPORT = "too little support"
     NOT_ENTAILED = "not entailed"
-    NOTHING_SENT = "nothing of the draft was supported"
+    NOTHING_ANSWERS = "nothing of the draft answers"
 
 
 @dataclass(frozen=True, slots=True)

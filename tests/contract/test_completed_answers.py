@@ -114,7 +114,7 @@ class TestCompletion:
 
         assert (answer.answer, answer.finish_reason) == (ANSWER, "stop")
         assert (sentences(answer)[-1].draft, sentences(answer)[-1].verdict) == ("", "repaired")
-        assert sentences(answer)[-1].reason == Reason.NOTHING_SENT
+        assert sentences(answer)[-1].reason == Reason.NOTHING_ANSWERS
 
     @pytest.mark.parametrize("draft", ["", "Hello!", f"{SICK_LEAVE} [S3]"])
     @pytest.mark.parametrize("mode", ["drop", "mark"])
