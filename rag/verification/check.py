@@ -21,10 +21,13 @@ from rag.verification.answering import (
 from rag.verification.judging import Entail, Judge, Judgement, Reason, differ, states_something
 from rag.verification.policy import Policy
 from rag.verification.quotation import sameness_key
-from rag.verification.sources import Source, quotables, quote_for, read_source
+from rag.verification.sources import quotables, quote_for, read_source
 from rag.verification.support import Claim, Idf, read_claim
 
 _MAX_QUOTATIONS: Final = 3
+# G from which a sentence without a marker is the passage's own words, more or less. Below it 25 of 44 such sentences of
+# the local generator were right (XQuAD, English); the quotation in their place is right in 0.93 of cases.
+_OWN_WORDS: Final = 0.8
 # Less than so much of the best quotation's probability, and nothing that was sent has to do with the question.
 _BESIDE_THE_QUESTION: Final = 0.1
 
@@ -134,7 +137,7 @@ class RequestCheck:
         """
         claim = read_claim(sentence.text, self._idf)
         judgement = self._find_unfit(sentence, claim) or await self._judge.judge(sentence, claim)
-        if judgement.kind == "attributed" and not self._answers(claim, judgement.sources[0], quotes):
+        if judgement.kind == "attributed" and not self._answers(claim, judgement, quotes):
             judgement = Judgement("dropped", reason=Reason.NO_CITATION, support=judgement.support)
         if judgement.sources:
             self._has_stood = True
@@ -175,26 +178,22 @@ class RequestCheck:
             return Judgement("dropped", reason=Reason.REPEATED)
         return Judgement("dropped", reason=Reason.GIVES_ORDERS) if gives_orders(sentence.text) else None
 
-    def _answers(self, claim: Claim, source: Source, quotes: Sequence[RankedQuote]) -> bool:
+    def _answers(self, claim: Claim, judgement: Judgement, quotes: Sequence[RankedQuote]) -> bool:
         """Whether a sentence without a marker says what answers the question, and not just something true.
 
-        Of answers that began with such a sentence, half were true words beside the question ("part-time staff have
-        6 days"). It may take the place of the best quotation if that is what carries it, and if it says more of it than
-        the question does ("The attacks on teachers are causing."). After one that stood, and in the modes without
-        quotation, nothing better is to be had.
+        It may take the place of the best quotation if that is what carries it, nearly word for word, and if it says
+        more of it than the question does ("The attacks on teachers are causing."). After one that stood, and in the
+        modes without quotation, nothing better is to be had.
         """
+        best = quotes[0] if quotes else None
         if self._has_stood or self._policy.mode != "repair":
             return True
-        best = next(iter(quotes), None)
         if best is None or best.relevance < self._verifier.relevance_floor:
             return True
-        found = quote_for(claim, source)
-        if found is None or best.key not in {statement.key for statement in found[1]}:
-            return False
-        return bool(
-            (claim.content.keys() - self._asked.claim.content.keys())
-            & read_claim(best.quote.text, self._idf).content.keys()
-        )
+        found = quote_for(claim, judgement.sources[0])
+        is_best = found is not None and best.key in {statement.key for statement in found[1]}
+        said = claim.content.keys() & read_claim(best.quote.text, self._idf).content.keys()
+        return is_best and (judgement.support or 0.0) >= _OWN_WORDS and not said <= self._asked.claim.content.keys()
 
     def _send(self, sentence: DraftSentence, claim: Claim, judgement: Judgement) -> Verdict:
         quotes = []
