@@ -28,7 +28,7 @@ ANSWERED_MIN: Final[Mapping[str, float]] = {"en": 0.85, "vi": 0.82}
 MEDIAN_WORDS_MAX: Final = 45
 REFUSED_MAX: Final = 0.03
 # The goal is 0.10; no cheap sign that was tried reaches it without refusing one answerable question in ten.
-ANSWERED_MAX: Final[Mapping[str, float]] = {"en": 0.32, "vi": 0.40}
+ANSWERED_MAX: Final[Mapping[str, float]] = {"en": 0.36, "vi": 0.47}
 FAULTLESS_MIN: Final = 1.0
 # Of 60 sentences each: what overlap in closed form reached when it was measured first.
 FLAGGED_COPIES_MAX: Final = 0
