@@ -7,6 +7,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3 || echo python3.11
 HOST ?= 127.0.0.1
 PORT ?= 3000
 RAG_EVAL_DATA ?= ../shared/data/xquad
+SAMPLE ?= 200
 RAG_EVAL_VERIFICATION_DATA ?= ../shared/data/verification
 # Ours and not the service's, which refuses to start on RAG_ names that it does not know.
 unexport RAG_EVAL_DATA RAG_EVAL_VERIFICATION_DATA
@@ -62,7 +63,7 @@ test: check setup ## make check, then the tests against a real server with the r
 	$(RUN) pytest tests/integration
 
 eval: setup ## Quality of retrieval and answers on RAG_EVAL_DATA, of the check on RAG_EVAL_VERIFICATION_DATA
-	$(RUN) load.evaluation --data "$(RAG_EVAL_DATA)" --verification-data "$(RAG_EVAL_VERIFICATION_DATA)"
+	$(RUN) load.evaluation --data "$(RAG_EVAL_DATA)" --verification-data "$(RAG_EVAL_VERIFICATION_DATA)" --sample $(SAMPLE)
 
 bench: setup ## Speed as ratios measured in one run
 	$(RUN) load.bench

@@ -9,6 +9,7 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
+from rag.injection import UNSEEN
 from rag.language import ends_sentence
 from rag.markers import marker_spans, may_begin_marker, split_markers, trailing_markers
 from rag.types import DraftSentence
@@ -22,10 +23,7 @@ _WINDOW_CHARS: Final = MAX_SENTENCE_CHARS + LOOKAHEAD_CHARS
 _CLEAN: Final[dict[int, str | None]] = {
     **dict.fromkeys(range(32)),
     **dict.fromkeys(range(0x7F, 0xA0)),
-    **dict.fromkeys((0xAD, 0x34F, 0x61C, 0x180E, 0xFEFF, *range(0x200B, 0x2010), *range(0x202A, 0x202F))),
-    **dict.fromkeys((0x115F, 0x1160, 0x17B4, 0x17B5, 0x3164, 0xFFA0, *range(0xFE00, 0xFE10), *range(0xFFF9, 0xFFFC))),
-    **dict.fromkeys(range(0xE0000, 0xE01F0)),
-    **dict.fromkeys(range(0x2060, 0x2070)),
+    **UNSEEN,
     **dict.fromkeys((0x0B, 0x0C, 0x85, 0x2028, 0x2029), "\n"),
     0x09: "\t",
     0x0A: "\n",

@@ -95,10 +95,12 @@ _TO_AN_ANSWERER: Final = "|".join(
 _IMITATES: Final = re.compile(_IMITATION, re.IGNORECASE | re.MULTILINE)
 _TAKES_OVER: Final = re.compile(_TAKEOVER, re.IGNORECASE)
 _ORDERS: Final = re.compile(_TO_AN_ANSWERER, re.IGNORECASE)
-_UNSEEN: Final[dict[int, None]] = dict.fromkeys(
+# Zero-width, direction and filling characters: they hide words and markers from rules, and from no tokenizer.
+UNSEEN: Final[dict[int, None]] = dict.fromkeys(
     (
-        *(0xAD, 0x34F, 0x61C, 0x180E, 0xFEFF, *range(0x200B, 0x2010)),
-        *(*range(0x202A, 0x202F), *range(0x2060, 0x2070), *range(0xE0000, 0xE01F0)),
+        *(0xAD, 0x34F, 0x61C, 0x180E, 0xFEFF, *range(0x200B, 0x2010), *range(0x202A, 0x202F), *range(0x2060, 0x2070)),
+        *(0x115F, 0x1160, 0x17B4, 0x17B5, 0x3164, 0xFFA0, *range(0xFE00, 0xFE10), *range(0xFFF9, 0xFFFC)),
+        *range(0xE0000, 0xE01F0),
     )
 )
 _SPACE = re.compile(r"\s+")
@@ -137,4 +139,4 @@ def imitates_fence(text: str) -> bool:
 
 def _as_read(text: str) -> str:
     """As a tokenizer reads it: compatibility forms composed, what no reader sees taken out."""
-    return unicodedata.normalize("NFKC", text.translate(_UNSEEN))
+    return unicodedata.normalize("NFKC", text.translate(UNSEEN))

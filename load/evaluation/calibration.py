@@ -16,12 +16,12 @@ from load.evaluation.metrics import share
 from load.evaluation.situations import QuotableSentence, Situation
 from rag.verification import AnswerModel, PassageSigns, SentenceSigns
 from rag.verification.answering import sentence_probabilities, weigh
+from rag.verification.check import MAX_QUOTATIONS
 
 Matrix = NDArray[np.float64]
 
 THRESHOLDS: Final = (0.02, 0.05, 0.08, 0.1, 0.12, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6)
 LENGTHS: Final = (0.0, 0.5, 0.6, 0.65, 0.7, 0.8, 0.9)
-MAX_QUOTATIONS: Final = 3
 _FOLDS: Final = 8
 _STEPS: Final = 25  # Newton's, of a convex problem
 _RIDGE: Final = 1.0

@@ -27,9 +27,9 @@ RECALL_AT_1_MIN: Final[Mapping[str, float]] = {"en": 0.955, "vi": 0.94, "vi-en":
 ANSWERED_MIN: Final[Mapping[str, float]] = {"en": 0.85, "vi": 0.82}
 MEDIAN_WORDS_MAX: Final = 45
 REFUSED_MAX: Final = 0.03
-# The goal is 0.10; no cheap sign that was tried reaches it without refusing one answerable question in ten.
-ANSWERED_MAX: Final[Mapping[str, float]] = {"en": 0.36, "vi": 0.47}
 FAULTLESS_MIN: Final = 1.0
+# Not reached: the README says how far, and why. The line stays until it is.
+ANSWERED_MAX: Final = 0.10
 # Of 60 sentences each: what overlap in closed form reached when it was measured first.
 FLAGGED_COPIES_MAX: Final = 0
 BLOCKED_SUPPORTED_MAX: Final = 2
@@ -94,9 +94,7 @@ class Report:
             yield Bound(f"{name}: share of responses without a fault", quality.faultless, least=FAULTLESS_MIN)
         for name, calibration in self.calibrations.languages.items() if self.calibrations else ():
             yield Bound(f"{name}: answerable questions refused", calibration.chosen.refused, most=REFUSED_MAX)
-            yield Bound(
-                f"{name}: unanswerable questions answered", calibration.chosen.answered, most=ANSWERED_MAX[name]
-            )
+            yield Bound(f"{name}: unanswerable questions answered", calibration.chosen.answered, most=ANSWERED_MAX)
         if found := self.verdicts:
             yield Bound("verbatim copies blocked", found.flagged_copies, most=FLAGGED_COPIES_MAX)
             yield Bound("supported HAGRID sentences blocked", found.blocked_supported, most=BLOCKED_SUPPORTED_MAX)

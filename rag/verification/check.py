@@ -24,7 +24,7 @@ from rag.verification.quotation import sameness_key
 from rag.verification.sources import quotables, quote_for, read_source
 from rag.verification.support import Claim, Idf, read_claim
 
-_MAX_QUOTATIONS: Final = 3
+MAX_QUOTATIONS: Final = 3
 # G from which a sentence without a marker is the passage's own words, more or less. Below it 25 of 44 such sentences of
 # the local generator were right (XQuAD, English); the quotation in their place is right in 0.93 of cases.
 _OWN_WORDS: Final = 0.8
@@ -136,9 +136,10 @@ class RequestCheck:
         Raises: what a verifier model's call raises.
         """
         claim = read_claim(sentence.text, self._idf)
-        judgement = self._find_unfit(sentence, claim) or await self._judge.judge(sentence, claim)
+        judgement = self._find_unfit(sentence, claim) or self._judge.compare(sentence, claim)
         if judgement.kind == "attributed" and not self._answers(claim, judgement, quotes):
             judgement = Judgement("dropped", reason=Reason.NO_CITATION, support=judgement.support)
+        judgement = await self._judge.confirm(sentence, claim, judgement)
         if judgement.sources:
             self._has_stood = True
             return self._send(sentence, claim, judgement)
@@ -228,7 +229,7 @@ class RequestCheck:
     def _wanted(self, quotes: Sequence[RankedQuote]) -> Iterator[RankedQuote]:
         """The quotations to send, best first, for as long as what was sent does not hold the answer well enough."""
         for ranked in quotes:
-            if 0 < self._said(quotes) >= self._policy.quoted_enough or self._quotations >= _MAX_QUOTATIONS:
+            if 0 < self._said(quotes) >= self._policy.quoted_enough or self._quotations >= MAX_QUOTATIONS:
                 return
             if ranked.relevance >= self._verifier.relevance_floor and ranked.key not in self._sent | self._shown:
                 yield ranked

@@ -66,21 +66,12 @@ class Judge:
     asked_in: Language
     entail: Entail | None
 
-    async def judge(self, sentence: DraftSentence, claim: Claim) -> Judgement:
-        """Whether the sentence may go out, and on which sources.
-
-        Raises: what a verifier model's call raises.
-        """
-        judgement = self._judge_closed(sentence, claim)
-        if judgement.sources and self.entail:
-            return await self._ask_model(sentence, claim, judgement, self.entail)
-        return judgement
-
     def cited(self, sentence: DraftSentence) -> list[Source]:
         """The passages that the sentence cites, those of this context."""
         return [self.sources[number] for number in sentence.markers if number in self.sources]
 
-    def _judge_closed(self, sentence: DraftSentence, claim: Claim) -> Judgement:
+    def compare(self, sentence: DraftSentence, claim: Claim) -> Judgement:
+        """Whether the sentence may go out by the closed form, and on which sources; its support is G."""
         cited = self.cited(sentence)
         judgement = self._judge_overlap(sentence, claim, cited)
         if judgement.sources:
@@ -88,6 +79,23 @@ class Judge:
         if _DECLINES.search(sentence.text):
             return Judgement("skipped", reason=Reason.DECLINES, support=judgement.support)
         return self._judge_across_languages(sentence, claim, cited) or judgement
+
+    async def confirm(self, sentence: DraftSentence, claim: Claim, judgement: Judgement) -> Judgement:
+        """The judgement, if the verifier model agrees: with one of the passages, or with what of each carries the
+        sentence. Its support is the model's then; without a model, or without sources, it stays as it is.
+
+        Raises: what the model's call raises.
+        """
+        if self.entail is None or not judgement.sources:
+            return judgement
+        premises = [source.passage.chunk.text for source in judgement.sources]
+        if len(premises) > 1:
+            found = [quote_for(claim, source) for source in judgement.sources]
+            premises.append("\n".join(each[0].text for each in found if each))
+        support = max(await _gather([self.entail(premise, sentence.text) for premise in premises]))
+        if support >= self.policy.entailed_from:
+            return replace(judgement, support=round(support, 4))
+        return Judgement("dropped", reason=Reason.NOT_ENTAILED, support=round(support, 4))
 
     def _judge_overlap(self, sentence: DraftSentence, claim: Claim, cited: Sequence[Source]) -> Judgement:
         policy = self.policy
@@ -126,19 +134,6 @@ class Judge:
         if is_asked_for and has_anchor and support.is_complete:
             return Judgement("skipped", tuple(cited), Reason.LANGUAGES_DIFFER)
         return Judgement("skipped", reason=Reason.LANGUAGES_DIFFER)
-
-    async def _ask_model(
-        self, sentence: DraftSentence, claim: Claim, judgement: Judgement, entail: Entail
-    ) -> Judgement:
-        """The judgement, if the model agrees: with one of the passages, or with what of each carries the sentence."""
-        premises = [source.passage.chunk.text for source in judgement.sources]
-        if len(premises) > 1:
-            found = [quote_for(claim, source) for source in judgement.sources]
-            premises.append("\n".join(each[0].text for each in found if each))
-        support = max(await _gather([entail(premise, sentence.text) for premise in premises]))
-        if support >= self.policy.entailed_from:
-            return replace(judgement, support=round(support, 4))
-        return Judgement("dropped", reason=Reason.NOT_ENTAILED, support=round(support, 4))
 
 
 def states_something(text: str, claim: Claim, *, is_cited: bool) -> bool:

@@ -85,6 +85,15 @@ class TestItsWord:
         assert verdicts(answer) == [("kept", None)]
         assert sentences(answer)[0].support == 0.5679
 
+    async def test_its_support_makes_no_answer_of_what_stands_beside_the_question(self) -> None:
+        """Whose words a first sentence without a marker has is measured in G, and the model is not even asked."""
+        verifier = ScriptedVerifier({PART_TIME: 1.0})
+
+        answer = await ask(PART_TIME, entailment=verifier)
+
+        assert verdicts(answer) == [("repaired", "no citation")]
+        assert verifier.asked == []
+
     async def test_what_it_does_not_support_is_repaired(self) -> None:
         """Though every word of it stands in the passage."""
         answer = await ask(f"{OWN_WORDS} [S1]", entailment=ScriptedVerifier({OWN_WORDS: 0.1}))
