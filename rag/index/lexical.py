@@ -2,11 +2,13 @@
 
 import math
 from array import array
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rag.index.manifest import BrokenIndexError
 from rag.index.ranking import take_best
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 METHOD: Final = "lucene"
 K1: Final = 1.2
 B: Final = 0.75
+# Counted at once: some 30 MB while it lasts, and more at once took longer.
+_BLOCK_WORDS: Final = 500_000
 
 
 class LexicalIndex:
@@ -58,7 +62,7 @@ class LexicalIndex:
         frequencies = [
             0 if number is None else int(starts[number + 1] - starts[number]) for number in map(vocabulary.get, words)
         ]
-        return [math.log(1 + (self._total - found + 0.5) / (found + 0.5)) for found in frequencies]
+        return [_idf(self._total, found) for found in frequencies]
 
 
 def build_lexical(chunks: Iterable[Sequence[str]], folder: Path) -> None:
@@ -68,9 +72,83 @@ def build_lexical(chunks: Iterable[Sequence[str]], folder: Path) -> None:
     """
     import bm25s  # noqa: PLC0415
 
-    # The empty word stands in for chunks without any, whose mean length bm25s would divide by; no text holds it.
-    vocabulary: dict[str, int] = {"": 0}
-    numbered = [array("i", [vocabulary.setdefault(word, len(vocabulary)) for word in words] or [0]) for words in chunks]
+    postings = _Postings()
+    for words in chunks:
+        postings.append(words)
+    data, indices, starts = postings.score()
     bm25 = bm25s.BM25(method=METHOD, k1=K1, b=B, backend="numpy", csc_backend="numpy")
-    bm25.index((numbered, vocabulary), create_empty_token=False, show_progress=False)
+    bm25.scores = {"data": data, "indices": indices, "indptr": starts, "num_docs": len(postings)}
+    bm25.vocab_dict, bm25.nonoccurrence_array = dict(postings.vocabulary), None
     bm25.save(folder, show_progress=False)
+
+
+class _Postings:
+    """Which words stand in which chunks, and how often, counted in blocks.
+
+    What comes of it is, to the bit, what `bm25s.BM25.index` makes; that takes the chunks one by one, in three times the
+    time.
+    """
+
+    def __init__(self) -> None:
+        # A word that is looked up the first time gets the next number. The empty word, which no text holds, stands in
+        # for chunks without any.
+        self.vocabulary: defaultdict[str, int] = defaultdict()
+        self.vocabulary.default_factory = self.vocabulary.__len__
+        self._none = self.vocabulary[""]
+        self._numbers = array("i")
+        self._lengths = array("i")
+        self._block_start = 0
+        self._blocks: list[tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32]]] = []
+
+    def __len__(self) -> int:
+        return len(self._lengths)
+
+    def append(self, words: Sequence[str]) -> None:
+        before = len(self._numbers)
+        if words:
+            self._numbers.extend(map(self.vocabulary.__getitem__, words))
+        else:
+            self._numbers.append(self._none)
+        self._lengths.append(len(self._numbers) - before)
+        if len(self._numbers) >= _BLOCK_WORDS:
+            self._count_block()
+
+    def score(self) -> tuple[NDArray[np.float32], NDArray[np.int32], NDArray[np.int64]]:
+        """BM25 by word, and by chunk within a word: the scores, their chunks, and where each word's begin."""
+        self._count_block()
+        lengths = np.asarray(self._lengths)
+        damping = K1 * (1 - B + B * lengths / lengths.mean())
+        frequencies = np.zeros(len(self.vocabulary), dtype=np.int64)
+        for words, _, _ in self._blocks:
+            frequencies += np.bincount(words, minlength=len(frequencies))
+        idf = np.array([_idf(len(lengths), found) for found in frequencies.tolist()], dtype=np.float32)
+        starts = np.concatenate([[0], np.cumsum(frequencies)])
+        scores, chunks = np.empty(starts[-1], dtype=np.float32), np.empty(starts[-1], dtype=np.int32)
+        free = starts[:-1].copy()
+        for block_words, block_chunks, counts in self._blocks:
+            places = _take_places(free, block_words)
+            scores[places] = idf[block_words] * (counts / (damping[block_chunks] + counts))
+            chunks[places] = block_chunks
+        return scores, chunks, starts
+
+    def _count_block(self) -> None:
+        lengths = np.asarray(self._lengths)[self._block_start :]
+        chunks = np.repeat(np.arange(len(lengths)), lengths)
+        pairs, counts = np.unique(np.asarray(self._numbers, dtype=np.int64) * len(lengths) + chunks, return_counts=True)
+        words, chunks = np.divmod(pairs, len(lengths))
+        chunks += self._block_start
+        self._blocks.append((words.astype(np.int32), chunks.astype(np.int32), counts.astype(np.int32)))
+        self._block_start = len(self._lengths)
+        self._numbers = array("i")
+
+
+def _take_places(free: NDArray[np.int64], words: NDArray[np.int32]) -> NDArray[np.int64]:
+    """The next places of these words, which are sorted; `free`, where each word's next place is, moves on."""
+    distinct, firsts, counts = np.unique(words, return_index=True, return_counts=True)
+    places: NDArray[np.int64] = np.repeat(free[distinct] - firsts, counts) + np.arange(len(words))
+    free[distinct] += counts
+    return places
+
+
+def _idf(total: int, found: int) -> float:
+    return math.log(1 + (total - found + 0.5) / (found + 0.5))

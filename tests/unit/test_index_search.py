@@ -3,12 +3,13 @@
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import bm25s
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from rag.index.dense import DenseIndex, build_dense
-from rag.index.lexical import LexicalIndex, build_lexical
+from rag.index.lexical import K1, METHOD, B, LexicalIndex, build_lexical
 from rag.index.manifest import BrokenIndexError
 from rag.index.store import IndexStore
 from rag.index.version import TenantIndex
@@ -104,6 +105,22 @@ def test_lexical_order_is_score_then_ordinal(tmp_path: Path) -> None:
     assert all(score > 0 for _, score in found)
 
 
+def test_lexical_files_are_those_of_the_library(tmp_path: Path) -> None:
+    """We count words in blocks; what is written is to the bit what bm25s makes of the same words."""
+    random = np.random.default_rng(0)
+    chunks = [[f"w{rank}" for rank in random.zipf(1.3, size=random.integers(0, 300)) % 5_000] for _ in range(4_000)]
+    build_lexical(chunks, tmp_path / "ours")
+    vocabulary: dict[str, int] = {"": 0}
+    numbered = [[vocabulary.setdefault(word, len(vocabulary)) for word in words] or [0] for words in chunks]
+    theirs = bm25s.BM25(method=METHOD, k1=K1, b=B, backend="numpy", csc_backend="numpy")
+    theirs.index((numbered, vocabulary), create_empty_token=False, show_progress=False)
+    theirs.save(tmp_path / "theirs", show_progress=False)
+
+    ours = {path.name: path.read_bytes() for path in (tmp_path / "ours").iterdir()}
+
+    assert ours == {path.name: path.read_bytes() for path in (tmp_path / "theirs").iterdir()}
+
+
 def test_idf_falls_with_frequency(tmp_path: Path) -> None:
     """A word in more chunks says less; an unknown one says most."""
     build_lexical([["a", "b"], ["a", "c"], ["a", "c"]], tmp_path / "lexical")
@@ -166,6 +183,37 @@ def test_large_index_is_approximate_with_measured_recall(tmp_path: Path) -> None
     assert info.probes < info.lists
     assert info.recall_at_10 >= 0.98
     assert hits / (10 * len(queries)) >= 0.98
+
+
+def test_grown_index_keeps_its_lists(tmp_path: Path) -> None:
+    """Centres are found once, and again only when they no longer do: adding a document does not pay for all."""
+    rows = clusters(60, 40, 24)
+    build_dense(rows[:2_300], tmp_path / "before", exact_max_chunks=2_000)
+    before = DenseIndex.load(tmp_path / "before")
+
+    info = build_dense(rows, tmp_path / "after", exact_max_chunks=2_000, centres=before.centres)
+    after = DenseIndex.load(tmp_path / "after")
+
+    assert before.centres is not None
+    assert after.centres is not None
+    assert np.array_equal(after.centres, before.centres)
+    assert info.kind == "ivf"
+    assert info.recall_at_10 >= 0.98
+    assert np.array_equal(after.vectors(0, 2_400), rows)
+
+
+def test_lists_that_no_longer_fit_are_made_anew(tmp_path: Path) -> None:
+    """Where the collection became another, its old centres find too little and do not stay."""
+    rows = clusters(60, 40, 24)
+    stale = np.repeat(rows[:1], 61, axis=0)
+
+    info = build_dense(rows, tmp_path / "dense", exact_max_chunks=2_000, centres=stale)
+
+    assert info.kind == "ivf"
+    assert info.recall_at_10 >= 0.98
+    centres = DenseIndex.load(tmp_path / "dense").centres
+    assert centres is not None
+    assert not np.array_equal(centres, stale)
 
 
 def test_vectors_that_lists_cannot_part_are_searched_exactly(tmp_path: Path) -> None:

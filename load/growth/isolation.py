@@ -1,0 +1,32 @@
+"""A process for one step: its memory begins small, and nothing of the step before is left in it."""
+
+import multiprocessing
+import resource
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from typing import Final, ParamSpec, TypeVar
+
+# A step that wants more ends with a MemoryError, and the machine goes on.
+MEMORY_LIMIT_BYTES: Final = 12 * 2**30
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def run_alone(step: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Runs a step in a new process and tells what it found.
+
+    Raises: what the step raises.
+    """
+    started = time.monotonic()
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=context, initializer=_limit_memory) as process:
+        result = process.submit(step, *args, **kwargs).result()
+    print(f"{step.__name__} {time.monotonic() - started:.1f} s: {result}", file=sys.stderr, flush=True)
+    return result
+
+
+def _limit_memory() -> None:
+    resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_LIMIT_BYTES, MEMORY_LIMIT_BYTES))
