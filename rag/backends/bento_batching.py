@@ -1,69 +1,67 @@
-"""BentoML's adaptive batching without its two worst habits: waiting for company that is gone, and working for the gone.
+"""Our batching in the place of BentoML's: its APIs are declared as ever, and no client sees a difference.
 
-Its optimizer keeps the average wait of the last 50 batches as the time to hold the next one back, so after a burst a
-lone request waits as long as the burst's did: 55 ms instead of 15 with a model of 10 ms. With a wait of 0 a batch is
-whatever has queued up while the model was busy. And it computes for callers who have closed their connection: here they
-are noticed, and what they had in the queue is dropped.
+BentoML gathers the requests of a batchable API in a dispatcher of its own, one per API. It counts items and not tokens,
+holds a lone request back for as long as the last burst waited, refuses by prediction, and computes for callers who have
+left; `python -m load.bench batching` compares. Here every request goes straight to its API, in its own context, and the
+API puts its items into the service's `Batcher`. BentoML's metric `adaptive_batch_size` is therefore always 1.
 """
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
 from _bentoml_sdk.service.factory import Service
-from bentoml._internal.marshal.dispatcher import CorkDispatcher, Optimizer
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from rag.backends.batching import CALLER_DEADLINE
+from rag.errors import DeadlineExceeded, NotReady
+from schemas.errors import ERROR_TABLE
 
 # As in nginx; no client ever sees it.
 CLIENT_GONE: Final = 499
+TIMEOUT_HEADER: Final = "x-timeout-ms"
+# A day: what is longer is no timeout, or no number.
+_TIMEOUT_DIGITS: Final = 8
+
+# Any: what the API takes and returns.
+Callback = Callable[[Sequence[Any]], Awaitable[Sequence[Any]]]
 
 
-class PromptOptimizer(Optimizer):  # type: ignore[misc]  # BentoML has no types here
-    """Learns a batch's duration as ever, but never holds a batch back."""
-
-    @property
-    def wait(self) -> float:
-        return 0.0
-
-    @wait.setter
-    def wait(self, _: float) -> None:
-        """Refused: the average wait of the past says nothing about the next request."""
-
-
-class PromptDispatcher(CorkDispatcher):  # type: ignore[misc]  # BentoML has no types here
-    """Takes the work of a caller who is cancelled out of the queue."""
-
-    async def inbound_call(self, data: Any) -> Any:  # Any: what the API takes and returns
-        try:
-            return await super().inbound_call(data)
-        except asyncio.CancelledError:
-            # In place: the controller holds the same deque, and looks at it only between two of its waits.
-            waiting = [job for job in self._queue if not job.future.done()]
-            self._queue.clear()
-            self._queue.extend(waiting)
-            raise
-
-
-class PromptService(Service):  # type: ignore[misc]  # BentoML has no types here
-    """A service whose batchable APIs start a batch as soon as the model is free, for those who still wait."""
+class BatchedService(Service):  # type: ignore[misc]  # BentoML has no types here
+    """A service whose batchable APIs batch by themselves, for those who still wait."""
 
     def to_asgi(self, is_main: bool = True) -> ASGIApp:
         # Late: the process that only starts the others does not need the second that this takes.
         from _bentoml_impl.server.app import ServiceAppFactory  # noqa: PLC0415
 
         self.inject_config()
-        self.add_asgi_middleware(UnlessGone)
+        self.add_asgi_middleware(WhileWaiting)
         factory = ServiceAppFactory(self, is_main=is_main)
-        for dispatcher in factory.dispatchers.values():
-            dispatcher.__class__ = PromptDispatcher  # the factory leaves no other way to choose it
-            dispatcher.optimizer = PromptOptimizer(dispatcher.max_latency)
+        # The factory leaves no other way to choose them.
+        factory.dispatchers = dict.fromkeys(factory.dispatchers, pass_on)
         app: ASGIApp = factory()
         return app
 
 
-class UnlessGone:
-    """Cancels the handling of a request whose client closes the connection before it is answered.
+def pass_on(callback: Callback) -> Callable[[Any], Awaitable[Any]]:
+    """Stands for a dispatcher of BentoML's, which makes of a function of batches one of requests: each is a batch.
+
+    What cannot be served becomes a response here: as an exception it would be logged with its traceback, every time.
+    """
+
+    async def call(items: Any) -> Any:
+        try:
+            (rows,) = await callback((items,))
+        except (NotReady, DeadlineExceeded) as error:
+            return JSONResponse({"error": error.message}, status_code=ERROR_TABLE[error.code].status)
+        return rows
+
+    return call
+
+
+class WhileWaiting:
+    """Tells the API how long its caller waits, and cancels it when the caller closes the connection.
 
     Stands inside BentoML's timer, which does not pass a cancellation on.
     """
@@ -75,6 +73,7 @@ class UnlessGone:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        CALLER_DEADLINE.set(_find_deadline(scope))
         body_read = asyncio.Event()
 
         async def receive_body() -> Message:
@@ -86,6 +85,14 @@ class UnlessGone:
         if not await _finishes(self._app(scope, receive_body, send), _disconnected(body_read, receive)):
             # Nobody reads it, but the timer keeps the request until it sees an answer begin.
             await Response(status_code=CLIENT_GONE)(scope, receive, send)
+
+
+def _find_deadline(scope: Scope) -> float | None:
+    """When the time is over that the header gives; None where it is missing or no whole number."""
+    value = dict(scope["headers"]).get(TIMEOUT_HEADER.encode(), b"")
+    if not (value.isdigit() and len(value) <= _TIMEOUT_DIGITS):
+        return None
+    return asyncio.get_running_loop().time() + int(value) / 1000
 
 
 async def _disconnected(body_read: asyncio.Event, receive: Receive) -> None:

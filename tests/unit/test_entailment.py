@@ -11,7 +11,8 @@ import pytest
 from fastapi import FastAPI, Request
 
 from rag import models
-from rag.backends.batching import BatchRunner
+from rag.backends.batch_queue import BatchLimits
+from rag.backends.batching import Batcher, estimate_entailment
 from rag.backends.bento_client import BentoEntailment
 from rag.backends.entailment import EntailmentClassifier, find_support, find_unsupported
 from rag.backends.fake import FakeEntailment
@@ -183,12 +184,13 @@ def test_only_tokens_of_the_hypothesis_are_judged(tmp_path: Path) -> None:
 
 def serve(classifier: EntailmentClassifier) -> FastAPI:
     """The wire of the Reranker's `entail`, without BentoML."""
-    app, runner = FastAPI(), BatchRunner(())
+    app, batcher = FastAPI(), Batcher((), BatchLimits())
 
     @app.post("/entail")
     async def entail(request: Request) -> list[float]:
         body: dict[str, Any] = await request.json()
-        supports = await runner.run(classifier.entail, [Entailment(**each) for each in body["pairs"]])
+        pairs = [Entailment(**each) for each in body["pairs"]]
+        supports = await batcher.run(classifier.entail, pairs, estimate_entailment)
         return [float(support) for support in supports]
 
     return app

@@ -45,8 +45,8 @@ async def entail(handler: Handler) -> float:
         return await BentoEntailment(http).entail("a text", "a claim", timeout_s=1, trace_id="tr-1")
 
 
-async def test_every_call_carries_the_trace_id() -> None:
-    """The same id is in every call that the front service makes to another service."""
+async def test_every_call_carries_the_trace_id_and_the_time_left() -> None:
+    """The same id is in every call that the front service makes to another service; what is late is not begun there."""
     seen: list[httpx.Request] = []
 
     def answer(request: httpx.Request) -> httpx.Response:
@@ -58,6 +58,7 @@ async def test_every_call_carries_the_trace_id() -> None:
     support = await entail(answer)
 
     assert [request.headers["x-trace-id"] for request in seen] == ["tr-1", "tr-1", "tr-1"]
+    assert [request.headers["x-timeout-ms"] for request in seen] == ["1000", "1000", "1000"]
     assert json.loads(seen[0].content) == {"texts": ["x"]}
     assert json.loads(seen[1].content) == {"pairs": [{"question": "x", "passage": "a passage", "start": 2, "end": 9}]}
     assert json.loads(seen[2].content) == {"pairs": [{"premise": "a text", "hypothesis": "a claim"}]}
@@ -102,6 +103,7 @@ async def test_a_support_that_is_no_number_is_an_upstream_error(value: object) -
         (raises(httpx.ReadTimeout), DeadlineExceeded),
         (raises(httpx.ConnectTimeout), DeadlineExceeded),
         (lambda _: httpx.Response(503), NotReady),
+        (lambda _: httpx.Response(504), DeadlineExceeded),
         (lambda _: httpx.Response(500, text="secret"), UpstreamError),
         (lambda _: httpx.Response(400, text="secret"), UpstreamError),
         (lambda _: httpx.Response(302, headers={"location": "/"}), UpstreamError),

@@ -1,0 +1,255 @@
+"""Batching by token budget against BentoML's own, over HTTP, with the real encoder.
+
+Three servers of the same model take turns: BentoML's batching as it stands, the same tuned, and ours. With them takes
+its turn the best that is possible without serving anybody: the same texts in process, all known beforehand, sorted by
+length, in batches of the best of a few sizes. Each server has half of the cores for its model, and so has that loop.
+"""
+
+import asyncio
+import json
+import os
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import aiohttp
+import httpx
+import numpy as np
+
+from load.bench.driving import Round
+from load.bench.mixed_texts import draw_pairs, draw_texts
+from load.server import ROOT
+from rag.backends.device import share_cores
+from rag.backends.late_interaction import LateInteractionScorer
+from rag.backends.sentence_transformer import SentenceEncoder
+from rag.models import describe, locate
+from rag.ports import Vectors
+from rag.settings import Settings, load_settings
+from schemas.services import Pair
+
+VARIANTS: Final = ("adaptive", "tuned", "budget")
+ROUNDS: Final = 2
+# Callers, and how many requests of one text they send in all.
+LOADS: Final = {1: 8, 4: 24, 16: 64, 32: 128}
+MOST_CALLERS: Final = max(LOADS)
+LONE_REQUESTS: Final = 6
+STATIC_SIZES: Final = (1, 4, 8, 16)
+STATIC_TRIAL: Final = 48
+RERANK_CALLERS: Final = 16
+RERANK_CALLS: Final = 16
+RERANK_PASSAGES: Final = 3
+COMPARED_VECTORS: Final = 16
+GOAL_SHARE: Final = 0.9
+GOAL_AFTER_BURST_MS: Final = 2.0
+GOAL_COSINE: Final = 0.9999
+READY_TIMEOUT_S: Final = 120
+# The patience of a caller that is in no hurry.
+_HEADERS: Final = {"content-type": "application/json", "x-timeout-ms": "60000"}
+
+
+@dataclass(slots=True)
+class Measured:
+    """What one server did, all rounds together; the time of the static batches over its own is its share."""
+
+    rounds: dict[int, list[Round]] = field(default_factory=dict)
+    shares: dict[int, list[float]] = field(default_factory=dict)
+    lone_before_s: list[float] = field(default_factory=list)
+    lone_after_s: list[float] = field(default_factory=list)
+    statuses: Counter[int] = field(default_factory=Counter)
+    vectors: dict[int, Vectors] = field(default_factory=dict)
+
+    def note(self, callers: int, told: Round, static_s: float) -> None:
+        self.rounds.setdefault(callers, []).append(told)
+        self.shares.setdefault(callers, []).append(static_s / told.wall_s)
+
+    def percentile_ms(self, callers: int, percent: float) -> float:
+        return statistics.median(each.percentile_ms(percent) for each in self.rounds[callers])
+
+    @property
+    def slower_after_ms(self) -> float:
+        return (statistics.median(self.lone_after_s) - statistics.median(self.lone_before_s)) * 1000
+
+
+def print_batching() -> None:
+    """Measures and prints the tables."""
+    share_cores()
+    settings = load_settings(os.environ)
+    with tempfile.TemporaryDirectory() as folder:
+        _print_embedder(Path(folder), settings)
+        _print_reranker(Path(folder), settings)
+
+
+def _print_embedder(folder: Path, settings: Settings) -> None:
+    texts = draw_texts(max(LOADS.values()))
+    encoder = SentenceEncoder(locate(settings.embedder_model), describe(settings.embedder_model))
+    size = min(STATIC_SIZES, key=lambda size: _time_static(encoder, texts[:STATIC_TRIAL], size))
+    with _running("embedder", folder) as urls:
+        measured = asyncio.run(_measure_embedder(urls, encoder, texts, size))
+    alone = [encoder.encode_passages([text])[0] for text in texts[:COMPARED_VECTORS]]
+    print(f"batching: throughput as a share of static batches of {size} in process, and milliseconds")
+    print(f"(goals at {MOST_CALLERS} callers: share {GOAL_SHARE}; alone after a burst +{GOAL_AFTER_BURST_MS:.0f} ms)")
+    for variant, each in measured.items():
+        for callers in LOADS:
+            share = statistics.median(each.shares[callers])
+            goal = f" ({_verdict(share >= GOAL_SHARE)})" if callers == MOST_CALLERS else ""
+            told = f"p50 {each.percentile_ms(callers, 50):.0f}  p95 {each.percentile_ms(callers, 95):.0f}"
+            print(f"  embedder {variant:9} {callers:3} callers: share {share:.2f}{goal}  {told}")
+        cosine = min(float(each.vectors[number] @ vector) for number, vector in enumerate(alone))
+        print(
+            f"  embedder {variant:9} alone after a burst {each.slower_after_ms:+.1f} ms"
+            f" ({_verdict(each.slower_after_ms <= GOAL_AFTER_BURST_MS)}), {each.statuses[503]} refused,"
+            f" least cosine {cosine:.5f} ({_verdict(cosine >= GOAL_COSINE)})"
+        )
+
+
+async def _measure_embedder(
+    urls: Mapping[str, str], encoder: SentenceEncoder, texts: Sequence[str], size: int
+) -> dict[str, Measured]:
+    measured = {variant: Measured() for variant in urls}
+    bodies = [json.dumps({"texts": [text]}).encode() for text in texts]
+    for url in urls.values():
+        await _drive(f"{url}/embed", bodies, Measured(), callers=8, requests=32)
+    for number in range(ROUNDS):
+        for callers, requests in LOADS.items():
+            static_s = _time_static(encoder, texts[:requests], size)
+            for variant, url in _rotate(urls, number):
+                each = measured[variant]
+                if callers == MOST_CALLERS:
+                    each.lone_before_s += await _ask_alone(f"{url}/embed", bodies[0])
+                told = await _drive(f"{url}/embed", bodies, each, callers=callers, requests=requests)
+                each.note(callers, told, static_s)
+                if callers == MOST_CALLERS:
+                    each.lone_after_s += await _ask_alone(f"{url}/embed", bodies[0])
+    return measured
+
+
+def _time_static(encoder: SentenceEncoder, texts: Sequence[str], size: int) -> float:
+    """Seconds."""
+    began = time.perf_counter()
+    ordered = sorted((f"passage: {text}" for text in texts), key=len, reverse=True)
+    for start in range(0, len(ordered), size):
+        encoder.model.forward(ordered[start : start + size])
+    return time.perf_counter() - began
+
+
+def _print_reranker(folder: Path, settings: Settings) -> None:
+    """New passages in each round, then the same again: their token vectors are kept by then."""
+    tag = settings.reranker_model
+    assert tag is not None, "there is one by default"
+    measured = {variant: Measured() for variant in VARIANTS}
+    shares: dict[tuple[str, str], list[float]] = {}
+    with _running("reranker", folder) as urls:
+        for number in range(ROUNDS):
+            pairs = draw_pairs(RERANK_CALLS, RERANK_PASSAGES, seed=number)
+            scorer = LateInteractionScorer(locate(tag), describe(tag))
+            static_s = {kind: _time_score(scorer, pairs) for kind in ("new", "known")}
+            for variant, url in _rotate(urls, number):
+                for kind, seconds in static_s.items():
+                    told = asyncio.run(_rerank(url, pairs, measured[variant]))
+                    shares.setdefault((variant, kind), []).append(seconds / told.wall_s)
+    for (variant, kind), each in sorted(shares.items()):
+        line = f"share {statistics.median(each):.2f}, {measured[variant].statuses[503]} refused"
+        print(f"  reranker {variant:9} {RERANK_CALLERS:3} callers, {kind:5} passages: {line}")
+
+
+async def _rerank(url: str, pairs: Sequence[Pair], measured: Measured) -> Round:
+    dumped = [pair.model_dump() for pair in pairs]
+    starts = range(0, len(dumped), RERANK_PASSAGES)
+    bodies = [json.dumps({"pairs": dumped[start : start + RERANK_PASSAGES]}).encode() for start in starts]
+    return await _drive(f"{url}/rerank", bodies, measured, callers=RERANK_CALLERS, requests=len(bodies))
+
+
+def _time_score(scorer: LateInteractionScorer, pairs: Sequence[Pair]) -> float:
+    began = time.perf_counter()
+    scorer.score(pairs)
+    return time.perf_counter() - began
+
+
+async def _drive(url: str, bodies: Sequence[bytes], measured: Measured, *, callers: int, requests: int) -> Round:
+    """A closed loop of callers through the bodies; the first answers are kept under the numbers of their bodies."""
+    latencies_s: list[float] = []
+    left = iter(range(requests))
+
+    async def run(session: aiohttp.ClientSession) -> None:
+        for number in left:
+            began = time.perf_counter()
+            async with session.post(url, data=bodies[number], headers=_HEADERS) as response:
+                body = await response.read()
+            latencies_s.append(time.perf_counter() - began)
+            measured.statuses[response.status] += 1
+            if response.ok and number < COMPARED_VECTORS:
+                measured.vectors[number] = np.asarray(json.loads(body)[0], dtype=np.float32)
+
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=callers)) as session:
+        began = time.perf_counter()
+        await asyncio.gather(*(run(session) for _ in range(callers)))
+        return Round(latencies_s, time.perf_counter() - began)
+
+
+async def _ask_alone(url: str, body: bytes) -> Sequence[float]:
+    return (await _drive(url, [body] * LONE_REQUESTS, Measured(), callers=1, requests=LONE_REQUESTS)).latencies_s
+
+
+def _rotate(urls: Mapping[str, str], number: int) -> list[tuple[str, str]]:
+    """Each round begins with another one, so that a slow spell of the machine does not always meet the same."""
+    order = list(urls.items())
+    first = number % len(order)
+    return order[first:] + order[:first]
+
+
+def _verdict(is_met: bool) -> str:
+    return "met" if is_met else "missed"
+
+
+@contextmanager
+def _running(service: str, folder: Path) -> Iterator[dict[str, str]]:
+    """Yields: the address of each variant, all of them ready."""
+    with ExitStack() as stack:
+        urls = {variant: stack.enter_context(_start(f"{service}_{variant}", folder)) for variant in VARIANTS}
+        for url in urls.values():
+            _wait_until_ready(url)
+        yield urls
+
+
+@contextmanager
+def _start(name: str, folder: Path) -> Iterator[str]:
+    """As a worker of `bentoml serve` does: the service's app under uvicorn, metrics in a folder of its own."""
+    metrics = folder / name
+    metrics.mkdir()
+    environment = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(metrics), "RAG_GENERATOR_MODEL": "fake:"}
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    app = f"load.bench.batching_variants:open_{name}"
+    command = ["-m", "uvicorn", "--factory", app, "--port", str(port), "--no-access-log", "--log-level", "warning"]
+    with (folder / f"{name}.log").open("wb") as log:
+        process = subprocess.Popen(  # noqa: S603  # our own command
+            [sys.executable, *command], cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT
+        )
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def _wait_until_ready(url: str) -> None:
+    give_up_at = time.monotonic() + READY_TIMEOUT_S
+    while True:
+        try:
+            httpx.get(f"{url}/readyz").raise_for_status()
+        except httpx.HTTPError:
+            if time.monotonic() > give_up_at:
+                raise
+            time.sleep(0.1)
+        else:
+            return

@@ -1,0 +1,49 @@
+"""Texts of mixed lengths, as an embedder and a reranker get them: real words in a row, English and Vietnamese."""
+
+import random
+from collections.abc import Sequence
+from typing import Final
+
+from load.server import ROOT
+from rag.language import sentence_spans
+from rag.parsing import SUFFIXES, parse
+from schemas.services import Pair
+
+# Words of a text, about 10 to 20 tokens and 50 to 400; four questions to one passage.
+QUESTION_WORDS: Final = (7, 14)
+PASSAGE_WORDS: Final = (35, 260)
+RERANKED_WORDS: Final = (35, 130)
+QUESTIONS_SHARE: Final = 0.8
+SEED: Final = 20260510
+
+
+def draw_texts(count: int) -> list[str]:
+    random.seed(SEED)
+    words = _example_words()
+    sizes = [QUESTION_WORDS if random.random() < QUESTIONS_SHARE else PASSAGE_WORDS for _ in range(count)]  # noqa: S311
+    return [_draw_text(words, size) for size in sizes]
+
+
+def draw_pairs(questions: int, passages: int, *, seed: int) -> list[Pair]:
+    """So many questions with so many passages each; others for another seed."""
+    random.seed(SEED + seed)
+    words = _example_words()
+    pairs = []
+    for _ in range(questions):
+        question = _draw_text(words, QUESTION_WORDS)
+        pairs += [Pair(question=question, passage=_draw_text(words, RERANKED_WORDS)) for _ in range(passages)]
+    return pairs
+
+
+def _draw_text(words: Sequence[str], size: tuple[int, int]) -> str:
+    """As many words in a row as drawn, short texts oftener than long ones."""
+    low, high = size
+    length = int(low * (high / low) ** random.random())  # noqa: S311  # no secret
+    start = random.randrange(len(words) - length)  # noqa: S311
+    return " ".join(words[start : start + length])
+
+
+def _example_words() -> list[str]:
+    paths = sorted(path for path in (ROOT / "examples" / "documents").iterdir() if path.suffix in SUFFIXES)
+    texts = [parse(path).text for path in paths]
+    return [word for text in texts for start, end in sentence_spans(text) for word in text[start:end].split()]
