@@ -26,7 +26,7 @@ INSTALL = @"$(PYTHON)" requirements/install.py
 COMPILE = @cd requirements && ../.venv/bin/uv pip compile --quiet --generate-hashes \
 	--python-version 3.11 --python-platform x86_64-manylinux_2_28 --custom-compile-command "make lock"
 
-.PHONY: help python setup serve dev check test eval bench lock clean
+.PHONY: help python setup serve dev check test eval bench load growth lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -68,13 +68,21 @@ eval: setup ## Quality of retrieval and answers on RAG_EVAL_DATA, of the check o
 bench: setup ## Speed as ratios measured in one run
 	$(RUN) load.bench
 
+load: setup ## Load from a seeded open loop; leaves a report with plots in .data/load
+	$(RUN) load.driver --scenario mixed --rate 0.2 --duration 45
+
+growth: setup ## Search, memory and build time at 1 000 to 1 000 000 synthetic chunks; an hour
+	$(RUN) load.growth --out .data/growth
+
 # uv keeps the versions of a list that exists; remove the list first to take newer ones. The local list goes without
-# torch, which has its own, and without triton (1 GB): xgrammar alone declares it, and vLLM on CPU disables it.
+# torch, which has its own, without triton (1 GB): xgrammar alone declares it, and vLLM on CPU disables it; and without
+# what would report to openvino's makers.
 lock: python ## Remake the pinned lists from requirements/*.in
 	$(INSTALL) venv torch-wheel
 	$(COMPILE) uv.in --no-deps -o uv.txt
 	$(COMPILE) models.in --no-deps -o models.txt
-	$(COMPILE) local.in --overrides overrides.in --no-emit-package torch --no-emit-package triton -o local.txt \
+	$(COMPILE) local.in --overrides overrides.in --no-emit-package torch --no-emit-package triton \
+		--no-emit-package openvino-telemetry -o local.txt \
 		--find-links ../.data/wheels
 	$(COMPILE) dev.in --constraints local.txt -o dev.txt
 	$(COMPILE) gpu.in --overrides overrides.in -o gpu.txt

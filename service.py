@@ -12,12 +12,13 @@ from starlette.types import ASGIApp
 
 from rag import models, telemetry
 from rag.api.edge import ContractEdge
-from rag.backends.batching import BatchRunner
-from rag.backends.bento_batching import PromptService
+from rag.backends.batch_queue import BatchLimits
+from rag.backends.batching import Batcher, estimate_entailment, estimate_passage, estimate_text
+from rag.backends.bento_batching import BatchedService
 from rag.backends.cross_encoder import CrossEncoderScorer
 from rag.backends.device import share_cores
 from rag.backends.entailment import EntailmentClassifier
-from rag.backends.late_interaction import LateInteractionScorer
+from rag.backends.late_interaction import LateInteractionScorer, pack
 from rag.backends.sentence_transformer import SentenceEncoder
 from rag.backends.supervisor import stop_front_first
 from rag.backends.vllm_server import EngineOptions, VllmServer, dying_on_sigterm
@@ -28,7 +29,7 @@ from rag.settings import Settings, SettingsError, load_settings
 from rag.tenants import TenantsError
 from rag.version import is_fake
 from schemas.response import QueryResponse
-from schemas.services import Completion, Entailment, Pair
+from schemas.services import Completion, Entailment, Pair, QuestionTokens
 
 
 def read_settings() -> Settings:
@@ -63,7 +64,7 @@ RERANKER: Final = served(SETTINGS.reranker_model)
 VERIFIER: Final = served(SETTINGS.verifier_model)
 
 
-@bentoml.service(name="Embedder", service_class=PromptService, **CALLED)
+@bentoml.service(name="Embedder", service_class=BatchedService, **CALLED)
 class Embedder:
     """Texts to vectors of unit length."""
 
@@ -71,20 +72,20 @@ class Embedder:
         share_cores()
         info = models.describe(SETTINGS.embedder_model)
         self._encoder = SentenceEncoder(models.locate(SETTINGS.embedder_model), info)
-        self._runner = BatchRunner((info.dimension,))
+        self._batcher = Batcher((info.dimension,), BatchLimits())
 
-    @bentoml.api(batchable=True, max_batch_size=64, max_latency_ms=MAX_LATENCY_MS)
+    @bentoml.api(batchable=True)
     async def embed(self, texts: list[str]) -> np.ndarray:
         """Passages: float32, (n, dim)."""
-        return await self._runner.run(self._encoder.encode_passages, texts)
+        return await self._batcher.run(self._encoder.encode_passages, texts, estimate_text)
 
-    @bentoml.api(batchable=True, max_batch_size=64, max_latency_ms=MAX_LATENCY_MS)
+    @bentoml.api(batchable=True)
     async def embed_queries(self, texts: list[str]) -> np.ndarray:
         """Questions: float32, (n, dim)."""
-        return await self._runner.run(self._encoder.encode_queries, texts)
+        return await self._batcher.run(self._encoder.encode_queries, texts, estimate_text)
 
 
-@bentoml.service(name="Reranker", service_class=PromptService, **CALLED)
+@bentoml.service(name="Reranker", service_class=BatchedService, **CALLED)
 class Reranker:
     """Windows of passages to their relevance for a question; claims to their support by a text.
 
@@ -93,7 +94,7 @@ class Reranker:
 
     def __init__(self) -> None:
         share_cores()
-        self._runner = BatchRunner(())
+        self._batcher = Batcher((), BatchLimits())
         if RERANKER is not None:
             folder, info = models.locate(RERANKER), models.describe(RERANKER)
             scorer = CrossEncoderScorer if models.is_cross_encoder(folder) else LateInteractionScorer
@@ -103,17 +104,26 @@ class Reranker:
 
     if RERANKER is not None:
 
-        @bentoml.api(batchable=True, max_batch_size=256, max_latency_ms=MAX_LATENCY_MS)
+        @bentoml.api(batchable=True)
         async def rerank(self, pairs: list[Pair]) -> np.ndarray:
             """Relevance: float32, (n,), higher is better."""
-            return await self._runner.run(self._scorer.score, pairs)
+            return await self._batcher.run(self._scorer.score, pairs, estimate_passage)
+
+    if SETTINGS.keeps_tokens:
+
+        @bentoml.api(batchable=True)
+        async def read_questions(self, questions: list[str]) -> list[QuestionTokens | None]:
+            """The vectors of each question's tokens, for passages whose own are in the index; null where it failed."""
+            assert isinstance(self._scorer, LateInteractionScorer)
+            read = self._scorer.read_questions
+            return [pack(each) for each in await self._batcher.run(read, questions, estimate_text, dtype=object)]
 
     if VERIFIER is not None:
 
-        @bentoml.api(batchable=True, max_batch_size=32, max_latency_ms=MAX_LATENCY_MS)
+        @bentoml.api(batchable=True)
         async def entail(self, pairs: list[Entailment]) -> np.ndarray:
             """Support: float32, (n,), 0 to 1."""
-            return await self._runner.run(self._classifier.entail, pairs)
+            return await self._batcher.run(self._classifier.entail, pairs, estimate_entailment)
 
 
 GENERATOR_APP: Final = FastAPI(openapi_url=None)

@@ -34,7 +34,7 @@ def build_context(
         number = len(passages) + 1
         cost_tokens = counter.count(f"[S{number}] {chunk.text}\n\n")
         if cost_tokens <= left_tokens or not passages:
-            passages.append(Passage(number, chunk))
+            passages.append(Passage(number, chunk, candidate.tokens))
             left_tokens -= cost_tokens
     return passages
 

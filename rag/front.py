@@ -15,9 +15,17 @@ from rag.api.exchange import QueryDesk
 from rag.api.probes import ServiceProbe, wait_until_ok
 from rag.api.readiness import READY_STATES, DependencyWatch, Probe, check
 from rag.api.stopping import draining_on_sigterm
-from rag.backends.bento_client import BentoEmbedder, BentoEntailment, BentoScorer, address_of, open_http_client
+from rag.backends.bento_client import (
+    BentoEmbedder,
+    BentoEntailment,
+    BentoQuestionReader,
+    BentoScorer,
+    address_of,
+    open_http_client,
+)
 from rag.backends.fake import FakeCounter, FakeEmbedder, FakeEntailment, FakeGenerator, FakeScorer
 from rag.backends.openai_client import OpenAIGenerator
+from rag.backends.stored_interaction import StoredInteraction
 from rag.backends.tokenizer import FileTokenCounter
 from rag.errors import NotReady
 from rag.identity import open_authenticator
@@ -150,7 +158,10 @@ class Front:
         if is_fake(self._settings.reranker_model):
             self._probes["reranker"] = always_ok
             return FakeScorer()
-        return BentoScorer(await self._open_reranker(stack))
+        client = await self._open_reranker(stack)
+        if not self._settings.keeps_tokens:
+            return BentoScorer(client)
+        return StoredInteraction(BentoQuestionReader(client, self._card.embedder.dimension), BentoScorer(client))
 
     async def _connect_verifier(self, stack: AsyncExitStack) -> EntailmentModel | None:
         """What judges a sentence after the closed form has; after `_connect_reranker`, whose probe it may replace."""

@@ -7,7 +7,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from rag.types import Chunk, Delta, IndexVersion, Message, Reservation, Window
+from rag.types import Chunk, Delta, IndexVersion, Message, Reservation, TokenVectors, Window
 from schemas.response import DependencyState
 
 Vectors = NDArray[np.float32]
@@ -81,6 +81,10 @@ class ChunkIndex(Protocol):
 
     def chunks(self, ordinals: Sequence[int]) -> list[Chunk]:
         """The chunks with these ordinals, in this order."""
+        ...
+
+    def token_vectors(self, ordinals: Sequence[int]) -> Sequence[TokenVectors | None]:
+        """The embedder's vectors of the tokens of these chunks, in this order; None where none are stored."""
         ...
 
     def idf(self, words: Sequence[str]) -> list[float]:

@@ -15,7 +15,7 @@ async def rerank(
 
     Raises: DeadlineExceeded, and what the scorer raises.
     """
-    windows = [Window(each.chunk.text) for each in candidates]
+    windows = [Window(each.chunk.text, tokens=each.tokens) for each in candidates]
     scores = await score_windows(question, windows, scorer=scorer, deadline=deadline, trace_id=trace_id)
     ranked = sorted(zip(candidates, scores, strict=True), key=lambda pair: -pair[1])
     return [replace(candidate, relevance=relevance) for candidate, relevance in ranked]

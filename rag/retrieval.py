@@ -49,12 +49,16 @@ def _fuse(
     dense = index.search_dense(vector, k)
     fused = fuse([[ordinal for ordinal, _ in dense], [ordinal for ordinal, _ in lexical]])[:limit]
     similarity, bm25_score = dict(dense), dict(lexical)
+    ordinals = [ordinal for ordinal, _ in fused]
     return [
         Candidate(
             chunk,
             similarity=similarity.get(ordinal),
             bm25_score=bm25_score.get(ordinal),
             rrf_score=rrf_score,
+            tokens=tokens,
         )
-        for (ordinal, rrf_score), chunk in zip(fused, index.chunks([ordinal for ordinal, _ in fused]), strict=True)
+        for (ordinal, rrf_score), chunk, tokens in zip(
+            fused, index.chunks(ordinals), index.token_vectors(ordinals), strict=True
+        )
     ]

@@ -161,6 +161,11 @@ class Settings(BaseSettings):
     jwt_audience: str | None = Field(None, min_length=1, description="The `aud` that a JWT must have.")
     jwt_issuer: str | None = Field(None, min_length=1, description="The `iss` that a JWT must have.")
 
+    store_token_vectors: bool = Field(
+        True,
+        description="Ingestion keeps every token's vector for a reranker of the embedder's model, 60 KB a chunk; "
+        "false: passages are read when they are asked about.",
+    )
     retrieve_k: int = Field(50, ge=1, le=1000, description="Chunks taken by each of the two searches.")
     rerank_k: int = Field(10, ge=1, le=200, description="Fused candidates that are reranked; costs time linearly.")
     context_tokens: int | None = Field(
@@ -247,6 +252,12 @@ class Settings(BaseSettings):
     def draft_limit_tokens(self) -> int | None:
         """Bound of every draft; None where the request's own is the only one."""
         return self.draft_tokens or (LOCAL_DRAFT_TOKENS if self.generator_url is None else None)
+
+    @property
+    def keeps_tokens(self) -> bool:
+        """Whether ingestion stores the vectors of tokens: only the embedder's own, which its passes give anyway."""
+        embedder, reranker = self.embedder_model, self.reranker_model
+        return self.store_token_vectors and embedder == reranker and ModelRef.parse(embedder).kind != "fake"
 
     def answer_settings(self) -> dict[str, str]:
         """The settings that can change an answer; a new setting counts as one until it is listed below."""

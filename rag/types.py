@@ -1,10 +1,16 @@
 """What flows between the stages: frozen values, no behaviour beyond reading them."""
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
 
 VerdictKind = Literal["kept", "re-cited", "attributed", "repaired", "dropped", "skipped"]
 Role = Literal["system", "user", "assistant"]
+# Where a model's folder holds its OpenVINO graph, beside the weights of SentenceTransformer's own.
+GRAPH_FILE: Final = "openvino/model.xml"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +72,37 @@ class Chunk:
     heading: str | None
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class TokenVectors:
+    """What a model makes of each token of a text, prompt and special tokens left out.
+
+    `values`: int8, (tokens, dim), each row times its `scales` (float32, (tokens,)) is a vector of unit length;
+    `spans`: int32, (tokens, 2), the characters of the text.
+    """
+
+    values: NDArray[np.int8]
+    scales: NDArray[np.float32]
+    spans: NDArray[np.int32]
+
+    @property
+    def size_bytes(self) -> int:
+        return self.values.nbytes + self.scales.nbytes + self.spans.nbytes
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EncodedTexts:
+    """What one forward pass makes of texts: `vectors`, float32, (n, dim), of unit length, and those of their tokens."""
+
+    vectors: NDArray[np.float32]
+    tokens: Sequence[TokenVectors]
+
+
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """A chunk on its way through retrieval; a score is None where a stage did not see the chunk.
 
-    `similarity` is a cosine; `bm25_score` and `rrf_score` are positive; `relevance` is the reranker's.
+    `similarity` is a cosine; `bm25_score` and `rrf_score` are positive; `relevance` is the reranker's. `tokens` are the
+    reranker's vectors where the index holds them.
     """
 
     chunk: Chunk
@@ -78,15 +110,20 @@ class Candidate:
     bm25_score: float | None = None
     rrf_score: float | None = None
     relevance: float | None = None
+    tokens: TokenVectors | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """The part `passage[start:end]` of a passage, to be scored in its context; `end` None is the passage's end."""
+    """The part `passage[start:end]` of a passage, to be scored in its context; `end` None is the passage's end.
+
+    `tokens` are the passage's, where the index holds them.
+    """
 
     passage: str
     start: int = 0
     end: int | None = None
+    tokens: TokenVectors | None = field(default=None, compare=False, repr=False)
 
     @property
     def text(self) -> str:
@@ -99,6 +136,7 @@ class Passage:
 
     number: int
     chunk: Chunk
+    tokens: TokenVectors | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

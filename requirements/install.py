@@ -150,11 +150,12 @@ def ingests(stamp: str) -> Step:
             "examples/documents",
             *("rag/ingestion", "rag/parsing", "rag/chunking.py", "rag/language.py", "rag/index"),
             *("requirements/models.txt", "rag/models", "rag/backends/sentence_transformer.py", "rag/backends/fake.py"),
+            *("rag/backends/openvino_model.py", "rag/backends/torch_model.py"),
         ),
         makes=ROOT / os.environ.get("RAG_INDEX_DIR", ".data/index"),
         stamp=STAMPS / stamp,
         run=ingest_examples,
-        settings=("RAG_INDEX_DIR", "RAG_EMBEDDER_MODEL"),
+        settings=("RAG_INDEX_DIR", "RAG_EMBEDDER_MODEL", "RAG_RERANKER_MODEL", "RAG_STORE_TOKEN_VECTORS"),
     )
 
 

@@ -32,6 +32,13 @@ class Entailment(_Item):
     hypothesis: str
 
 
+class QuestionTokens(_Item):
+    """The vectors of a question's tokens: row by row `dim` 8-bit values, each row to be multiplied with its scale."""
+
+    values: str = Field(description="base64 of int8, (tokens, dim)")
+    scales: list[float]
+
+
 class ChatMessage(_Item):
     role: Literal["system", "user", "assistant"]
     content: str

@@ -65,6 +65,9 @@ class FakeIndex:
     def chunks(self, ordinals: Sequence[int]) -> list[Chunk]:
         return [self._chunks[ordinal] for ordinal in ordinals]
 
+    def token_vectors(self, ordinals: Sequence[int]) -> list[None]:
+        return [None] * len(ordinals)
+
     def idf(self, words: Sequence[str]) -> list[float]:
         return [1.0] * len(words)
 

@@ -66,7 +66,13 @@ def ingest_all(parts: Parts, settings: Settings) -> None:
     for part in parts.values():
         part.corpus.ingest(
             part.questions,
-            lambda store: Ingestion(store, terminal, lambda: models.describe(model), lambda: open_encoder(model)),
+            lambda store: Ingestion(
+                store,
+                terminal,
+                lambda: models.describe(model),
+                lambda: open_encoder(model),
+                keeps_tokens=settings.keeps_tokens,
+            ),
         )
 
 

@@ -19,7 +19,7 @@ from rag.language import word_set, words
 from rag.limits import Deadline
 from rag.ports import ChunkIndex, TokenCounter, Vectors
 from rag.reranking import score_windows
-from rag.types import Chunk, IndexVersion
+from rag.types import Chunk, IndexVersion, TokenVectors
 from rag.verification import PassageSigns, SentenceSigns
 from rag.verification.answering import read_passages, read_question, read_sentences
 from rag.verification.sources import quotables, read_source
@@ -71,6 +71,9 @@ class Selection:
 
     def chunks(self, ordinals: Sequence[int]) -> list[Chunk]:
         return self._index.chunks(ordinals)
+
+    def token_vectors(self, ordinals: Sequence[int]) -> Sequence[TokenVectors | None]:
+        return self._index.token_vectors(ordinals)
 
     def idf(self, words: Sequence[str]) -> list[float]:
         total = len(self._word_sets)

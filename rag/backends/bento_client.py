@@ -4,6 +4,7 @@ Called by their address and not through `bentoml.depends`, whose proxies pass no
 connection that the caller has left, and close the session under its callers. `depends` still says what is spawned.
 """
 
+from base64 import b64decode
 from collections.abc import Sequence
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
@@ -15,7 +16,7 @@ from bentoml._internal.configuration.containers import BentoMLContainer
 from rag.backends.http_transport import PatientTransport
 from rag.errors import DeadlineExceeded, NotReady, UpstreamError
 from rag.ports import Vectors
-from rag.types import Window
+from rag.types import TokenVectors, Window
 
 # Places bound how many requests run; a second bound here would let some of them wait unseen.
 NO_LIMITS: Final = httpx.Limits(max_connections=None, max_keepalive_connections=32)
@@ -70,6 +71,24 @@ class BentoScorer:
         return [float(score) for score in _to_numbers(scores, (len(pairs),))]
 
 
+class BentoQuestionReader:
+    """Token vectors of questions through the Reranker service."""
+
+    def __init__(self, client: httpx.AsyncClient, dimension: int) -> None:
+        self._client = client
+        self._dimension = dimension
+
+    async def read_question(self, question: str, *, timeout_s: float, trace_id: str) -> TokenVectors:
+        read = await _call(self._client, "/read_questions", {"questions": [question]}, timeout_s, trace_id)
+        try:
+            (told,) = read
+            values = np.frombuffer(b64decode(told["values"]), dtype=np.int8).reshape(-1, self._dimension)
+            scales = _to_numbers(told["scales"], (len(values),))
+        except (TypeError, ValueError, KeyError) as error:
+            raise UpstreamError from error
+        return TokenVectors(values, scales, np.zeros((len(values), 2), dtype=np.int32))
+
+
 class BentoEntailment:
     """Support of claims through the Reranker service, which holds the verifier's model where one is named."""
 
@@ -86,7 +105,11 @@ async def _call(
     client: httpx.AsyncClient, path: str, body: dict[str, Any], timeout_s: float, trace_id: str
 ) -> Any:  # Any: JSON of another process, checked by the caller
     try:
-        response = await client.post(path, json=body, headers={"x-trace-id": trace_id}, timeout=timeout_s)
+        # The service drops what it has not begun when the time is over.
+        headers = {"x-trace-id": trace_id, "x-timeout-ms": str(int(timeout_s * 1000))}
+        response = await client.post(path, json=body, headers=headers, timeout=timeout_s)
+        if response.status_code == httpx.codes.GATEWAY_TIMEOUT:
+            raise DeadlineExceeded
         if response.status_code == httpx.codes.SERVICE_UNAVAILABLE:
             raise NotReady("A model service is down.")
         response.raise_for_status()

@@ -20,9 +20,7 @@ def share_cores() -> None:
     The threads of one forward pass wait for each other at every layer. With as many of them as cores in each of
     several busy processes there is always one that does not run: vLLM fell from 14 tokens a second to 2.
     """
-    import torch  # noqa: PLC0415
-
-    torch.set_num_threads(max(1, (os.cpu_count() or 1) // 2))
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // 2)))
 
 
 def best_device() -> str:

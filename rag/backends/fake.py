@@ -16,7 +16,7 @@ import numpy as np
 
 from rag.language import sentence_spans, word_set, words
 from rag.ports import Vectors
-from rag.types import Delta, Message, ModelInfo, TokenUsage, Window
+from rag.types import Delta, EncodedTexts, Message, ModelInfo, TokenUsage, Window
 
 DIMENSION: Final = 256
 _DELTA_CHARS: Final = 7  # cuts words and markers anywhere, as real tokens do
@@ -54,6 +54,10 @@ class FakeEncoder:
         if on_batch is not None:
             on_batch(len(texts))
         return vectors
+
+    def read_passages(self, texts: Sequence[str], on_batch: Callable[[int], None] | None = None) -> EncodedTexts:
+        """As `encode_passages`; a bag of words has no tokens of its own."""
+        return EncodedTexts(self.encode_passages(texts, on_batch), ())
 
 
 class FakeEmbedder:

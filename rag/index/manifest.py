@@ -62,7 +62,10 @@ class DenseInfo:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """`removed` holds the last version of each document that is gone, so that a chunk id never means two texts."""
+    """`removed` holds the last version of each document that is gone, so that a chunk id never means two texts.
+
+    `has_tokens`: the version holds the embedder's vectors of each chunk's tokens.
+    """
 
     format: Literal[1]
     previous: str | None
@@ -75,6 +78,7 @@ class Manifest:
     files: tuple[FileSeal, ...]
     document_list: tuple[DocumentEntry, ...]
     removed: Mapping[str, int]
+    has_tokens: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,25 +16,26 @@ from rag.index.dense import EXACT_MAX_CHUNKS, build_dense
 from rag.index.lexical import build_lexical
 from rag.index.manifest import FORMAT, DenseInfo, DocumentEntry, Manifest, StoredVersion, seal_files
 from rag.index.store import IndexStore
+from rag.index.tokens import TokenWriter
 from rag.index.version import DENSE_NAME, LEXICAL_NAME, TenantIndex
 from rag.language import words
 from rag.ports import Vectors
-from rag.types import Chunk, Document, ModelInfo, Span
+from rag.types import Chunk, Document, EncodedTexts, ModelInfo, Span
 
 # Enough for batches to be filled with texts of one length, and little to hold: some MB of text and vectors.
 GROUP_CHUNKS: Final = 2_000
 _VECTORS_NAME: Final = "vectors.f32"
 
-# Vectors of chunks, float32, (n, dim), rows of unit length.
-EncodeChunks = Callable[[Sequence[Chunk]], Vectors]
+EncodeChunks = Callable[[Sequence[Chunk]], EncodedTexts]
 
 
 @dataclass(frozen=True, slots=True)
 class Makers:
-    """Who makes the vectors and the new chunks of a version."""
+    """Who makes the vectors and the new chunks of a version, and whether those of the tokens are kept."""
 
     embedder: ModelInfo
     chunker_version: str
+    keeps_tokens: bool = False
 
 
 def digest_document(document: Document) -> str:
@@ -56,7 +57,7 @@ def update_index(
         base = store.verify(tenant_id)
         if makers is None:
             assert base is not None
-            makers = Makers(base.manifest.embedder, base.manifest.chunker_version)
+            makers = Makers(base.manifest.embedder, base.manifest.chunker_version, base.manifest.has_tokens)
         yield IndexUpdate(store, tenant_id, building=building, writer=writer, base=base, makers=makers)
 
 
@@ -86,7 +87,8 @@ class IndexUpdate:
         if base is not None:
             self._kept = {entry.document_id: entry for entry in base.manifest.document_list}
             self._removed = dict(base.manifest.removed)
-            self.reembeds = base.manifest.chunks > 0 and base.manifest.embedder != makers.embedder
+            lacks = base.manifest.embedder != makers.embedder or (makers.keeps_tokens and not base.manifest.has_tokens)
+            self.reembeds = base.manifest.chunks > 0 and lacks
 
     @property
     def chunks_to_embed(self) -> int:
@@ -133,7 +135,8 @@ class IndexUpdate:
     def publish(self, encode: EncodeChunks, *, exact_max_chunks: int = EXACT_MAX_CHUNKS) -> StoredVersion | None:
         """Makes the next version serve; where nothing changed the serving one stays.
 
-        `encode` is given the chunks that have no vectors, in groups, and is not called where all have.
+        `encode` is given the chunks that have no vectors, in groups, and is not called where all have; what it says of
+        tokens is kept where the makers say so.
 
         Raises: OSError: the disk is full or failed; the old version serves on.
         """
@@ -147,7 +150,7 @@ class IndexUpdate:
         dense = None
         if len(self._writer):
             self._write_vectors(None if self.reembeds else old, kept, to_embed, encode)
-            dense = self._build_indexes(exact_max_chunks)
+            dense = self._build_indexes(exact_max_chunks, None if self.reembeds or old is None else old.dense.centres)
         return self._store.publish(self._tenant_id, self._building, self._describe((*self._new, *carried), dense))
 
     def _carry_chunks(self, old: TenantIndex, kept: Sequence[DocumentEntry]) -> list[DocumentEntry]:
@@ -161,23 +164,41 @@ class IndexUpdate:
     def _write_vectors(
         self, old: TenantIndex | None, kept: Sequence[DocumentEntry], to_embed: int, encode: EncodeChunks
     ) -> None:
-        chunks = ChunkFile.load(self._building)
-        with (self._building / _VECTORS_NAME).open("wb") as file:
-            for first, count in _blocks(0, to_embed):
-                vectors = encode(chunks.chunks(range(first, first + count)))
-                assert vectors.shape == (count, self._makers.embedder.dimension)
-                file.write(np.ascontiguousarray(vectors, dtype=np.float32).data)
+        with (self._building / _VECTORS_NAME).open("wb") as file, self._writing_tokens() as tokens:
+            for encoded in self._encode(to_embed, encode):
+                file.write(np.ascontiguousarray(encoded.vectors, dtype=np.float32).data)
+                if tokens:
+                    tokens.append(encoded.tokens)
             if old is not None:
                 for entry in kept:
                     for first, count in _blocks(entry.first_ordinal, entry.chunks):
                         file.write(old.dense.vectors(first, count).data)
+                        if tokens and old.token_file:
+                            tokens.append([old.token_file.tokens(each) for each in range(first, first + count)])
 
-    def _build_indexes(self, exact_max_chunks: int) -> DenseInfo:
+    def _encode(self, to_embed: int, encode: EncodeChunks) -> Iterator[EncodedTexts]:
+        chunks = ChunkFile.load(self._building)
+        for first, count in _blocks(0, to_embed):
+            encoded = encode(chunks.chunks(range(first, first + count)))
+            assert encoded.vectors.shape == (count, self._makers.embedder.dimension)
+            assert not self._makers.keeps_tokens or len(encoded.tokens) == count
+            yield encoded
+
+    @contextmanager
+    def _writing_tokens(self) -> Iterator[TokenWriter | None]:
+        if not self._makers.keeps_tokens:
+            yield None
+            return
+        with closing(TokenWriter(self._building)) as writer:
+            yield writer
+            writer.finish()
+
+    def _build_indexes(self, exact_max_chunks: int, centres: Vectors | None) -> DenseInfo:
         chunks = ChunkFile.load(self._building)
         build_lexical((words(chunk.text) for chunk in chunks), self._building / LEXICAL_NAME)
         path = self._building / _VECTORS_NAME
         vectors = np.memmap(path, dtype=np.float32, mode="r", shape=(len(chunks), self._makers.embedder.dimension))
-        info = build_dense(vectors, self._building / DENSE_NAME, exact_max_chunks=exact_max_chunks)
+        info = build_dense(vectors, self._building / DENSE_NAME, exact_max_chunks=exact_max_chunks, centres=centres)
         path.unlink()
         return info
 
@@ -194,6 +215,7 @@ class IndexUpdate:
             files=seal_files(self._building),
             document_list=documents,
             removed=self._removed,
+            has_tokens=self._makers.keeps_tokens and len(self._writer) > 0,
         )
 
 

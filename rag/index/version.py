@@ -8,9 +8,10 @@ from rag.index.chunks import ChunkFile
 from rag.index.dense import DenseIndex
 from rag.index.lexical import LexicalIndex
 from rag.index.manifest import BrokenIndexError, StoredVersion
+from rag.index.tokens import TokenFile
 from rag.language import words
 from rag.ports import Vectors
-from rag.types import Chunk, IndexVersion
+from rag.types import Chunk, IndexVersion, TokenVectors
 
 DENSE_NAME: Final = "dense.faiss"
 LEXICAL_NAME: Final = "lexical"
@@ -25,8 +26,10 @@ class TenantIndex:
         self.dense = DenseIndex.load(stored.folder / DENSE_NAME)
         self.lexical = LexicalIndex.load(stored.folder / LEXICAL_NAME)
         self.chunk_file = ChunkFile.load(stored.folder)
-        sizes = {len(self.dense), len(self.lexical), len(self.chunk_file)}
-        if sizes != {stored.manifest.chunks} or self.dense.dimension != stored.manifest.embedder.dimension:
+        has_tokens, dimension = stored.manifest.has_tokens, stored.manifest.embedder.dimension
+        self.token_file = TokenFile.load(stored.folder, dimension) if has_tokens else None
+        sizes = {len(self.dense), len(self.lexical), len(self.chunk_file), len(self.token_file or self.chunk_file)}
+        if sizes != {stored.manifest.chunks} or self.dense.dimension != dimension:
             raise BrokenIndexError("vectors, words and chunks do not belong together")
 
     @property
@@ -44,6 +47,9 @@ class TenantIndex:
             return self.chunk_file.chunks(ordinals)
         except (ValueError, TypeError) as error:  # overwritten since it was published
             raise IndexUnavailable from error
+
+    def token_vectors(self, ordinals: Sequence[int]) -> list[TokenVectors | None]:
+        return [self.token_file.tokens(ordinal) if self.token_file else None for ordinal in ordinals]
 
     def idf(self, words: Sequence[str]) -> list[float]:
         return self.lexical.idf(words)

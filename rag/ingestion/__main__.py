@@ -19,7 +19,7 @@ def describe_encoder(model: str) -> ModelInfo:
 def open_encoder(model: str) -> PassageEncoder:
     if ModelRef.parse(model).kind == "fake":
         return FakeEncoder()
-    from rag.backends.sentence_transformer import SentenceEncoder  # noqa: PLC0415  # torch, which `list` does not need
+    from rag.backends.sentence_transformer import SentenceEncoder  # noqa: PLC0415  # a runtime, which `list` does not need
 
     return SentenceEncoder(locate(model), describe(model))
 
@@ -34,7 +34,13 @@ def main() -> int:
     model = settings.embedder_model
 
     def make_ingestion(store: IndexStore, watcher: Watcher) -> Ingestion:
-        return Ingestion(store, watcher, lambda: describe_encoder(model), lambda: open_encoder(model))
+        return Ingestion(
+            store,
+            watcher,
+            lambda: describe_encoder(model),
+            lambda: open_encoder(model),
+            keeps_tokens=settings.keeps_tokens,
+        )
 
     return run(arguments, settings.index_dir, make_ingestion)
 

@@ -13,8 +13,8 @@ from rag.index.store import IndexStore
 from rag.index.update import IndexUpdate, Makers, digest_document, update_index
 from rag.ingestion.sources import Failure, Source
 from rag.parsing import parse
-from rag.ports import TokenCounter, Vectors
-from rag.types import Chunk, ModelInfo
+from rag.ports import TokenCounter
+from rag.types import Chunk, EncodedTexts, ModelInfo
 
 
 class PassageEncoder(TokenCounter, Protocol):
@@ -23,8 +23,8 @@ class PassageEncoder(TokenCounter, Protocol):
     @property
     def limit_tokens(self) -> int: ...
 
-    def encode_passages(self, texts: Sequence[str], on_batch: Callable[[int], None] | None = None) -> Vectors:
-        """Float32, (n, dim), rows of unit length; `on_batch` is told how many texts are newly done."""
+    def read_passages(self, texts: Sequence[str], on_batch: Callable[[int], None] | None = None) -> EncodedTexts:
+        """Texts and their tokens, in the order of the texts; `on_batch` is told how many texts are newly done."""
         ...
 
 
@@ -111,23 +111,29 @@ class Ingestion:
         watcher: Watcher,
         describe_embedder: Callable[[], ModelInfo],
         open_encoder: Callable[[], PassageEncoder],
+        *,
+        keeps_tokens: bool = False,
     ) -> None:
-        """The encoder is heavy: it is opened once, and only when something must be cut or embedded."""
+        """The encoder is heavy: it is opened once, and only when something must be cut or embedded.
+
+        `keeps_tokens`: its vectors of the chunks' tokens go into the index too, for a reranker of the same model.
+        """
         self._store = store
         self._watcher = watcher
         self._describe_embedder = describe_embedder
         self._open_encoder = open_encoder
+        self._keeps_tokens = keeps_tokens
         self._encoder: PassageEncoder | None = None
 
     def add(self, tenant_id: str, sources: Sequence[Source], failed: Sequence[Failure] = ()) -> AddReport:
         """Puts what can be read into one new version and names the rest; a document that did not change stays."""
         started = time.monotonic()
         failures = list(failed)
-        makers = Makers(self._describe_embedder(), CHUNKER_VERSION)
+        makers = Makers(self._describe_embedder(), CHUNKER_VERSION, self._keeps_tokens)
         with update_index(self._store, tenant_id, self._tell_waiting, makers) as update:
             added = list(self._put_all(update, sources, failures))
             if update.reembeds:
-                self._watcher.tell("the index was made by another embedder: all its chunks are embedded again")
+                self._watcher.tell("the index is by another embedder, or without its tokens: all is embedded again")
             stored = self._publish(update)
         return AddReport(
             tenant=tenant_id,
@@ -201,7 +207,7 @@ class Ingestion:
     def _publish(self, update: IndexUpdate) -> StoredVersion | None:
         with self._watcher.measure("embedding", update.chunks_to_embed, "chunk") as advance:
             return update.publish(
-                lambda chunks: self._use_encoder().encode_passages([embedding_text(chunk) for chunk in chunks], advance)
+                lambda chunks: self._use_encoder().read_passages([embedding_text(chunk) for chunk in chunks], advance)
             )
 
     def _use_encoder(self) -> PassageEncoder:

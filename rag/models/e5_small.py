@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from rag.models.openvino_graph import export_graph
+
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
@@ -145,7 +147,7 @@ def build_tokenizer(pieces: Pieces, max_tokens: int) -> "PreTrainedTokenizerFast
 
 
 def export(source: Path, target: Path) -> None:
-    """Writes the model as a SentenceTransformer (transformer, mean pooling, normalisation) into `target`."""
+    """Writes the model into `target`: a SentenceTransformer (transformer, mean pooling, normalisation), and a graph."""
     import torch  # noqa: PLC0415
     from sentence_transformers import SentenceTransformer  # noqa: PLC0415
     from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, Transformer  # noqa: PLC0415
@@ -186,3 +188,4 @@ def export(source: Path, target: Path) -> None:
             device="cpu",
         )
         sentence.save(str(target), create_model_card=False)
+    export_graph(model, target)

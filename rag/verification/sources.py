@@ -58,7 +58,8 @@ class Quotable:
     @property
     def window(self) -> Window:
         """The sentence in its passage, to be scored there."""
-        return Window(self.source.passage.chunk.text, self.statement.start, self.statement.end)
+        passage = self.source.passage
+        return Window(passage.chunk.text, self.statement.start, self.statement.end, passage.tokens)
 
 
 def quotables(sources: Iterable[Source]) -> list[Quotable]:

@@ -14,15 +14,14 @@ from pathlib import Path
 import bm25s  # noqa: F401  # imported on first use otherwise, in every process that is forked here
 
 from rag.index.store import IndexStore
-from rag.ports import Vectors
-from rag.types import Chunk
+from rag.types import Chunk, EncodedTexts
 from tests.unit.index_fakes import FakeEncoder, FaultyDisk, change
 
 NEW_DOCUMENTS = {"old": ["changed text"], "new": ["one", "two"]}
 
 
 class DyingEncoder(FakeEncoder):
-    def encode_chunks(self, chunks: Sequence[Chunk]) -> Vectors:
+    def encode_chunks(self, chunks: Sequence[Chunk]) -> EncodedTexts:
         os.kill(os.getpid(), signal.SIGKILL)
         return super().encode_chunks(chunks)
 

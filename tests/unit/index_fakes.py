@@ -4,6 +4,7 @@ import contextlib
 import errno
 import hashlib
 import os
+import re
 import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -17,7 +18,7 @@ from rag.index.update import Makers, digest_document, update_index
 from rag.index.version import TenantIndex
 from rag.language import words
 from rag.ports import Vectors
-from rag.types import Chunk, Document, ModelInfo, Span
+from rag.types import Chunk, Document, EncodedTexts, ModelInfo, Span, TokenVectors
 
 EMBEDDER = ModelInfo("bag-of-words", "r1", 32)
 OTHER_EMBEDDER = ModelInfo("bag-of-words", "r2", 48)
@@ -30,6 +31,18 @@ def embed(text: str, dimension: int = EMBEDDER.dimension) -> Vectors:
         vector[int.from_bytes(hashlib.sha256(word.encode()).digest()[:4]) % dimension] += 1
     unit: Vectors = vector / np.linalg.norm(vector)
     return unit
+
+
+def embed_tokens(text: str, dimension: int = EMBEDDER.dimension) -> TokenVectors:
+    """One token for each word, its values told by its letters."""
+    starts = [match.start() for match in re.finditer(r"\S+", text)]
+    values = [[ord(text[at]) % 128] * dimension for at in starts]
+    spans = [[at, at + 1] for at in starts]
+    return TokenVectors(
+        np.array(values, np.int8).reshape(-1, dimension),
+        np.ones(len(starts), np.float32),
+        np.array(spans, np.int32).reshape(-1, 2),
+    )
 
 
 class FakeEncoder:
@@ -50,8 +63,12 @@ class FakeEncoder:
             on_batch(len(texts))
         return np.stack([embed(text, self.dimension) for text in texts])
 
-    def encode_chunks(self, chunks: Sequence[Chunk]) -> Vectors:
-        return self.encode_passages([chunk.text for chunk in chunks])
+    def read_passages(self, texts: Sequence[str], on_batch: Callable[[int], None] | None = None) -> EncodedTexts:
+        vectors = self.encode_passages(texts, on_batch)
+        return EncodedTexts(vectors, [embed_tokens(text, self.dimension) for text in texts])
+
+    def encode_chunks(self, chunks: Sequence[Chunk]) -> EncodedTexts:
+        return self.read_passages([chunk.text for chunk in chunks])
 
 
 class FakeWatcher:
@@ -110,11 +127,12 @@ def change(
     encoder: FakeEncoder | None = None,
     chunker_version: str = "c1",
     exact_max_chunks: int = 50_000,
+    keeps_tokens: bool = False,
     on_wait: Callable[[], object] = lambda: None,
 ) -> StoredVersion:
     """One update: each document is given as the texts of its chunks; those that did not change are left alone."""
     encoder = encoder or FakeEncoder(embedder.dimension)
-    with update_index(store, tenant_id, on_wait, Makers(embedder, chunker_version)) as update:
+    with update_index(store, tenant_id, on_wait, Makers(embedder, chunker_version, keeps_tokens)) as update:
         for document_id, texts in documents.items():
             digest = digest_document(Document(document_id, "\n\n".join(texts)))
             if update.find_unchanged(document_id, digest) is None:

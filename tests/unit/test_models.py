@@ -6,14 +6,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from rag import models
 from rag.backends.cross_encoder import CrossEncoderScorer
-from rag.backends.late_interaction import LateInteractionScorer, TokenVectorCache, TokenVectors
+from rag.backends.late_interaction import LateInteractionScorer, TokenVectorCache
 from rag.backends.sentence_transformer import SentenceEncoder
 from rag.backends.tokenizer import FileTokenCounter
-from rag.models import e5_small
+from rag.models import e5_small, openvino_graph
 from rag.settings import ModelRef, load_settings
+from rag.types import TokenVectors
 from schemas.services import Pair
 
 PIECES = ["<s>", "<pad>", "</s>", "<unk>", "▁", "▁query", "▁passage", ":", "▁leave", "▁days", "▁tower", "▁tall", "▁12"]
@@ -64,6 +66,13 @@ def embedder_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def plain_folder(tmp_path_factory: pytest.TempPathFactory, embedder_folder: Path) -> Path:
+    """The same model without its graph."""
+    folder = tmp_path_factory.mktemp("plain") / "tiny-embedder"
+    return Path(shutil.copytree(embedder_folder, folder, ignore=shutil.ignore_patterns("openvino")))
+
+
+@pytest.fixture(scope="session")
 def reranker_folder(tmp_path_factory: pytest.TempPathFactory, embedder_folder: Path) -> Path:
     from transformers import AutoTokenizer, BertConfig, BertForSequenceClassification  # noqa: PLC0415  # seconds
 
@@ -75,6 +84,11 @@ def reranker_folder(tmp_path_factory: pytest.TempPathFactory, embedder_folder: P
     BertForSequenceClassification(config).save_pretrained(folder)
     AutoTokenizer.from_pretrained(embedder_folder).save_pretrained(folder)
     return folder
+
+
+def unpack(tokens: TokenVectors) -> NDArray[np.float32]:
+    vectors: NDArray[np.float32] = tokens.values * tokens.scales[:, None]
+    return vectors
 
 
 @pytest.fixture
@@ -138,6 +152,46 @@ def test_encoder_gives_unit_rows_in_order(embedder_folder: Path) -> None:
     assert sum(done) == len(texts)
 
 
+def test_both_runtimes_give_the_same(embedder_folder: Path, plain_folder: Path) -> None:
+    """The graph is a faster way to the same vectors, of texts and of tokens, at the same places of the text."""
+    graph, torch = (SentenceEncoder(each, models.describe(f"path:{each}")) for each in (embedder_folder, plain_folder))
+    texts = ["leave days", "tower tall leave", "12 days leave tower tall " * 20]
+
+    ours, theirs = graph.read_passages(texts), torch.read_passages(texts)
+
+    assert (graph.limit_tokens, graph.count(texts[2])) == (torch.limit_tokens, torch.count(texts[2]))
+    assert (ours.vectors * theirs.vectors).sum(axis=1).min() > 0.999
+    for one, other in zip(ours.tokens, theirs.tokens, strict=True):
+        assert one.spans.tolist() == other.spans.tolist()
+        similar = (unpack(one) * unpack(other)).sum(axis=1)
+        assert similar.min() > 0.99
+
+
+def test_token_vectors_keep_their_length_in_8_bits(embedder_folder: Path) -> None:
+    """Values times scale is a vector of unit length for each token of the text, and of no other."""
+    encoder = SentenceEncoder(embedder_folder, models.describe(f"path:{embedder_folder}"))
+
+    tokens, empty = encoder.read_queries(["leave days", ""])
+
+    assert tokens.values.shape == (2, HIDDEN)
+    assert np.allclose(np.linalg.norm(unpack(tokens), axis=1), 1, atol=0.01)
+    assert tokens.spans.tolist() == [[0, 5], [5, 10]]
+    assert empty.values.shape == (0, HIDDEN)
+
+
+def test_weights_of_q4_are_stored_as_they_are() -> None:
+    """What comes out of Q4_0 blocks is not rounded a second time; anything else to a 127th of its group's largest."""
+    random = np.random.default_rng(3)
+    nibbles = random.integers(-8, 8, (4, 2, 32))
+    nibbles[:, :, 0] = -8
+    exact = (nibbles * random.normal(0, 1, (4, 2, 1)).astype(np.float16)).astype(np.float32).reshape(4, 64)
+    other = random.normal(0, 1, (4, 64)).astype(np.float32)
+
+    for weights, tolerance in ((exact, 0.0), (other, np.abs(other).max() / 127)):
+        values, scales = openvino_graph.quantize(weights)
+        assert np.abs((values * scales).reshape(4, 64) - weights).max() <= tolerance
+
+
 def test_tokens_are_counted_without_torch(embedder_folder: Path) -> None:
     """Special tokens aside; the limit leaves room for them and for the prompt."""
     counter = FileTokenCounter(embedder_folder)
@@ -172,7 +226,7 @@ def test_a_window_is_scored_by_its_own_tokens(late_interaction: LateInteractionS
 
 def test_the_cache_drops_what_was_used_least_recently() -> None:
     """Memory stays within its bound."""
-    entry = TokenVectors(np.zeros((2, 4), np.float16), np.zeros((2, 2), np.int32))
+    entry = TokenVectors(np.zeros((2, 4), np.int8), np.ones(2, np.float32), np.zeros((2, 2), np.int32))
     cache = TokenVectorCache(2 * entry.size_bytes)
 
     for text in ("a", "b"):
