@@ -1,22 +1,28 @@
-"""Runs the measurements one after the other, or the named ones: `python -m load.bench [front] [ingestion] [batching]`.
+"""Runs the measurements one after the other, or the named ones: `python -m load.bench [front] [encoder] …`.
 
 Goals are shown as met or missed and decide nothing: a noisy machine is no failure.
 """
 
 import sys
+from typing import Final
 
 from load.bench.batching import print_batching
+from load.bench.encoder import print_encoder
 from load.bench.front import print_front
 from load.bench.ingestion import print_ingestion
 
+BENCHES: Final = {
+    "front": print_front,
+    "encoder": print_encoder,
+    "ingestion": print_ingestion,
+    "batching": print_batching,
+}
+
 
 def main(names: list[str]) -> None:
-    if not names or "front" in names:
-        print_front()
-    if not names or "ingestion" in names:
-        print_ingestion()
-    if not names or "batching" in names:
-        print_batching()
+    for name, measure in BENCHES.items():
+        if not names or name in names:
+            measure()
 
 
 if __name__ == "__main__":
