@@ -7,9 +7,16 @@ import httpx
 import numpy as np
 import pytest
 
-from rag.backends.bento_client import BentoEmbedder, BentoEntailment, BentoScorer, open_http_client
+from rag.backends.bento_client import (
+    BentoEmbedder,
+    BentoEntailment,
+    BentoQuestionReader,
+    BentoScorer,
+    open_http_client,
+)
+from rag.backends.late_interaction import pack
 from rag.errors import DeadlineExceeded, NotReady, RagError, UpstreamError
-from rag.types import Window
+from rag.types import TokenVectors, Window
 
 Handler = Callable[[httpx.Request], httpx.Response]
 
@@ -43,6 +50,11 @@ async def score(handler: Handler, *windows: Window) -> list[float]:
 async def entail(handler: Handler) -> float:
     async with client(handler) as http:
         return await BentoEntailment(http).entail("a text", "a claim", timeout_s=1, trace_id="tr-1")
+
+
+async def read_question(handler: Handler) -> TokenVectors:
+    async with client(handler) as http:
+        return await BentoQuestionReader(http, 2).read_question("x", timeout_s=1, trace_id="tr-1")
 
 
 async def test_every_call_carries_the_trace_id_and_the_time_left() -> None:
@@ -79,6 +91,39 @@ async def test_numbers_of_another_shape_are_an_upstream_error(value: object) -> 
     """A batchable API that returns too few rows shifts rows between clients: no row is believed unseen."""
     with pytest.raises(UpstreamError):
         await embed(answers(value))
+
+
+async def test_token_vectors_arrive_as_they_were_packed() -> None:
+    """Values and scales stay with their token."""
+    tokens = TokenVectors(
+        np.array([[1, -2], [127, -127]], np.int8), np.array([0.5, 0.25], np.float32), np.zeros((2, 2), np.int32)
+    )
+    packed = pack(tokens)
+    assert packed is not None
+
+    read = await read_question(answers([packed.model_dump()]))
+
+    assert read.values.tolist() == tokens.values.tolist()
+    assert read.scales.tolist() == tokens.scales.tolist()
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        [],
+        [pack(float("nan"))],
+        [{"values": "AAAA", "scales": [1.0]}],
+        [{"values": "AAA=", "scales": [1.0, 2.0]}],
+        [{"values": "AAA=", "scales": [float("nan")]}],
+        [{"values": 1, "scales": []}],
+        [{"scales": []}],
+        {"values": "", "scales": []},
+    ],
+)
+async def test_token_vectors_of_another_shape_are_an_upstream_error(value: object) -> None:
+    """A question whose tokens failed, or that are not what they say, is no question without tokens."""
+    with pytest.raises(UpstreamError):
+        await read_question(answers(value))
 
 
 async def test_a_missing_score_is_an_upstream_error() -> None:
