@@ -48,6 +48,8 @@ class OpenVinoModel:
                 "NUM_STREAMS": 1,
                 "INFERENCE_NUM_THREADS": int(threads) if threads.isdigit() else os.cpu_count() or 1,
                 "DYNAMIC_QUANTIZATION_GROUP_SIZE": ACTIVATION_GROUP,
+                # Pinned, the threads of all services on a machine would share its first core.
+                "ENABLE_CPU_PINNING": False,
             },
         )
         self._request = compiled.create_infer_request()
