@@ -82,7 +82,8 @@ class DenseIndex:
         """The vectors with the ordinals from `first` on, float32, (count, dim)."""
         if isinstance(self._index, faiss.IndexIVF) and self._index.direct_map.no():
             self._index.make_direct_map()
-        rows: Vectors = self._index.reconstruct_n(first, count)
+        # Not `reconstruct_n`, which walks through all lists each time: 10 ms a document of a million vectors.
+        rows: Vectors = self._index.reconstruct_batch(np.arange(first, first + count))
         return rows
 
 
