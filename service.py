@@ -13,7 +13,7 @@ from starlette.types import ASGIApp
 from rag import models, telemetry
 from rag.api.edge import ContractEdge
 from rag.backends.batch_queue import BatchLimits
-from rag.backends.batching import Batcher, estimate_entailment, estimate_passage, estimate_text
+from rag.backends.batching import Batcher, estimate_entailment, estimate_text
 from rag.backends.bento_batching import BatchedService
 from rag.backends.cross_encoder import CrossEncoderScorer
 from rag.backends.device import share_cores
@@ -59,6 +59,11 @@ def served(model: str | None) -> str | None:
     return None if model is None or is_fake(model) else model
 
 
+BATCH_LIMITS: Final = BatchLimits(
+    budget_tokens=SETTINGS.batch_tokens,
+    wait_s=SETTINGS.batch_wait_ms / 1000,
+    pass_tokens=SETTINGS.batch_pass_tokens,
+)
 # The two models of the Reranker service; it has the API of each that there is.
 RERANKER: Final = served(SETTINGS.reranker_model)
 VERIFIER: Final = served(SETTINGS.verifier_model)
@@ -72,7 +77,7 @@ class Embedder:
         share_cores()
         info = models.describe(SETTINGS.embedder_model)
         self._encoder = SentenceEncoder(models.locate(SETTINGS.embedder_model), info)
-        self._batcher = Batcher((info.dimension,), BatchLimits())
+        self._batcher = Batcher((info.dimension,), BATCH_LIMITS, telemetry.note_batch)
 
     @bentoml.api(batchable=True)
     async def embed(self, texts: list[str]) -> np.ndarray:
@@ -94,7 +99,7 @@ class Reranker:
 
     def __init__(self) -> None:
         share_cores()
-        self._batcher = Batcher((), BatchLimits())
+        self._batcher = Batcher((), BATCH_LIMITS, telemetry.note_batch)
         if RERANKER is not None:
             folder, info = models.locate(RERANKER), models.describe(RERANKER)
             scorer = CrossEncoderScorer if models.is_cross_encoder(folder) else LateInteractionScorer
@@ -107,7 +112,7 @@ class Reranker:
         @bentoml.api(batchable=True)
         async def rerank(self, pairs: list[Pair]) -> np.ndarray:
             """Relevance: float32, (n,), higher is better."""
-            return await self._batcher.run(self._scorer.score, pairs, estimate_passage)
+            return await self._batcher.run(self._scorer.score, pairs, self._scorer.estimate)
 
     if SETTINGS.keeps_tokens:
 
@@ -142,6 +147,7 @@ class Generator:
                 context_tokens=SETTINGS.generator_context_tokens,
                 gpu_memory_fraction=SETTINGS.generator_gpu_memory_fraction,
                 max_running=SETTINGS.generator_max_running,
+                batch_tokens=SETTINGS.generator_batch_tokens,
             )
         )
 

@@ -20,6 +20,20 @@ PREFIX: Final = "RAG_"
 LOCAL_CONTEXT_TOKENS: Final = 640
 LOCAL_DRAFT_TOKENS: Final = 40
 REMOTE_CONTEXT_TOKENS: Final = 3072
+# What `RAG_PROFILE=offline` puts in the place of defaults: batch jobs care for questions an hour and for none of them.
+# From the tables of `python -m load.bench.limits`; the README gives the reasons.
+OFFLINE: Final[Mapping[str, object]] = {
+    "batch_tokens": 2048,
+    "batch_wait_ms": 20,
+    "generator_max_running": 32,
+    "max_concurrent_requests": 32,
+    "queue_timeout_s": 30,
+    "retrieval_timeout_s": 20,
+    "rerank_timeout_s": 30,
+    "generation_timeout_s": 120,
+    "request_timeout_s": 200,
+    "stream_timeout_s": 200,
+}
 UNPINNED_REVISIONS: Final = frozenset({"main", "master", "HEAD"})
 
 
@@ -95,6 +109,10 @@ class Settings(BaseSettings):
     env: Literal["local", "production"] = Field(
         "local", description="`production` refuses to start open, unlimited, on fake models or on unpinned ones."
     )
+    profile: Literal["interactive", "offline"] = Field(
+        "interactive",
+        description="What the settings are tuned for that are not given: people who wait, or batch jobs.",
+    )
     model_version: str = Field(
         "rag-v1",
         pattern=r"^[A-Za-z0-9._-]{1,64}$",
@@ -129,6 +147,24 @@ class Settings(BaseSettings):
     )
     generator_max_running: int = Field(
         16, ge=1, le=1024, description="Answers that our own Generator drafts at once; the next ones wait."
+    )
+    generator_batch_tokens: int | None = Field(
+        None,
+        ge=64,
+        le=1_048_576,
+        description="Tokens that our own Generator computes in one step; unset: what vLLM finds right.",
+    )
+    batch_tokens: int = Field(
+        512, ge=1, le=1_048_576, description="Tokens of one batch of the Embedder or the Reranker, padding counted."
+    )
+    batch_wait_ms: float = Field(
+        0, ge=0, le=1000, description="Milliseconds that a text waits for company before a batch that is not full."
+    )
+    batch_pass_tokens: int = Field(
+        16,
+        ge=0,
+        le=1_048_576,
+        description="What a forward pass costs before its first token, in tokens; a GPU's are many more than a CPU's.",
     )
     embedder_url: HttpUrl | None = Field(None, description="The Embedder on another host; unset: spawned here.")
     reranker_url: HttpUrl | None = Field(None, description="The Reranker on another host; unset: spawned here.")
@@ -225,10 +261,13 @@ class Settings(BaseSettings):
 
     @model_validator(mode="before")
     @classmethod
-    def _default_redis_lost(cls, values: dict[str, object]) -> dict[str, object]:
+    def _choose_defaults(cls, values: dict[str, object]) -> dict[str, object]:
+        chosen: dict[str, object] = {}
         if values.get("env") == "production":
-            return {"redis_lost": "fail_closed", **values}
-        return values
+            chosen["redis_lost"] = "fail_closed"
+        if values.get("profile") == "offline":
+            chosen.update(OFFLINE)
+        return chosen | values
 
     @classmethod
     def settings_customise_sources(
@@ -268,7 +307,9 @@ class Settings(BaseSettings):
 NEVER_IN_AN_ANSWER: Final = frozenset(
     {
         "env", "model_version", "index_dir", "generator_api_key",
-        "generator_gpu_memory_fraction", "generator_max_running",
+        "profile",  # what it chooses counts
+        "generator_gpu_memory_fraction", "generator_max_running", "generator_batch_tokens",
+        "batch_tokens", "batch_wait_ms", "batch_pass_tokens",
         "request_timeout_s", "stream_timeout_s", "retrieval_timeout_s", "rerank_timeout_s", "generation_timeout_s",
         "queue_timeout_s", "max_concurrent_requests",
         "rate_limit_window_s", "rate_limit_requests", "rate_limit_tokens", "redis_url", "redis_lost",

@@ -15,7 +15,7 @@ from typing import Any, Final, Literal
 
 from prometheus_client import Counter, Gauge, Histogram
 
-from rag.types import TokenUsage, VerdictKind
+from rag.types import BatchReport, TokenUsage, VerdictKind
 from schemas.errors import ERROR_TABLE, ErrorCode
 from schemas.response import FinishReason, Latency
 
@@ -24,7 +24,9 @@ Outcome = Literal["query_ok", "query_failed", "query_cancelled"]
 LoggedReason = FinishReason | Literal["timeout", "error", "client_disconnected"]
 
 _SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 60)
-# Every label comes from a closed set: routes, codes, reasons, stages and verdicts of the contract; never a tenant.
+_WAITS: Final = (0.001, 0.0025, *_SECONDS)
+# Every label comes from a closed set: routes, codes, reasons, stages and verdicts of the contract,
+# functions of our model services; never a tenant.
 QUERIES = Counter(
     "rag_queries_total", "Requests to a query route, by how they ended.", ["route", "outcome", "reason", "code"]
 )
@@ -42,9 +44,28 @@ SUPPORT = Histogram(
 )
 TOKENS = Counter("rag_tokens_total", "Tokens of the generator.", ["kind"])
 LIMITED_LOCALLY = Counter("rag_limiter_degraded_total", "Requests limited by one process because Redis is lost.")
+BATCH_ITEMS = Histogram(
+    "rag_batch_items", "Items of a batch of a model.", ["function"], buckets=[2**power for power in range(9)]
+)
+BATCH_TOKENS = Histogram(
+    "rag_batch_tokens",
+    "Tokens of a batch of a model, padding counted.",
+    ["function"],
+    buckets=[2**power for power in range(4, 17)],
+)
+BATCH_WAIT = Histogram(
+    "rag_batch_wait_seconds", "Time that the oldest item of a batch had waited.", ["function"], buckets=_WAITS
+)
 RUNNING = Gauge("rag_queries_running", "Queries that hold a place.", multiprocess_mode="livesum")
 
 _TIMEOUTS: Final = frozenset({ErrorCode.MODEL_TIMEOUT, ErrorCode.STREAM_TIMEOUT})
+
+
+def note_batch(report: BatchReport) -> None:
+    """Counts one batch of a model service."""
+    BATCH_ITEMS.labels(report.function).observe(report.items)
+    BATCH_TOKENS.labels(report.function).observe(report.tokens)
+    BATCH_WAIT.labels(report.function).observe(report.waited_s)
 
 
 @dataclass(slots=True)

@@ -224,3 +224,13 @@ class Reservation:
     tenant_id: str
     tokens: int
     is_shared: bool
+
+
+@dataclass(frozen=True, slots=True)
+class BatchReport:
+    """One batch that ran: of what function, how large, padding counted, and how long its oldest item had waited."""
+
+    function: str
+    items: int
+    tokens: int
+    waited_s: float

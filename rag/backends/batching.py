@@ -16,7 +16,8 @@ from numpy.typing import DTypeLike, NDArray
 
 from rag.backends.batch_queue import BatchLimits, BatchQueue, Waiting
 from rag.errors import DeadlineExceeded, NotReady
-from schemas.services import Entailment, Pair
+from rag.types import BatchReport
+from schemas.services import Entailment
 
 Item = TypeVar("Item")
 # Any: numbers, or whatever objects a model makes of items.
@@ -37,24 +38,9 @@ def estimate_text(text: str) -> int:
     return _FRAME_TOKENS + len(text.encode()) // _BYTES_PER_TOKEN
 
 
-def estimate_passage(pair: Pair) -> int:
-    """As `estimate_text`, where the passage decides: the question is short, and read by itself or beside it."""
-    return estimate_text(pair.passage)
-
-
 def estimate_entailment(pair: Entailment) -> int:
     """As `estimate_text`, for a premise and a hypothesis that are read together."""
     return estimate_text(pair.premise) + estimate_text(pair.hypothesis)
-
-
-@dataclass(frozen=True, slots=True)
-class BatchReport:
-    """One batch that ran: of what function, how large, padding counted, and how long its oldest item had waited."""
-
-    function: str
-    items: int
-    tokens: int
-    waited_s: float
 
 
 @dataclass(slots=True, eq=False)

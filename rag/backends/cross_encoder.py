@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from rag.backends.batching import estimate_text
 from rag.backends.device import best_device, best_dtype, return_memory
 from rag.types import ModelInfo
 from schemas.services import Pair
@@ -40,3 +41,7 @@ class CrossEncoderScorer:
             return []
         inputs = [(pair.question, pair.passage[pair.start : pair.end]) for pair in pairs]
         return [float(score) for score in self._model.predict(inputs, batch_size=BATCH_PAIRS, show_progress_bar=False)]
+
+    def estimate(self, pair: Pair) -> int:
+        """Tokens of a pair for the model, roughly."""
+        return estimate_text(pair.question) + estimate_text(pair.passage[pair.start : pair.end])

@@ -12,6 +12,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Final
 
+from rag.backends.batching import estimate_text
 from rag.backends.max_sim import score_windows
 from rag.backends.sentence_transformer import SentenceEncoder
 from rag.types import ModelInfo, TokenVectors
@@ -45,6 +46,9 @@ class TokenVectorCache:
             _, dropped = self._entries.popitem(last=False)
             self._size_bytes -= dropped.size_bytes
 
+    def __contains__(self, text: str) -> bool:
+        return self._key(text) in self._entries
+
     @staticmethod
     def _key(text: str) -> bytes:
         return blake2b(text.encode(), digest_size=16).digest()
@@ -72,6 +76,10 @@ class LateInteractionScorer:
             for number, relevance in zip(numbers, score_windows(questions[first], passages[first], parts), strict=True):
                 relevances[number] = relevance
         return relevances
+
+    def estimate(self, pair: Pair) -> int:
+        """Tokens of a pair for the model, roughly; 1 where the passage is known. Safe to call from any thread."""
+        return 1 if pair.passage in self._passages else estimate_text(pair.passage)
 
     def read_questions(self, questions: Sequence[str]) -> list[TokenVectors]:
         """The token vectors of each question, in their order."""

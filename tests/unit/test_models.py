@@ -209,6 +209,16 @@ def test_late_interaction_scores_each_pair_alone(late_interaction: LateInteracti
     assert together == pytest.approx([late_interaction.score([pair])[0] for pair in pairs], abs=1e-3)
 
 
+def test_a_known_passage_costs_its_batch_next_to_nothing(late_interaction: LateInteractionScorer) -> None:
+    """Batches are filled by what the model has to read; a question alone does not make a passage known."""
+    pair = Pair(question="Who waits?", passage="A passage that nobody has read before, of some length.")
+    unknown = late_interaction.estimate(pair)
+
+    late_interaction.score([pair])
+
+    assert late_interaction.estimate(pair) == 1 < unknown
+
+
 def test_a_window_is_scored_by_its_own_tokens(late_interaction: LateInteractionScorer) -> None:
     """The best token of a passage stands in one of its windows; a window behind the text's end is impossible."""
     passage = "leave days tower tall"

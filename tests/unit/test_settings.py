@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from rag.settings import (
+    OFFLINE,
     NEVER_IN_AN_ANSWER,
     ModelRef,
     Settings,
@@ -53,6 +54,16 @@ def test_the_example_file_lists_every_setting_and_changes_none() -> None:
 
     assert set(example) == {environment_name(field) for field in Settings.model_fields}
     assert load_settings(example) == load_settings({})
+
+
+def test_a_profile_chooses_the_defaults_and_nothing_that_is_given() -> None:
+    """Batch jobs get large batches and patience; what the operator says stands; answers do not depend on it."""
+    offline = load_settings({"RAG_PROFILE": "offline", "RAG_BATCH_TOKENS": "64"})
+
+    assert offline.batch_tokens == 64
+    assert all(getattr(offline, name) == value for name, value in OFFLINE.items() if name != "batch_tokens")
+    assert OFFLINE.keys() <= NEVER_IN_AN_ANSWER
+    assert offline.answer_settings() == load_settings({}).answer_settings()
 
 
 def test_an_empty_value_counts_as_unset() -> None:

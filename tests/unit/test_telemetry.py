@@ -6,8 +6,8 @@ import logging
 import pytest
 from prometheus_client import REGISTRY
 
-from rag.telemetry import JsonFormatter, QueryRecord, describe_exception, redact
-from rag.types import TokenUsage
+from rag.telemetry import JsonFormatter, QueryRecord, describe_exception, note_batch, redact
+from rag.types import BatchReport, TokenUsage
 from schemas.errors import ErrorCode
 
 
@@ -36,6 +36,16 @@ def test_the_total_is_at_least_each_of_its_parts() -> None:
         pass
 
     assert record.latency().total >= record.latency().rerank >= 0
+
+
+def test_batches_are_counted_by_their_function() -> None:
+    """In items, in tokens and by how long they waited."""
+    note_batch(BatchReport("embed_nothing", items=3, tokens=150, waited_s=0.25))
+
+    of_it = {"function": "embed_nothing"}
+    assert REGISTRY.get_sample_value("rag_batch_items_sum", of_it) == 3
+    assert REGISTRY.get_sample_value("rag_batch_tokens_sum", of_it) == 150
+    assert REGISTRY.get_sample_value("rag_batch_wait_seconds_sum", of_it) == 0.25
 
 
 def test_a_stage_that_fails_is_timed_too() -> None:
