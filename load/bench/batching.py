@@ -8,10 +8,7 @@ length, in batches of the best of a few sizes. Each server has half of the cores
 import asyncio
 import json
 import os
-import socket
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from collections import Counter
@@ -22,12 +19,11 @@ from pathlib import Path
 from typing import Final
 
 import aiohttp
-import httpx
 import numpy as np
 
 from load.bench.driving import Round
 from load.bench.mixed_texts import draw_pairs, draw_texts
-from load.server import ROOT
+from load.bench.services import start_service
 from rag.backends.device import share_cores
 from rag.backends.late_interaction import LateInteractionScorer
 from rag.backends.sentence_transformer import SentenceEncoder
@@ -51,7 +47,6 @@ COMPARED_VECTORS: Final = 16
 GOAL_SHARE: Final = 0.9
 GOAL_AFTER_BURST_MS: Final = 2.0
 GOAL_COSINE: Final = 0.9999
-READY_TIMEOUT_S: Final = 120
 # The patience of a caller that is in no hurry.
 _HEADERS: Final = {"content-type": "application/json", "x-timeout-ms": "60000"}
 
@@ -211,45 +206,13 @@ def _verdict(is_met: bool) -> str:
 
 
 @contextmanager
-def _running(service: str, folder: Path) -> Iterator[dict[str, str]]:
+def _running(kind: str, folder: Path) -> Iterator[dict[str, str]]:
     """Yields: the address of each variant, all of them ready."""
     with ExitStack() as stack:
-        urls = {variant: stack.enter_context(_start(f"{service}_{variant}", folder)) for variant in VARIANTS}
-        for url in urls.values():
-            _wait_until_ready(url)
-        yield urls
-
-
-@contextmanager
-def _start(name: str, folder: Path) -> Iterator[str]:
-    """As a worker of `bentoml serve` does: the service's app under uvicorn, metrics in a folder of its own."""
-    metrics = folder / name
-    metrics.mkdir()
-    environment = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(metrics), "RAG_GENERATOR_MODEL": "fake:"}
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    app = f"load.bench.batching_variants:open_{name}"
-    command = ["-m", "uvicorn", "--factory", app, "--port", str(port), "--no-access-log", "--log-level", "warning"]
-    with (folder / f"{name}.log").open("wb") as log:
-        process = subprocess.Popen(  # noqa: S603  # our own command
-            [sys.executable, *command], cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT
-        )
-    try:
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        process.wait()
-
-
-def _wait_until_ready(url: str) -> None:
-    give_up_at = time.monotonic() + READY_TIMEOUT_S
-    while True:
-        try:
-            httpx.get(f"{url}/readyz").raise_for_status()
-        except httpx.HTTPError:
-            if time.monotonic() > give_up_at:
-                raise
-            time.sleep(0.1)
-        else:
-            return
+        services = {
+            variant: stack.enter_context(start_service(f"{kind}_{variant}", folder / kind / variant, {}))
+            for variant in VARIANTS
+        }
+        for each in services.values():
+            each.wait_until_ready()
+        yield {variant: each.url for variant, each in services.items()}

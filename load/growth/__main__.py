@@ -12,11 +12,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from load.evaluation.report import describe_machine, installed_versions
 from load.growth.building import add_one, build_vectors, build_words, copy_vectors, ingest, measure_parts
 from load.growth.isolation import run_alone
 from load.growth.report import Report, Size, render_table
 from load.growth.searching import draw_questions, search
+from load.machine import describe_machine, installed_versions
 from load.server import ROOT
 
 SIZES: Final = (1_000, 10_000, 100_000, 1_000_000)

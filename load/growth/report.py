@@ -1,6 +1,6 @@
 """What was measured, as JSON for machines and as a markdown table for a README: a column for each size."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
@@ -33,7 +33,7 @@ class Size:
 @dataclass(frozen=True, slots=True)
 class Report:
     date: str
-    machine: dict[str, str | int]
+    machine: Mapping[str, str | int | float]
     versions: dict[str, str]
     sizes: Sequence[Size]
 

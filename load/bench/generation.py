@@ -1,0 +1,165 @@
+"""Generation through the front against vLLM's own server: the same engine, prompts and driver, turn by turn.
+
+Tokens per second at eight streams, from prompts that the front itself wrote; and the time that the front adds to the
+first text of an upstream whose own time is known, beside retrieval, reranking and verification.
+
+Two engines do not fit on the cores of one machine: the one whose turn it is not is stopped, with all of its processes.
+"""
+
+import asyncio
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import httpx
+
+from load.bench.engine import paused, running_engine
+from load.bench.upstream import running_upstream
+from load.driver.client import open_client
+from load.driver.metrics import Objective, summarize
+from load.driver.own_server import KEY, TENANTS, running_own_server
+from load.driver.planning import Ask, make_generator, plan, plan_bodies
+from load.driver.progress import Progress
+from load.driver.questions import Deck, read_pool
+from load.driver.run import RunResult, run_closed
+from load.driver.scenarios import SCENARIOS
+from load.driver.targets import OpenAITarget, RagTarget, Target
+from load.server import Server
+from rag.settings import load_settings
+
+STREAMS: Final = 8
+ROUNDS: Final = 2
+REQUESTS: Final = 16
+WARM_UP: Final = 2
+GOAL_SHARE: Final = 0.95
+GOAL_ADDED_MS: Final = 10.0
+CLIENT_TIMEOUT_S: Final = 300.0
+READY_TIMEOUT_S: Final = 30.0
+# What the front does beside generation is not what is compared.
+STAGES: Final = ("retrieval", "rerank", "verification")
+
+Body = Mapping[str, Any]  # Any: JSON
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """The prompts to the questions of one plan, and what the front added to the time of its upstream's first text."""
+
+    asks: Sequence[Ask]
+    bodies: Sequence[Body]
+    added_ms: Sequence[float]
+
+
+def print_generation() -> None:
+    """Measures and prints."""
+    with tempfile.TemporaryDirectory() as folder:
+        asyncio.run(_measure(Path(folder)))
+
+
+async def _measure(folder: Path) -> None:
+    recorded = await record(folder, requests=WARM_UP + ROUNDS * REQUESTS)
+    added_ms = statistics.median(recorded.added_ms)
+    print(f"generation: beside retrieval, reranking and verification the front adds {added_ms:.1f} ms (p50) to the")
+    print(f"  first text at {STREAMS} streams (goal {GOAL_ADDED_MS:.0f}: {_verdict(added_ms <= GOAL_ADDED_MS)})")
+    speeds = await _compare(folder, recorded)
+    share = statistics.median(front / bare for front, bare in speeds)
+    rounds = ", ".join(f"{front:.1f} and {bare:.1f}" for front, bare in speeds)
+    print(f"  tokens a second through the front and from vLLM's own server, by round: {rounds};")
+    print(f"  share {share:.2f} (goal {GOAL_SHARE}: {_verdict(share >= GOAL_SHARE)})")
+
+
+async def record(folder: Path, *, requests: int) -> Recorded:
+    """Asks the real front, on a generator that writes down what it is sent."""
+    local = load_settings({})
+    environment = {
+        **os.environ,
+        "RAG_CONTEXT_TOKENS": str(local.passage_tokens),
+        "RAG_DRAFT_TOKENS": str(local.draft_limit_tokens),
+    }
+    deck = Deck(read_pool(None), make_generator("generation"))
+    asks = plan(
+        SCENARIOS["batch"], deck, TENANTS[:1], [0.0] * requests, rng=make_generator("asks"), prefix="generation"
+    )
+    streamed = [Ask(ask.at_s, ask.trace_id, "stream", ask.body) for ask in asks]
+    with ExitStack() as stack:
+        async with running_upstream() as upstream:
+            environment["RAG_GENERATOR_URL"] = upstream.url
+            # In a thread: a server is ready only when the upstream, which runs here, has answered it.
+            server = await asyncio.to_thread(stack.enter_context, _own_server(folder, environment))
+            through = await _drive(server.url, RagTarget(KEY), streamed)
+            bodies = list(upstream.bodies)
+            direct = await _drive(upstream.url, OpenAITarget("any"), plan_bodies(bodies, [0.0] * len(bodies), "direct"))
+    direct_s = statistics.median(_first_texts(direct))
+    added_ms = [
+        (outcome.ttft_s - direct_s) * 1000 - sum(outcome.stages_ms.get(stage, 0.0) for stage in STAGES)
+        for outcome in through.outcomes
+        if outcome.ttft_s is not None
+    ]
+    return Recorded(streamed, bodies, added_ms)
+
+
+async def _compare(folder: Path, recorded: Recorded) -> list[tuple[float, float]]:
+    """Tokens per second through the front and from vLLM's own server, by round."""
+    speeds = []
+    settings = load_settings(os.environ)
+    with ExitStack() as stack:
+        # One after the other: two that load at once take longer than two that load in turn.
+        server = stack.enter_context(_own_server(folder, os.environ))
+        engine = stack.enter_context(running_engine(folder / "engine", settings))
+        model = OpenAITarget(engine.model)
+        for number in range(-1, ROUNDS):
+            asks, bodies = (list(_cut(each, number)) for each in (recorded.asks, recorded.bodies))
+            with paused(engine.process.pid):
+                _wait_until_ready(server.url)
+                front = await _drive(server.url, RagTarget(KEY), asks)
+            with paused(server.process.pid):
+                bare = await _drive(engine.url, model, plan_bodies(bodies, [0.0] * len(bodies), f"bare-{number}"))
+            if number >= 0:
+                speeds.append((_tokens_per_s(front), _tokens_per_s(bare)))
+    return speeds
+
+
+def _cut(requests: Sequence[Any], number: int) -> Sequence[Any]:
+    """Those of a round; -1 is the warm-up. No prompt comes twice: the engines would know it."""
+    start = WARM_UP + number * REQUESTS
+    return requests[start : start + REQUESTS] if number >= 0 else requests[:WARM_UP]
+
+
+@contextmanager
+def _own_server(folder: Path, environment: Mapping[str, str]) -> Iterator[Server]:
+    with running_own_server(folder, environment, tenants=TENANTS[:1], is_fake=False) as server:
+        yield server
+
+
+async def _drive(url: str, target: Target, asks: Sequence[Ask]) -> RunResult:
+    async with open_client(url, target, timeout_s=CLIENT_TIMEOUT_S) as client:
+        watcher = Progress("generation", len(asks))
+        return await run_closed(client, asks, watcher, scenario="generation", streams=STREAMS)
+
+
+def _first_texts(result: RunResult) -> list[float]:
+    return [outcome.ttft_s for outcome in result.outcomes if outcome.ttft_s is not None]
+
+
+def _tokens_per_s(result: RunResult) -> float:
+    summary = summarize(result, Objective())
+    assert summary.output_tokens_per_s is not None, f"nothing was answered: {summary.codes}"
+    return summary.output_tokens_per_s
+
+
+def _wait_until_ready(url: str) -> None:
+    """It sees for itself that its services, which were stopped with it, answer again."""
+    give_up_at = time.monotonic() + READY_TIMEOUT_S
+    while not httpx.get(f"{url}/ready").is_success:
+        assert time.monotonic() < give_up_at, "the server does not recover from having been stopped"
+        time.sleep(0.1)
+
+
+def _verdict(is_met: bool) -> str:
+    return "met" if is_met else "missed"

@@ -1,0 +1,65 @@
+"""An OpenAI-compatible server that keeps what it is asked, and answers each prompt with the passage that comes first.
+
+It shows which prompts the front writes, so that another server can be asked the same; and it takes as long as it is
+told to, so that what is added to that is the front's.
+"""
+
+import asyncio
+import json
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from aiohttp import web
+
+FIRST_TEXT_AFTER_S: Final = 1.0
+_FIRST_PASSAGE: Final = re.compile(r"\[S1\] (.*?)(?:\n\n|\n</)", re.DOTALL)
+
+
+@dataclass(slots=True)
+class Upstream:
+    """`bodies` are the requests so far, in the order in which they came."""
+
+    url: str
+    bodies: list[dict[str, Any]] = field(default_factory=list)  # Any: whatever JSON it was
+
+
+@asynccontextmanager
+async def running_upstream() -> AsyncIterator[Upstream]:
+    """Serves on a free port of this machine."""
+    upstream = Upstream("")
+
+    async def complete(request: web.Request) -> web.StreamResponse:
+        body = await request.json()
+        upstream.bodies.append(body)
+        await asyncio.sleep(FIRST_TEXT_AFTER_S)
+        response = web.StreamResponse(headers={"content-type": "text/event-stream"})
+        await response.prepare(request)
+        for event in _make_events(body["messages"][-1]["content"]):
+            await response.write(f"data: {event}\n\n".encode())
+        return response
+
+    async def list_models(_: web.Request) -> web.Response:
+        return web.json_response({"object": "list", "data": []})
+
+    app = web.Application()
+    app.add_routes([web.post("/v1/chat/completions", complete), web.get("/v1/models", list_models)])
+    runner = web.AppRunner(app)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        upstream.url = f"http://127.0.0.1:{runner.addresses[0][1]}/v1"
+        yield upstream
+    finally:
+        await runner.cleanup()
+
+
+def _make_events(prompt: str) -> list[str]:
+    found = _FIRST_PASSAGE.search(prompt)
+    text = (found[1] if found else "Nothing.").split("\n")[0]
+    deltas = [{"choices": [{"index": 0, "delta": {"content": f"{text} [S1]"}}]}]
+    last = {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
+    usage = {"choices": [], "usage": {"prompt_tokens": 100, "completion_tokens": 20, "total_tokens": 120}}
+    return [*(json.dumps(event) for event in (*deltas, last, usage)), "[DONE]"]
