@@ -1,8 +1,8 @@
 """Small, medium and large batches of the Embedder, the Reranker and the Generator: what each costs and gives.
 
 The defaults of `RAG_BATCH_TOKENS`, `RAG_BATCH_WAIT_MS`, `RAG_GENERATOR_MAX_RUNNING` and `RAG_GENERATOR_BATCH_TOKENS`,
-and those of the profile `offline`, are chosen from this table. Each row is a server of its own; those of the Embedder and
-of the Reranker take turns.
+and those of the profile `offline`, are chosen from this table. Each row is a server of its own; those of the Embedder
+and of the Reranker take turns.
 """
 
 import asyncio
