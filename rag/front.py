@@ -25,7 +25,7 @@ from rag.backends.bento_client import (
 )
 from rag.backends.fake import FakeCounter, FakeEmbedder, FakeEntailment, FakeGenerator, FakeScorer
 from rag.backends.openai_client import OpenAIGenerator
-from rag.backends.stored_interaction import StoredInteraction
+from rag.backends.stored_interaction import EarlyReader, StoredInteraction
 from rag.backends.tokenizer import FileTokenCounter
 from rag.errors import NotReady
 from rag.identity import open_authenticator
@@ -115,7 +115,7 @@ class Front:
 
     async def _connect(self, stack: AsyncExitStack) -> Pipeline:
         settings = self._settings
-        embedder, scorer = await self._connect_embedder(stack), await self._connect_reranker(stack)
+        embedder, scorer = await self._connect_ranking(stack)
         entailment = await self._connect_verifier(stack)
         generator = await self._connect_generator(stack)
         self._probes["index"] = self._index_state
@@ -154,17 +154,20 @@ class Front:
         self._probes["embedder"] = ServiceProbe(client, "/readyz", ours=True)
         return BentoEmbedder(client, self._card.embedder.dimension)
 
-    async def _connect_reranker(self, stack: AsyncExitStack) -> PassageScorer:
+    async def _connect_ranking(self, stack: AsyncExitStack) -> tuple[TextEmbedder, PassageScorer]:
+        """The models of retrieval and of reranking; one begins with the question when the other does, where it can."""
+        embedder = await self._connect_embedder(stack)
         if is_fake(self._settings.reranker_model):
             self._probes["reranker"] = always_ok
-            return FakeScorer()
+            return embedder, FakeScorer()
         client = await self._open_reranker(stack)
         if not self._settings.keeps_tokens:
-            return BentoScorer(client)
-        return StoredInteraction(BentoQuestionReader(client, self._card.embedder.dimension), BentoScorer(client))
+            return embedder, BentoScorer(client)
+        early = EarlyReader(embedder, BentoQuestionReader(client, self._card.embedder.dimension))
+        return early, StoredInteraction(early, BentoScorer(client))
 
     async def _connect_verifier(self, stack: AsyncExitStack) -> EntailmentModel | None:
-        """What judges a sentence after the closed form has; after `_connect_reranker`, whose probe it may replace."""
+        """What judges a sentence after the closed form has; after `_connect_ranking`, whose probe it may replace."""
         model = self._settings.verifier_model
         if model is None:
             return None

@@ -1,15 +1,17 @@
 """Late interaction over the token vectors that the index holds: the front compares them with those of the question.
 
 The Reranker is asked for the vectors of the question alone, one short forward pass, and nothing that is long crosses a
-process. Passages of an index without token vectors are scored by the Reranker, as ever.
+process; it begins when the Embedder does. Passages of an index without token vectors are scored by the Reranker.
 """
 
+import asyncio
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 from rag.backends.max_sim import score_windows
+from rag.errors import DeadlineExceeded
 from rag.limits import Deadline
-from rag.ports import PassageScorer
+from rag.ports import PassageScorer, TextEmbedder, Vectors
 from rag.types import TokenVectors, Window
 
 
@@ -19,6 +21,58 @@ class QuestionReader(Protocol):
     async def read_question(self, question: str, *, timeout_s: float, trace_id: str) -> TokenVectors:
         """Raises: DeadlineExceeded, NotReady (nothing listens there), UpstreamError."""
         ...
+
+
+# A question whose retrieval finds nothing is never asked for again: so many of those are kept.
+READINGS_KEPT: Final = 256
+
+
+class EarlyReader:
+    """A `rag.ports.TextEmbedder` that has the question's tokens read at the same time, for the stage that comes next.
+
+    And the `QuestionReader` that hands them out, once; asked again, or for another question, it has them read.
+    """
+
+    def __init__(self, embedder: TextEmbedder, reader: QuestionReader) -> None:
+        self._embedder = embedder
+        self._reader = reader
+        self._readings: dict[tuple[str, str], asyncio.Task[TokenVectors]] = {}  # by trace id and question
+
+    async def embed_query(self, text: str, *, timeout_s: float, trace_id: str) -> Vectors:
+        key = trace_id, text
+        self._discard(key)
+        reading = asyncio.create_task(self._reader.read_question(text, timeout_s=timeout_s, trace_id=trace_id))
+        reading.add_done_callback(_take_note)
+        self._readings[key] = reading
+        if len(self._readings) > READINGS_KEPT:
+            self._discard(next(iter(self._readings)))
+        try:
+            return await self._embedder.embed_query(text, timeout_s=timeout_s, trace_id=trace_id)
+        except BaseException:
+            if self._readings.get(key) is reading:
+                self._discard(key)
+            raise
+
+    async def read_question(self, question: str, *, timeout_s: float, trace_id: str) -> TokenVectors:
+        reading = self._readings.pop((trace_id, question), None)
+        if reading is None:
+            return await self._reader.read_question(question, timeout_s=timeout_s, trace_id=trace_id)
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await reading  # which ends with this caller
+        except TimeoutError:
+            raise DeadlineExceeded from None
+
+    def _discard(self, key: tuple[str, str]) -> None:
+        reading = self._readings.pop(key, None)
+        if reading is not None:
+            reading.cancel()
+
+
+def _take_note(reading: asyncio.Task[TokenVectors]) -> None:
+    """Its failure is told to who asks for it, and to nobody where nobody does."""
+    if not reading.cancelled():
+        reading.exception()
 
 
 class StoredInteraction:

@@ -1,5 +1,6 @@
 """Token vectors in the index, and a passage scored by them without being read again."""
 
+import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -7,12 +8,14 @@ import numpy as np
 import pytest
 
 from rag.backends.max_sim import NO_TOKENS
-from rag.backends.stored_interaction import StoredInteraction
+from rag.backends.stored_interaction import READINGS_KEPT, EarlyReader, StoredInteraction
+from rag.errors import DeadlineExceeded, UpstreamError
 from rag.index.manifest import BrokenIndexError
 from rag.index.store import IndexStore
 from rag.index.tokens import SCALES_NAME
 from rag.index.update import update_index
 from rag.index.version import TenantIndex
+from rag.ports import Vectors
 from rag.types import TokenVectors, Window
 from tests.unit.index_fakes import FakeEncoder, change, embed_tokens
 
@@ -135,3 +138,82 @@ class TestScoring:
 
         assert await StoredInteraction(reader, Lengths()).score("q", [Window("a")], timeout_s=1, trace_id="t") == [1.0]
         assert not reader.asked
+
+
+class SlowReader(Reader):
+    """Reads once it may, and remembers who left before."""
+
+    def __init__(self, tokens: TokenVectors) -> None:
+        super().__init__(tokens)
+        self.may_read = asyncio.Event()
+        self.left: list[str] = []
+
+    async def read_question(self, question: str, *, timeout_s: float, trace_id: str) -> TokenVectors:
+        try:
+            await self.may_read.wait()
+        except asyncio.CancelledError:
+            self.left.append(question)
+            raise
+        return await super().read_question(question, timeout_s=timeout_s, trace_id=trace_id)
+
+
+class Embedder:
+    """Embeds at once, or fails."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.error = error
+
+    async def embed_query(self, text: str, *, timeout_s: float, trace_id: str) -> Vectors:
+        await asyncio.sleep(0)
+        if self.error:
+            raise self.error
+        return np.ones(2, np.float32)
+
+
+class TestReadingEarly:
+    async def test_a_question_is_read_once_and_while_it_is_embedded(self) -> None:
+        """Reranking finds what retrieval began; the same question of another request is read for it."""
+        reader = Reader(pack([1, 0]))
+        early = EarlyReader(Embedder(), reader)
+
+        await early.embed_query("q", timeout_s=1, trace_id="t")
+        assert reader.asked == ["q"]
+        assert await early.read_question("q", timeout_s=1, trace_id="t") is reader.tokens
+        assert reader.asked == ["q"]
+
+        await early.read_question("q", timeout_s=1, trace_id="other")
+        assert reader.asked == ["q", "q"]
+
+    async def test_nobody_reads_for_a_question_that_could_not_be_embedded(self) -> None:
+        """The request has failed, or its client has left."""
+        reader = SlowReader(pack([1, 0]))
+
+        with pytest.raises(UpstreamError):
+            await EarlyReader(Embedder(UpstreamError()), reader).embed_query("q", timeout_s=1, trace_id="t")
+        await asyncio.sleep(0)
+
+        assert reader.left == ["q"]
+
+    async def test_a_reading_that_takes_too_long_ends_with_its_stage(self) -> None:
+        """As if it had been asked for only then."""
+        reader = SlowReader(pack([1, 0]))
+        early = EarlyReader(Embedder(), reader)
+        await early.embed_query("q", timeout_s=1, trace_id="t")
+
+        with pytest.raises(DeadlineExceeded):
+            await early.read_question("q", timeout_s=0.001, trace_id="t")
+
+        assert reader.left == ["q"]
+
+    async def test_questions_that_find_nothing_do_not_pile_up(self) -> None:
+        """Nobody comes for what was read of them."""
+        reader = Reader(pack([1, 0]))
+        early = EarlyReader(Embedder(), reader)
+        for number in range(READINGS_KEPT + 1):
+            await early.embed_query("q", timeout_s=1, trace_id=str(number))
+        read = len(reader.asked)
+
+        await early.read_question("q", timeout_s=1, trace_id=str(READINGS_KEPT))
+        assert len(reader.asked) == read
+        await early.read_question("q", timeout_s=1, trace_id="0")
+        assert len(reader.asked) == read + 1
