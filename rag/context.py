@@ -32,7 +32,8 @@ def build_context(
         if has_control_token(chunk.text) or any(_repeats(chunk, passage.chunk) for passage in passages):
             continue
         number = len(passages) + 1
-        cost_tokens = counter.count(f"[S{number}] {chunk.text}\n\n")
+        # Apart: a passage is counted once, whatever its number is.
+        cost_tokens = counter.count(chunk.text) + counter.count(f"[S{number}] \n\n")
         if cost_tokens <= left_tokens or not passages:
             passages.append(Passage(number, chunk, candidate.tokens))
             left_tokens -= cost_tokens

@@ -1,11 +1,12 @@
 """An OpenAI-compatible server that keeps what it is asked, and answers each prompt with the passage that comes first.
 
-It shows which prompts the front writes, so that another server can be asked the same; and it takes as long as it is
-told to, so that what is added to that is the front's.
+It shows which prompts the front writes, so that another server can be asked the same; and it tells how long it let each
+of them wait, so that what is added to that is the front's.
 """
 
 import asyncio
 import json
+import random
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -14,16 +15,18 @@ from typing import Any, Final
 
 from aiohttp import web
 
-FIRST_TEXT_AFTER_S: Final = 1.0
+# As the local engine does with eight streams; not the same for all, or those that ask again would do so together.
+FIRST_TEXT_AFTER_S: Final = (2.0, 6.0)
 _FIRST_PASSAGE: Final = re.compile(r"\[S1\] (.*?)(?:\n\n|\n</)", re.DOTALL)
 
 
 @dataclass(slots=True)
 class Upstream:
-    """`bodies` are the requests so far, in the order in which they came."""
+    """`bodies` are the requests so far, in the order in which they came; `waits_s` are by trace id."""
 
     url: str
     bodies: list[dict[str, Any]] = field(default_factory=list)  # Any: whatever JSON it was
+    waits_s: dict[str, float] = field(default_factory=dict)
 
 
 @asynccontextmanager
@@ -34,7 +37,9 @@ async def running_upstream() -> AsyncIterator[Upstream]:
     async def complete(request: web.Request) -> web.StreamResponse:
         body = await request.json()
         upstream.bodies.append(body)
-        await asyncio.sleep(FIRST_TEXT_AFTER_S)
+        wait_s = random.uniform(*FIRST_TEXT_AFTER_S)  # noqa: S311  # no secret
+        upstream.waits_s[request.headers["x-trace-id"]] = wait_s
+        await asyncio.sleep(wait_s)
         response = web.StreamResponse(headers={"content-type": "text/event-stream"})
         await response.prepare(request)
         for event in _make_events(body["messages"][-1]["content"]):
