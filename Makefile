@@ -26,10 +26,10 @@ INSTALL = @"$(PYTHON)" requirements/install.py
 COMPILE = @cd requirements && ../.venv/bin/uv pip compile --quiet --generate-hashes \
 	--python-version 3.11 --python-platform x86_64-manylinux_2_28 --custom-compile-command "make lock"
 
-.PHONY: help python setup serve dev check test eval bench load growth lock clean
+.PHONY: help python setup serve dev check test eval bench load capacity growth lock clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # By what it prints and not by its name: a python3.11 on the PATH may be anything.
 python:
@@ -70,6 +70,12 @@ bench: setup ## Speed as ratios measured in one run
 
 load: setup ## Load from a seeded open loop; leaves a report with plots in .data/load
 	$(RUN) load.driver --scenario mixed --rate 0.2 --duration 45
+
+capacity: setup ## The same from little load to too much, and with more and fewer places; 15 minutes
+	$(RUN) load.driver --scenario short --objective e2e:10000 --rates 0.25,0.5,0.75,1,1.5,3 --duration 45 \
+	    --warm-up 8 --out .data/load/capacity
+	for places in 2 4 16; do RAG_MAX_CONCURRENT_REQUESTS=$$places $(RUN) load.driver --scenario short \
+	    --objective e2e:10000 --rate 1.5 --duration 45 --warm-up 8 --out .data/load/places-$$places || exit 1; done
 
 growth: setup ## Search, memory and build time at 1 000 to 1 000 000 synthetic chunks; an hour
 	$(RUN) load.growth --out .data/growth

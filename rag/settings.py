@@ -20,14 +20,11 @@ PREFIX: Final = "RAG_"
 LOCAL_CONTEXT_TOKENS: Final = 640
 LOCAL_DRAFT_TOKENS: Final = 40
 REMOTE_CONTEXT_TOKENS: Final = 3072
-# What `RAG_PROFILE=offline` puts in the place of defaults: batch jobs care for questions an hour and for none of them.
-# From the tables of `python -m load.bench.limits`; the README gives the reasons.
+# What `RAG_PROFILE=offline` puts in the place of defaults: a batch job cares for answers an hour and for none of them.
+# Twice as many at once, and patience; the README has the tables. Larger batches of the Embedder gave nothing on a CPU.
 OFFLINE: Final[Mapping[str, object]] = {
-    "batch_tokens": 2048,
-    "batch_wait_ms": 20,
-    "generator_max_running": 32,
-    "max_concurrent_requests": 32,
-    "queue_timeout_s": 30,
+    "max_concurrent_requests": 16,
+    "queue_timeout_s": 60,
     "retrieval_timeout_s": 20,
     "rerank_timeout_s": 30,
     "generation_timeout_s": 120,

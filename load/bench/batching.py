@@ -33,11 +33,10 @@ from rag.settings import Settings, load_settings
 from schemas.services import Pair
 
 VARIANTS: Final = ("adaptive", "tuned", "budget")
-ROUNDS: Final = 2
 # Callers, and how many requests of one text they send in all.
 LOADS: Final = {1: 8, 4: 24, 16: 64, 32: 128}
 MOST_CALLERS: Final = max(LOADS)
-LONE_REQUESTS: Final = 6
+LONE_REQUESTS: Final = 20
 STATIC_SIZES: Final = (1, 4, 8, 16)
 STATIC_TRIAL: Final = 48
 RERANK_CALLERS: Final = 16
@@ -74,21 +73,21 @@ class Measured:
         return (statistics.median(self.lone_after_s) - statistics.median(self.lone_before_s)) * 1000
 
 
-def print_batching() -> None:
+def print_batching(rounds: int) -> None:
     """Measures and prints the tables."""
     share_cores()
     settings = load_settings(os.environ)
     with tempfile.TemporaryDirectory() as folder:
-        _print_embedder(Path(folder), settings)
-        _print_reranker(Path(folder), settings)
+        _print_embedder(Path(folder), settings, rounds)
+        _print_reranker(Path(folder), settings, rounds)
 
 
-def _print_embedder(folder: Path, settings: Settings) -> None:
+def _print_embedder(folder: Path, settings: Settings, rounds: int) -> None:
     texts = draw_texts(max(LOADS.values()))
     encoder = SentenceEncoder(locate(settings.embedder_model), describe(settings.embedder_model))
     size = min(STATIC_SIZES, key=lambda size: _time_static(encoder, texts[:STATIC_TRIAL], size))
     with _running("embedder", folder) as urls:
-        measured = asyncio.run(_measure_embedder(urls, encoder, texts, size))
+        measured = asyncio.run(_measure_embedder(urls, encoder, texts, size, rounds))
     alone = [encoder.encode_passages([text])[0] for text in texts[:COMPARED_VECTORS]]
     print(f"batching: throughput as a share of static batches of {size} in process, and milliseconds")
     print(f"(goals at {MOST_CALLERS} callers: share {GOAL_SHARE}; alone after a burst +{GOAL_AFTER_BURST_MS:.0f} ms)")
@@ -107,13 +106,13 @@ def _print_embedder(folder: Path, settings: Settings) -> None:
 
 
 async def _measure_embedder(
-    urls: Mapping[str, str], encoder: SentenceEncoder, texts: Sequence[str], size: int
+    urls: Mapping[str, str], encoder: SentenceEncoder, texts: Sequence[str], size: int, rounds: int
 ) -> dict[str, Measured]:
     measured = {variant: Measured() for variant in urls}
     bodies = [json.dumps({"texts": [text]}).encode() for text in texts]
     for url in urls.values():
         await _drive(f"{url}/embed", bodies, Measured(), callers=8, requests=32)
-    for number in range(ROUNDS):
+    for number in range(rounds):
         for callers, requests in LOADS.items():
             static_s = _time_static(encoder, texts[:requests], size)
             for variant, url in _rotate(urls, number):
@@ -136,14 +135,14 @@ def _time_static(encoder: SentenceEncoder, texts: Sequence[str], size: int) -> f
     return time.perf_counter() - began
 
 
-def _print_reranker(folder: Path, settings: Settings) -> None:
+def _print_reranker(folder: Path, settings: Settings, rounds: int) -> None:
     """New passages in each round, then the same again: their token vectors are kept by then."""
     tag = settings.reranker_model
     assert tag is not None, "there is one by default"
     measured = {variant: Measured() for variant in VARIANTS}
     shares: dict[tuple[str, str], list[float]] = {}
     with _running("reranker", folder) as urls:
-        for number in range(ROUNDS):
+        for number in range(rounds):
             pairs = draw_pairs(RERANK_CALLS, RERANK_PASSAGES, seed=number)
             scorer = LateInteractionScorer(locate(tag), describe(tag))
             static_s = {kind: _time_score(scorer, pairs) for kind in ("new", "known")}

@@ -34,9 +34,8 @@ from load.server import Server
 from rag.settings import load_settings
 
 STREAMS: Final = 8
-ROUNDS: Final = 2
 REQUESTS: Final = 16
-WARM_UP: Final = 2
+WARM_UP: Final = 8
 GOAL_SHARE: Final = 0.95
 GOAL_ADDED_MS: Final = 10.0
 CLIENT_TIMEOUT_S: Final = 300.0
@@ -65,21 +64,21 @@ class Recorded:
     added_ms: Sequence[float]
 
 
-def print_generation() -> None:
+def print_generation(rounds: int) -> None:
     """Measures and prints."""
     with tempfile.TemporaryDirectory() as folder:
-        asyncio.run(_measure(Path(folder)))
+        asyncio.run(_measure(Path(folder), rounds))
 
 
-async def _measure(folder: Path) -> None:
-    recorded = await record(folder, requests=WARM_UP + ROUNDS * REQUESTS)
+async def _measure(folder: Path, rounds: int) -> None:
+    recorded = await record(folder, requests=WARM_UP + rounds * REQUESTS)
     added_ms = statistics.median(recorded.added_ms)
     print(f"generation: beside retrieval, reranking and verification the front adds {added_ms:.1f} ms (p50) to the")
     print(f"  first text at {STREAMS} streams (goal {GOAL_ADDED_MS:.0f}: {_verdict(added_ms <= GOAL_ADDED_MS)})")
-    speeds = await _compare(folder, recorded)
+    speeds = await _compare(folder, recorded, rounds)
     share = statistics.median(front / bare for front, bare in speeds)
-    rounds = ", ".join(f"{front:.1f} and {bare:.1f}" for front, bare in speeds)
-    print(f"  tokens a second through the front and from vLLM's own server, by round: {rounds};")
+    told = ", ".join(f"{front:.1f} and {bare:.1f}" for front, bare in speeds)
+    print(f"  tokens a second through the front and from vLLM's own server, by round: {told};")
     print(f"  share {share:.2f} (goal {GOAL_SHARE}: {_verdict(share >= GOAL_SHARE)})")
 
 
@@ -110,7 +109,7 @@ async def record(folder: Path, *, requests: int) -> Recorded:
     return Recorded(streamed, bodies, added_ms)
 
 
-async def _compare(folder: Path, recorded: Recorded) -> list[tuple[float, float]]:
+async def _compare(folder: Path, recorded: Recorded, rounds: int) -> list[tuple[float, float]]:
     """Tokens per second through the front and from vLLM's own server, by round."""
     speeds = []
     settings = load_settings(os.environ)
@@ -119,7 +118,7 @@ async def _compare(folder: Path, recorded: Recorded) -> list[tuple[float, float]
         server = stack.enter_context(_own_server(folder, {**os.environ, **PATIENT}))
         engine = stack.enter_context(running_engine(folder / "engine", settings))
         model = OpenAITarget(engine.model)
-        for number in range(-1, ROUNDS):
+        for number in range(-1, rounds):
             asks, bodies = (list(_cut(each, number)) for each in (recorded.asks, recorded.bodies))
             with paused(engine.process.pid):
                 _wait_until_ready(server.url)

@@ -1,6 +1,7 @@
 """The Embedder behind BentoML's batching and our own connections to it."""
 
 import itertools
+import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -73,6 +74,19 @@ def test_rows_come_back_to_those_who_asked(embedder: Server) -> None:
     for texts, rows in zip(requests, answers, strict=True):
         assert rows.shape == (len(texts), 384)
         assert all(row @ expected[text] >= 0.9999 for text, row in zip(texts, rows, strict=True))
+
+
+def test_its_batches_are_on_its_metrics(embedder: Server) -> None:
+    """BentoML's own metric of batch sizes is always 1; ours tells items, tokens and the wait, by function."""
+    embed(embedder, TEXTS)
+
+    with httpx.Client(base_url=embedder.url, timeout=CLIENT_TIMEOUT_S) as client:
+        metrics = client.get("/metrics").text
+
+    for name in ("rag_batch_items", "rag_batch_tokens", "rag_batch_wait_seconds"):
+        count = re.search(rf'^{name}_count{{function="encode_passages"}} (\S+)$', metrics, re.MULTILINE)
+        assert count, metrics
+        assert float(count[1]) >= 1
 
 
 def test_questions_and_passages_are_told_apart(embedder: Server) -> None:

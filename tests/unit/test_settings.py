@@ -57,11 +57,11 @@ def test_the_example_file_lists_every_setting_and_changes_none() -> None:
 
 
 def test_a_profile_chooses_the_defaults_and_nothing_that_is_given() -> None:
-    """Batch jobs get large batches and patience; what the operator says stands; answers do not depend on it."""
-    offline = load_settings({"RAG_PROFILE": "offline", "RAG_BATCH_TOKENS": "64"})
+    """Batch jobs get room and patience; what the operator says stands; answers do not depend on it."""
+    offline = load_settings({"RAG_PROFILE": "offline", "RAG_QUEUE_TIMEOUT_S": "3"})
 
-    assert offline.batch_tokens == 64
-    assert all(getattr(offline, name) == value for name, value in OFFLINE.items() if name != "batch_tokens")
+    assert offline.queue_timeout_s == 3
+    assert all(getattr(offline, name) == value for name, value in OFFLINE.items() if name != "queue_timeout_s")
     assert OFFLINE.keys() <= NEVER_IN_AN_ANSWER
     assert offline.answer_settings() == load_settings({}).answer_settings()
 
