@@ -23,6 +23,7 @@ from rag.backends.bento_client import (
     address_of,
     open_http_client,
 )
+from rag.backends.device import multiply_alone
 from rag.backends.fake import FakeCounter, FakeEmbedder, FakeEntailment, FakeGenerator, FakeScorer
 from rag.backends.openai_client import OpenAIGenerator
 from rag.backends.stored_interaction import EarlyReader, StoredInteraction
@@ -49,6 +50,7 @@ class Front:
 
     def __init__(self, settings: Settings) -> None:
         """Raises: FileNotFoundError: a model is not there; SourceError, TenantsError: what a file says is broken."""
+        multiply_alone()
         self._settings = settings
         self._policies = load_policies(settings)
         self._card = make_card(settings, self._policies)

@@ -23,6 +23,17 @@ def share_cores() -> None:
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // 2)))
 
 
+def multiply_alone() -> None:
+    """Has numpy multiply in the calling thread alone: for a service whose products are small, beside busy ones.
+
+    A second thread makes the comparison of a question's tokens with a passage's no faster, and has to be waited for
+    where the generator keeps all cores busy: 20 passages took 2 ms, and now and then 70.
+    """
+    from threadpoolctl import threadpool_limits  # noqa: PLC0415
+
+    threadpool_limits(1, user_api="blas")
+
+
 def best_device() -> str:
     """`cuda` where there is one, else `cpu`."""
     import torch  # noqa: PLC0415
