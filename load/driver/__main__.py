@@ -1,4 +1,4 @@
-"""The command line of the load driver: progress on stderr, a table on stdout, the report in a folder."""
+"""The command line of the load driver: progress on stderr, a table on stdout, report and plots in a folder."""
 
 import argparse
 import asyncio
@@ -12,7 +12,7 @@ from typing import Final
 
 from load.driver.options import parse_options
 from load.driver.outcome import Ending
-from load.driver.page import render_page
+from load.driver.page import render_page, render_sweeps
 from load.driver.record import Session, read_session, write_session
 from load.driver.session import drive
 from load.driver.tables import find_faults, render_table
@@ -63,6 +63,8 @@ def _draw_again(argv: Sequence[str]) -> int:
 
 def _write_page(session: Session, path: Path) -> None:
     path.write_text(render_page(session), "utf-8")
+    for name, plot in render_sweeps(session).items():
+        path.with_name(f"{name}.svg").write_text(plot, "utf-8")
     _tell(f"the report is {path}")
 
 

@@ -63,6 +63,16 @@ def render_page(session: Session) -> str:
     return join(_HEAD, head, tag("style", _STYLE, _COLOURS), Markup("</head>"), body, Markup("</html>\n"))
 
 
+def render_sweeps(session: Session) -> dict[str, str]:
+    """The plots of each sweep by their names, each an SVG file that stands alone."""
+    style = tag("style", _STYLE, _COLOURS)
+    return {
+        f"{scenario}-{figure.title.lower().replace(' ', '-')}": figure.plot.replace(">", f">{style}", 1)
+        for scenario in dict.fromkeys(run.scenario for run in session.runs)
+        for figure in draw_sweep(session, scenario)
+    }
+
+
 def _show_figures(title: str, figures: Iterable[Figure]) -> Markup:
     shown = [tag("figure", tag("h3", figure.title), figure.plot) for figure in figures]
     return join(tag("h2", title), tag("div", *shown, class_="figures")) if shown else Markup()

@@ -7,6 +7,7 @@ import re
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
@@ -18,7 +19,7 @@ from load.driver.metrics import Objective
 from load.driver.options import OBJECTIVE, SEED, parse_options
 from load.driver.outcome import CUT_OFF, Ending, Outcome
 from load.driver.own_server import make_settings, show_settings
-from load.driver.page import render_page
+from load.driver.page import render_page, render_sweeps
 from load.driver.progress import Progress, showing
 from load.driver.record import SCHEMA, Session, read_session, write_session
 from load.driver.run import RunResult
@@ -128,6 +129,17 @@ def test_a_report_is_drawn_again_from_its_file(tmp_path: Path, capsys: pytest.Ca
     assert (tmp_path / "report.html").read_text("utf-8") == render_page(session)
     assert "goodput" in capsys.readouterr().out
     assert main(["report", str(tmp_path / "nothing.json")], {}) == EXIT_FAILED
+
+
+def test_the_plots_of_a_sweep_are_files_of_their_own() -> None:
+    """A README shows them: whole SVG documents, with their colours in them."""
+    plots = render_sweeps(make_session(make_run(2.0), make_run(4.0, refused=3)))
+
+    assert [name.partition("-")[2] for name in plots] == ["goodput", "latency", "what-was-not-answered"]
+    for plot in plots.values():
+        assert ElementTree.fromstring(plot).tag.endswith("svg")
+        assert "<style>" in plot
+    assert not render_sweeps(make_session(make_run(2.0)))
 
 
 def test_the_page_is_whole_and_loads_nothing() -> None:
