@@ -22,10 +22,11 @@ from rag.backends.late_interaction import LateInteractionScorer, pack
 from rag.backends.sentence_transformer import SentenceEncoder
 from rag.backends.supervisor import stop_front_first
 from rag.backends.vllm_server import EngineOptions, VllmServer, dying_on_sigterm
+from rag.environment import SettingsError, load_settings
 from rag.errors import NotReady
 from rag.front import Front
 from rag.identity import SourceError
-from rag.settings import Settings, SettingsError, load_settings
+from rag.settings import Settings
 from rag.tenants import TenantsError
 from rag.version import is_fake
 from schemas.response import QueryResponse

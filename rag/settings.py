@@ -1,18 +1,16 @@
-"""Every setting of the service in one frozen class, read once at start and checked in full before anything serves.
+"""Every setting of the service in one frozen class: its name, its default, its range, and what it is for.
 
-The environment comes in as an argument, so that nothing else reads it and a test cannot leak into another.
+`rag.environment` reads them, once at start.
 """
 
-import hashlib
-import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Final, Literal, get_args, get_origin
+from typing import Annotated, Final, Literal
 
-from annotated_types import Ge, Le
-from pydantic import AfterValidator, Field, SecretStr, StringConstraints, ValidationError, model_validator
-from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic import AfterValidator, Field, SecretStr, StringConstraints, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from rag.model_ref import ModelRef
 
 PREFIX: Final = "RAG_"
 # Two English passages or one Vietnamese one, and two sentences: what the local generator reads and writes in 6 s on
@@ -31,45 +29,6 @@ OFFLINE: Final[Mapping[str, object]] = {
     "request_timeout_s": 200,
     "stream_timeout_s": 200,
 }
-UNPINNED_REVISIONS: Final = frozenset({"main", "master", "HEAD"})
-
-
-class SettingsError(Exception):
-    """The settings do not hold together; one line per problem, none of which shows a value."""
-
-    def __init__(self, problems: list[str]) -> None:
-        self.problems = problems
-        super().__init__("\n".join(problems))
-
-
-@dataclass(frozen=True, slots=True)
-class ModelRef:
-    """Where a model's weights are: `bento:<tag>`, `hf:<repo>[@revision]`, `path:<dir>` or `fake:`."""
-
-    kind: Literal["bento", "hf", "path", "fake"]
-    name: str
-    revision: str | None
-
-    @classmethod
-    def parse(cls, text: str) -> "ModelRef":
-        """Raises: ValueError: the text has none of the four forms."""
-        kind, colon, rest = text.partition(":")
-        if kind == "fake" and colon:
-            return cls("fake", rest or "fake", "1")
-        separator = {"bento": ":", "hf": "@", "path": "\0"}.get(kind)
-        if separator is None or not rest:
-            raise ValueError("is no model reference")
-        name, parted, revision = rest.partition(separator)
-        if not name or (parted and not revision):
-            raise ValueError("is no model reference")
-        return cls(kind, name, revision or None)  # type: ignore[arg-type]  # a key of the mapping above
-
-    @property
-    def pinned(self) -> bool:
-        """True where this reference can only ever mean the same weights."""
-        if self.kind == "path":
-            return True
-        return self.revision is not None and self.revision not in UNPINNED_REVISIONS | {"latest"}
 
 
 def _check_model(text: str) -> str:
@@ -315,97 +274,3 @@ NEVER_IN_AN_ANSWER: Final = frozenset(
         "tenants_file",  # what it says counts, not where it stands (rag.version)
     }
 )  # fmt: skip
-
-_MODEL_FORMS: Final = "bento:<tag>, hf:<repo>[@revision], path:<dir> or fake:"
-_HTTP_URL: Final = "an http:// or https:// URL"
-# Ranges that the annotations cannot say in words.
-_RANGES: Final[Mapping[str, str]] = {
-    "model_version": "1 to 64 characters of A-Za-z0-9._-",
-    "embedder_model": _MODEL_FORMS,
-    "reranker_model": _MODEL_FORMS,
-    "verifier_model": _MODEL_FORMS,
-    "generator_model": _MODEL_FORMS,
-    "generator_url": f"{_HTTP_URL} that ends in /v1",
-    "embedder_url": _HTTP_URL,
-    "reranker_url": _HTTP_URL,
-    "redis_url": "a redis://, rediss:// or unix:// URL",
-}
-
-
-def load_settings(environ: Mapping[str, str]) -> Settings:
-    """The settings of this environment.
-
-    Raises: SettingsError: a name is unknown, a value is outside its range, or the settings do not hold together.
-    """
-    known = {environment_name(field) for field in Settings.model_fields}
-    problems = [
-        f"{name}: there is no setting of this name"
-        for name in sorted(environ)
-        if name.startswith(PREFIX) and name not in known
-    ]
-    source = EnvSettingsSource(Settings)
-    source.env_vars = {name.lower(): value for name, value in environ.items() if name in known and value}
-    try:
-        settings = Settings(**source())
-    except ValidationError as error:
-        fields = dict.fromkeys(str(each["loc"][0]) for each in error.errors(include_input=False))
-        problems += [f"{environment_name(field)}: must be {value_range(field)}" for field in fields]
-    else:
-        problems += _contradictions(settings) + _missing_in_production(settings)
-        if not problems:
-            return settings
-    raise SettingsError(problems)
-
-
-def _contradictions(settings: Settings) -> list[str]:
-    found = []
-    jwt = (settings.jwt_jwks, settings.jwt_audience, settings.jwt_issuer)
-    if any(jwt) and not all(jwt):
-        found.append("RAG_JWT_JWKS, RAG_JWT_AUDIENCE, RAG_JWT_ISSUER: must be set together or not at all")
-    if settings.generator_url is None and settings.passage_tokens >= settings.generator_context_tokens:
-        found.append("RAG_CONTEXT_TOKENS: must be less than RAG_GENERATOR_CONTEXT_TOKENS, which holds the answer too")
-    return found
-
-
-def _missing_in_production(settings: Settings) -> list[str]:
-    if settings.env != "production":
-        return []
-    missing = []
-    if settings.identities_file is None and settings.jwt_jwks is None:
-        missing.append("RAG_IDENTITIES_FILE: production needs identities, here or by RAG_JWT_JWKS")
-    if settings.redis_url is None:
-        missing.append("RAG_REDIS_URL: production needs limits that hold over all processes")
-    for field in ("embedder_model", "reranker_model", "verifier_model", "generator_model"):
-        if getattr(settings, field) is None:
-            continue
-        ref = ModelRef.parse(getattr(settings, field))
-        if ref.kind == "fake":
-            missing.append(f"{environment_name(field)}: production takes no fake model")
-        elif not ref.pinned:
-            missing.append(f"{environment_name(field)}: production needs a pinned revision")
-    return missing
-
-
-def environment_name(field: str) -> str:
-    return PREFIX + field.upper()
-
-
-def value_range(field: str) -> str:
-    """What a setting may be, in words, for the one line that names a bad value."""
-    info = Settings.model_fields[field]
-    if field in _RANGES:
-        return _RANGES[field]
-    if get_origin(info.annotation) is Literal:
-        return "one of " + ", ".join(get_args(info.annotation))
-    least = next((each.ge for each in info.metadata if isinstance(each, Ge)), None)
-    most = next((each.le for each in info.metadata if isinstance(each, Le)), None)
-    if least is None or most is None:
-        return "a non-empty text"
-    kind = "a whole number" if info.annotation is int else "a number"
-    return f"{kind} from {least} to {most}" + (" (seconds)" if field.endswith("_s") else "")
-
-
-def versioned(name: str, parts: Mapping[str, object]) -> str:
-    """`<name>+<8 hex>`: the configured name plus a fingerprint of everything that can change an answer."""
-    canonical = json.dumps(parts, sort_keys=True, default=str)
-    return f"{name}+{hashlib.sha256(canonical.encode()).hexdigest()[:8]}"

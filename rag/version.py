@@ -1,6 +1,8 @@
 """What answers now, down to the line of code: the model card, and the fingerprint in `model_version`."""
 
 import hashlib
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
@@ -10,8 +12,9 @@ from typing import Final
 from rag import VERSION, models
 from rag.backends.fake import FakeEmbedder, FakeEntailment, FakeGenerator, FakeScorer
 from rag.chunking import CHUNKER_VERSION
+from rag.model_ref import ModelRef
 from rag.prompt import PROMPT_VERSION
-from rag.settings import ModelRef, Settings, versioned
+from rag.settings import Settings
 from rag.tenants import describe_policies
 from rag.types import ModelInfo
 from rag.verification import Policies
@@ -58,6 +61,12 @@ def make_card(settings: Settings, policies: Policies) -> ModelCard:
         embedder=embedder,
         reranker=reranker,
     )
+
+
+def versioned(name: str, parts: Mapping[str, object]) -> str:
+    """`<name>+<8 hex>`: the configured name plus a fingerprint of everything that can change an answer."""
+    canonical = json.dumps(parts, sort_keys=True, default=str)
+    return f"{name}+{hashlib.sha256(canonical.encode()).hexdigest()[:8]}"
 
 
 def is_fake(model: str) -> bool:

@@ -27,9 +27,10 @@ from load.bench.services import start_service
 from rag.backends.device import share_cores
 from rag.backends.late_interaction import LateInteractionScorer
 from rag.backends.sentence_transformer import SentenceEncoder
+from rag.environment import load_settings
 from rag.models import describe, locate
 from rag.ports import Vectors
-from rag.settings import Settings, load_settings
+from rag.settings import Settings
 from schemas.services import Pair
 
 VARIANTS: Final = ("adaptive", "tuned", "budget")

@@ -31,7 +31,7 @@ from load.driver.run import RunResult, run_closed
 from load.driver.scenarios import SCENARIOS
 from load.driver.targets import OpenAITarget, RagTarget, Target
 from load.server import Server
-from rag.settings import load_settings
+from rag.environment import load_settings
 
 STREAMS: Final = 8
 REQUESTS: Final = 16

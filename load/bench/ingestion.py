@@ -12,6 +12,7 @@ from typing import Final
 
 from rag.backends.forward import EncoderModel
 from rag.backends.sentence_transformer import BATCH_TEXTS, SentenceEncoder
+from rag.environment import load_settings
 from rag.index.store import IndexStore
 from rag.index.version import TenantIndex
 from rag.ingestion.ingest import Ingestion
@@ -19,7 +20,6 @@ from rag.ingestion.sources import Source
 from rag.language import sentence_spans
 from rag.models import describe, locate
 from rag.parsing import SUFFIXES, parse
-from rag.settings import load_settings
 
 DOCUMENTS: Final = 120
 SENTENCES_PER_DOCUMENT: Final = (3, 9)

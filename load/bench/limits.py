@@ -31,7 +31,7 @@ from load.driver.progress import Progress
 from load.driver.run import run_closed
 from load.driver.targets import OpenAITarget
 from rag.backends.batching import estimate_text
-from rag.settings import environment_name, load_settings
+from rag.environment import environment_name, load_settings
 
 ROUNDS: Final = 2
 CALLERS: Final = 16

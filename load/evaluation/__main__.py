@@ -21,8 +21,8 @@ from load.evaluation.verdicts import LabelledSentence, load_labelled, measure_ve
 from load.evaluation.xquad import LANGUAGES, DataError, check_parallel, load_questions
 from load.machine import describe_machine, installed_versions
 from load.server import ROOT, ServerError
+from rag.environment import SettingsError, load_settings
 from rag.index.manifest import BrokenIndexError
-from rag.settings import SettingsError, load_settings
 from rag.tenants import TenantsError, load_policies
 
 FOLDER: Final = ROOT / ".data" / "eval"

@@ -4,11 +4,12 @@ import os
 import sys
 
 from rag.backends.fake import FakeEncoder
+from rag.environment import SettingsError, load_settings
 from rag.index.store import IndexStore
 from rag.ingestion.command import EXIT_FAILED, parse_arguments, run
 from rag.ingestion.ingest import Ingestion, PassageEncoder, Watcher
+from rag.model_ref import ModelRef
 from rag.models import describe, locate
-from rag.settings import ModelRef, SettingsError, load_settings
 from rag.types import ModelInfo
 
 

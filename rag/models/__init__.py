@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 from typing import Final
 
-from rag.settings import ModelRef
+from rag.model_ref import ModelRef
 from rag.types import ModelInfo
 
 # Large files are known by their size and both ends: reading 16 GB of weights at each start would take a minute.

@@ -13,8 +13,9 @@ from rag.backends.cross_encoder import CrossEncoderScorer
 from rag.backends.late_interaction import LateInteractionScorer, TokenVectorCache
 from rag.backends.sentence_transformer import SentenceEncoder
 from rag.backends.tokenizer import FileTokenCounter
+from rag.environment import load_settings
+from rag.model_ref import ModelRef
 from rag.models import e5_small, openvino_graph
-from rag.settings import ModelRef, load_settings
 from rag.types import TokenVectors
 from schemas.services import Pair
 

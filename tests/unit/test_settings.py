@@ -4,16 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from rag.settings import (
-    NEVER_IN_AN_ANSWER,
-    OFFLINE,
-    ModelRef,
-    Settings,
-    SettingsError,
-    environment_name,
-    load_settings,
-    versioned,
-)
+from rag.environment import SettingsError, environment_name, load_settings
+from rag.model_ref import ModelRef
+from rag.settings import NEVER_IN_AN_ANSWER, OFFLINE, Settings
+from rag.version import versioned
 
 EXAMPLE = Path(__file__).parents[2] / ".env.example"
 NUMBERS = [name for name, field in Settings.model_fields.items() if field.annotation in (int, float)]

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from rag.settings import Settings, load_settings
+from rag.environment import load_settings
+from rag.settings import Settings
 from rag.tenants import TenantsError, load_policies
 from rag.verification import Policies, Policy
 from rag.version import make_card

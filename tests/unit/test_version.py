@@ -3,7 +3,8 @@
 import pytest
 
 from rag import version
-from rag.settings import Settings, load_settings
+from rag.environment import load_settings
+from rag.settings import Settings
 from rag.tenants import load_policies
 from rag.types import ModelInfo
 from rag.version import make_card
