@@ -19,9 +19,8 @@ LOCAL_CONTEXT_TOKENS: Final = 640
 LOCAL_DRAFT_TOKENS: Final = 40
 REMOTE_CONTEXT_TOKENS: Final = 3072
 # What `RAG_PROFILE=offline` puts in the place of defaults: a batch job cares for answers an hour and for none of them.
-# Twice as many at once, and patience; the README has the tables. Larger batches of the Embedder gave nothing on a CPU.
+# Patience; the README has the tables. More places at once and larger batches gave nothing on a CPU.
 OFFLINE: Final[Mapping[str, object]] = {
-    "max_concurrent_requests": 16,
     "queue_timeout_s": 60,
     "retrieval_timeout_s": 20,
     "rerank_timeout_s": 30,

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from load.server import ROOT
+from load.processes import ROOT
 
 COMMAND_TIMEOUT_S: Final = 180
 FAKE_MODELS: Final = {

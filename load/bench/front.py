@@ -7,22 +7,19 @@ and the whole pipeline. Each is one process on one core, the clients are another
 import asyncio
 import json
 import os
-import socket
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import httpx
-
 from load.bench.driving import Round, drive, probe
-from load.server import ROOT, running_server
+from load.processes import ROOT, find_free_port, running, wait_until_ready
+from load.server import running_server
 
 CLIENTS: Final = (1, 8, 32)
 ROUNDS: Final = 3
@@ -111,7 +108,7 @@ def _start(folder: Path, environment: Mapping[str, str], stack: ExitStack) -> Ma
     roomy = {**environment, "RAG_MAX_CONCURRENT_REQUESTS": "64"}
     empty = {**roomy, "RAG_INDEX_DIR": str(folder / "empty")}
     return {
-        "bare": stack.enter_context(_running_bare()),
+        "bare": stack.enter_context(_running_bare(folder)),
         "contract": stack.enter_context(running_server(folder / "contract", empty)).url,
         "pipeline": stack.enter_context(running_server(folder / "pipeline", roomy)).url,
     }
@@ -146,21 +143,9 @@ async def _measure_health(url: str) -> Round:
 
 
 @contextmanager
-def _running_bare() -> Iterator[str]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+def _running_bare(folder: Path) -> Iterator[str]:
+    port, log_path = find_free_port(), folder / "bare.log"
     command = ["-m", "uvicorn", "load.bench.bare:app", "--port", str(port), "--no-access-log", "--log-level", "warning"]
-    process = subprocess.Popen([sys.executable, *command], cwd=ROOT)  # noqa: S603  # our own command
-    try:
-        while True:
-            assert process.poll() is None, "it does not start"
-            try:
-                httpx.get(f"http://127.0.0.1:{port}/openapi.json").raise_for_status()
-                break
-            except httpx.TransportError:
-                time.sleep(0.1)
+    with running([sys.executable, *command], environment=os.environ, log_path=log_path) as process:
+        wait_until_ready(f"http://127.0.0.1:{port}/openapi.json", process, log_path)
         yield f"http://127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        process.wait()

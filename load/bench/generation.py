@@ -19,7 +19,7 @@ from typing import Any, Final
 
 import httpx
 
-from load.bench.engine import paused, running_engine
+from load.bench.engine import running_engine
 from load.bench.upstream import running_upstream
 from load.driver.client import open_client
 from load.driver.metrics import Objective, summarize
@@ -30,6 +30,7 @@ from load.driver.questions import Deck, read_pool
 from load.driver.run import RunResult, run_closed
 from load.driver.scenarios import SCENARIOS
 from load.driver.targets import OpenAITarget, RagTarget, Target
+from load.processes import paused
 from load.server import Server
 from rag.environment import load_settings
 
@@ -120,10 +121,10 @@ async def _compare(folder: Path, recorded: Recorded, rounds: int) -> list[tuple[
         model = OpenAITarget(engine.model)
         for number in range(-1, rounds):
             asks, bodies = (list(_cut(each, number)) for each in (recorded.asks, recorded.bodies))
-            with paused(engine.process.pid):
+            with paused(engine.process):
                 _wait_until_ready(server.url)
                 front = await _drive(server.url, RagTarget(KEY), asks)
-            with paused(server.process.pid):
+            with paused(server.process):
                 bare = await _drive(engine.url, model, plan_bodies(bodies, [0.0] * len(bodies), f"bare-{number}"))
             if number >= 0:
                 speeds.append((_tokens_per_s(front), _tokens_per_s(bare)))

@@ -17,7 +17,6 @@ from time import perf_counter
 from typing import Final
 
 import aiohttp
-import numpy as np
 
 from load.bench.engine import running_engine
 from load.bench.generation import record
@@ -25,11 +24,12 @@ from load.bench.mixed_texts import draw_pairs, draw_texts
 from load.bench.services import start_service
 from load.driver.client import open_client
 from load.driver.memory import MemoryProbe, sampling
-from load.driver.metrics import Objective, summarize
+from load.driver.metrics import Distribution, Objective, summarize
 from load.driver.planning import plan_bodies
 from load.driver.progress import Progress
 from load.driver.run import run_closed
 from load.driver.targets import OpenAITarget
+from load.processes import wait_until_ready
 from rag.backends.batching import estimate_text
 from rag.environment import environment_name, load_settings
 
@@ -44,6 +44,7 @@ DRAFTS: Final = 16
 RETRIEVAL_S: Final = 2.0
 RERANK_S: Final = 5.0
 GENERATION_S: Final = 60.0
+TIMED_OUT: Final = 504
 
 BATCHES: Final[Mapping[str, Mapping[str, str]]] = {
     "small, no wait": {"batch_tokens": "128", "batch_wait_ms": "0"},
@@ -71,13 +72,13 @@ class Row:
     rss_bytes: int = 0
 
     def describe(self) -> str:
-        p50, p95, p99 = np.percentile(self.latencies_s, [50, 95, 99]) * 1000
-        answered = len(self.latencies_s)
+        latency, ttft = Distribution.of(self.latencies_s), Distribution.of(self.ttft_s)
         cells = [
-            f"{answered / self.wall_s:.1f}",
+            f"{len(self.latencies_s) / self.wall_s:.1f}",
             f"{self.tokens / self.wall_s:.0f}",
-            *(f"{value:.0f}" for value in (p50, p95, p99)),
-            f"{float(np.median(self.ttft_s)) * 1000:.0f}" if self.ttft_s else "",
+            *(f"{value * 1000:.0f}" for value in ((latency.p50, latency.p95, latency.p99) if latency else ())),
+            *([] if latency else ["", "", ""]),
+            f"{ttft.p50 * 1000:.0f}" if ttft else "",
             f"{self.timeouts / self.requests:.2f}",
             f"{self.rss_bytes / 2**20:.0f}",
         ]
@@ -133,7 +134,7 @@ def _running(kind: str, folder: Path) -> Iterator[dict[str, tuple[str, MemoryPro
             for number, (name, limits) in enumerate(BATCHES.items())
         }
         for each in services.values():
-            each.wait_until_ready()
+            wait_until_ready(f"{each.url}/readyz", each.process, each.log_path)
         yield {name: (each.url, MemoryProbe(each.process.pid)) for name, each in services.items()}
 
 
@@ -151,10 +152,11 @@ async def _call(
             async with session.post(url, data=body, headers=headers) as response:
                 await response.read()
             row.requests += 1
-            if response.ok:
-                row.latencies_s.append(perf_counter() - sent_at)
-            else:
+            if response.status == TIMED_OUT:
                 row.timeouts += 1
+            else:
+                response.raise_for_status()
+                row.latencies_s.append(perf_counter() - sent_at)
 
     async with (
         sampling(probe, lambda: perf_counter() - began) as memory,

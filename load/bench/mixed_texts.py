@@ -4,7 +4,7 @@ import random
 from collections.abc import Sequence
 from typing import Final
 
-from load.server import ROOT
+from load.processes import ROOT
 from rag.language import sentence_spans
 from rag.parsing import SUFFIXES, parse
 from schemas.services import Pair

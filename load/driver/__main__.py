@@ -17,7 +17,7 @@ from load.driver.record import Session, read_session, write_session
 from load.driver.session import drive
 from load.driver.tables import find_faults, render_table
 from load.evaluation.xquad import DataError
-from load.server import ServerError
+from load.processes import ServerError
 
 EXIT_OK: Final = 0
 EXIT_FAILED: Final = 1

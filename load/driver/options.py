@@ -8,7 +8,7 @@ from typing import Final
 
 from load.driver.metrics import Objective
 from load.driver.scenarios import SCENARIOS, Scenario
-from load.server import ROOT
+from load.processes import ROOT
 
 FOLDER: Final = ROOT / ".data" / "load"
 OBJECTIVE: Final = "ttft:2000,e2e:10000"

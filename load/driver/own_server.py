@@ -12,7 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from load.server import ROOT, Server, ServerError, running_server
+from load.processes import ROOT, ServerError
+from load.server import Server, running_server
 
 KEY: Final = "load-driver"
 TENANTS: Final = ("demo", "second")

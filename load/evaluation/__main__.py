@@ -20,7 +20,7 @@ from load.evaluation.run import Findings, Interview, Part, calibrate_all, ingest
 from load.evaluation.verdicts import LabelledSentence, load_labelled, measure_verdicts
 from load.evaluation.xquad import LANGUAGES, DataError, check_parallel, load_questions
 from load.machine import describe_machine, installed_versions
-from load.server import ROOT, ServerError
+from load.processes import ROOT, ServerError
 from rag.environment import SettingsError, load_settings
 from rag.index.manifest import BrokenIndexError
 from rag.tenants import TenantsError, load_policies

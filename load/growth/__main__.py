@@ -17,7 +17,7 @@ from load.growth.isolation import run_alone
 from load.growth.report import Report, Size, render_table
 from load.growth.searching import draw_questions, search
 from load.machine import describe_machine, installed_versions
-from load.server import ROOT
+from load.processes import ROOT
 
 SIZES: Final = (1_000, 10_000, 100_000, 1_000_000)
 

@@ -30,7 +30,7 @@ READINGS_KEPT: Final = 256
 class EarlyReader:
     """A `rag.ports.TextEmbedder` that has the question's tokens read at the same time, for the stage that comes next.
 
-    And the `QuestionReader` that hands them out, once; asked again, or for another question, it has them read.
+    And the `QuestionReader` that hands them out, as often as they are asked for; another question it has read.
     """
 
     def __init__(self, embedder: TextEmbedder, reader: QuestionReader) -> None:
@@ -54,14 +54,17 @@ class EarlyReader:
             raise
 
     async def read_question(self, question: str, *, timeout_s: float, trace_id: str) -> TokenVectors:
-        reading = self._readings.pop((trace_id, question), None)
+        key = trace_id, question
+        reading = self._readings.pop(key, None)
         if reading is None:
             return await self._reader.read_question(question, timeout_s=timeout_s, trace_id=trace_id)
         try:
             async with asyncio.timeout(timeout_s):
-                return await reading  # which ends with this caller
+                tokens = await reading  # which ends with this caller
         except TimeoutError:
             raise DeadlineExceeded from None
+        self._readings[key] = reading  # the ranking of quotations asks for them too
+        return tokens
 
     def _discard(self, key: tuple[str, str]) -> None:
         reading = self._readings.pop(key, None)

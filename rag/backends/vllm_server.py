@@ -14,18 +14,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
+from rag.backends.device import best_dtype, count_cores
 from schemas.services import Completion
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
-
-# Read by vLLM while it is being imported. Set here and not only in the Makefile: an image has no Makefile.
-ENVIRONMENT: Final = {
-    "VLLM_NO_USAGE_STATS": "1",
-    # All cores, unbound: bound, a thread waits for its core while another one is free.
-    "VLLM_CPU_OMP_THREADS_BIND": "nobind",
-    "OMP_NUM_THREADS": str(len(os.sched_getaffinity(0))),
-}
 
 # On a CPU the model runs in the engine's own process. vLLM's default is a process for each, and the engine's, which
 # waits for the model's by asking again and again, takes a core from it: of two, that is half of the speed.
@@ -80,6 +73,18 @@ class EngineOptions:
         ]
 
 
+def make_environment(*, on_cpu: bool) -> dict[str, str]:
+    """What the engine's process reads; not only in the Makefile: an image has none."""
+    if not on_cpu:
+        return {"VLLM_NO_USAGE_STATS": "1"}
+    return {
+        "VLLM_NO_USAGE_STATS": "1",
+        # All cores, unbound: bound, a thread waits for its core while another one is free.
+        "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+        "OMP_NUM_THREADS": str(count_cores()),
+    }
+
+
 class VllmServer:
     """One engine; `start` it once inside a running event loop, `stop` it at the end."""
 
@@ -93,8 +98,6 @@ class VllmServer:
 
         Raises: whatever vLLM raises when it cannot load the model; nothing can be served then.
         """
-        for name, value in ENVIRONMENT.items():
-            os.environ.setdefault(name, value)
         from vllm.engine.arg_utils import AsyncEngineArgs  # noqa: PLC0415
         from vllm.entrypoints.launchers.api_server.app_state import init_app_state  # noqa: PLC0415
         from vllm.entrypoints.launchers.app import build_app  # noqa: PLC0415
@@ -103,9 +106,10 @@ class VllmServer:
         from vllm.utils.argparse_utils import FlexibleArgumentParser  # noqa: PLC0415
         from vllm.v1.engine.async_llm import AsyncLLM  # noqa: PLC0415
 
-        from rag.backends.device import best_dtype  # noqa: PLC0415
-
-        arguments = self._options.arguments(on_cpu=current_platform.is_cpu(), dtype=best_dtype())
+        on_cpu = current_platform.is_cpu()
+        for name, value in make_environment(on_cpu=on_cpu).items():
+            os.environ.setdefault(name, value)
+        arguments = self._options.arguments(on_cpu=on_cpu, dtype=best_dtype())
         parsed = make_arg_parser(FlexibleArgumentParser()).parse_args(arguments)
         engine_args = AsyncEngineArgs.from_cli_args(parsed)
         # Loading takes many seconds and would hold up the event loop, and with it the answers to probes.

@@ -9,7 +9,8 @@ from typing import Any, Final
 import httpx
 import pytest
 
-from load.server import ROOT, Server, running_server
+from load.processes import ROOT
+from load.server import Server, running_server
 from rag.index.store import IndexStore
 from rag.index.version import TenantIndex
 from tests.integration.asking import CLIENT_TIMEOUT_S, Rag

@@ -10,7 +10,7 @@ import yaml
 from _bentoml_sdk.service.config import ServiceConfig
 from typing_extensions import is_typeddict  # BentoML's TypedDicts are made with it
 
-from load.server import ROOT
+from load.processes import ROOT
 from tests.servers import make_environment
 
 pytestmark = pytest.mark.integration

@@ -10,7 +10,8 @@ from typing import Final
 
 import pytest
 
-from load.server import ROOT, Server, running_server
+from load.processes import ROOT
+from load.server import Server, running_server
 from tests.servers import FAKE_MODELS, PATIENT, UNLIMITED, ingest, make_environment
 
 pytestmark = pytest.mark.integration

@@ -9,7 +9,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from load.server import ROOT, Server, running_server
+from load.processes import ROOT
+from load.server import Server, running_server
 from rag import models
 from rag.backends.cross_encoder import CrossEncoderScorer
 from rag.backends.entailment import EntailmentClassifier

