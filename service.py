@@ -1,8 +1,10 @@
 """The four BentoML services of the Bento: constructed, wired and mounted here; everything they do is in `rag`."""
 
 import asyncio
+import json
 import os
 import sys
+from dataclasses import asdict
 from typing import Any, Final
 
 import bentoml
@@ -10,11 +12,11 @@ import numpy as np
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
-from rag import models, telemetry
+from rag import image, logs, metrics, models
 from rag.api.edge import ContractEdge
 from rag.backends.batch_queue import BatchLimits
 from rag.backends.batching import Batcher, estimate_entailment, estimate_text
-from rag.backends.bento_batching import BatchedService
+from rag.backends.bento_batching import BatchedService, Traced
 from rag.backends.cross_encoder import CrossEncoderScorer
 from rag.backends.device import share_cores
 from rag.backends.entailment import EntailmentClassifier
@@ -28,9 +30,10 @@ from rag.front import Front
 from rag.identity import SourceError
 from rag.settings import Settings
 from rag.tenants import TenantsError
+from rag.tracing import Tracer, find_collector
 from rag.version import is_fake
 from schemas.response import QueryResponse
-from schemas.services import Completion, Entailment, Pair, QuestionTokens
+from schemas.services import Completion, Entailment, Pair, QuestionTokens, ServedModel
 
 
 def read_settings() -> Settings:
@@ -44,7 +47,9 @@ def read_settings() -> Settings:
 
 
 SETTINGS: Final = read_settings()
-telemetry.configure_logging(SETTINGS.log_level)
+logs.configure_logging(SETTINGS.log_level)
+# Where spans are sent; None, as it is by default, for nowhere.
+COLLECTOR: Final = find_collector(os.environ)
 
 # Above every deadline of ours, so that a timeout is answered in the contract's words; BentoML keeps a timer of this
 # length per request, so not far above.
@@ -65,20 +70,22 @@ BATCH_LIMITS: Final = BatchLimits(
     wait_s=SETTINGS.batch_wait_ms / 1000,
     pass_tokens=SETTINGS.batch_pass_tokens,
 )
+ARGUMENTS: Final = image.read_arguments()
+MODEL_SERVICE: Final[dict[str, Any]] = {**CALLED, **image.describe_resources(ARGUMENTS)}
 # The two models of the Reranker service; it has the API of each that there is.
 RERANKER: Final = served(SETTINGS.reranker_model)
 VERIFIER: Final = served(SETTINGS.verifier_model)
 
 
-@bentoml.service(name="Embedder", service_class=BatchedService, **CALLED)
+@bentoml.service(name="Embedder", service_class=BatchedService, **MODEL_SERVICE)
 class Embedder:
     """Texts to vectors of unit length."""
 
     def __init__(self) -> None:
         share_cores()
-        info = models.describe(SETTINGS.embedder_model)
-        self._encoder = SentenceEncoder(models.locate(SETTINGS.embedder_model), info)
-        self._batcher = Batcher((info.dimension,), BATCH_LIMITS, telemetry.note_batch)
+        self._info = models.describe(SETTINGS.embedder_model)
+        self._encoder = SentenceEncoder(models.locate(SETTINGS.embedder_model), self._info)
+        self._batcher = Batcher((self._info.dimension,), BATCH_LIMITS, metrics.note_batch, metrics.note_waiting)
 
     @bentoml.api(batchable=True)
     async def embed(self, texts: list[str]) -> np.ndarray:
@@ -90,8 +97,13 @@ class Embedder:
         """Questions: float32, (n, dim)."""
         return await self._batcher.run(self._encoder.encode_queries, texts, estimate_text)
 
+    @bentoml.api
+    async def describe(self) -> list[ServedModel]:
+        """What it embeds with, for fronts that must have the same."""
+        return [ServedModel(**asdict(self._info))]
 
-@bentoml.service(name="Reranker", service_class=BatchedService, **CALLED)
+
+@bentoml.service(name="Reranker", service_class=BatchedService, **MODEL_SERVICE)
 class Reranker:
     """Windows of passages to their relevance for a question; claims to their support by a text.
 
@@ -100,7 +112,8 @@ class Reranker:
 
     def __init__(self) -> None:
         share_cores()
-        self._batcher = Batcher((), BATCH_LIMITS, telemetry.note_batch)
+        self._batcher = Batcher((), BATCH_LIMITS, metrics.note_batch, metrics.note_waiting)
+        self._infos = [models.describe(model) for model in (RERANKER, VERIFIER) if model is not None]
         if RERANKER is not None:
             folder, info = models.locate(RERANKER), models.describe(RERANKER)
             scorer = CrossEncoderScorer if models.is_cross_encoder(folder) else LateInteractionScorer
@@ -131,11 +144,21 @@ class Reranker:
             """Support: float32, (n,), 0 to 1."""
             return await self._batcher.run(self._classifier.entail, pairs, estimate_entailment)
 
+    @bentoml.api
+    async def describe(self) -> list[ServedModel]:
+        """What it scores with, and what it judges with, where there is one."""
+        return [ServedModel(**asdict(info)) for info in self._infos]
+
+
+if COLLECTOR is not None:
+    traced: list[Any] = [Embedder, Reranker]  # Any: what BentoML has made of the classes
+    for each in traced:
+        each.add_asgi_middleware(Traced, tracer=Tracer(each.name, COLLECTOR))
 
 GENERATOR_APP: Final = FastAPI(openapi_url=None)
 
 
-@bentoml.service(name="Generator", **CALLED)
+@bentoml.service(name="Generator", **MODEL_SERVICE)
 @bentoml.asgi_app(GENERATOR_APP, path="/")
 class Generator:
     """vLLM's own OpenAI-compatible API, and whole completions for batch jobs."""
@@ -149,6 +172,7 @@ class Generator:
                 gpu_memory_fraction=SETTINGS.generator_gpu_memory_fraction,
                 max_running=SETTINGS.generator_max_running,
                 batch_tokens=SETTINGS.generator_batch_tokens,
+                collector=COLLECTOR,
             )
         )
 
@@ -184,6 +208,12 @@ class Generator:
 class FrontService(bentoml.Service):  # type: ignore[misc]  # BentoML has no types here
     """The outermost layer of the server: BentoML's own answers are put into the contract's words."""
 
+    @property
+    def openapi_spec(self) -> dict[str, Any]:
+        """What `bentoml build` writes into the Bento: the description that the server gives."""
+        described: dict[str, Any] = json.loads(json.dumps(FRONT.app.openapi()))  # plain types, for YAML
+        return described
+
     def to_asgi(self, is_main: bool = True) -> ASGIApp:
         return ContractEdge(super().to_asgi(is_main=is_main), ours=FRONT.app)
 
@@ -191,7 +221,7 @@ class FrontService(bentoml.Service):  # type: ignore[misc]  # BentoML has no typ
 def open_front() -> Front:
     """Ends the process with one line where a model is not there, or what a file says is broken."""
     try:
-        return Front(SETTINGS)
+        return Front(SETTINGS, collector=COLLECTOR)
     except FileNotFoundError as error:
         reason = f"models: {error}"
     except SourceError as error:
@@ -205,7 +235,13 @@ def open_front() -> Front:
 FRONT: Final = open_front()
 
 
-@bentoml.service(name="RagService", service_class=FrontService, **CALLED)
+@bentoml.service(
+    name="RagService",
+    service_class=FrontService,
+    image=image.make_image(ARGUMENTS),
+    envs=image.list_environment(ARGUMENTS),
+    **CALLED,
+)
 @bentoml.asgi_app(FRONT.app, path="/")
 class RagService:
     """The front: contract, identity, limits, the pipeline, and the stream of events."""

@@ -26,14 +26,14 @@ class ServerError(Exception):
 
 @contextmanager
 def running(
-    command: Sequence[str], *, environment: Mapping[str, str], log_path: Path
+    command: Sequence[str], *, environment: Mapping[str, str], log_path: Path, folder: Path = ROOT
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Yields: the process, which may not be ready; stdout and stderr go to its log. It runs in the project's root."""
+    """Yields: the process in its folder, which may not be ready; stdout and stderr go to its log."""
     log_path.parent.mkdir(parents=True, exist_ok=True)
     with log_path.open("wb") as log:
         process = subprocess.Popen(  # noqa: S603 - our own command
             command,
-            cwd=ROOT,
+            cwd=folder,
             env=dict(environment),
             stdout=log,
             stderr=subprocess.STDOUT,

@@ -21,9 +21,14 @@ class Server:
 
 @contextmanager
 def running_server(
-    folder: Path, environment: Mapping[str, str], *, service: str = "RagService", ready_path: str = "/ready"
+    folder: Path,
+    environment: Mapping[str, str],
+    *,
+    service: str = "RagService",
+    ready_path: str = "/ready",
+    port: int | None = None,
 ) -> Iterator[Server]:
-    """Yields: the server, once `ready_path` answers well.
+    """Yields: the server, once `ready_path` answers well; on a free port if none is given.
 
     `folder` is the server's own: its log stands there, and its BENTOML_HOME, because a starting server wipes the
     metrics of whoever shares it. The models are those of the BENTOML_HOME in the environment.
@@ -31,7 +36,7 @@ def running_server(
     Raises: ServerError: it ended, or was not ready in time.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    port, log_path = find_free_port(), folder / "server.log"
+    port, log_path = port or find_free_port(), folder / "server.log"
     command = [sys.executable, "-m", "bentoml", "serve", f"service:{service}", "--host", "127.0.0.1"]
     ours = {**environment, "BENTOML_HOME": str(_make_home(folder, environment))}
     with running([*command, "--port", str(port)], environment=ours, log_path=log_path) as process:

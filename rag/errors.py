@@ -21,7 +21,7 @@ Not derived from `BentoMLException`: its subclasses register their HTTP status g
 """
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import ClassVar, Final, Literal
 
 from schemas.errors import ERROR_TABLE, ErrorCode, FieldError
 
@@ -68,7 +68,13 @@ class InvalidRequest(RagError):
 
 
 class RateLimited(RagError):
+    """A quota is spent: the one that has to be waited for longest."""
+
     code = ErrorCode.RATE_LIMITED
+
+    def __init__(self, quota: Literal["requests", "tokens"], *, retry_after_s: float) -> None:
+        super().__init__(retry_after_s=retry_after_s)
+        self.quota: Final = quota
 
 
 class NotReady(RagError):

@@ -9,10 +9,10 @@ from typing import Final
 import httpx
 from fastapi import FastAPI
 
-from rag import models, telemetry
+from rag import VERSION, metrics, models
 from rag.api.app import create_app
 from rag.api.exchange import QueryDesk
-from rag.api.probes import ServiceProbe, wait_until_ok
+from rag.api.probes import ModelProbe, ServiceProbe, wait_until_ok
 from rag.api.readiness import READY_STATES, DependencyWatch, Probe, check
 from rag.api.stopping import draining_on_sigterm
 from rag.backends.bento_client import (
@@ -37,6 +37,7 @@ from rag.ports import EntailmentModel, PassageScorer, TextEmbedder, TextGenerato
 from rag.quotas import Quotas, open_limiter
 from rag.settings import Settings
 from rag.tenants import load_policies
+from rag.tracing import Tracer
 from rag.verification import LATE_INTERACTION, ZERO_TO_ONE, AnswerModel, Verifier
 from rag.version import is_fake, make_card
 from schemas.response import DependencyState
@@ -48,18 +49,22 @@ GC_YOUNG_OBJECTS: Final = 20_000
 class Front:
     """The parts of the front service; the pipeline exists once every model has loaded."""
 
-    def __init__(self, settings: Settings) -> None:
-        """Raises: FileNotFoundError: a model is not there; SourceError, TenantsError: what a file says is broken."""
+    def __init__(self, settings: Settings, *, collector: str | None = None) -> None:
+        """`collector` is the URL to which spans are sent.
+
+        Raises: FileNotFoundError: a model is not there; SourceError, TenantsError: what a file says is broken.
+        """
         multiply_alone()
+        self._tracer = Tracer("RagService", collector)
         self._settings = settings
         self._policies = load_policies(settings)
         self._card = make_card(settings, self._policies)
-        self._indexes = ServedIndexes(settings.index_dir, self._card.embedder)
+        self._indexes = ServedIndexes(settings.index_dir, self._card.embedder, metrics.note_indexes)
         self._limiter = open_limiter(
             Quotas(settings.rate_limit_window_s, settings.rate_limit_requests, settings.rate_limit_tokens),
             redis_url=settings.redis_url.get_secret_value() if settings.redis_url else None,
             redis_lost=settings.redis_lost,
-            on_local=telemetry.LIMITED_LOCALLY.inc,
+            on_local=metrics.LIMITED_LOCALLY.inc,
         )
         self._gate = Gate()
         self._probes: dict[str, Probe] = {}
@@ -82,11 +87,17 @@ class Front:
                 jwt_issuer=settings.jwt_issuer,
             ),
             limiter=self._limiter,
-            places=Places(settings.max_concurrent_requests, queue_timeout_s=settings.queue_timeout_s),
+            places=Places(
+                settings.max_concurrent_requests,
+                queue_timeout_s=settings.queue_timeout_s,
+                waiting=metrics.QUEUED.track_inprogress,
+                running=metrics.RUNNING.track_inprogress,
+            ),
             gate=self._gate,
             request_timeout_s=settings.request_timeout_s,
             stream_timeout_s=settings.stream_timeout_s,
             log_content_sample=settings.log_content_sample,
+            tracer=self._tracer,
         )
         app = create_app(desk, card=self._card, index_versions=self._indexes.versions, probes=self._probes)
         app.router.lifespan_context = self._running
@@ -103,7 +114,14 @@ class Front:
     @asynccontextmanager
     async def _running(self, _: FastAPI) -> AsyncIterator[None]:
         """Connects to the other services, and holds the connections for as long as the server runs."""
+        metrics.begin(
+            version=VERSION,
+            model_version=self._card.model_version,
+            prompt_version=self._card.prompt_version,
+            places=self._settings.max_concurrent_requests,
+        )
         async with AsyncExitStack() as stack:
+            stack.enter_context(self._tracer.running())
             pipeline = await self._connect(stack)
             # A generator of somebody else's may be down for good: its failures are answered per request.
             ours = ["embedder", "reranker"] + (["generator"] if self._settings.generator_url is None else [])
@@ -153,7 +171,7 @@ class Front:
             return FakeEmbedder()
         url = self._settings.embedder_url or address_of("Embedder")
         client = await stack.enter_async_context(open_http_client(url))
-        self._probes["embedder"] = ServiceProbe(client, "/readyz", ours=True)
+        self._probes["embedder"] = ModelProbe(client, [self._card.embedder])
         return BentoEmbedder(client, self._card.embedder.dimension)
 
     async def _connect_ranking(self, stack: AsyncExitStack) -> tuple[TextEmbedder, PassageScorer]:
@@ -178,7 +196,9 @@ class Front:
     async def _open_reranker(self, stack: AsyncExitStack) -> httpx.AsyncClient:
         url = self._settings.reranker_url or address_of("Reranker")
         client = await stack.enter_async_context(open_http_client(url))
-        self._probes["reranker"] = ServiceProbe(client, "/readyz", ours=True)
+        served = (self._settings.reranker_model, self._settings.verifier_model)
+        expected = [models.describe(model) for model in served if model is not None and not is_fake(model)]
+        self._probes["reranker"] = ModelProbe(client, expected)
         return client
 
     async def _connect_generator(self, stack: AsyncExitStack) -> TextGenerator:

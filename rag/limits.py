@@ -2,8 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, nullcontext
 from dataclasses import dataclass
 
 from rag.errors import ConcurrencyLimited, DeadlineExceeded, NotReady
@@ -88,10 +88,21 @@ class Deadline:
 
 
 class Places:
-    """The requests that may run at the same time in this process; who waits is served in order of arrival."""
+    """The requests that may run at the same time in this process; who waits is served in order of arrival.
 
-    def __init__(self, limit: int, *, queue_timeout_s: float) -> None:
-        self._limit = limit
+    `waiting` and `running` are entered by each of them while it does.
+    """
+
+    def __init__(
+        self,
+        limit: int,
+        *,
+        queue_timeout_s: float,
+        waiting: Callable[[], AbstractContextManager[object]] = nullcontext,
+        running: Callable[[], AbstractContextManager[object]] = nullcontext,
+    ) -> None:
+        self._waiting = waiting
+        self._running = running
         self._queue_timeout_s = queue_timeout_s
         self._free = asyncio.Semaphore(limit)
         self._taken = 0
@@ -106,10 +117,12 @@ class Places:
 
         Raises: ConcurrencyLimited: none was free within the queue timeout.
         """
-        await self._take()
+        with self._waiting():
+            await self._take()
         self._taken += 1
         try:
-            yield
+            with self._running():
+                yield
         finally:
             self._taken -= 1
             self._free.release()

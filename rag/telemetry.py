@@ -1,71 +1,30 @@
-"""What a query leaves behind: its stage times, one log line, and the metrics; never its question or its answer."""
+"""What a query leaves behind: its stage times, one log line, and its metrics; never its question or its answer."""
 
 import json
-import logging
 import re
-import sys
 import time
-import traceback
 from collections import Counter as Tally
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
-from prometheus_client import Counter, Gauge, Histogram
-
-from rag.types import BatchReport, TokenUsage, VerdictKind
+from rag import metrics
+from rag.errors import RagError
+from rag.logs import now, write
+from rag.types import TokenUsage, VerdictKind
 from schemas.errors import ERROR_TABLE, ErrorCode
 from schemas.response import FinishReason, Latency
+
+if TYPE_CHECKING:
+    from rag.tracing.recording import Span
 
 Stage = Literal["retrieval", "rerank", "generation", "verification"]
 Outcome = Literal["query_ok", "query_failed", "query_cancelled"]
 LoggedReason = FinishReason | Literal["timeout", "error", "client_disconnected"]
 
-_SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 60)
-_WAITS: Final = (0.001, 0.0025, *_SECONDS)
-# Every label comes from a closed set: routes, codes, reasons, stages and verdicts of the contract,
-# functions of our model services; never a tenant.
-QUERIES = Counter(
-    "rag_queries_total", "Requests to a query route, by how they ended.", ["route", "outcome", "reason", "code"]
-)
-DURATION = Histogram("rag_query_seconds", "Time of a whole query.", ["route"], buckets=_SECONDS)
-STAGES = Histogram("rag_stage_seconds", "Time that a query spent in a stage.", ["stage"], buckets=_SECONDS)
-FIRST_TOKEN = Histogram("rag_first_token_seconds", "Time until a stream sent its first text.", buckets=_SECONDS)
-SENTENCES = Counter(
-    "rag_sentences_total", "Draft sentences, by what verification made of them and why.", ["verdict", "reason"]
-)
-SUPPORT = Histogram(
-    "rag_sentence_support",
-    "Support of draft sentences by the passages, where it was measured.",
-    ["verdict"],
-    buckets=(-0.2, 0, 0.1, 0.22, 0.35, 0.45, 0.6, 0.75, 0.9, 1),
-)
-TOKENS = Counter("rag_tokens_total", "Tokens of the generator.", ["kind"])
-LIMITED_LOCALLY = Counter("rag_limiter_degraded_total", "Requests limited by one process because Redis is lost.")
-BATCH_ITEMS = Histogram(
-    "rag_batch_items", "Items of a batch of a model.", ["function"], buckets=[2**power for power in range(9)]
-)
-BATCH_TOKENS = Histogram(
-    "rag_batch_tokens",
-    "Tokens of a batch of a model, padding counted.",
-    ["function"],
-    buckets=[2**power for power in range(4, 17)],
-)
-BATCH_WAIT = Histogram(
-    "rag_batch_wait_seconds", "Time that the oldest item of a batch had waited.", ["function"], buckets=_WAITS
-)
-RUNNING = Gauge("rag_queries_running", "Queries that hold a place.", multiprocess_mode="livesum")
-
+_UNTRACED: Final = nullcontext()
 _TIMEOUTS: Final = frozenset({ErrorCode.MODEL_TIMEOUT, ErrorCode.STREAM_TIMEOUT})
-
-
-def note_batch(report: BatchReport) -> None:
-    """Counts one batch of a model service."""
-    BATCH_ITEMS.labels(report.function).observe(report.items)
-    BATCH_TOKENS.labels(report.function).observe(report.tokens)
-    BATCH_WAIT.labels(report.function).observe(report.waited_s)
 
 
 @dataclass(slots=True)
@@ -84,14 +43,19 @@ class QueryRecord:
     citations: int = 0
     verdicts: list[tuple[VerdictKind, str | None, float | None]] = field(default_factory=list)  # kind, reason, support
     content: str | None = None
+    span: "Span | None" = None  # where a collector of traces is named
     _stage_s: dict[Stage, float] = field(default_factory=dict)
 
     @contextmanager
     def stage(self, stage: Stage) -> Iterator[None]:
-        """Adds the time of the block to the stage."""
+        """Adds the time of the block to the stage, and a span of it to the query's."""
         began = time.monotonic()
         try:
-            yield
+            with self.span.child(stage) if self.span else _UNTRACED:
+                yield
+        except RagError as error:
+            metrics.note_upstream_error(stage, error.code)
+            raise
         finally:
             self._stage_s[stage] = self._stage_s.get(stage, 0.0) + time.monotonic() - began
 
@@ -115,6 +79,8 @@ class QueryRecord:
         reason = _logged_reason(end)
         self._log(outcome, reason, code)
         self._measure(outcome, reason, code)
+        if self.span:
+            self._end_span(self.span, reason, code)
 
     def note_verdict(self, kind: VerdictKind, reason: str | None, support: float | None) -> None:
         """`reason` comes from a closed set."""
@@ -125,7 +91,7 @@ class QueryRecord:
         kinds = Tally(kind for kind, _, _ in self.verdicts)
         line = {
             "event": outcome,
-            "timestamp": _now(),
+            "timestamp": now(),
             "trace_id": self.trace_id,
             "tenant_id": self.tenant_id,
             "principal_id": self.principal_id,
@@ -145,22 +111,39 @@ class QueryRecord:
         }
         if self.content is not None:
             line["content"] = self.content
-        _write(json.dumps(line, ensure_ascii=False))
+        write(json.dumps(line, ensure_ascii=False))
 
     def _measure(self, outcome: Outcome, reason: LoggedReason, code: ErrorCode | None) -> None:
-        QUERIES.labels(self.route, outcome, reason, code or "").inc()
-        DURATION.labels(self.route).observe(time.monotonic() - self.started)
+        metrics.QUERIES.labels(self.route, outcome, reason, code or "").inc()
+        metrics.DURATION.labels(self.route).observe(time.monotonic() - self.started)
         for stage, seconds in self._stage_s.items():
-            STAGES.labels(stage).observe(seconds)
+            metrics.STAGES.labels(stage).observe(seconds)
         if self.first_token_s is not None:
-            FIRST_TOKEN.observe(self.first_token_s)
+            metrics.FIRST_TOKEN.observe(self.first_token_s)
         for verdict, why, support in self.verdicts:
-            SENTENCES.labels(verdict, why or "").inc()
+            metrics.SENTENCES.labels(verdict, why or "").inc()
             if support is not None:
-                SUPPORT.labels(verdict).observe(support)
+                metrics.SUPPORT.labels(verdict).observe(support)
         if self.usage is not None:
-            TOKENS.labels("prompt").inc(self.usage.prompt_tokens)
-            TOKENS.labels("completion").inc(self.usage.completion_tokens)
+            metrics.TOKENS.labels("prompt").inc(self.usage.prompt_tokens)
+            metrics.TOKENS.labels("completion").inc(self.usage.completion_tokens)
+
+    def _end_span(self, span: "Span", reason: LoggedReason, code: ErrorCode | None) -> None:
+        usage = self.usage or TokenUsage(0, 0)
+        span.end(
+            {
+                "rag.tenant_id": self.tenant_id,
+                "rag.principal_id": self.principal_id,
+                "rag.model_version": self.model_version,
+                "rag.prompt_tokens": usage.prompt_tokens,
+                "rag.completion_tokens": usage.completion_tokens,
+                "rag.citations": self.citations,
+                "rag.finish_reason": reason,
+                "rag.error_code": code,
+            },
+            # What a client did wrong is no failure of ours.
+            failure=code if code and ERROR_TABLE[code].status >= 500 else None,
+        )
 
 
 def _logged_reason(end: FinishReason | ErrorCode | None) -> LoggedReason:
@@ -180,61 +163,3 @@ def redact(text: str) -> str:
     for pattern, replacement in _REDACTIONS:
         text = pattern.sub(replacement, text)
     return text[:_REDACTED_CHARS]
-
-
-class JsonFormatter(logging.Formatter):
-    """One JSON object per record: its constant text as `event`, and the fields given as `extra={"fields": {…}}`.
-
-    Of an exception only the types and the places in the code are shown: a message may quote what a user wrote.
-    """
-
-    def format(self, record: logging.LogRecord) -> str:
-        line: dict[str, Any] = {  # any value that JSON can hold
-            "event": record.getMessage(),
-            "timestamp": _now(),
-            "level": record.levelname,
-            "logger": record.name,
-            **getattr(record, "fields", {}),
-        }
-        if record.exc_info and record.exc_info[1]:
-            line["exception"] = describe_exception(record.exc_info[1])
-        return json.dumps(line, ensure_ascii=False, default=str)
-
-
-class _StdoutHandler(logging.Handler):
-    """Writes where the query lines go: to the stdout of the moment, a whole line at once."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        _write(self.format(record))
-
-
-def configure_logging(level: str) -> None:
-    """Sends what `rag` logs to stdout as JSON lines; what the server logs is the server's."""
-    handler = _StdoutHandler()
-    handler.setFormatter(JsonFormatter())
-    logger = logging.getLogger("rag")
-    logger.handlers[:] = [handler]
-    logger.setLevel(level)
-    logger.propagate = False
-
-
-def describe_exception(error: BaseException) -> list[str]:
-    """The chain of causes, the last one first: `Type at file:line in function`, innermost frame."""
-    described = []
-    cause: BaseException | None = error
-    while cause is not None:
-        frames = traceback.extract_tb(cause.__traceback__)
-        place = f" at {frames[-1].filename}:{frames[-1].lineno} in {frames[-1].name}" if frames else ""
-        described.append(f"{type(cause).__qualname__}{place}")
-        cause = cause.__cause__ or cause.__context__
-    return described
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def _write(line: str) -> None:
-    # One write, so that lines of several workers on one pipe do not mix.
-    sys.stdout.write(line + "\n")
-    sys.stdout.flush()

@@ -13,6 +13,7 @@ import platform
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 import venv
 from collections.abc import Iterator, Sequence
@@ -46,6 +47,9 @@ NETWORK_SIGNS: Final = (
     "Connection refused",
     "name resolution",
     "ReadTimeoutError",
+    "Failed to fetch",
+    # To apt-get an update that reached no source is none that failed.
+    "Unable to locate package",
 )
 DISK_SIGNS: Final = ("No space left on device", "os error 28")
 GIB: Final = 2**30
@@ -61,7 +65,7 @@ def explain(log: str, doing: str) -> SetupError:
     return SetupError(f"{doing}: {last} (all of it in {LOG.relative_to(ROOT)})")
 
 
-def run_logged(doing: str, *command: str | Path) -> None:
+def run_logged(doing: str, *command: str | Path, cwd: str | Path = ROOT) -> None:
     """Run a command with its output in the log.
 
     Raises:
@@ -70,7 +74,7 @@ def run_logged(doing: str, *command: str | Path) -> None:
     with LOG.open("ab") as log:
         start = log.tell()
         status = subprocess.run(  # noqa: S603 - our own commands
-            command, stdout=log, stderr=subprocess.STDOUT, cwd=ROOT, close_fds=False, check=False
+            command, stdout=log, stderr=subprocess.STDOUT, cwd=cwd, close_fds=False, check=False
         ).returncode
     if status:
         raise explain(LOG.read_bytes()[start:].decode(errors="replace"), doing)
@@ -113,6 +117,31 @@ def get_torch(*arguments: str | Path) -> None:
         pip(doing, *arguments, "--no-deps", "-r", LISTS / "torch.txt")
     except SetupError:
         pip(doing, *arguments, "--no-deps", "-r", LISTS / "torch.txt", "--index-url", TORCH_INDEX)
+
+
+def get_promtool() -> None:
+    """Take promtool out of Debian's package of Prometheus, or link to the one on the PATH.
+
+    As any user: apt-get asks the machine's own sources, but keeps their lists, which may be missing or old there, in a
+    folder of ours. Nothing is installed outside .data.
+    """
+    tool = DATA / "tools" / "promtool"
+    tool.parent.mkdir(exist_ok=True)
+    tool.unlink(missing_ok=True)
+    if found := shutil.which("promtool"):
+        tool.symlink_to(found)
+        return
+    if not (shutil.which("apt-get") and shutil.which("dpkg-deb")):
+        raise SetupError("getting promtool: there is no apt-get here; put Prometheus's promtool on the PATH")
+    with tempfile.TemporaryDirectory(dir=tool.parent) as scratch:
+        options = (f"Dir::State::lists={scratch}/lists", f"Dir::Cache={scratch}", "APT::Sandbox::User=root")
+        apt_get = ("apt-get", "--quiet", *(word for option in options for word in ("-o", option)))
+        (Path(scratch) / "lists" / "partial").mkdir(parents=True)
+        run_logged("getting promtool", *apt_get, "update")
+        run_logged("getting promtool", *apt_get, "download", "prometheus", cwd=scratch)
+        (package,) = Path(scratch).glob("prometheus_*.deb")
+        run_logged("getting promtool", "dpkg-deb", "--extract", package, scratch)
+        (Path(scratch) / "usr" / "bin" / "promtool").rename(tool)
 
 
 def run_module(*arguments: str) -> None:
@@ -179,7 +208,15 @@ STEPS: Final = {
         run=lambda: get_torch("download", "--dest", DATA / "wheels"),
         disk_gib=0.2,
     ),
-    "tools": installs("dev", disk_gib=0.3),
+    "tools": installs("dev", disk_gib=0.5),
+    "promtool": Step(
+        does="getting promtool",
+        made_from=(),
+        makes=DATA / "tools" / "promtool",
+        stamp=STAMPS / "promtool",
+        run=get_promtool,
+        disk_gib=0.2,
+    ),
     "weights": installs("models", disk_gib=0.4),
     "store": Step(
         does="importing the models into the Model Store",

@@ -39,6 +39,14 @@ class QuestionTokens(_Item):
     scales: list[float]
 
 
+class ServedModel(_Item):
+    """Which weights a model service answers with; `dimension` is 0 for what makes no vectors."""
+
+    name: str
+    revision: str
+    dimension: int
+
+
 class ChatMessage(_Item):
     role: Literal["system", "user", "assistant"]
     content: str

@@ -17,6 +17,7 @@ from rag.pipeline import Pipeline, StageLimits
 from rag.ports import EntailmentModel, PassageScorer, RateLimiter, TextEmbedder, TextGenerator, Vectors
 from rag.quotas import LocalLimiter, Quotas
 from rag.telemetry import QueryRecord
+from rag.tracing import UNTRACED, Tracer
 from rag.types import Chunk, Delta, IndexVersion, Message, ModelInfo, TokenUsage, Window
 from rag.verification import ZERO_TO_ONE, Policies, Policy, Verifier
 from rag.version import ModelCard
@@ -279,6 +280,7 @@ def make_app(
     stream_timeout_s: float = 10.0,
     log_content_sample: float = 0.0,
     ping_after_s: float = 15.0,
+    tracer: Tracer = UNTRACED,
 ) -> ASGIApp:
     """The whole front without BentoML: the edge around the routes around a pipeline on fakes."""
     answering = pipeline or make_pipeline(indexes=indexes)
@@ -292,6 +294,7 @@ def make_app(
         stream_timeout_s=stream_timeout_s,
         log_content_sample=log_content_sample,
         ping_after_s=ping_after_s,
+        tracer=tracer,
     )
     versions = (indexes or FakeIndexes(demo=FakeIndex(ANNUAL_LEAVE))).versions
     app = create_app(desk, card=make_card(), index_versions=versions, probes=probes or {"index": probe_ok})

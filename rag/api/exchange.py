@@ -16,15 +16,18 @@ from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
+from rag import metrics
 from rag.api.rendering import RequestState, render
 from rag.api.requests import parse_query, read_query
-from rag.errors import DeadlineExceeded, OurFault, RagError
+from rag.errors import DeadlineExceeded, OurFault, RagError, RateLimited
 from rag.identity import Authenticator, Principal
 from rag.limits import Deadline, Gate, Places
 from rag.pipeline import Pipeline, collect
 from rag.ports import RateLimiter
 from rag.sse import PING_AFTER_S, EventWriter, until_terminal
-from rag.telemetry import RUNNING, QueryRecord, redact
+from rag.telemetry import QueryRecord, redact
+from rag.tracing import UNTRACED, Tracer
+from rag.types import Reservation
 from schemas.errors import ErrorCode
 from schemas.events import DoneEvent, ErrorEvent, Event, TokenEvent
 from schemas.request import QueryRequest
@@ -52,6 +55,7 @@ class QueryDesk:
     stream_timeout_s: float
     log_content_sample: float = 0.0
     ping_after_s: float = PING_AFTER_S
+    tracer: Tracer = UNTRACED
 
 
 class QueryEndpoint:
@@ -63,7 +67,8 @@ class QueryEndpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         state = RequestState.of(scope)
-        record = QueryRecord(state.trace_id, state.route)
+        span = self._desk.tracer.begin(state.route, trace_id=state.trace_id, headers=scope["headers"])
+        record = QueryRecord(state.trace_id, state.route, span=span)
         deadline = Deadline.after(self._desk.stream_timeout_s if self._streams else self._desk.request_timeout_s)
         end: End | None = None
         try:
@@ -100,13 +105,7 @@ class QueryEndpoint:
         """Holds the tokens that the request may need, and a place; gives back what it did not use on every way out."""
         pipeline = self._desk.pipeline()
         record.model_version = pipeline.model_version
-        reservation = await self._desk.limiter.reserve(
-            principal.id,
-            query.tenant_id,
-            pipeline.bound_tokens(query),
-            requests_per_window=principal.requests_per_window,
-            tokens_per_window=principal.tokens_per_window,
-        )
+        reservation = await self._reserve(principal, query.tenant_id, pipeline.bound_tokens(query))
         is_settled = False
 
         async def settle() -> None:
@@ -119,13 +118,27 @@ class QueryEndpoint:
 
         try:
             async with self._desk.places.hold():
-                with RUNNING.track_inprogress():
-                    events = pipeline.answer(query, record=record, deadline=deadline)
-                    async with aclosing(events):
-                        respond = self._send_events if self._streams else self._send_whole
-                        return await respond(events, send, record, settle)
+                events = pipeline.answer(query, record=record, deadline=deadline)
+                async with aclosing(events):
+                    respond = self._send_events if self._streams else self._send_whole
+                    return await respond(events, send, record, settle)
         finally:
             await settle()
+
+    async def _reserve(self, principal: Principal, tenant_id: str, tokens: int) -> Reservation:
+        try:
+            reservation = await self._desk.limiter.reserve(
+                principal.id,
+                tenant_id,
+                tokens,
+                requests_per_window=principal.requests_per_window,
+                tokens_per_window=principal.tokens_per_window,
+            )
+        except RateLimited as error:
+            metrics.note_admission(error.quota)
+            raise
+        metrics.note_admission(None)
+        return reservation
 
     async def _send_whole(
         self, events: AsyncGenerator[Event, None], send: Send, record: QueryRecord, settle: Settle

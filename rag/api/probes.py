@@ -2,11 +2,13 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Final
 
 import httpx
 
 from rag.api.readiness import Probe
+from rag.types import ModelInfo
 from schemas.response import DependencyState
 
 # Below the second that readiness has for all of them, so that each can still say what it is waiting for.
@@ -38,6 +40,35 @@ class ServiceProbe:
 
     def _absent(self, state: DependencyState) -> DependencyState:
         return "loading" if self._ours and not self._has_answered else state
+
+
+class ModelProbe:
+    """Asks a model service of ours which models it serves: others than this front was made for are a `mismatch`.
+
+    A front and a service on two hosts are rolled out one after the other; their vectors would not fit each other.
+    """
+
+    def __init__(self, client: httpx.AsyncClient, expected: Sequence[ModelInfo]) -> None:
+        self._client = client
+        self._expected = [asdict(each) for each in expected]
+        self._has_answered = False
+
+    async def __call__(self, trace_id: str | None) -> DependencyState:
+        try:
+            async with asyncio.timeout(ANSWER_TIMEOUT_S):
+                response = await self._client.post(
+                    "/describe", json={}, headers={"x-trace-id": trace_id} if trace_id else None
+                )
+            served = response.raise_for_status().json()
+        except (TimeoutError, httpx.TimeoutException):
+            return self._absent("timeout")
+        except (httpx.HTTPError, OSError, ValueError):
+            return self._absent("unreachable")
+        self._has_answered = True
+        return "ok" if served == self._expected else "mismatch"
+
+    def _absent(self, state: DependencyState) -> DependencyState:
+        return state if self._has_answered else "loading"
 
 
 async def wait_until_ok(probes: Sequence[Probe], *, poll_s: float = 0.2) -> None:

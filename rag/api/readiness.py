@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
+from rag import metrics
 from rag.errors import DeadlineExceeded
 from schemas.response import DependencyState
 
@@ -22,7 +23,10 @@ async def check(
     tasks = {name: asyncio.ensure_future(probe(trace_id)) for name, probe in probes.items()}
     if tasks:
         await asyncio.wait(tasks.values(), timeout=timeout_s)
-    return {name: _state(task) for name, task in tasks.items()}
+    states = {name: _state(task) for name, task in tasks.items()}
+    for name, state in states.items():
+        metrics.DEPENDENCY_READY.labels(name).set(state in READY_STATES)
+    return states
 
 
 def _state(task: asyncio.Future[DependencyState]) -> DependencyState:

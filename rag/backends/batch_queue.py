@@ -76,14 +76,16 @@ class BatchQueue(Generic[Item]):
             self._lanes.setdefault(lane, _Lane(self._limits)).add(each)
         return put
 
-    def discard(self, items: Sequence[Waiting[Item]]) -> None:
-        """Takes out those of them that still wait."""
+    def discard(self, items: Sequence[Waiting[Item]]) -> int:
+        """Takes out those of them that still wait, and says how many they were."""
+        discarded = 0
         for each in items:
             lane = self._lanes.get(each.lane)
             if lane is not None:
-                lane.discard(each)
+                discarded += lane.discard(each)
                 if not lane.tokens:
                     del self._lanes[each.lane]
+        return discarded
 
     def due_at(self) -> float | None:
         """When the next batch may start, which may be long past; None while nothing waits."""
@@ -116,10 +118,12 @@ class _Lane(Generic[Item]):
         self._by_number[item.number] = item
         insort(self._by_length, item, key=_length)
 
-    def discard(self, item: Waiting[Item]) -> None:
-        if item.number in self._by_number:
+    def discard(self, item: Waiting[Item]) -> bool:
+        is_here = item.number in self._by_number
+        if is_here:
             place = self._place(item)
             self._cut(place, place + 1)
+        return is_here
 
     def due_at(self) -> float:
         is_enough = self.tokens >= self._limits.budget_tokens or len(self._by_length) >= self._limits.max_items

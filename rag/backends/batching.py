@@ -71,7 +71,7 @@ class Batcher:
     """Runs functions from n items to n rows; those of one batcher never run at the same time.
 
     `row_shape` is the shape of one row: `(dim,)` for vectors, `()` for scores, and for objects with `dtype=object`.
-    `on_batch` hears of each batch.
+    `on_batch` hears of each batch; `on_waiting` by how many items, of which function, the queue has grown or shrunk.
     """
 
     def __init__(
@@ -79,10 +79,12 @@ class Batcher:
         row_shape: tuple[int, ...],
         limits: BatchLimits,
         on_batch: Callable[[BatchReport], None] = lambda _: None,
+        on_waiting: Callable[[str, int], None] = lambda _, __: None,
     ) -> None:
         self._row_shape = row_shape
         self._queue: BatchQueue[_Part] = BatchQueue(limits)
         self._on_batch = on_batch
+        self._on_waiting = on_waiting
         self._running: asyncio.Task[None] | None = None
         self._alarm: asyncio.TimerHandle | None = None
 
@@ -114,6 +116,7 @@ class Batcher:
         waiting = self._queue.put(function, parts, now)
         if waiting is None:
             raise NotReady("Too much waits for the model.")
+        self._on_waiting(function.__name__, len(waiting))
         self._start_next()
         try:
             async with asyncio.timeout_at(deadline):
@@ -121,7 +124,7 @@ class Batcher:
         except TimeoutError:
             raise DeadlineExceeded from None
         finally:
-            self._queue.discard(waiting)
+            self._on_waiting(function.__name__, -self._queue.discard(waiting))
         return rows
 
     def _start_next(self) -> None:
@@ -130,6 +133,8 @@ class Batcher:
         loop = asyncio.get_running_loop()
         batch = self._queue.take(loop.time())
         if batch:
+            function: Any = batch[0].lane  # Any: of its items' type, which only the caller knows
+            self._on_waiting(function.__name__, -len(batch))
             self._running = loop.create_task(
                 self._run_batch(batch, loop.time() - min(each.arrived_at for each in batch))
             )

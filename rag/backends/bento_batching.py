@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from rag.backends.batching import CALLER_DEADLINE
 from rag.errors import DeadlineExceeded, NotReady
+from rag.tracing import Tracer
 from schemas.errors import ERROR_TABLE
 
 # As in nginx; no client ever sees it.
@@ -85,6 +86,43 @@ class WhileWaiting:
         if not await _finishes(self._app(scope, receive_body, send), _disconnected(body_read, receive)):
             # Nobody reads it, but the timer keeps the request until it sees an answer begin.
             await Response(status_code=CLIENT_GONE)(scope, receive, send)
+
+
+class Traced:
+    """A span for each call of a query that is traced; probes carry no trace and have none.
+
+    BentoML makes spans too, which nobody exports: these hang below the caller's own and not below those.
+    """
+
+    def __init__(self, app: ASGIApp, tracer: Tracer) -> None:
+        self._app = app
+        self._tracer = tracer
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            # The server goes on only when this task waits: what is left is sent before the process ends.
+            with self._tracer.running():
+                await self._app(scope, receive, send)
+            return
+        headers = dict(scope["headers"]) if scope["type"] == "http" else {}
+        if b"traceparent" not in headers:
+            await self._app(scope, receive, send)
+            return
+        trace_id = headers.get(b"x-trace-id", b"").decode("latin-1")
+        span = self._tracer.begin(scope["path"], trace_id=trace_id, headers=scope["headers"])
+        status = 0
+
+        async def note_status(message: Message) -> None:
+            nonlocal status
+            status = message.get("status", status)
+            await send(message)
+
+        try:
+            await self._app(scope, receive, note_status)
+        finally:
+            if span:
+                failure = None if 0 < status < 500 else f"status {status}"
+                span.end({"http.response.status_code": status}, failure=failure)
 
 
 def _find_deadline(scope: Scope) -> float | None:

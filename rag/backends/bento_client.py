@@ -16,6 +16,7 @@ from bentoml._internal.configuration.containers import BentoMLContainer
 from rag.backends.http_transport import PatientTransport
 from rag.errors import DeadlineExceeded, NotReady, UpstreamError
 from rag.ports import Vectors
+from rag.tracing import TRACE_HEADERS
 from rag.types import TokenVectors, Window
 
 # Places bound how many requests run; a second bound here would let some of them wait unseen.
@@ -29,15 +30,23 @@ def address_of(service: str) -> str:
     return str(BentoMLContainer.remote_runner_mapping.get()[service])
 
 
+async def _carry_trace(request: httpx.Request) -> None:
+    request.headers.update(TRACE_HEADERS.get())
+
+
+_HOOKS: Final = {"request": [_carry_trace]}
+
+
 def open_http_client(url: str) -> httpx.AsyncClient:
     """A client for a service's address as BentoML gives it: a Unix socket (`file:`), `tcp:`, or plain HTTP."""
     parts = urlsplit(url)
     if parts.scheme == "file":
         transport = PatientTransport(uds=unquote(parts.path), limits=NO_LIMITS)
-        return httpx.AsyncClient(base_url="http://localhost", transport=transport)
+        return httpx.AsyncClient(base_url="http://localhost", transport=transport, event_hooks=_HOOKS)
     base_url = f"http://{parts.netloc}" if parts.scheme == "tcp" else url
     # Mounted, and not given as the transport: so httpx still looks for a proxy in the environment.
-    return httpx.AsyncClient(base_url=base_url, limits=NO_LIMITS, mounts={"all://": PatientTransport(limits=NO_LIMITS)})
+    mounts = {"all://": PatientTransport(limits=NO_LIMITS)}
+    return httpx.AsyncClient(base_url=base_url, limits=NO_LIMITS, mounts=mounts, event_hooks=_HOOKS)
 
 
 class BentoEmbedder:

@@ -8,9 +8,10 @@ import asyncio
 import logging
 import os
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
@@ -19,6 +20,19 @@ from schemas.services import Completion
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
+
+# Read by vLLM while it is being imported; not only in the Makefile: an image has none.
+ENVIRONMENT: Final = {
+    "VLLM_NO_USAGE_STATS": "1",
+    "VLLM_LOGGING_CONFIG_PATH": str(Path(__file__).with_name("vllm_logging.json")),
+    # It would say, past all logging, that there is no Triton here.
+    "TORCH_LOGS": "-torch._library",
+    # vLLM's spans go where ours go: untold, it would speak gRPC and call itself unknown.
+    "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "http/protobuf",
+    "OTEL_SERVICE_NAME": "Generator",
+}
+# Read by the engine's process on a CPU. All cores, unbound: bound, a thread waits for its core while another is free.
+CPU_ENVIRONMENT: Final = {"VLLM_CPU_OMP_THREADS_BIND": "nobind", "OMP_NUM_THREADS": str(count_cores())}
 
 # On a CPU the model runs in the engine's own process. vLLM's default is a process for each, and the engine's, which
 # waits for the model's by asking again and again, takes a core from it: of two, that is half of the speed.
@@ -36,7 +50,7 @@ class EngineOptions:
     """What the engine needs to know.
 
     `context_tokens` bounds prompt and output together; `gpu_memory_fraction` (0–1) is ignored on a CPU;
-    `batch_tokens` bounds one step, and None leaves it to vLLM.
+    `batch_tokens` bounds one step, and None leaves it to vLLM; `collector` is the URL to which spans are sent, if any.
     """
 
     model_path: str
@@ -45,6 +59,7 @@ class EngineOptions:
     gpu_memory_fraction: float
     max_running: int
     batch_tokens: int | None = None
+    collector: str | None = None
 
     def arguments(self, *, on_cpu: bool, dtype: str) -> list[str]:
         """The same as arguments of `vllm serve`."""
@@ -55,13 +70,15 @@ class EngineOptions:
             f"--max-num-seqs={self.max_running}",
             f"--dtype={dtype}",
             "--enable-prefix-caching",
-            "--disable-log-stats",
             "--disable-uvicorn-access-log",
+            "--no-use-tqdm-on-load",
             # Models that think aloud (Qwen3) would spend the output budget before the first sentence.
             '--default-chat-template-kwargs={"enable_thinking": false}',
         ]
         if self.batch_tokens is not None:
             common.append(f"--max-num-batched-tokens={self.batch_tokens}")
+        if self.collector is not None:
+            common.append(f"--otlp-traces-endpoint={self.collector}")
         if not on_cpu:
             return [*common, f"--gpu-memory-utilization={self.gpu_memory_fraction}"]
         return [
@@ -71,18 +88,6 @@ class EngineOptions:
             f"--kv-cache-memory-bytes={CPU_KV_CACHE_BYTES}",
             f"--distributed-executor-backend={IN_PROCESS}",
         ]
-
-
-def make_environment(*, on_cpu: bool) -> dict[str, str]:
-    """What the engine's process reads; not only in the Makefile: an image has none."""
-    if not on_cpu:
-        return {"VLLM_NO_USAGE_STATS": "1"}
-    return {
-        "VLLM_NO_USAGE_STATS": "1",
-        # All cores, unbound: bound, a thread waits for its core while another one is free.
-        "VLLM_CPU_OMP_THREADS_BIND": "nobind",
-        "OMP_NUM_THREADS": str(count_cores()),
-    }
 
 
 class VllmServer:
@@ -98,6 +103,7 @@ class VllmServer:
 
         Raises: whatever vLLM raises when it cannot load the model; nothing can be served then.
         """
+        _set_defaults(ENVIRONMENT)
         from vllm.engine.arg_utils import AsyncEngineArgs  # noqa: PLC0415
         from vllm.entrypoints.launchers.api_server.app_state import init_app_state  # noqa: PLC0415
         from vllm.entrypoints.launchers.app import build_app  # noqa: PLC0415
@@ -107,14 +113,15 @@ class VllmServer:
         from vllm.v1.engine.async_llm import AsyncLLM  # noqa: PLC0415
 
         on_cpu = current_platform.is_cpu()
-        for name, value in make_environment(on_cpu=on_cpu).items():
-            os.environ.setdefault(name, value)
+        if on_cpu:
+            _set_defaults(CPU_ENVIRONMENT)
         arguments = self._options.arguments(on_cpu=on_cpu, dtype=best_dtype())
         parsed = make_arg_parser(FlexibleArgumentParser()).parse_args(arguments)
         engine_args = AsyncEngineArgs.from_cli_args(parsed)
         # Loading takes many seconds and would hold up the event loop, and with it the answers to probes.
         config = await asyncio.to_thread(engine_args.create_engine_config)
-        self._engine = AsyncLLM.from_vllm_config(vllm_config=config, disable_log_stats=True)
+        # With its statistics: they are its metrics, and its spans are made of them.
+        self._engine = AsyncLLM.from_vllm_config(vllm_config=config)
         tasks = await self._engine.get_supported_tasks()
         app: FastAPI = build_app(parsed, tasks, self._engine.model_config)
         await init_app_state(self._engine, app.state, parsed, tasks)
@@ -161,6 +168,11 @@ class VllmServer:
         if self._engine is not None:
             self._engine.shutdown()
             self._engine = None
+
+
+def _set_defaults(environment: Mapping[str, str]) -> None:
+    for name, value in environment.items():
+        os.environ.setdefault(name, value)
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,7 +41,14 @@ class ServedIndexes:
     has let go of it.
     """
 
-    def __init__(self, index_dir: Path, expected: ModelInfo) -> None:
+    def __init__(
+        self,
+        index_dir: Path,
+        expected: ModelInfo,
+        on_refresh: Callable[[Mapping[str, IndexVersion]], None] = lambda _: None,
+    ) -> None:
+        """`on_refresh` is told after each look which versions serve, by tenant."""
+        self._on_refresh = on_refresh
         self._store = IndexStore(index_dir)
         self._expected = expected
         self._open: dict[str, TenantIndex] = {}
@@ -107,6 +114,7 @@ class ServedIndexes:
         for tenant_id in self._seen.keys() | self._open.keys() | names.keys():
             await self._refresh_tenant(tenant_id, names.get(tenant_id))
         self._has_looked = True
+        self._on_refresh(self.versions())
 
     async def _refresh_tenant(self, tenant_id: str, name: str | None) -> None:
         opened, before = self._open.get(tenant_id), self._seen.get(tenant_id, _Seen())

@@ -2,8 +2,9 @@
 
 import hashlib
 import json
+import os
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from rag.model_ref import ModelRef
 from rag.types import ModelInfo
@@ -79,15 +80,27 @@ def _locate_bento(tag: str) -> Path:
     import bentoml  # noqa: PLC0415  # a second of imports that `path:` and `fake:` do not need
 
     try:
-        return Path(bentoml.models.get(tag).path)
+        return Path(_get_bento(tag).path)
     except bentoml.exceptions.NotFound as error:
         raise FileNotFoundError(f"the BentoML Model Store has no {tag!r}; `make setup` imports it") from error
 
 
 def _bento_labels(tag: str) -> dict[str, str]:
-    import bentoml  # noqa: PLC0415
+    return {str(key): str(value) for key, value in _get_bento(tag).info.labels.items()}
 
-    return {str(key): str(value) for key, value in bentoml.models.get(tag).info.labels.items()}
+
+def _get_bento(tag: str) -> Any:  # Any: BentoML has no types here
+    """From the store of the Bento that this runs in, where it runs in an image, or from that of the machine.
+
+    BentoML itself looks into the Bento's only where the whole of it is served, and not for one service or a command.
+    """
+    import bentoml  # noqa: PLC0415
+    from bentoml._internal.models.model import ModelStore  # noqa: PLC0415
+
+    ours = Path(os.environ.get("BENTO_PATH", ""), "models")
+    if "BENTO_PATH" in os.environ and ours.is_dir():
+        return ModelStore(ours).get(tag)
+    return bentoml.models.get(tag)
 
 
 def _locate_hub(ref: ModelRef, *, weights: bool) -> Path:

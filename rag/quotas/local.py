@@ -92,9 +92,12 @@ class LocalLimiter:
         now_us = self._clock_us()
         requests = self._current(self._requests, (principal_id, tenant_id), now_us)
         spent = self._current(self._tokens, tenant_id, now_us)
-        wait_us = max(requests.wait_us(now_us, 1, quotas.requests), spent.wait_us(now_us, tokens, quotas.tokens))
-        if wait_us:
-            raise RateLimited(retry_after_s=wait_us / 1_000_000)
+        requests_us, tokens_us = (
+            requests.wait_us(now_us, 1, quotas.requests),
+            spent.wait_us(now_us, tokens, quotas.tokens),
+        )
+        if wait_us := max(requests_us, tokens_us):
+            raise RateLimited("requests" if wait_us == requests_us else "tokens", retry_after_s=wait_us / 1_000_000)
         reservation = Reservation(uuid4().hex, tenant_id, tokens, is_shared=False)
         requests.add(_Entry(reservation.id, now_us, 1))
         spent.add(_Entry(reservation.id, now_us, tokens))

@@ -10,7 +10,8 @@ Times are the server's, in microseconds: below 2^53, so a double holds them exac
 from typing import Final
 
 # KEYS: requests, tokens, spent. ARGV: id, tokens, limit of requests, limit of tokens, window in microseconds.
-# Returns 0 where the request was admitted, or the microseconds after which it would be; a refusal writes nothing.
+# Returns 0 and 0 where the request was admitted, or the microseconds after which the quota of requests and that of
+# tokens would admit it; a refusal writes nothing.
 # The first write is one that a full server denies: after any other the server lets a script finish, full or not.
 RESERVE: Final = """
 local requests, tokens, spent_key = KEYS[1], KEYS[2], KEYS[3]
@@ -18,7 +19,7 @@ local id, amount, window = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[5])
 local requests_limit, tokens_limit = tonumber(ARGV[3]), tonumber(ARGV[4])
 
 -- Admitted already: the connection broke before the answer, and the client asks again.
-if redis.call('ZSCORE', requests, id) then return 0 end
+if redis.call('ZSCORE', requests, id) then return {0, 0} end
 
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
@@ -30,11 +31,11 @@ local function leaves_in(key, index)
   return entry[2] + window - now, entry[1]
 end
 
-local wait = 0
+local requests_wait, tokens_wait = 0, 0
 local gone_requests = redis.call('ZCOUNT', requests, '-inf', horizon)
 local excess = redis.call('ZCARD', requests) - gone_requests + 1 - requests_limit
 if excess > 0 then
-  wait = leaves_in(requests, gone_requests + excess - 1)
+  requests_wait = leaves_in(requests, gone_requests + excess - 1)
 end
 
 local gone = redis.call('ZRANGEBYSCORE', tokens, '-inf', horizon)
@@ -53,10 +54,10 @@ local index = #gone
 while excess > 0 do
   local until_then, member = leaves_in(tokens, index)
   excess = excess - tokens_of(member)
-  if excess <= 0 then wait = math.max(wait, until_then) end
+  tokens_wait = until_then
   index = index + 1
 end
-if wait > 0 then return wait end
+if requests_wait > 0 or tokens_wait > 0 then return {requests_wait, tokens_wait} end
 
 local lifetime_ms = math.ceil(window / 1000)
 redis.call('ZADD', requests, now, id)
@@ -66,7 +67,7 @@ redis.call('ZADD', tokens, now, id .. ':' .. ARGV[2])
 redis.call('ZREMRANGEBYSCORE', tokens, '-inf', horizon)
 redis.call('PEXPIRE', tokens, lifetime_ms)
 redis.call('SET', spent_key, string.format('%.0f', spent + amount), 'PX', lifetime_ms)
-return 0
+return {0, 0}
 """
 
 # KEYS: tokens, spent. ARGV: the reservation's member, the settled one or nothing, the difference in tokens.

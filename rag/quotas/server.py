@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Final
+from typing import Final, TypeVar
 from uuid import uuid4
 
 from redis.asyncio import Redis
@@ -29,6 +29,8 @@ _PREFIX: Final = "rag:quota:"
 _PROBE_TENANT: Final = "~ready"
 _PROBE_QUOTAS: Final = Quotas(window_s=1.0, requests=1_000_000, tokens=1_000_000)
 
+Answer = TypeVar("Answer")
+
 logger = logging.getLogger(__name__)
 
 
@@ -49,12 +51,13 @@ class QuotaServer:
         self._breaker = Breaker(pause_s=PAUSE_S)
         self._slots = asyncio.Semaphore(_CONNECTIONS)
 
-    async def reserve(self, reservation: Reservation, principal_id: str, quotas: Quotas) -> int:
-        """Microseconds to wait; 0: admitted.
+    async def reserve(self, reservation: Reservation, principal_id: str, quotas: Quotas) -> tuple[int, int]:
+        """Microseconds to wait for the quota of requests and for that of tokens; both 0: admitted.
 
         Raises: ServerLostError.
         """
-        return await self._ask_in_turn(lambda: self._run_reserve(reservation, principal_id, quotas))
+        requests_us, tokens_us = await self._ask_in_turn(lambda: self._run_reserve(reservation, principal_id, quotas))
+        return requests_us, tokens_us
 
     async def settle(self, reservation: Reservation, used_tokens: int) -> bool:
         """Whether the server knew the reservation as one that was not settled.
@@ -77,7 +80,7 @@ class QuotaServer:
     async def aclose(self) -> None:
         await self._client.aclose()
 
-    def _run_reserve(self, reservation: Reservation, principal_id: str, quotas: Quotas) -> Awaitable[int]:
+    def _run_reserve(self, reservation: Reservation, principal_id: str, quotas: Quotas) -> Awaitable[list[int]]:
         keys = [f"{_prefix(reservation.tenant_id)}requests:{principal_id}", *_keys(reservation.tenant_id)]
         arguments: list[str | int] = [
             reservation.id,
@@ -88,13 +91,13 @@ class QuotaServer:
         ]
         return self._reserve(keys, arguments)
 
-    async def _ask_in_turn(self, command: Callable[[], Awaitable[int]]) -> int:
+    async def _ask_in_turn(self, command: Callable[[], Awaitable[Answer]]) -> Answer:
         async with self._slots:
             if not self._breaker.try_pass():
                 raise ServerLostError
             return await self._ask(command)
 
-    async def _ask(self, command: Callable[[], Awaitable[int]]) -> int:
+    async def _ask(self, command: Callable[[], Awaitable[Answer]]) -> Answer:
         try:
             answer = await _within_time(command())
         except (RedisError, OSError) as error:  # TimeoutError is an OSError
@@ -114,7 +117,7 @@ def _keys(tenant_id: str) -> Sequence[str]:
     return [f"{_prefix(tenant_id)}tokens", f"{_prefix(tenant_id)}spent"]
 
 
-async def _within_time(command: Awaitable[int]) -> int:
+async def _within_time(command: Awaitable[Answer]) -> Answer:
     """Raises: TimeoutError, and what the command raises."""
     answering = asyncio.ensure_future(command)
     try:

@@ -64,7 +64,7 @@ class SharedLimiter:
         reservation = Reservation(uuid4().hex, tenant_id, tokens, is_shared=True)
         reserving = self._start(self._server.reserve(reservation, principal_id, quotas))
         try:
-            wait_us = await asyncio.shield(reserving)
+            requests_us, tokens_us = await asyncio.shield(reserving)
         except ServerLostError as error:
             self._owe(reservation, 0, answers=_LATE_ANSWERS)
             if self._local is None:
@@ -73,8 +73,8 @@ class SharedLimiter:
             self._start(self._give_back(reserving, reservation))
             raise
         else:
-            if wait_us:
-                raise RateLimited(retry_after_s=wait_us / 1_000_000)
+            if wait_us := max(requests_us, tokens_us):
+                raise RateLimited("requests" if wait_us == requests_us else "tokens", retry_after_s=wait_us / 1_000_000)
             return reservation
         self._on_local()
         return await self._local.reserve(
@@ -111,7 +111,7 @@ class SharedLimiter:
         except ServerLostError:
             self._owe(reservation, used_tokens, answers=1)
 
-    async def _give_back(self, reserving: asyncio.Task[int], reservation: Reservation) -> None:
+    async def _give_back(self, reserving: asyncio.Task[tuple[int, int]], reservation: Reservation) -> None:
         try:
             await reserving
             await self._server.settle(reservation, 0)

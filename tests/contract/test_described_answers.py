@@ -104,7 +104,7 @@ def failing(error: Exception) -> Any:
 
 FAILURES: Final = [
     (BadRequest(), ErrorCode.BAD_REQUEST),
-    (RateLimited(retry_after_s=3), ErrorCode.RATE_LIMITED),
+    (RateLimited("requests", retry_after_s=3), ErrorCode.RATE_LIMITED),
     (RuntimeError(), ErrorCode.INTERNAL_ERROR),
     (UpstreamError(), ErrorCode.UPSTREAM_ERROR),
     (NotReady(), ErrorCode.NOT_READY),

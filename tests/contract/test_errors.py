@@ -371,7 +371,9 @@ async def test_a_stream_that_breaks_outside_our_hands_is_cut_not_ended() -> None
             await client.get("/metrics")
 
 
-@pytest.mark.parametrize("error", [RateLimited(retry_after_s=0.2), RateLimited(retry_after_s=59.001), NotReady()])
+@pytest.mark.parametrize(
+    "error", [RateLimited("requests", retry_after_s=0.2), RateLimited("tokens", retry_after_s=59.001), NotReady()]
+)
 async def test_retry_after_is_whole_seconds_and_never_too_early(error: RagError) -> None:
     """Rounded up, at least one."""
     pipeline = make_pipeline(embedder=FailingEmbedder(error))

@@ -168,7 +168,9 @@ async def test_a_spent_quota_takes_no_place_and_asks_no_model(path: str) -> None
     """429 RATE_LIMITED at once, with `Retry-After` rounded up."""
     generator, places = ScriptedGenerator(ANSWER), Places(1, queue_timeout_s=10)
     app = make_app(
-        limiter=Account(RateLimited(retry_after_s=6.01)), places=places, pipeline=make_pipeline(generator=generator)
+        limiter=Account(RateLimited("requests", retry_after_s=6.01)),
+        places=places,
+        pipeline=make_pipeline(generator=generator),
     )
     async with places.hold(), make_client(app) as client:
         response = await client.post(path, content=BODY, headers=JSON)
@@ -216,7 +218,10 @@ async def test_a_lost_limiter_that_fails_closed_is_not_ready(path: str) -> None:
 async def test_nothing_but_queries_is_limited(path: str) -> None:
     """With every quota spent and no place free the status routes answer."""
     places = Places(1, queue_timeout_s=10)
-    async with places.hold(), make_client(make_app(limiter=Account(RateLimited()), places=places)) as client:
+    async with (
+        places.hold(),
+        make_client(make_app(limiter=Account(RateLimited("requests", retry_after_s=1)), places=places)) as client,
+    ):
         response = await client.get(path)
 
     assert response.status_code == 200

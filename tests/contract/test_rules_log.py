@@ -37,7 +37,7 @@ class Refusing:
     """A `RateLimiter` that admits nobody."""
 
     async def reserve(self, *_: Any, **__: Any) -> Reservation:
-        raise RateLimited(retry_after_s=2)
+        raise RateLimited("requests", retry_after_s=2)
 
     async def settle(self, reservation: Reservation, used_tokens: int) -> None:
         raise AssertionError("nothing was reserved")

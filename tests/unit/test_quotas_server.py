@@ -85,5 +85,5 @@ async def test_a_reservation_asked_for_twice_counts_once(shared: MakeShared, val
     limiter: Any = shared(valkey_url)
     reservation = await limiter.reserve("p", "demo", 60)
 
-    assert await limiter._server.reserve(reservation, "p", Quotas(WINDOW_S, 10, 100)) == 0
+    assert await limiter._server.reserve(reservation, "p", Quotas(WINDOW_S, 10, 100)) == (0, 0)
     await limiter.reserve("p", "demo", 40)

@@ -6,7 +6,9 @@ import logging
 import pytest
 from prometheus_client import REGISTRY
 
-from rag.telemetry import JsonFormatter, QueryRecord, describe_exception, note_batch, redact
+from rag.logs import JsonFormatter, describe_exception
+from rag.metrics import note_batch
+from rag.telemetry import QueryRecord, redact
 from rag.types import BatchReport, TokenUsage
 from schemas.errors import ErrorCode
 

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from rag.backends.vllm_server import EngineOptions, make_environment
+from rag.backends.vllm_server import CPU_ENVIRONMENT, ENVIRONMENT, EngineOptions
 
 OPTIONS = EngineOptions("/m", "m", context_tokens=8192, gpu_memory_fraction=0.5, max_running=16)
 
@@ -13,7 +13,7 @@ def test_on_a_cpu_the_model_runs_in_the_engines_own_process() -> None:
 
     assert any(each.startswith("--distributed-executor-backend=") for each in arguments)
     assert not any(each.startswith("--gpu-memory-utilization") for each in arguments)
-    assert int(make_environment(on_cpu=True)["OMP_NUM_THREADS"]) >= 1
+    assert int(CPU_ENVIRONMENT["OMP_NUM_THREADS"]) >= 1
 
 
 def test_on_a_gpu_vllm_decides() -> None:
@@ -22,7 +22,7 @@ def test_on_a_gpu_vllm_decides() -> None:
 
     assert "--gpu-memory-utilization=0.5" in arguments
     assert not {each.partition("=")[0] for each in arguments} & {"--enforce-eager", "--distributed-executor-backend"}
-    assert "OMP_NUM_THREADS" not in make_environment(on_cpu=False)
+    assert "OMP_NUM_THREADS" not in ENVIRONMENT
 
 
 def test_a_step_is_bounded_only_where_the_settings_say_so() -> None:

@@ -1,0 +1,56 @@
+"""Lines that others write take the form of ours."""
+
+import json
+import logging
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from load.processes import ROOT
+from rag.logs import JsonFormatter
+
+VLLM_LOGGING = ROOT / "rag" / "backends" / "vllm_logging.json"
+LOGS_AND_WARNS = """
+import json, logging, logging.config, pathlib, sys, warnings
+logging.config.dictConfig(json.loads(pathlib.Path(sys.argv[1]).read_text()))
+logging.getLogger("vllm.engine").info("ready in %d s", 3)
+warnings.warn("old", FutureWarning)
+"""
+
+
+def describe(name: str, message: str, *args: object) -> dict[str, Any]:
+    record = logging.LogRecord(name, logging.INFO, "file.py", 1, message, args, None)
+    line: dict[str, Any] = json.loads(JsonFormatter().format(record))
+    return line
+
+
+def test_bentomls_access_log_is_taken_apart() -> None:
+    """What it puts into one text are fields."""
+    request = "scheme=http,method=POST,path=/embed_queries,type=application/json,length=19"
+    response = "status=200,type=application/json,length=8000"
+
+    line = describe("bentoml.access", "%s (%s) (%s) %.3fms", "127.0.0.1:5", request, response, 12.25)
+
+    assert {"event", "timestamp", "level", "logger", "client", "method", "path", "status", "latency_ms"} == line.keys()
+    assert (line["event"], line["method"], line["path"]) == ("access", "POST", "/embed_queries")
+    assert (line["status"], line["latency_ms"]) == (200, 12.25)
+
+
+@pytest.mark.parametrize("args", [(), ("a", "b", "c", "d"), ("x", "scheme=http,method=GET,path=/", "200", 1.0)])
+def test_an_access_line_of_another_form_stays_a_text(args: tuple[object, ...]) -> None:
+    """Another BentoML may write it otherwise; nothing is lost."""
+    message = " ".join(["%s"] * len(args))
+
+    assert describe("bentoml.access", message, *args)["event"] == message % args
+
+
+def test_what_vllm_logs_and_warns_of_is_json(tmp_path: Path) -> None:
+    """In its engine's process too, which is configured by the file alone."""
+    command = [sys.executable, "-c", LOGS_AND_WARNS, str(VLLM_LOGGING)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+
+    (line,) = map(json.loads, done.stdout.splitlines())
+    assert (line["event"], line["logger"], line["level"]) == ("ready in 3 s", "vllm.engine", "INFO")
