@@ -1,0 +1,19 @@
+"""Wiring of the preflight: arguments, environment, exit status."""
+
+import logging
+import os
+import sys
+
+from rag.preflight.command import parse_arguments, run
+
+
+def main() -> int:
+    arguments = parse_arguments(sys.argv[1:])
+    # A look must not fetch what is not there; read when the hub's client is imported, which is later.
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    logging.disable()  # what the parts would warn of is a finding
+    return run(arguments, dict(os.environ))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,94 @@
+"""What the deployment answers from: the models and the indexes of the tenants."""
+
+import os
+from collections.abc import Iterator
+from typing import Final
+
+from rag import models
+from rag.index.manifest import BrokenIndexError, StoredVersion
+from rag.index.store import IndexStore
+from rag.model_ref import ModelRef
+from rag.preflight.finding import Finding
+from rag.settings import Settings
+from rag.types import ModelInfo
+
+ROLES: Final = ("embedder", "reranker", "verifier", "generator")
+WEIGHTS: Final = frozenset({".safetensors", ".bin", ".gguf", ".pt"})
+
+
+def check_models(settings: Settings) -> Iterator[Finding]:
+    """Each model that is set: pinned, here, and with its weights unless another host has them.
+
+    Only looks on this machine: whoever runs it keeps the hub from being asked (HF_HUB_OFFLINE).
+    """
+    elsewhere = {
+        "embedder": settings.embedder_url,
+        "reranker": settings.reranker_url,
+        "verifier": settings.reranker_url,
+        "generator": settings.generator_url,
+    }
+    for role in ROLES:
+        model = getattr(settings, f"{role}_model")
+        if model is not None:
+            yield _judge_model(f"{role} model", model, weights=elsewhere[role] is None)
+
+
+def _judge_model(name: str, model: str, *, weights: bool) -> Finding:
+    ref = ModelRef.parse(model)
+    if ref.kind == "fake":
+        return Finding("missing", name, "it is a fake one", "name a real model")
+    if not ref.pinned:
+        return Finding("missing", name, f"{model} may be another one tomorrow", "name its revision")
+    try:
+        folder, info = models.locate(model, weights=weights), models.describe(model)
+    except FileNotFoundError as error:
+        return Finding("missing", name, str(error), "bring the model into the image or mount it")
+    if weights and not any(file.suffix in WEIGHTS for file in folder.rglob("*")):
+        return Finding("missing", name, f"{model} is here without its weights", "fetch all of its files")
+    where = "" if weights else "; its weights are on another host"
+    return Finding("ok", name, f"{model}, revision {info.revision}{where}")
+
+
+def check_index(settings: Settings) -> Iterator[Finding]:
+    """The folder, and each tenant's serving version: every byte is read and compared with its checksum."""
+    folder, store = settings.index_dir, IndexStore(settings.index_dir)
+    if not os.access(folder, os.R_OK | os.X_OK):
+        yield Finding("missing", "index", f"{folder} is not there or cannot be read", "mount it, or RAG_INDEX_DIR")
+        return
+    if os.access(folder, os.W_OK):
+        yield Finding("warning", "index folder", f"{folder} can be written to", "mount it read-only for the front")
+    tenants = store.tenants()
+    if not tenants:
+        yield Finding("missing", "index", f"{folder} has no tenant", "python -m rag.ingestion add --tenant T PATH")
+    embedder = None if ModelRef.parse(settings.embedder_model).kind == "fake" else _describe(settings.embedder_model)
+    for tenant_id in tenants:
+        yield _judge_version(store, tenant_id, embedder, keeps_tokens=settings.keeps_tokens)
+
+
+def _describe(model: str) -> ModelInfo | None:
+    try:
+        return models.describe(model)
+    except FileNotFoundError:
+        return None  # a finding of the models
+
+
+def _judge_version(store: IndexStore, tenant_id: str, embedder: ModelInfo | None, *, keeps_tokens: bool) -> Finding:
+    name, again = f"index of {tenant_id}", f"python -m rag.ingestion add --tenant {tenant_id} PATH"
+    try:
+        stored = store.verify(tenant_id)
+    except (BrokenIndexError, OSError) as error:
+        return Finding("missing", name, f"it is damaged: {error}", f"remove {store.folder(tenant_id)}; {again}")
+    if stored is None or not stored.manifest.chunks:
+        return Finding("warning", name, "it has no documents: every answer is no_answer", again)
+    manifest = stored.manifest
+    if embedder is not None and manifest.embedder != embedder:
+        found = f"made by the embedder {manifest.embedder.name} {manifest.embedder.revision}, which is not the one set"
+        return Finding("missing", name, found, "ingest everything again, or set that embedder")
+    if keeps_tokens and not manifest.has_tokens:
+        return Finding("warning", name, "without token vectors: reranking reads each passage", again)
+    return Finding("ok", name, _describe_version(stored))
+
+
+def _describe_version(stored: StoredVersion) -> str:
+    manifest = stored.manifest
+    return f"{stored.name}, {manifest.documents} documents, {manifest.chunks} chunks, built at {manifest.built_at}"

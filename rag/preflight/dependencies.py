@@ -1,0 +1,155 @@
+"""Who else is needed: Redis for the limits, and the services on other hosts."""
+
+import asyncio
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any, Final
+
+import httpx
+from redis import Redis
+from redis.exceptions import RedisError
+
+from rag import models
+from rag.model_ref import ModelRef
+from rag.preflight.finding import Finding, place_of
+from rag.quotas.server import QuotaServer, ServerLostError
+from rag.settings import Settings
+
+TIMEOUT_S: Final = 3.0
+REDIS_LEAST: Final = 6
+# Windows of both sides are told by Redis' clock, but tokens of identity and certificates by ours.
+CLOCK_APART_S: Final = 2.0
+
+
+def check_redis(settings: Settings) -> Iterator[Finding]:
+    """Takes a reservation as /ready does each time; it is of no tenant and gone within a second."""
+    if settings.redis_url is None:
+        yield Finding("missing", "redis", "none: each process has limits of its own", "set RAG_REDIS_URL")
+        return
+    url = settings.redis_url.get_secret_value()
+    try:
+        asyncio.run(_reserve(url))
+    except ServerLostError as error:
+        found = f"{place_of(url)} takes no reservation: {type(error.__cause__).__name__}"
+        yield Finding("missing", "redis", found, "is it there, is its password right, is it no replica, is it full?")
+        return
+    with Redis.from_url(url, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S, protocol=2) as client:
+        asked_at = time.time()
+        seconds, microseconds = client.time()
+        yield judge_clocks(seconds + microseconds / 1e6, asked_at, time.time())
+        try:
+            info: Any = client.info()  # typed for both the awaited and the plain client
+        except RedisError:
+            yield Finding("warning", "redis", f"{place_of(url)} says nothing of itself", "look at its version by hand")
+            return
+    yield from judge_redis(place_of(url), info)
+
+
+async def _reserve(url: str) -> None:
+    server = QuotaServer(url)
+    try:
+        await server.probe()
+    finally:
+        await server.aclose()
+
+
+def judge_redis(place: str, info: Mapping[str, Any]) -> Iterator[Finding]:  # Any: texts and numbers
+    """What INFO says: a server that takes reservations may still forget or refuse them one day."""
+    version, valkey = str(info.get("redis_version", "0")), info.get("valkey_version")
+    name = f"Valkey {valkey}" if valkey else f"Redis {version}"
+    if int(version.partition(".")[0]) < REDIS_LEAST:
+        yield Finding("missing", "redis", f"{place}, {name}", f"Redis {REDIS_LEAST} or Valkey is needed")
+    else:
+        yield Finding("ok", "redis", f"{place}, {name}")
+    policy, limit_bytes = info.get("maxmemory_policy", "noeviction"), info.get("maxmemory", 0)
+    if policy != "noeviction":
+        todo = "set maxmemory-policy noeviction, or give the limits a server of their own"
+        yield Finding("warning", "redis eviction", f"{policy}: what was used may be forgotten", todo)
+    elif not limit_bytes:
+        yield Finding("warning", "redis memory", "no maxmemory: it grows until it is killed", "set maxmemory")
+    else:
+        yield Finding("ok", "redis eviction", f"noeviction, maxmemory {limit_bytes >> 20} MiB")
+    if info.get("rdb_last_bgsave_status", "ok") != "ok" or info.get("aof_last_write_status", "ok") != "ok":
+        todo = "make room on its disk; it refuses writes when saving fails"
+        yield Finding("missing", "redis persistence", "the last save failed", todo)
+    else:
+        # A window is a minute: after a restart everybody has a new one, which is no harm.
+        saved = "append-only file" if info.get("aof_enabled") else "snapshots at most, which is enough"
+        yield Finding("ok", "redis persistence", saved)
+
+
+def judge_clocks(theirs: float, asked_at: float, answered_at: float) -> Finding:
+    """`theirs` was read between the two; all in seconds since 1970."""
+    apart_s = max(asked_at - theirs, theirs - answered_at, 0.0)
+    if apart_s > CLOCK_APART_S:
+        return Finding("warning", "clock", f"{apart_s:.0f} s apart from that of Redis", "run NTP on both hosts")
+    return Finding("ok", "clock", "agrees with that of Redis")
+
+
+def check_services(settings: Settings) -> Iterator[Finding]:
+    """The Embedder, the Reranker and the generator, where they are on other hosts."""
+    with httpx.Client(timeout=TIMEOUT_S) as client:
+        if settings.embedder_url is not None:
+            yield _judge_service(client, "embedder", settings.embedder_url, [settings.embedder_model])
+        if settings.reranker_url is not None:
+            served = [settings.reranker_model, settings.verifier_model]
+            yield _judge_service(client, "reranker", settings.reranker_url, served)
+        if settings.generator_url is not None:
+            yield _judge_generator(client, settings)
+
+
+def _judge_service(client: httpx.Client, name: str, url: str, expected: Sequence[str | None]) -> Finding:
+    """It has loaded, and the very models that are set here: vectors of others would not fit."""
+    place = place_of(url)
+    try:
+        status = client.get(f"{url}/readyz").status_code
+        if status != httpx.codes.OK:
+            return Finding("missing", name, f"{place} answers /readyz with {status}", "wait until it has loaded")
+        served = client.post(f"{url}/describe", json={}).raise_for_status().json()
+        ours = [asdict(models.describe(model)) for model in expected if model and ModelRef.parse(model).kind != "fake"]
+    except httpx.HTTPError as error:
+        found = f"{place} does not answer: {type(error).__name__}"
+        return Finding("missing", name, found, f"start it, or mend RAG_{name.upper()}_URL")
+    except (ValueError, FileNotFoundError):
+        return Finding("warning", name, f"{place} is ready; whether its models are ours is not known", "see the models")
+    if served != ours:
+        return Finding("missing", name, f"{place} serves other models", "give every pod the same model settings")
+    return Finding("ok", name, f"{place} is ready, with the models that are set here")
+
+
+def _judge_generator(client: httpx.Client, settings: Settings) -> Finding:
+    """It is asked for its models, with the key, and must have the one that every prompt will name."""
+    name, url, key = "generator", str(settings.generator_url), settings.generator_api_key
+    headers = {} if key is None else {"authorization": f"Bearer {key.get_secret_value()}"}
+    try:
+        response = client.get(f"{url}/models", headers=headers)
+    except httpx.HTTPError as error:
+        found = f"{place_of(url)} does not answer: {type(error).__name__}"
+        return Finding("missing", name, found, "start it, or mend RAG_GENERATOR_URL")
+    if response.status_code in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
+        found = f"{place_of(url)} does not let us in ({response.status_code})"
+        return Finding("missing", name, found, "set RAG_GENERATOR_API_KEY")
+    if not response.is_success:
+        found = f"{place_of(url)} answers /models with {response.status_code}"
+        return Finding("warning", name, found, "not every server has this path; ask a question")
+    return _judge_served_models(place_of(url), response, settings.generator_model)
+
+
+def _judge_served_models(place: str, response: httpx.Response, model: str) -> Finding:
+    try:
+        served = [str(each["id"]) for each in response.json()["data"]]
+    except (ValueError, TypeError, KeyError):
+        return Finding("warning", "generator", f"{place} lists its models in no known form", "ask a question")
+    asked = _name_of(model)
+    if asked not in served:
+        todo = f"serve it under that name (vLLM: --served-model-name {asked}), or set RAG_GENERATOR_MODEL"
+        return Finding("missing", "generator", f"{place} does not serve {asked!r}", todo)
+    return Finding("ok", "generator", f"{place} serves {asked}")
+
+
+def _name_of(model: str) -> str:
+    try:
+        return models.describe(model).name
+    except FileNotFoundError:
+        return ModelRef.parse(model).name  # a fake one, or a finding of the models

@@ -1,0 +1,100 @@
+"""What the machine or the container gives: who runs it, memory, files, folders, processors."""
+
+import os
+import resource
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Final
+
+from rag.backends.device import best_device, count_cores
+from rag.model_ref import ModelRef
+from rag.preflight.finding import Finding
+from rag.settings import Settings
+
+GIB: Final = 1 << 30
+# Measured with the local models: 4.8 GiB at the most under load; the front alone has no weights.
+MEMORY_ALL_BYTES: Final = 6 * GIB
+MEMORY_FRONT_BYTES: Final = 1 * GIB
+# A stream has two sockets, the client's and the generator's.
+OPEN_FILES: Final = 4096
+DISK_BYTES: Final = 1 * GIB
+# Version 2 of control groups, and version 1, which has a huge number for "no limit".
+_MEMORY_FILES: Final = ("memory.max", "memory/memory.limit_in_bytes")
+_NO_LIMIT_BYTES: Final = 1 << 60
+
+
+def check_host(settings: Settings | None, environ: Mapping[str, str]) -> Iterator[Finding]:
+    """`settings` tell what runs here; without them it is taken to be everything."""
+    yield judge_user(os.geteuid())
+    yield judge_memory(read_memory_limit(Path("/sys/fs/cgroup")), _needed_memory(settings))
+    yield judge_open_files(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+    yield judge_folder("temporary folder", Path(tempfile.gettempdir()))
+    yield judge_folder("BENTOML_HOME", Path(environ.get("BENTOML_HOME") or Path.home() / "bentoml"))
+    yield judge_device(has_gpu=any(Path("/dev").glob("nvidia[0-9]*")))
+
+
+def judge_user(uid: int) -> Finding:
+    if uid == 0:
+        return Finding("warning", "user", "it runs as root", "set runAsNonRoot, and the user of the image")
+    return Finding("ok", "user", f"uid {uid}")
+
+
+def read_memory_limit(cgroup: Path) -> int | None:
+    """Bytes that the container may use, where something says so."""
+    for name in _MEMORY_FILES:
+        try:
+            text = (cgroup / name).read_text("ascii").strip()
+        except OSError:
+            continue
+        return int(text) if text.isdigit() and int(text) < _NO_LIMIT_BYTES else None
+    return None
+
+
+def _needed_memory(settings: Settings | None) -> int:
+    if settings is None:
+        return MEMORY_ALL_BYTES
+    own = (
+        (settings.embedder_model, settings.embedder_url),
+        (settings.reranker_model, settings.reranker_url),
+        (settings.generator_model, settings.generator_url),
+    )
+    spawned = any(url is None and ModelRef.parse(model).kind != "fake" for model, url in own)
+    return MEMORY_ALL_BYTES if spawned else MEMORY_FRONT_BYTES
+
+
+def judge_memory(limit_bytes: int | None, needed_bytes: int) -> Finding:
+    needed = f"{needed_bytes / GIB:.0f} GiB"
+    if limit_bytes is None:
+        return Finding("warning", "memory", "no limit: a leak takes the whole machine", f"set one, from {needed} on")
+    found = f"limit {limit_bytes / GIB:.1f} GiB"
+    if limit_bytes < needed_bytes:
+        return Finding("missing", "memory", f"{found}: it will be killed", f"give it {needed}")
+    return Finding("ok", "memory", found)
+
+
+def judge_open_files(limit: int) -> Finding:
+    if limit not in (-1, resource.RLIM_INFINITY) and limit < OPEN_FILES:
+        return Finding("warning", "open files", f"at most {limit}", f"raise the limit (ulimit -n) to {OPEN_FILES}")
+    return Finding("ok", "open files", "no limit" if limit == resource.RLIM_INFINITY else f"at most {limit}")
+
+
+def judge_folder(name: str, folder: Path) -> Finding:
+    """Asks the system and does not try: a check leaves nothing behind."""
+    if not os.access(folder, os.W_OK | os.X_OK):
+        return Finding("missing", name, f"{folder} cannot be written to", "mount an emptyDir there")
+    free_bytes = shutil.disk_usage(folder).free
+    found = f"{folder}, {free_bytes / GIB:.1f} GiB free"
+    if free_bytes < DISK_BYTES:
+        return Finding("warning", name, found, f"make room: {DISK_BYTES / GIB:.0f} GiB")
+    return Finding("ok", name, found)
+
+
+def judge_device(*, has_gpu: bool) -> Finding:
+    """torch is asked only where there is a GPU: its import takes seconds."""
+    if not has_gpu:
+        return Finding("ok", "device", f"cpu, {count_cores()} cores")
+    if best_device() == "cpu":
+        return Finding("warning", "device", "there is a GPU, and torch does not use it", "use the image with CUDA")
+    return Finding("ok", "device", "cuda")
