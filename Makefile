@@ -9,6 +9,11 @@ PORT ?= 3000
 RAG_EVAL_DATA ?= ../shared/data/xquad
 SAMPLE ?= 200
 RAG_EVAL_VERIFICATION_DATA ?= ../shared/data/verification
+PROFILE ?= local
+IMAGE ?= rag:1.0.0$(if $(filter gpu,$(PROFILE)),-gpu)
+BACKEND ?= $(shell docker info >/dev/null 2>&1 && echo docker || echo buildah)
+# Makes a base image where no registry can be reached.
+CONTAINER_BASE ?= ../shared/tools/container-base
 # Ours and not the service's, which refuses to start on RAG_ names that it does not know.
 unexport RAG_EVAL_DATA RAG_EVAL_VERIFICATION_DATA
 
@@ -19,14 +24,17 @@ export BENTOML_DO_NOT_TRACK := True
 export DO_NOT_TRACK := 1
 export HF_HUB_OFFLINE := 1
 export VLLM_NO_USAGE_STATS := 1
+# buildah in a container of its own can neither nest namespaces nor overlays.
+export BUILDAH_ISOLATION ?= chroot
+export STORAGE_DRIVER ?= vfs
 
 RUN := .venv/bin/python -m
 INSTALL = @"$(PYTHON)" requirements/install.py
 # In requirements/, so that the lists name no other place.
-COMPILE = @cd requirements && ../.venv/bin/uv pip compile --quiet --generate-hashes \
+COMPILE = @cd requirements && ../.venv/bin/uv pip compile --quiet --no-config --generate-hashes \
 	--python-version 3.11 --python-platform x86_64-manylinux_2_28 --custom-compile-command "make lock"
 
-.PHONY: help python setup serve dev check test eval bench load capacity growth lock clean
+.PHONY: help python setup serve dev check test eval bench load capacity growth bento image image-test lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -52,7 +60,7 @@ dev: python ## Serve deterministic fake models, ready within seconds
 	@exec $(RUN) bentoml serve service:RagService --host $(HOST) --port $(PORT)
 
 check: python ## Formatting, lint, types, layers, unit and contract tests
-	$(INSTALL) venv packages torch tools
+	$(INSTALL) venv packages torch tools promtool
 	$(RUN) ruff format --check .
 	$(RUN) ruff check .
 	$(RUN) mypy
@@ -79,6 +87,18 @@ capacity: setup ## The same from little load to too much, and with more and fewe
 
 growth: setup ## Search, memory and build time at 1 000 to 1 000 000 synthetic chunks; an hour
 	$(RUN) load.growth --out .data/growth
+
+bento: setup ## Build the Bento of PROFILE (local, gpu)
+	$(RUN) bentoml build --arg profile=$(PROFILE)
+
+image: bento ## Put the Bento into a container image, by Docker where it runs, else by buildah
+	$(RUN) bentoml containerize rag:latest --backend $(BACKEND) --image-tag $(IMAGE)
+
+image-test: setup ## Build the local image by buildah as root, run it without rights on a read-only root, ask it, stop it
+	$(INSTALL) torch-wheel
+	sh deploy/image/base.sh $(CONTAINER_BASE) .data/wheels
+	$(MAKE) image BACKEND=buildah IMAGE=$(IMAGE)
+	IMAGE=localhost/$(IMAGE) $(RUN) pytest -s tests/image
 
 # uv keeps the versions of a list that exists; remove the list first to take newer ones. The local list goes without
 # torch, which has its own, without triton (1 GB): xgrammar alone declares it, and vLLM on CPU disables it; and without
