@@ -62,7 +62,8 @@ class DenseInfo:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """`removed` holds the last version of each document that is gone, so that a chunk id never means two texts.
+    """`removed` holds the last version that each document had: of those that are gone, and of those that a rollback
+    took back to an earlier one. The next is counted from there, so that a chunk id never means two texts.
 
     `has_tokens`: the version holds the embedder's vectors of each chunk's tokens.
     """
@@ -79,6 +80,14 @@ class Manifest:
     document_list: tuple[DocumentEntry, ...]
     removed: Mapping[str, int]
     has_tokens: bool = False
+
+    @property
+    def last_versions(self) -> dict[str, int]:
+        """The highest version number that each document ever had; from one version of the index to the next it grows.
+
+        `removed` holds only numbers above those of the documents that are here.
+        """
+        return {entry.document_id: entry.document_version for entry in self.document_list} | dict(self.removed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,10 +121,10 @@ def is_version_name(text: str) -> bool:
     return _VERSION_NAME.fullmatch(text) is not None
 
 
-def read_version(folder: Path) -> StoredVersion:
-    """The version in this folder, every file in its place and of its size; what is in the files is not looked at.
+def read_manifest(folder: Path) -> Manifest:
+    """What the version in this folder says of itself, whether or not its files are there.
 
-    Raises: BrokenIndexError: the seal is broken, or a file is missing or cut.
+    Raises: BrokenIndexError: it is missing, its seal is broken, or it is of another format.
     """
     try:
         content = (folder / MANIFEST_NAME).read_bytes()
@@ -124,9 +133,17 @@ def read_version(folder: Path) -> StoredVersion:
     if not folder.name.endswith("-" + hashlib.sha256(content).hexdigest()[:8]):
         raise BrokenIndexError(f"{MANIFEST_NAME} is not the one that version {folder.name} was sealed with")
     try:
-        manifest = _MANIFESTS.validate_json(content)
+        return _MANIFESTS.validate_json(content)
     except ValidationError as error:
         raise BrokenIndexError(f"{MANIFEST_NAME} is not of format {FORMAT}") from error
+
+
+def read_version(folder: Path) -> StoredVersion:
+    """The version in this folder, every file in its place and of its size; what is in the files is not looked at.
+
+    Raises: BrokenIndexError: the manifest cannot be trusted, or a file is missing or cut.
+    """
+    manifest = read_manifest(folder)
     sizes = {path.relative_to(folder).as_posix(): path.stat().st_size for path in _files(folder)}
     problems = [f"{seal.name} is missing" for seal in manifest.files if seal.name not in sizes]
     problems += [

@@ -10,6 +10,7 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -21,11 +22,13 @@ from rag.index.manifest import (
     StoredVersion,
     is_version_name,
     name_version,
+    read_manifest,
     read_version,
     render_manifest,
     verify_files,
 )
 from rag.index.version import TenantIndex
+from rag.types import ModelInfo
 
 T = TypeVar("T")
 
@@ -37,6 +40,10 @@ _BUILDING: Final = "building"
 _VERSIONS: Final = "versions"
 # A reader loses a version only if two newer ones are published while it opens one; five times in a row is no race.
 _READ_ATTEMPTS: Final = 5
+
+
+class RollbackError(Exception):
+    """There is no version to go back to; the serving one serves on."""
 
 
 def folder_name(tenant_id: str) -> str:
@@ -118,14 +125,7 @@ class IndexStore:
 
         Raises: BrokenIndexError: with everything that is wrong.
         """
-
-        def read_all(stored: StoredVersion) -> StoredVersion:
-            verify_files(stored)
-            if stored.manifest.chunks:
-                TenantIndex(stored)
-            return stored
-
-        return self.read(tenant_id, read_all)
+        return self.read(tenant_id, _read_all)
 
     @contextlib.contextmanager
     def exclusive(self, tenant_id: str, on_wait: Callable[[], object]) -> Iterator[Path]:
@@ -164,14 +164,72 @@ class IndexStore:
         self._prune(tenant_id)
         return StoredVersion(target.name, target, manifest)
 
+    def rollback(self, tenant_id: str, embedder: ModelInfo, on_wait: Callable[[], object]) -> tuple[str, StoredVersion]:
+        """Makes the content of the version before the serving one serve again, as a new version; its name, and the new.
+
+        The new version comes after the one that served, so a second rollback undoes the first. Of the one that served
+        only the manifest is needed: its files may be damaged.
+
+        Raises: RollbackError: there is no version before, or it is damaged or by another embedder than this.
+            BrokenIndexError: `CURRENT` or the serving manifest cannot be trusted. OSError: as `publish` has it.
+        """
+        if self.serving_name(tenant_id) is None:
+            raise RollbackError("there is no index")
+        with self.exclusive(tenant_id, on_wait) as building:
+            name = self.serving_name(tenant_id)
+            assert name is not None
+            versions = self.folder(tenant_id) / _VERSIONS
+            serving = read_manifest(versions / name)
+            old = _read_previous(versions, serving, embedder)
+            for seal in old.manifest.files:
+                _link(old.folder / seal.name, building / seal.name)
+            restored = {entry.document_id: entry.document_version for entry in old.manifest.document_list}
+            removed = {each: last for each, last in serving.last_versions.items() if last > restored.get(each, 0)}
+            return old.name, self.publish(tenant_id, building, replace(old.manifest, previous=name, removed=removed))
+
     def _prune(self, tenant_id: str) -> None:
         """Removes what no reader can want: all but the serving version and the one before, and what a crash left."""
         folder = self.folder(tenant_id)
-        stored = self.current(tenant_id)
-        kept = {stored.name, stored.manifest.previous} if stored else set()
-        for version in sorted((folder / _VERSIONS).iterdir()):
+        versions, name = folder / _VERSIONS, self.serving_name(tenant_id)
+        kept = {name, read_manifest(versions / name).previous} if name else set()
+        for version in sorted(versions.iterdir()):
             if version.name not in kept:
                 self._disk.remove(version)
         for debris in (folder / _BUILDING, folder / f"{_CURRENT}.new"):
             if debris.exists():
                 self._disk.remove(debris)
+
+
+def _read_all(stored: StoredVersion) -> StoredVersion:
+    """Raises: BrokenIndexError: a byte is not what was sealed, or a part cannot be opened."""
+    verify_files(stored)
+    if stored.manifest.chunks:
+        TenantIndex(stored)
+    return stored
+
+
+def _read_previous(versions: Path, serving: Manifest, embedder: ModelInfo) -> StoredVersion:
+    """Raises: RollbackError: there is none, or none that could serve in the place of the serving one."""
+    if serving.previous is None:
+        raise RollbackError("there is no version before the one that serves")
+    try:
+        old = _read_all(read_version(versions / serving.previous))
+    except BrokenIndexError as error:
+        raise RollbackError(f"the version before, {serving.previous}, is damaged: {error}") from error
+    # Servers embed questions with one embedder and refuse the vectors of others: a restart would find no index.
+    made_by = old.manifest.embedder
+    if old.manifest.chunks and made_by != embedder:
+        raise RollbackError(
+            f"the version before, {old.name}, was made by {made_by.name} {made_by.revision}, "
+            f"but {embedder.name} {embedder.revision} is set"
+        )
+    return old
+
+
+def _link(source: Path, target: Path) -> None:
+    """A second name for a file, which takes neither time nor space; a copy where the file system refuses links."""
+    target.parent.mkdir(exist_ok=True)
+    try:
+        target.hardlink_to(source)
+    except OSError:
+        shutil.copyfile(source, target)

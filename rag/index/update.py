@@ -105,7 +105,7 @@ class IndexUpdate:
         """Adds a document, or the next version of one; each id at most once, each with a span at least."""
         assert spans
         old = self._kept.pop(document_id, None)
-        number = 1 + (old.document_version if old else self._removed.pop(document_id, 0))
+        number = 1 + max(old.document_version if old else 0, self._removed.pop(document_id, 0))
         first, cutter = len(self._writer), self._makers.chunker_version
         self._new.append(DocumentEntry(document_id, title, number, len(spans), first, digest, cutter))
         self._writer.append(
@@ -129,7 +129,7 @@ class IndexUpdate:
         """Removes a document; False where there is none of this id."""
         entry = self._kept.pop(document_id, None)
         if entry is not None:
-            self._removed[document_id] = entry.document_version
+            self._removed[document_id] = max(entry.document_version, self._removed.get(document_id, 0))
         return entry is not None
 
     def publish(self, encode: EncodeChunks, *, exact_max_chunks: int = EXACT_MAX_CHUNKS) -> StoredVersion | None:

@@ -12,8 +12,16 @@ from typing import Final
 from tqdm import tqdm
 
 from rag.index.manifest import BrokenIndexError
-from rag.index.store import IndexStore, folder_name
-from rag.ingestion.ingest import AddReport, CheckReport, Ingestion, ListReport, RemoveReport, Watcher
+from rag.index.store import IndexStore, RollbackError, folder_name
+from rag.ingestion.ingest import (
+    AddReport,
+    CheckReport,
+    Ingestion,
+    ListReport,
+    RemoveReport,
+    RollbackReport,
+    Watcher,
+)
 from rag.ingestion.sources import DOCUMENT_ID, Findings, Source, find_sources
 
 EXIT_OK: Final = 0
@@ -51,7 +59,8 @@ def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
     remove = commands.add_parser("remove", help="take one document out of the index")
     list_ = commands.add_parser("list", help="print the documents of the index")
     check = commands.add_parser("check", help="compare the index with its checksums and the embedder")
-    for each in (add, remove, list_, check):
+    rollback = commands.add_parser("rollback", help="undo the last change of the index; a second one undoes the first")
+    for each in (add, remove, list_, check, rollback):
         each.add_argument("--tenant", required=True, type=_tenant, metavar="T")
     add.add_argument("--document-id", type=_document_id, metavar="ID", help="of the one file that is given")
     add.add_argument("--title", type=_title, help="of the one file that is given")
@@ -77,7 +86,11 @@ def run(
         return EXIT_INTERRUPTED
     except BrokenIndexError as error:
         folder = store.folder(arguments.tenant)
-        terminal.tell(f"error: the index is damaged: {error}; remove {folder} and add its documents again")
+        advice = f"where `rollback` fails too, remove {folder} and add its documents again"
+        terminal.tell(f"error: the index is damaged: {error}; {advice}")
+        return EXIT_FAILED
+    except RollbackError as error:
+        terminal.tell(f"error: {error}")
         return EXIT_FAILED
     except OSError as error:
         terminal.tell(f"error: {error.strerror or error}: the index is as it was")
@@ -95,7 +108,7 @@ def run(
 
 def _execute(
     arguments: argparse.Namespace, ingestion: Ingestion, terminal: Terminal
-) -> AddReport | RemoveReport | ListReport | CheckReport | None:
+) -> AddReport | RemoveReport | ListReport | CheckReport | RollbackReport | None:
     match arguments.command:
         case "add":
             findings = _find(arguments)
@@ -108,6 +121,8 @@ def _execute(
             return ingestion.remove(arguments.tenant, arguments.document_id)
         case "list":
             return ingestion.list_documents(arguments.tenant)
+        case "rollback":
+            return ingestion.rollback(arguments.tenant)
         case _:
             return ingestion.check(arguments.tenant)
 

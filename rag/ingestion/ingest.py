@@ -68,6 +68,17 @@ class RemoveReport:
 
 
 @dataclass(frozen=True, slots=True)
+class RollbackReport:
+    """`restored` is the version whose content `version` has; `documents` and `chunks` count it."""
+
+    tenant: str
+    version: str
+    restored: str
+    documents: int
+    chunks: int
+
+
+@dataclass(frozen=True, slots=True)
 class Listed:
     document_id: str
     title: str
@@ -99,7 +110,7 @@ def embedding_text(chunk: Chunk) -> str:
 
 
 class Ingestion:
-    """The four things that can be done to a tenant's index.
+    """The five things that can be done to a tenant's index.
 
     All raise BrokenIndexError where the serving version is damaged, and OSError where the disk is full or failed; the
     serving version is then as it was.
@@ -155,6 +166,14 @@ class Ingestion:
             stored = self._publish(update)
         assert stored is not None
         return RemoveReport(tenant_id, stored.name, document_id, stored.manifest.documents, stored.manifest.chunks)
+
+    def rollback(self, tenant_id: str) -> RollbackReport:
+        """Undoes the last change of the index; a second one undoes the first.
+
+        Raises: RollbackError: there is no version before, or none that the servers could answer from.
+        """
+        restored, stored = self._store.rollback(tenant_id, self._describe_embedder(), self._tell_waiting)
+        return RollbackReport(tenant_id, stored.name, restored, stored.manifest.documents, stored.manifest.chunks)
 
     def list_documents(self, tenant_id: str) -> ListReport:
         """The documents of the serving version, by id."""

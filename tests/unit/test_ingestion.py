@@ -344,6 +344,46 @@ class TestCommand:
         assert command("remove", "--tenant", "demo", "--document-id", "it")[:2] == (1, None)
         assert command("check", "--tenant", "other")[0] == 1
 
+    def test_rollback_prints_what_serves_again(
+        self, command: Callable[..., tuple[int, Any, str]], documents: Path
+    ) -> None:
+        """The new version, the one whose content it has, and what that holds."""
+        good = command("add", "--tenant", "demo", documents)[1]["version"]
+        command("remove", "--tenant", "demo", "--document-id", "it")
+
+        status, report, _ = command("rollback", "--tenant", "demo")
+
+        assert status == 0
+        assert list(report) == ["tenant", "version", "restored", "documents", "chunks"]
+        assert report["version"] == command("list", "--tenant", "demo")[1]["version"] != good
+        assert (report["restored"], report["documents"], report["chunks"]) == (good, 2, 2)
+        assert command("check", "--tenant", "demo")[0] == 0
+
+    def test_rollback_to_nothing_is_one_line(
+        self, command: Callable[..., tuple[int, Any, str]], documents: Path
+    ) -> None:
+        """A tenant without an index, and one with its first version."""
+        without = command("rollback", "--tenant", "demo")
+        command("add", "--tenant", "demo", documents)
+
+        first = command("rollback", "--tenant", "demo")
+
+        assert without == (1, None, "error: there is no index\n")
+        assert first == (1, None, "error: there is no version before the one that serves\n")
+
+    def test_rollback_to_damage_is_one_line(
+        self, command: Callable[..., tuple[int, Any, str]], documents: Path, tmp_path: Path
+    ) -> None:
+        """It names the version and the file, and does not advise to remove the index: the one that serves is whole."""
+        old = command("add", "--tenant", "demo", documents)[1]["version"]
+        command("remove", "--tenant", "demo", "--document-id", "it")
+        (tmp_path / "index" / "tenant-demo" / "versions" / old / "chunks.jsonl").unlink()
+
+        ended = command("rollback", "--tenant", "demo")
+
+        assert ended == (1, None, f"error: the version before, {old}, is damaged: chunks.jsonl is missing\n")
+        assert command("check", "--tenant", "demo")[0] == 0
+
     @pytest.mark.parametrize(
         "argv",
         [
@@ -357,6 +397,8 @@ class TestCommand:
             ["add", "--tenant", "demo", "--title", "x", "/"],
             ["add", "--tenant", "demo", "--title", " ", "x.md"],
             ["remove", "--tenant", "demo"],
+            ["rollback"],
+            ["rollback", "--tenant", "demo", "000001-00000000"],
             ["list"],
         ],
     )
