@@ -62,6 +62,13 @@ def configure_logging(level: str) -> None:
     for name in _SERVERS_OWN:
         for handler in logging.getLogger(name).handlers:
             handler.setFormatter(JsonFormatter())
+            handler.addFilter(is_news)
+        logging.getLogger(name).propagate = False  # they have handlers; the root's would say it again
+
+
+def is_news(record: logging.LogRecord) -> bool:
+    """Whether it is worth a line: BentoML takes a client that has left for a failure of ours."""
+    return record.exc_info is None or record.exc_info[0] is None or record.exc_info[0].__name__ != "ClientDisconnect"
 
 
 def describe_exception(error: BaseException) -> list[str]:

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from starlette.requests import ClientDisconnect
 
 from load.processes import ROOT
-from rag.logs import JsonFormatter
+from rag.logs import JsonFormatter, is_news
 
 VLLM_LOGGING = ROOT / "rag" / "backends" / "vllm_logging.json"
 LOGS_AND_WARNS = """
@@ -45,6 +46,15 @@ def test_an_access_line_of_another_form_stays_a_text(args: tuple[object, ...]) -
     message = " ".join(["%s"] * len(args))
 
     assert describe("bentoml.access", message, *args)["event"] == message % args
+
+
+@pytest.mark.parametrize(("error", "expected"), [(ClientDisconnect(), False), (ValueError(), True), (None, True)])
+def test_a_client_that_has_left_is_no_failure(error: Exception | None, expected: bool) -> None:
+    """BentoML writes an error of every probe that gave up while a model was loading."""
+    told = None if error is None else (type(error), error, None)
+    record = logging.LogRecord("bentoml", logging.ERROR, "file.py", 1, "Exception on /describe [POST]", (), told)
+
+    assert is_news(record) is expected
 
 
 def test_what_vllm_logs_and_warns_of_is_json(tmp_path: Path) -> None:
