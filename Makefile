@@ -65,7 +65,7 @@ check: python ## Formatting, lint, types, layers, unit and contract tests
 	$(RUN) ruff check .
 	$(RUN) mypy
 	.venv/bin/lint-imports
-	$(RUN) pytest tests/unit tests/contract
+	$(RUN) pytest -n 2 tests/unit tests/contract
 
 test: check setup ## make check, then the tests against a real server with the real models
 	$(RUN) pytest tests/integration

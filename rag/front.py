@@ -220,6 +220,7 @@ class Front:
             # The first index to be opened takes two seconds of imports, as long as retrieval may take.
             await self._indexes.open_all()
         self._pipeline = pipeline
+        await check(self._probes)  # for the metrics: nobody may ask for readiness
         # What is there now stays: without this the collector looks at all of it again and again, 100 ms each time. And
         # the young objects of one query need not be looked at five times while it runs.
         gc.collect()

@@ -126,6 +126,7 @@ def begin(*, version: str, model_version: str, prompt_version: str, places: int)
         QUERIES.labels(route, "query_ok", "stop", "").inc(0)
         QUERIES.labels(route, "query_cancelled", "client_disconnected", "").inc(0)
         QUERIES.labels(route, "query_failed", "timeout", ErrorCode.MODEL_TIMEOUT).inc(0)
+        QUERIES.labels(route, "query_failed", "timeout", ErrorCode.STREAM_TIMEOUT).inc(0)
         QUERIES.labels(route, "query_failed", "error", ErrorCode.INTERNAL_ERROR).inc(0)
         DURATION.labels(route)
     for service in sorted(set(SERVICE_OF_STAGE.values())):

@@ -1,6 +1,7 @@
 """How a dependency that is a service is asked whether it is there, and what the answer means."""
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Final
@@ -13,6 +14,9 @@ from schemas.response import DependencyState
 
 # Below the second that readiness has for all of them, so that each can still say what it is waiting for.
 ANSWER_TIMEOUT_S: Final = 0.9
+
+
+_log = logging.getLogger(__name__)
 
 
 class ServiceProbe:
@@ -51,6 +55,7 @@ class ModelProbe:
     def __init__(self, client: httpx.AsyncClient, expected: Sequence[ModelInfo]) -> None:
         self._client = client
         self._expected = [asdict(each) for each in expected]
+        self._last_told: object = None  # what was served instead, if that has been logged
         self._has_answered = False
 
     async def __call__(self, trace_id: str | None) -> DependencyState:
@@ -65,7 +70,13 @@ class ModelProbe:
         except (httpx.HTTPError, OSError, ValueError):
             return self._absent("unreachable")
         self._has_answered = True
-        return "ok" if served == self._expected else "mismatch"
+        if served == self._expected:
+            self._last_told = None
+            return "ok"
+        if served != self._last_told:
+            self._last_told = served
+            _log.warning("other_models_served", extra={"fields": {"expected": self._expected, "served": served}})
+        return "mismatch"
 
     def _absent(self, state: DependencyState) -> DependencyState:
         return state if self._has_answered else "loading"

@@ -32,6 +32,8 @@ ENVIRONMENT: Final = {
     "OTEL_SERVICE_NAME": "Generator",
 }
 # Read by the engine's process on a CPU. All cores, unbound: bound, a thread waits for its core while another is free.
+# Threads that sleep while they wait (OMP_WAIT_POLICY=PASSIVE) help beside programs that never pause, and made an answer
+# of the whole service take 12 s instead of 4.
 CPU_ENVIRONMENT: Final = {"VLLM_CPU_OMP_THREADS_BIND": "nobind", "OMP_NUM_THREADS": str(count_cores())}
 
 # On a CPU the model runs in the engine's own process. vLLM's default is a process for each, and the engine's, which

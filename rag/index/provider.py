@@ -111,6 +111,8 @@ class ServedIndexes:
         except OSError as error:
             _log.warning("index_dir_unreadable", extra={"fields": {"reason": str(error)}})
             return
+        if not names and (self._seen or not self._has_looked):
+            _log.warning("no_index_there", extra={"fields": {"tenants_before": len(self._seen)}})
         for tenant_id in self._seen.keys() | self._open.keys() | names.keys():
             await self._refresh_tenant(tenant_id, names.get(tenant_id))
         self._has_looked = True

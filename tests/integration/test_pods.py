@@ -13,6 +13,7 @@ import pytest
 
 from load.processes import find_family, find_free_port
 from load.server import Server, running_server
+from rag.settings import LOCAL_CONTEXT_TOKENS, LOCAL_DRAFT_TOKENS
 from schemas.errors import ErrorCode
 from tests.integration.asking import CLIENT_TIMEOUT_S, Rag, assert_error, wait_for
 from tests.integration.conftest import EXAMPLES, write_identities
@@ -90,6 +91,9 @@ def fronts(place: Path, pods: dict[str, Pod]) -> Iterator[list[Rag]]:
             RAG_REDIS_URL=str(stack.enter_context(running_valkey()).connection_url),
             RAG_IDENTITIES_FILE=str(identities),
             RAG_RATE_LIMIT_WINDOW_S="600",
+            # A generator behind a URL is taken for a fast one; this is the local one.
+            RAG_CONTEXT_TOKENS=str(LOCAL_CONTEXT_TOKENS),
+            RAG_DRAFT_TOKENS=str(LOCAL_DRAFT_TOKENS),
             **PATIENT,
             **UNLIMITED,
         )
