@@ -9,7 +9,7 @@ import pytest
 
 from load.server import Server, running_server
 from tests.integration.asking import Rag, wait_for
-from tests.servers import FAKE_MODELS, make_environment
+from tests.servers import make_environment
 
 pytestmark = pytest.mark.integration
 
@@ -20,10 +20,9 @@ NATIVE = ("[W", "  warnings.warn", "/")
 
 @pytest.fixture(scope="module")
 def talkative_server(place: Path) -> Iterator[Server]:
-    """Fake models, with BentoML's access log switched on."""
-    options = {"BENTOML_CONFIG_OPTIONS": "services.logging.access.enabled=true"}
-    environment = {**make_environment(RAG_INDEX_DIR=str(place / "talkative-index"), **FAKE_MODELS), **options}
-    with running_server(place / "talkative", environment) as server:
+    """An Embedder with BentoML's access log switched on; the front's own paths are none of BentoML's."""
+    environment = {**make_environment(), "BENTOML_CONFIG_OPTIONS": "services.logging.access.enabled=true"}
+    with running_server(place / "talkative", environment, service="Embedder", ready_path="/readyz") as server:
         yield server
 
 
@@ -40,10 +39,10 @@ def test_every_line_of_the_local_profile_is_json(real: Rag) -> None:
 
 def test_the_access_log_is_json_where_it_is_switched_on(talkative_server: Server) -> None:
     """It is off by default: the front writes one line per query, with more in it."""
-    assert httpx.get(f"{talkative_server.url}/livez").status_code == 200
+    assert httpx.post(f"{talkative_server.url}/describe", json={}).status_code == 200
 
     def find() -> dict[str, object] | None:
         lines = map(json.loads, talkative_server.log_path.read_text("utf-8").splitlines())
-        return next((line for line in lines if line["event"] == "access" and line["path"] == "/livez"), None)
+        return next((line for line in lines if line["event"] == "access" and line["path"] == "/describe"), None)
 
     assert wait_for(find, within_s=10)["status"] == 200
