@@ -101,16 +101,16 @@ def test_both_models_of_the_service_answer_at_once(
 @pytest.mark.parametrize(
     ("named", "expected"),
     [
-        ([], []),
-        (["RAG_RERANKER_MODEL"], ["rerank", "reranker"]),
-        (["RAG_VERIFIER_MODEL"], ["entail", "reranker"]),
-        (["RAG_RERANKER_MODEL", "RAG_VERIFIER_MODEL"], ["entail", "rerank", "reranker"]),
+        ([], ["describe"]),
+        (["RAG_RERANKER_MODEL"], ["describe", "rerank", "reranker"]),
+        (["RAG_VERIFIER_MODEL"], ["describe", "entail", "reranker"]),
+        (["RAG_RERANKER_MODEL", "RAG_VERIFIER_MODEL"], ["describe", "entail", "rerank", "reranker"]),
     ],
 )
 def test_the_service_has_the_models_that_are_named(
     named: list[str], expected: list[str], reranker_folder: Path
 ) -> None:
-    """An API for each, and the front spawns the service for either; a fake model needs neither."""
+    """An API for each beside the one that names them; the front spawns the service for either, a fake needs neither."""
     environment = make_environment(**{**FAKE_MODELS, **dict.fromkeys(named, f"path:{reranker_folder}")})
     done = subprocess.run(
         [sys.executable, "-c", PRINT_PARTS], cwd=ROOT, env=environment, capture_output=True, check=True
