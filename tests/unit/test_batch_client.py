@@ -295,7 +295,7 @@ class TestRun:
     )
     async def test_who_waits_for_a_refusal(self, answers: AnswerFile, status: int, code: str, asked: str) -> None:
         """A quota and a server that loads are everybody's; another question may find a place at once."""
-        service = Service(a=[Failure(code, "", retryable=True, status=status, retry_after_s=90)])
+        service = Service(a=[Failure(code, "", retryable=True, status=status, retry_after_s=60)])
         batch = make_batch(service, answers, concurrency=2)
         running = asyncio.create_task(batch.run(QUESTIONS))
         async with asyncio.timeout(10):
