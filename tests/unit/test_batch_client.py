@@ -390,7 +390,7 @@ class TestRun:
 
     async def test_a_wait_ends_with_the_run(self, answers: AnswerFile) -> None:
         """Nobody waits for a quota after Ctrl-C; the question is left for the next run."""
-        service = Service(a=[Failure("RATE_LIMITED", "", retryable=True, status=429, retry_after_s=90)])
+        service = Service(a=[Failure("RATE_LIMITED", "", retryable=True, status=429, retry_after_s=60)])
         batch = make_batch(service, answers)
         running = asyncio.create_task(batch.run(QUESTIONS))
         await service.was_asked.wait()
