@@ -52,6 +52,10 @@ class Pod:
         )
         self._server = self._running.enter_context(starting)
 
+    def resident_mib(self) -> float:
+        assert self._server is not None
+        return sum(process.memory_info().rss for process in find_family(self._server.process)) / 2**20
+
     def kill(self) -> None:
         assert self._server is not None
         for process in find_family(self._server.process):
@@ -116,12 +120,13 @@ def states(rag: Rag) -> dict[str, str]:
     return {name: state for name, state in ready["dependencies"].items() if state != "ok"}
 
 
-def test_the_four_answer_together(fronts: list[Rag]) -> None:
+def test_the_four_answer_together(fronts: list[Rag], pods: dict[str, Pod]) -> None:
     """With citations, as the all-in-one server does, and under one version."""
     answers = [rag.answer(QUESTION) for rag in fronts]
 
     assert all("12 ngày" in answer.answer and answer.citations for answer in answers)
     assert len({answer.model_version for answer in answers}) == 1
+    print("\nresident, MiB:", {name: round(pod.resident_mib()) for name, pod in pods.items()})  # the README's
 
 
 def test_a_model_service_takes_no_pickle(pods: dict[str, Pod]) -> None:
