@@ -54,7 +54,8 @@ class Pod:
 
     def resident_mib(self) -> float:
         assert self._server is not None
-        return sum(process.memory_info().rss for process in find_family(self._server.process)) / 2**20
+        rss_bytes: int = sum(process.memory_info().rss for process in find_family(self._server.process))
+        return rss_bytes / 2**20
 
     def kill(self) -> None:
         assert self._server is not None
