@@ -44,6 +44,10 @@ class Answer:
             for piece in pieces(text):
                 yield TokenEvent(text=piece)
 
+    def say(self, text: str) -> Iterator[Event]:
+        """A sentence of the service's own, such as that one part of a question has no answer."""
+        yield from self._say(f" {text}" if self._begun else text)
+
     def done(self, candidates: Sequence[Candidate], passages: Sequence[Passage], *, with_trace: bool) -> DoneEvent:
         known = self._record.usage
         usage = (

@@ -15,10 +15,10 @@ from typing import Final
 
 from rag.language import sentence_spans
 from rag.ports import TokenCounter
-from rag.types import Document, Span
+from rag.types import CONTEXT_SEPARATOR, Document, Heading, Span
 
 # Changes with anything that can move a boundary: an index is made by one version.
-CHUNKER_VERSION: Final = "sentences-1"
+CHUNKER_VERSION: Final = "sentences-2"
 
 # Prices, in units of the squared relative distance from the target size: a chunk of half the target costs 0.25.
 _PRICE_SECTION_INSIDE: Final = 0.6  # two sections in one chunk, unless both are small
@@ -28,6 +28,9 @@ _PRICE_TORN_LINES: Final = 0.05  # between items of a list or rows of a table
 _PRICE_ORPHANED_HEADING: Final = 10.0
 _MAX_RELATIVE_SIZE: Final = 2.0  # larger chunks are never considered
 
+MAX_CONTEXT_CHARS: Final = 120
+# What the context, a title before it, may take of the model's window.
+CONTEXT_TOKENS: Final = 96
 _CHARS_PER_TOKEN: Final = 8  # more than any of our tokenizers gives to running text
 _WHITE_SPACE = re.compile(r"\s")
 _COMBINING = re.compile(r"[\u0300-\u036f\u200d\ufe0f]")
@@ -58,6 +61,7 @@ def split(document: Document, counter: TokenCounter, *, target_tokens: int = 200
     ]
     units = _price_seams(document, bounds)
     heading_starts = [heading.start for heading in document.headings]
+    paths = _heading_paths(document)
     page_starts = [page.start for page in document.pages]
     spans = []
     for first, last in _choose_cuts(units, target_tokens, limit_tokens):
@@ -71,9 +75,27 @@ def split(document: Document, counter: TokenCounter, *, target_tokens: int = 200
                     page_start=_page_at(document, page_starts, start),
                     page_end=_page_at(document, page_starts, end - 1),
                     heading=document.headings[heading].text if heading >= 0 else None,
+                    context=_context_of(document, paths[heading], start) if heading >= 0 else "",
                 )
             )
     return spans
+
+
+def _heading_paths(document: Document) -> list[list[Heading]]:
+    """For each heading itself and those above it, from the highest down."""
+    paths: list[list[Heading]] = []
+    open_headings: list[Heading] = []
+    for heading in document.headings:
+        open_headings = [each for each in open_headings if each.level < heading.level] + [heading]
+        paths.append(open_headings)
+    return paths
+
+
+def _context_of(document: Document, path: Sequence[Heading], start: int) -> str:
+    """The headings over a chunk that begins at `start`, without its document's title and what the chunk itself holds."""
+    above = [heading.text for heading in path if heading.start < start and heading.text != document.title]
+    context = CONTEXT_SEPARATOR.join(above)
+    return context if len(context) <= MAX_CONTEXT_CHARS else context[-MAX_CONTEXT_CHARS:].partition(" ")[2]
 
 
 def _page_at(document: Document, page_starts: Sequence[int], position: int) -> int | None:

@@ -1,43 +1,79 @@
-"""Candidates → the numbered passages that the generator sees, within its token budget.
+"""Candidates → the numbered passages that an answer may rest on, and what of them fits into the generator's prompt.
 
-A passage is a whole chunk or nothing: the client resolves its `chunk_id` to exactly the text that the generator saw,
-so nothing here cuts, merges or cleans a text. For the same reason a chunk that holds a chat template's control tokens
-stays out altogether: a tokenizer would obey them, and breaking them up would show the generator another text.
+A passage is a whole chunk: the client resolves its `chunk_id` to the text that it was quoted from. In the prompt, which
+is bounded, a passage that is too long gives its best sentences, and never its place to a worse one. A chunk that holds
+a chat template's control tokens stays out altogether: a tokenizer would obey them, and breaking them up would show the
+generator another text.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache
+from typing import Final
 
 from rag.injection import has_control_token
+from rag.language import sentence_spans, word_set
 from rag.ports import TokenCounter
 from rag.types import Candidate, Chunk, Passage
 
+# Less room than this holds no sentence.
+_MIN_EXCERPT_TOKENS: Final = 24
 
-def build_context(
-    candidates: Sequence[Candidate], *, top_k: int, budget_tokens: int, counter: TokenCounter
-) -> list[Passage]:
+
+def choose_passages(candidates: Sequence[Candidate], *, top_k: int) -> list[Passage]:
     """At most `top_k` passages, numbered from 1, in the order of the candidates (best first).
 
-    Of chunks with the same words, or that share more than half of the shorter one, only the first goes in. The best
-    passage goes in whatever its size: a chunk is bounded, and without it there is no answer. A later one that does not
-    fit into what is left of the budget is passed over and the next one tried. The budget covers the passages with their
-    labels, not the rest of the prompt.
+    Of chunks with the same words, or that share more than half of the shorter one, only the first goes in.
     """
     passages: list[Passage] = []
-    left_tokens = budget_tokens
     for candidate in candidates:
         if len(passages) == top_k:
             break
         chunk = candidate.chunk
-        if has_control_token(chunk.text) or any(_repeats(chunk, passage.chunk) for passage in passages):
-            continue
-        number = len(passages) + 1
-        # Apart: a passage is counted once, whatever its number is.
-        cost_tokens = counter.count(chunk.text) + counter.count(f"[S{number}] \n\n")
-        if cost_tokens <= left_tokens or not passages:
-            passages.append(Passage(number, chunk, candidate.tokens))
-            left_tokens -= cost_tokens
+        if not has_control_token(chunk.text) and not any(_repeats(chunk, passage.chunk) for passage in passages):
+            passages.append(Passage(len(passages) + 1, chunk, candidate.tokens))
     return passages
+
+
+def fit_into_budget(
+    passages: Sequence[Passage], *, question: str, budget_tokens: int, counter: TokenCounter
+) -> list[Passage]:
+    """The passages as the generator gets them, best first, until its budget is used.
+
+    The best one goes in whole whatever its size: a chunk is bounded, and without it there is no answer. A later one
+    that does not fit gives those of its sentences that share most words with the question, in their order. The budget
+    covers the passages with their labels, not the rest of the prompt.
+    """
+    fitted: list[Passage] = []
+    left_tokens = budget_tokens
+    for passage in passages:
+        # Apart: a passage is counted once, whatever its number is.
+        label_tokens = counter.count(f"[S{passage.number}] \n\n")
+        cost_tokens = counter.count(passage.chunk.text) + label_tokens
+        shown = passage
+        if fitted and cost_tokens > left_tokens:
+            room_tokens = left_tokens - label_tokens
+            text = _excerpt(passage.chunk.text, question, room_tokens, counter)
+            if room_tokens < _MIN_EXCERPT_TOKENS or not text:
+                break
+            shown = replace(passage, chunk=replace(passage.chunk, text=text))
+            cost_tokens = left_tokens
+        fitted.append(shown)
+        left_tokens -= cost_tokens
+    return fitted
+
+
+def _excerpt(text: str, question: str, room_tokens: int, counter: TokenCounter) -> str:
+    """The sentences of the text that share most words with the question and fit together, parted by line breaks."""
+    sentences = [text[start:end] for start, end in sentence_spans(text)]
+    asked = word_set(question)
+    kept: list[int] = []
+    for at in sorted(range(len(sentences)), key=lambda place: -len(asked & word_set(sentences[place]))):
+        cost_tokens = counter.count(sentences[at] + "\n")
+        if cost_tokens <= room_tokens:
+            kept.append(at)
+            room_tokens -= cost_tokens
+    return "\n".join(sentences[at] for at in sorted(kept))
 
 
 def _repeats(chunk: Chunk, other: Chunk) -> bool:

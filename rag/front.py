@@ -4,6 +4,7 @@ import asyncio
 import gc
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from typing import Final
 
 import httpx
@@ -38,6 +39,7 @@ from rag.quotas import Quotas, open_limiter
 from rag.settings import Settings
 from rag.tenants import load_policies
 from rag.tracing import Tracer
+from rag.types import RelevanceScale
 from rag.verification import LATE_INTERACTION, ZERO_TO_ONE, AnswerModel, Verifier
 from rag.version import is_fake, make_card
 from schemas.response import DependencyState
@@ -141,14 +143,13 @@ class Front:
         self._probes["index"] = self._index_state
         self._probes["limiter"] = self._limiter_state
         stack.push_async_callback(self._limiter.aclose)
-        floor, floor_across = self._relevance_floors()
         return Pipeline(
             embedder=embedder,
             scorer=scorer,
             generator=generator,
             indexes=self._indexes,
             counter=self._counter(),
-            verifier=Verifier(relevance_floor=floor_across, answers=self._answer_model()),
+            verifier=Verifier(self._relevance_scale(), self._answer_model()),
             policies=self._policies,
             entailment=entailment,
             limits=StageLimits(
@@ -156,8 +157,6 @@ class Front:
                 rerank_k=settings.rerank_k,
                 context_tokens=settings.passage_tokens,
                 draft_tokens=settings.draft_limit_tokens,
-                abstain_relevance=floor,
-                abstain_relevance_across=floor_across,
                 retrieval_timeout_s=settings.retrieval_timeout_s,
                 rerank_timeout_s=settings.rerank_timeout_s,
                 generation_timeout_s=settings.generation_timeout_s,
@@ -232,13 +231,13 @@ class Front:
             return FakeCounter()
         return FileTokenCounter(models.locate(self._settings.generator_model, weights=False))
 
-    def _relevance_floors(self) -> tuple[float, float]:
+    def _relevance_scale(self) -> RelevanceScale:
         settings = self._settings
-        if settings.abstain_relevance is not None:
-            return settings.abstain_relevance, settings.abstain_relevance
         if is_fake(settings.reranker_model):
-            return FakeScorer.relevance_floor, FakeScorer.relevance_floor
-        return models.relevance_floors(models.locate(settings.reranker_model, weights=False))
+            scale = RelevanceScale(FakeScorer.relevance_floor)
+        else:
+            scale = models.relevance_scale(models.locate(settings.reranker_model, weights=False))
+        return scale if settings.abstain_relevance is None else replace(scale, floor=settings.abstain_relevance)
 
     def _answer_model(self) -> AnswerModel:
         model = self._settings.reranker_model

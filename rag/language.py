@@ -26,6 +26,22 @@ _NEXT_WORD = re.compile(r"\s+[^\w\s]{0,4}(\w{0,24})")
 _LAST_TOKEN = re.compile(r"[^\s(\[\"“'/-]{1,24}\Z")
 _LOOK_BACK_CHARS: Final = 25
 
+# What no reader sees: soft hyphens, zero-width characters, marks of direction.
+_UNSEEN: Final[dict[int, None]] = dict.fromkeys(
+    (0xAD, 0x34F, 0x61C, 0x180E, 0xFEFF, *range(0x200B, 0x2010), *range(0x202A, 0x202F), *range(0x2060, 0x2070))
+)
+_ANY_UNSEEN = re.compile("[" + "".join(map(chr, _UNSEEN)) + "]")
+# Two ways to place a tone in an open syllable are in use: `hoà` and `hòa`, `thuý` and `thúy`. `quý` has just one.
+_NEW_TONES: Final = dict(
+    zip(
+        "oà oá oả oã oạ oè oé oẻ oẽ oẹ uỳ uý uỷ uỹ uỵ Oà Oá Oả Oã Oạ OÀ OÁ OẢ OÃ OẠ OÈ OÉ OẺ OẼ OẸ UỲ UÝ UỶ UỸ UỴ".split(),
+        "òa óa ỏa õa ọa òe óe ỏe õe ọe ùy úy ủy ũy ụy Òa Óa Ỏa Õa Ọa ÒA ÓA ỎA ÕA ỌA ÒE ÓE ỎE ÕE ỌE ÙY ÚY ỦY ŨY ỤY".split(),
+        strict=True,
+    )
+)
+_NEW_TONE = re.compile(rf"(?<![qQ])(?:{'|'.join(_NEW_TONES)})(?!{_CHAR})")
+_MARK = re.compile("[\u0300-\u036f]")
+
 # A line that begins a sentence of its own: a list item, a heading, a row of a table.
 _OWN_LINE = re.compile(r"[^\S\n]*(?:[-*+•‣◦▪●○–—][^\S\n]|\(?(?:\d{1,3}|[a-zđ]|[ivx]{1,4})\)[^\S\n]|\d{1,3}\.[^\S\n])")
 _HEADING_LINE = re.compile(r"[^\S\n]{0,3}#{1,6}[^\S\n]")
@@ -88,7 +104,28 @@ _OTHER_WORDS: Final = _lexicon(
 
 def words(text: str) -> list[str]:
     """The words in their order: NFC, case-folded, diacritics kept; `1,000`, `2.5` and `don't` are one word each."""
-    return _WORD.findall(unicodedata.normalize("NFC", text.casefold()))
+    return _WORD.findall(normalize(text.casefold()))
+
+
+def normalize(text: str) -> str:
+    """The one spelling of what reads the same: NFC, tones in the older place (`hòa`), nothing that no reader sees."""
+    if text.isascii():
+        return text
+    if _ANY_UNSEEN.search(text):
+        text = text.translate(_UNSEEN)
+    return place_tones(unicodedata.normalize("NFC", text))
+
+
+def place_tones(text: str) -> str:
+    """The text, which is NFC, with every tone in the older place; as long as before."""
+    return _NEW_TONE.sub(lambda found: _NEW_TONES[found.group()], text)
+
+
+def fold(text: str) -> str:
+    """The text without diacritics, as it is typed on a phone: `nghỉ phép` → `nghi phep`."""
+    if text.isascii():
+        return text
+    return _MARK.sub("", unicodedata.normalize("NFD", text)).replace("đ", "d").replace("Đ", "D")
 
 
 @lru_cache(2048)

@@ -2,9 +2,10 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, nullcontext
 from dataclasses import dataclass
+from typing import TypeVar
 
 from rag.errors import ConcurrencyLimited, DeadlineExceeded, NotReady
 
@@ -12,6 +13,20 @@ from rag.errors import ConcurrencyLimited, DeadlineExceeded, NotReady
 PLACE_RETRY_AFTER_S = 1
 # By then another process has taken over the address, or this one has been started again.
 STOPPING_RETRY_AFTER_S = 5
+
+
+Result = TypeVar("Result")
+
+
+async def gather(calls: Sequence[Awaitable[Result]]) -> list[Result]:
+    """As `asyncio.gather`, but when one fails the others are stopped before it is told."""
+    tasks = [asyncio.ensure_future(call) for call in calls]
+    try:
+        return await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 class Gate:

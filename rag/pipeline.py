@@ -7,14 +7,16 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
+from itertools import takewhile, zip_longest
 from typing import Final
 
 from rag.answer import Answer
 from rag.citations import SentenceParser
-from rag.context import build_context
+from rag.context import choose_passages, fit_into_budget
 from rag.generation import Draft, drafting
-from rag.language import Language, detect_language, stored_language
-from rag.limits import Deadline
+from rag.language import Language, detect_language
+from rag.limits import Deadline, gather
+from rag.parts import split_question
 from rag.ports import (
     ChunkIndex,
     EntailmentModel,
@@ -24,12 +26,13 @@ from rag.ports import (
     TextGenerator,
     TokenCounter,
 )
-from rag.prompt import build_messages, no_answer_text
+from rag.prompt import build_messages, no_answer_text, no_answer_to_part_text, small_talk_text
+from rag.reading import Reading, read_question
 from rag.reranking import rerank, score_windows
-from rag.retrieval import retrieve
+from rag.retrieval import INLINE_MAX_CHUNKS, retrieve
 from rag.telemetry import QueryRecord
 from rag.types import Candidate, DraftSentence, Passage, Verdict
-from rag.verification import Entail, Inquiry, Policies, RankedQuote, Reason, RequestCheck, Verifier
+from rag.verification import Entail, Inquiry, Part, Policies, RankedQuote, Reason, RequestCheck, Verifier
 from schemas.events import CitationEvent, DoneEvent, ErrorEvent, Event, MetaEvent, TokenEvent
 from schemas.request import QueryRequest
 from schemas.response import Citation, QueryResponse
@@ -42,18 +45,12 @@ GIVE_UP_AFTER: Final = 3
 
 @dataclass(frozen=True, slots=True)
 class StageLimits:
-    """How much each stage takes, and for how many seconds.
-
-    A passage below `abstain_relevance` answers nothing; `…_across` is the same for one in another language than the
-    question, where every relevance is lower.
-    """
+    """How much each stage takes, and for how many seconds."""
 
     retrieve_k: int
     rerank_k: int
     context_tokens: int
     draft_tokens: int | None
-    abstain_relevance: float
-    abstain_relevance_across: float
     retrieval_timeout_s: float
     rerank_timeout_s: float
     generation_timeout_s: float
@@ -64,20 +61,24 @@ class _Job:
     """One question on its way: what is asked, what is written down of it, and until when."""
 
     query: QueryRequest
-    language: Language
+    reading: Reading
     record: QueryRecord
     deadline: Deadline
 
+    @property
+    def language(self) -> Language:
+        return self.reading.language
+
 
 class Pipeline:
-    """Answers questions; holds no state of any of them."""
+    """Answers questions; holds no state of any of them. Without a generator, by quotation alone."""
 
     def __init__(
         self,
         *,
         embedder: TextEmbedder,
         scorer: PassageScorer,
-        generator: TextGenerator,
+        generator: TextGenerator | None,
         indexes: IndexProvider,
         counter: TokenCounter,
         verifier: Verifier,
@@ -110,28 +111,47 @@ class Pipeline:
         Yields: meta once retrieval and reranking are done, then citations and tokens sentence by sentence, then done.
         Raises: NotReady, DeadlineExceeded, UpstreamError, UpstreamRateLimited.
         """
-        job = _Job(query, detect_language(query.question), record, deadline)
         async with deadline.enforced():
             index = await self._indexes.current(query.tenant_id)
-        candidates = await self._find(job, index) if index else []
-        passages = self._choose(job, candidates)
-        check = self._begin_check(job, index, candidates, passages) if index and passages else None
+        job = _Job(query, await self._read(query.question, index), record, deadline)
+        small_talk = job.reading.is_small_talk
+        parts = await self._find(job, index) if index and not small_talk else []
+        passages = self._choose(job, parts)
+        check = self._begin_check(job, index, parts, passages) if index and passages else None
+        quotes = await self._rank(job, check, parts) if check else []
         if check is None or not check.is_answerable:
             check, passages = None, []
         yield MetaEvent(trace_id=record.trace_id, model_version=self.model_version)
         answer = Answer(record)
         if check is not None:
-            async with aclosing(self._write(job, check, passages, answer)) as events:
+            async with aclosing(self._write(job, check, quotes, passages, answer)) as events:
                 async for event in events:
                     yield event
-        for event in answer.abstain(no_answer_text(job.language)):
+        for event in answer.abstain(small_talk_text(job.language) if small_talk else no_answer_text(job.language)):
             yield event
-        yield answer.done(candidates, passages, with_trace=query.include_trace)
+        yield answer.done(_best_of(parts), passages, with_trace=query.include_trace)
 
-    async def _find(self, job: _Job, index: ChunkIndex) -> list[Candidate]:
+    async def _read(self, question: str, index: ChunkIndex | None) -> Reading:
+        if index is None:
+            return Reading(question, detect_language(question))
+        if index.version.chunks <= INLINE_MAX_CHUNKS:
+            return read_question(question, index)
+        return await asyncio.to_thread(read_question, question, index)
+
+    async def _find(self, job: _Job, index: ChunkIndex) -> list[Part]:
+        """The parts of the question with their candidates; those of the whole question are each part's too."""
+        asked = split_question(job.reading.text, job.language)
+        found = await gather([self._search(job, index, text) for text in dict.fromkeys((job.reading.text, *asked))])
+        whole = found[0]
+        if len(asked) == 1:
+            return [Part(asked[0], whole)]
+        return [Part(text, _best_of_each([whole, own])) for text, own in zip(asked, found[1:], strict=True)]
+
+    async def _search(self, job: _Job, index: ChunkIndex, text: str) -> list[Candidate]:
         with job.record.stage("retrieval"):
             found = await retrieve(
-                job.query.question,
+                text,
+                asked_in=job.language,
                 index=index,
                 embedder=self._embedder,
                 k=self._limits.retrieve_k,
@@ -140,37 +160,59 @@ class Pipeline:
                 trace_id=job.record.trace_id,
             )
         with job.record.stage("rerank"):
-            deadline = job.deadline.sooner(self._limits.rerank_timeout_s)
             return await rerank(
-                job.query.question, found, scorer=self._scorer, deadline=deadline, trace_id=job.record.trace_id
+                text,
+                found,
+                asked_in=job.language,
+                scale=self._verifier.scale,
+                scorer=self._scorer,
+                deadline=job.deadline.sooner(self._limits.rerank_timeout_s),
+                trace_id=job.record.trace_id,
             )
 
-    def _choose(self, job: _Job, candidates: Sequence[Candidate]) -> list[Passage]:
-        relevant = [each for each in candidates if self._is_relevant(each, job.language)]
-        top_k = job.query.top_k
-        return build_context(relevant, top_k=top_k, budget_tokens=self._limits.context_tokens, counter=self._counter)
-
-    def _is_relevant(self, candidate: Candidate, asked_in: Language) -> bool:
-        if candidate.relevance is None:
-            return False
-        is_across = {asked_in, stored_language(candidate.chunk.text)} == {"en", "vi"}
-        limits = self._limits
-        return candidate.relevance >= (limits.abstain_relevance_across if is_across else limits.abstain_relevance)
+    def _choose(self, job: _Job, parts: Sequence[Part]) -> list[Passage]:
+        """What the answer may rest on: the best passages of each part in turn, down to the first that is irrelevant."""
+        floor = self._verifier.scale.floor
+        relevant = [
+            list(takewhile(lambda each: each.relevance is not None and each.relevance >= floor, part.candidates))
+            for part in parts
+        ]
+        in_turn = [each for row in zip_longest(*relevant) for each in row if each is not None]
+        return choose_passages(in_turn, top_k=job.query.top_k)
 
     def _begin_check(
-        self, job: _Job, index: ChunkIndex, candidates: Sequence[Candidate], passages: Sequence[Passage]
+        self, job: _Job, index: ChunkIndex, parts: Sequence[Part], passages: Sequence[Passage]
     ) -> RequestCheck:
         with job.record.stage("verification"):
             inquiry = Inquiry(
-                job.query.question,
+                job.reading.text,
                 job.language,
-                candidates,
+                parts,
                 passages,
                 index.idf,
                 decline=no_answer_text(job.language),
                 entail=self._asker(job, self._entailment) if self._entailment else None,
             )
             return self._verifier.begin(self._policies.of(job.query.tenant_id), inquiry)
+
+    async def _rank(self, job: _Job, check: RequestCheck, parts: Sequence[Part]) -> list[RankedQuote]:
+        """What the passages say, sentence by sentence, the likeliest to answer first."""
+        with job.record.stage("rerank"):
+            deadline = job.deadline.sooner(self._limits.rerank_timeout_s)
+            relevances = await gather(
+                [
+                    score_windows(
+                        part.question,
+                        check.windows,
+                        scorer=self._scorer,
+                        deadline=deadline,
+                        trace_id=job.record.trace_id,
+                    )
+                    for part in parts
+                ]
+            )
+        with job.record.stage("verification"):
+            return check.rank(relevances)
 
     def _asker(self, job: _Job, model: EntailmentModel) -> Entail:
         """Asks the verifier model within the request's deadline; where it fails the answer fails: nothing unchecked."""
@@ -185,42 +227,58 @@ class Pipeline:
         return entail
 
     async def _write(
-        self, job: _Job, check: RequestCheck, passages: Sequence[Passage], answer: Answer
+        self,
+        job: _Job,
+        check: RequestCheck,
+        quotes: Sequence[RankedQuote],
+        passages: Sequence[Passage],
+        answer: Answer,
     ) -> AsyncGenerator[Event, None]:
-        """Sentence by sentence: draft, check, send; the quotations for repairs are ranked while the draft begins."""
+        """Sentence by sentence: draft, check, send; then what the draft left out, by quotation."""
+        if self._generator is not None:
+            async with aclosing(self._check_draft(job, self._generator, check, quotes, passages, answer)) as events:
+                async for event in events:
+                    yield event
+        with job.record.stage("verification"):
+            verdicts = check.complete(quotes)
+        for verdict in verdicts:
+            for event in answer.add(verdict):
+                yield event
+        if answer.begun:
+            for part in check.unanswered:
+                for event in answer.say(no_answer_to_part_text(part.question, job.language)):
+                    yield event
+
+    async def _check_draft(
+        self,
+        job: _Job,
+        generator: TextGenerator,
+        check: RequestCheck,
+        quotes: Sequence[RankedQuote],
+        passages: Sequence[Passage],
+        answer: Answer,
+    ) -> AsyncGenerator[Event, None]:
         unsupported_in_a_row = 0
-        ranking = asyncio.create_task(self._rank(job, check))
-        try:
-            async with self._drafting(job, passages, answer) as draft:
-                while (sentence := await self._next(job, draft)) is not None:
-                    with job.record.stage("verification"):
-                        verdict = await check.check(sentence, await ranking)
-                    for event in answer.add(verdict):
-                        yield event
-                    if verdict.reason != Reason.STATES_NOTHING:
-                        unsupported_in_a_row = 0 if _stands(verdict) else unsupported_in_a_row + 1
-                    if unsupported_in_a_row == GIVE_UP_AFTER:
-                        break  # leaving the block ends the generation upstream
-            with job.record.stage("verification"):
-                verdicts = check.complete(await ranking)
-            for verdict in verdicts:
+        async with self._drafting(job, generator, passages, answer) as draft:
+            while (sentence := await self._next(job, draft)) is not None:
+                with job.record.stage("verification"):
+                    verdict = await check.check(sentence, quotes)
                 for event in answer.add(verdict):
                     yield event
-        finally:
-            ranking.cancel()
-            await asyncio.gather(ranking, return_exceptions=True)
-
-    async def _rank(self, job: _Job, check: RequestCheck) -> list[RankedQuote]:
-        deadline = job.deadline.sooner(self._limits.rerank_timeout_s)
-        relevances = await score_windows(
-            job.query.question, check.windows, scorer=self._scorer, deadline=deadline, trace_id=job.record.trace_id
-        )
-        return check.rank(relevances)
+                if verdict.reason != Reason.STATES_NOTHING:
+                    unsupported_in_a_row = 0 if _stands(verdict) else unsupported_in_a_row + 1
+                if unsupported_in_a_row == GIVE_UP_AFTER:
+                    break  # leaving the block ends the generation upstream
 
     @asynccontextmanager
-    async def _drafting(self, job: _Job, passages: Sequence[Passage], answer: Answer) -> AsyncIterator[Draft]:
+    async def _drafting(
+        self, job: _Job, generator: TextGenerator, passages: Sequence[Passage], answer: Answer
+    ) -> AsyncIterator[Draft]:
         """The draft, at most as long as the client wants it; what it used is written down on every way out."""
-        messages = build_messages(job.query.question, passages, job.language)
+        excerpts = fit_into_budget(
+            passages, question=job.reading.text, budget_tokens=self._limits.context_tokens, counter=self._counter
+        )
+        messages = build_messages(job.query.question, excerpts, job.language)
         asked_tokens = job.query.max_output_tokens
         limit_tokens = min(asked_tokens, self._limits.draft_tokens or asked_tokens)
         is_asked_for = limit_tokens == asked_tokens
@@ -228,7 +286,7 @@ class Pipeline:
         try:
             async with drafting(
                 draft,
-                generator=self._generator,
+                generator=generator,
                 # Where the bound is ours and not the client's, half a sentence adds nothing to whole ones.
                 keeps_cut_tail=is_asked_for,
                 deadline=job.deadline.sooner(self._limits.generation_timeout_s),
@@ -243,6 +301,20 @@ class Pipeline:
     async def _next(self, job: _Job, draft: Draft) -> DraftSentence | None:
         with job.record.stage("generation"):
             return await draft.next()
+
+
+def _best_of(parts: Sequence[Part]) -> list[Candidate]:
+    return _best_of_each([part.candidates for part in parts])
+
+
+def _best_of_each(found: Sequence[Sequence[Candidate]]) -> list[Candidate]:
+    """The candidates of several searches, each with the best relevance that it had, best first."""
+    best: dict[str, Candidate] = {}
+    for candidate in (each for candidates in found for each in candidates):
+        known = best.get(candidate.chunk.chunk_id)
+        if known is None or (candidate.relevance or 0.0) > (known.relevance or 0.0):
+            best[candidate.chunk.chunk_id] = candidate
+    return sorted(best.values(), key=lambda each: -(each.relevance or 0.0))
 
 
 def _stands(verdict: Verdict) -> bool:

@@ -1,12 +1,13 @@
 """What is replaced in tests or stands in another process, as protocols; the stages know nothing else of it."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rag.language import Language
 from rag.types import Chunk, Delta, IndexVersion, Message, Reservation, TokenVectors, Window
 from schemas.response import DependencyState
 
@@ -71,8 +72,8 @@ class ChunkIndex(Protocol):
     @property
     def version(self) -> IndexVersion: ...
 
-    def search_dense(self, vector: Vectors, k: int) -> list[tuple[int, float]]:
-        """The k nearest chunks as (ordinal, cosine), best first; ties by ordinal."""
+    def search_dense(self, vector: Vectors, k: int, language: Language | None = None) -> list[tuple[int, float]]:
+        """The k nearest chunks as (ordinal, cosine), best first; ties by ordinal. `language`: of those in it alone."""
         ...
 
     def search_lexical(self, text: str, k: int) -> list[tuple[int, float]]:
@@ -85,6 +86,14 @@ class ChunkIndex(Protocol):
 
     def token_vectors(self, ordinals: Sequence[int]) -> Sequence[TokenVectors | None]:
         """The embedder's vectors of the tokens of these chunks, in this order; None where none are stored."""
+        ...
+
+    def spellings(self, word: str) -> Mapping[str, int]:
+        """The words of the index that are this one but for diacritics, and how many chunks hold each."""
+        ...
+
+    def near(self, word: str) -> Mapping[str, int]:
+        """The same for the words that are one typing error away."""
         ...
 
     def idf(self, words: Sequence[str]) -> list[float]:

@@ -16,12 +16,21 @@ from typing import Final
 
 from rag.injection import break_control_tokens
 from rag.language import Language
+from rag.markers import strip_markers
 from rag.types import Message, Passage
 
 PROMPT_VERSION: Final = "answer-v1"
 
 _NO_ANSWER_EN: Final = "The documents do not contain an answer to this question."
 _NO_ANSWER_VI: Final = "Tài liệu không có thông tin để trả lời câu hỏi này."
+_SMALL_TALK_EN: Final = (
+    "I answer questions from your documents and name my sources. Ask about something that they say, for example a rule,"
+    " a figure, a deadline, a price or a person."
+)
+_SMALL_TALK_VI: Final = (
+    "Tôi trả lời câu hỏi dựa trên tài liệu của bạn và nêu rõ nguồn. Hãy hỏi về điều có trong tài liệu, ví dụ một quy"
+    " định, con số, thời hạn, mức giá hoặc người phụ trách."
+)
 
 _SYSTEM_EN: Final = (
     "Answer the question from the sources only, in English, in one to three short sentences. End each sentence with the"
@@ -51,6 +60,19 @@ def build_messages(question: str, passages: Sequence[Passage], language: Languag
 def no_answer_text(language: Language) -> str:
     """What the answer says when there is none, in the question's language; English for any that is not Vietnamese."""
     return _NO_ANSWER_VI if language == "vi" else _NO_ANSWER_EN
+
+
+def small_talk_text(language: Language) -> str:
+    """The answer to a greeting or to thanks: what can be asked here."""
+    return _SMALL_TALK_VI if language == "vi" else _SMALL_TALK_EN
+
+
+def no_answer_to_part_text(part: str, language: Language) -> str:
+    """What is said of one part of a question where others are answered."""
+    asked = break_control_tokens(strip_markers(part)).rstrip("?.!？ ")
+    if language == "vi":
+        return f"Về “{asked}”: tài liệu không có thông tin."
+    return f"On “{asked}”: the documents do not contain an answer."
 
 
 def _fence_name(passages: Sequence[Passage]) -> str:

@@ -1,30 +1,42 @@
-"""Orders what retrieval found by how well it answers the question, and scores single sentences for repairs."""
+"""Orders what retrieval found by how well it answers the question, and scores single sentences for quotations."""
 
 from collections.abc import Sequence
 from dataclasses import replace
 
+from rag.language import Language, stored_language
 from rag.limits import Deadline
 from rag.ports import PassageScorer
-from rag.types import Candidate, Window
+from rag.types import Candidate, RelevanceScale, Window
 
 
 async def rerank(
-    question: str, candidates: Sequence[Candidate], *, scorer: PassageScorer, deadline: Deadline, trace_id: str
+    question: str,
+    candidates: Sequence[Candidate],
+    *,
+    asked_in: Language,
+    scale: RelevanceScale,
+    scorer: PassageScorer,
+    deadline: Deadline,
+    trace_id: str,
 ) -> list[Candidate]:
-    """The candidates with their `relevance`, best first; ties keep their order.
+    """The candidates with their `relevance`, on one scale for all languages, best first; ties keep their order.
 
     Raises: DeadlineExceeded, and what the scorer raises.
     """
-    windows = [Window(each.chunk.text, tokens=each.tokens) for each in candidates]
+    windows = [Window(each.chunk.ranked_text, tokens=each.tokens) for each in candidates]
     scores = await score_windows(question, windows, scorer=scorer, deadline=deadline, trace_id=trace_id)
-    ranked = sorted(zip(candidates, scores, strict=True), key=lambda pair: -pair[1])
+    relevances = [
+        scale.calibrate(score, asked_in, stored_language(each.chunk.text))
+        for each, score in zip(candidates, scores, strict=True)
+    ]
+    ranked = sorted(zip(candidates, relevances, strict=True), key=lambda pair: -pair[1])
     return [replace(candidate, relevance=relevance) for candidate, relevance in ranked]
 
 
 async def score_windows(
     question: str, windows: Sequence[Window], *, scorer: PassageScorer, deadline: Deadline, trace_id: str
 ) -> list[float]:
-    """The relevance of each window, in their order, each scored in the context of its passage.
+    """The relevance of each window as the scorer gives it, in their order, each scored in the context of its passage.
 
     Raises: DeadlineExceeded, and what the scorer raises.
     """

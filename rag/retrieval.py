@@ -1,10 +1,11 @@
 """Finds chunks by meaning and by words, and fuses both rankings into candidates."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, TypeVar
 
 from rag.fusion import fuse
+from rag.language import Language
 from rag.limits import Deadline
 from rag.ports import ChunkIndex, TextEmbedder, Vectors
 from rag.types import Candidate
@@ -16,9 +17,16 @@ INLINE_MAX_CHUNKS: Final = 2_000
 Result = TypeVar("Result")
 
 
+# Of the other language's chunks so many of the nearest are candidates whatever the question's own offers: of 300
+# questions whose passage is in the other language, among 150 in their own, it is one of the five nearest for 95 to 97 %.
+ACROSS_K: Final = 10
+_OTHER: Final[Mapping[Language, Language]] = {"en": "vi", "vi": "en"}
+
+
 async def retrieve(
     question: str,
     *,
+    asked_in: Language,
     index: ChunkIndex,
     embedder: TextEmbedder,
     k: int,
@@ -26,7 +34,9 @@ async def retrieve(
     deadline: Deadline,
     trace_id: str,
 ) -> list[Candidate]:
-    """At most `limit` candidates out of the `k` nearest and the `k` best by words, best `rrf_score` first.
+    """At most `limit` candidates out of the `k` nearest, the `k` best by words and the nearest in the other language.
+
+    Best `rrf_score` first.
 
     Raises: DeadlineExceeded, and what the embedder raises.
     """
@@ -36,7 +46,7 @@ async def retrieve(
             embedder.embed_query(question, timeout_s=deadline.left_s(), trace_id=trace_id),
             _search(index, lambda: index.search_lexical(question, k)),
         )
-        return await _search(index, lambda: _fuse(index, vector, lexical, k, limit))
+        return await _search(index, lambda: _fuse(index, vector, lexical, asked_in, k, limit))
 
 
 async def _search(index: ChunkIndex, work: Callable[[], Result]) -> Result:
@@ -44,11 +54,18 @@ async def _search(index: ChunkIndex, work: Callable[[], Result]) -> Result:
 
 
 def _fuse(
-    index: ChunkIndex, vector: Vectors, lexical: Sequence[tuple[int, float]], k: int, limit: int
+    index: ChunkIndex,
+    vector: Vectors,
+    lexical: Sequence[tuple[int, float]],
+    asked_in: Language,
+    k: int,
+    limit: int,
 ) -> list[Candidate]:
     dense = index.search_dense(vector, k)
-    fused = fuse([[ordinal for ordinal, _ in dense], [ordinal for ordinal, _ in lexical]])[:limit]
-    similarity, bm25_score = dict(dense), dict(lexical)
+    other = _OTHER.get(asked_in)
+    across = index.search_dense(vector, min(k, ACROSS_K), other) if other else []
+    fused = fuse([[ordinal for ordinal, _ in ranking] for ranking in (dense, lexical, across)])[:limit]
+    similarity, bm25_score = dict([*across, *dense]), dict(lexical)
     ordinals = [ordinal for ordinal, _ in fused]
     return [
         Candidate(

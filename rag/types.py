@@ -1,14 +1,17 @@
 """What flows between the stages: frozen values, no behaviour beyond reading them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rag.language import Language
+
 VerdictKind = Literal["kept", "re-cited", "attributed", "repaired", "dropped", "skipped"]
 Role = Literal["system", "user", "assistant"]
+CONTEXT_SEPARATOR: Final = " › "  # between the headings over a chunk
 # Where a model's folder holds its OpenVINO graph, beside the weights of SentenceTransformer's own.
 GRAPH_FILE: Final = "openvino/model.xml"
 
@@ -52,13 +55,16 @@ class Span:
     page_start: int | None
     page_end: int | None
     heading: str | None
+    context: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
     """A piece of a document as it is stored, indexed, shown to the generator and cited.
 
-    `chunk_id` is `<tenant>:<document_id>:<document version>:<5-digit number>`.
+    `chunk_id` is `<tenant>:<document_id>:<document version>:<5-digit number>`. `heading` is the last heading at or
+    before its start; `context` are the headings above that its own text does not hold, from the highest down: they are
+    searched and ranked with the text, and never shown as part of it.
     """
 
     chunk_id: str
@@ -70,6 +76,17 @@ class Chunk:
     page_start: int | None
     page_end: int | None
     heading: str | None
+    context: str = ""
+
+    @property
+    def ranked_text(self) -> str:
+        """What the models read of it: the text, after its context."""
+        return f"{self.context}\n{self.text}" if self.context else self.text
+
+    @property
+    def text_start(self) -> int:
+        """Where the text begins in `ranked_text`."""
+        return len(self.context) + 1 if self.context else 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,7 +94,7 @@ class TokenVectors:
     """What a model makes of each token of a text, prompt and special tokens left out.
 
     `values`: int8, (tokens, dim), each row times its `scales` (float32, (tokens,)) is a vector of unit length;
-    `spans`: int32, (tokens, 2), the characters of the text.
+    `spans`: int32, (tokens, 2), the characters of the text; of a chunk's they are those of its `ranked_text`.
     """
 
     values: NDArray[np.int8]
@@ -101,7 +118,8 @@ class EncodedTexts:
 class Candidate:
     """A chunk on its way through retrieval; a score is None where a stage did not see the chunk.
 
-    `similarity` is a cosine; `bm25_score` and `rrf_score` are positive; `relevance` is the reranker's. `tokens` are the
+    `similarity` is a cosine; `bm25_score` and `rrf_score` are positive; `relevance` is the reranker's, on one scale for all
+    languages. `tokens` are the
     reranker's vectors where the index holds them.
     """
 
@@ -117,17 +135,34 @@ class Candidate:
 class Window:
     """The part `passage[start:end]` of a passage, to be scored in its context; `end` None is the passage's end.
 
-    `tokens` are the passage's, where the index holds them.
+    Its first `head` characters, a title and headings, count for every window. `tokens` are the passage's, where the index
+    holds them.
     """
 
     passage: str
     start: int = 0
     end: int | None = None
+    head: int = 0
     tokens: TokenVectors | None = field(default=None, compare=False, repr=False)
 
     @property
     def text(self) -> str:
         return self.passage[self.start : self.end]
+
+
+@dataclass(frozen=True, slots=True)
+class RelevanceScale:
+    """What a reranker's relevance is worth: below `floor` a passage answers nothing.
+
+    `across` is what is added to it by the languages of question and passage, in this order, where they differ: models of
+    meaning put every text of another language further away.
+    """
+
+    floor: float
+    across: Mapping[tuple[Language, Language], float] = field(default_factory=dict)
+
+    def calibrate(self, relevance: float, asked_in: Language, text: Language) -> float:
+        return relevance + self.across.get((asked_in, text), 0.0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,12 +10,16 @@ class _Item(BaseModel):
 
 
 class Pair(_Item):
-    """A question and a window of a passage: `passage[start:end]` is scored, the rest of the passage is its context."""
+    """A question and a window of a passage: `passage[start:end]` is scored, the rest of the passage is its context.
+
+    The first `head` characters, a title and headings, are scored with every window.
+    """
 
     question: str
     passage: str
     start: int = Field(default=0, ge=0)
     end: int | None = Field(default=None, ge=0, description="null: to the end of the passage")
+    head: int = Field(default=0, ge=0)
 
     @model_validator(mode="after")
     def _check_window(self) -> "Pair":

@@ -51,7 +51,7 @@ class LocalScorer:
 
     async def score(self, question: str, windows: Sequence[Window], *, timeout_s: float, trace_id: str) -> list[float]:
         new = [window for window in windows if (question, window) not in self._known]
-        pairs = [Pair(question=question, passage=window.passage, start=window.start, end=window.end) for window in new]
+        pairs = [Pair(question=question, passage=each.passage, start=each.start, end=each.end, head=each.head) for each in new]
         for window, relevance in zip(new, self._scorer.score(pairs) if pairs else (), strict=True):
             self._known[question, window] = float(relevance)
         return [self._known[question, window] for window in windows]

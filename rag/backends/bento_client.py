@@ -73,7 +73,13 @@ class BentoScorer:
         if not windows:
             return []
         pairs = [
-            {"question": question, "passage": window.passage, "start": window.start, "end": window.end}
+            {
+                "question": question,
+                "passage": window.passage,
+                "start": window.start,
+                "end": window.end,
+                "head": window.head,
+            }
             for window in windows
         ]
         scores = await _call(self._client, "/rerank", {"pairs": pairs}, timeout_s, trace_id)

@@ -39,9 +39,14 @@ class CrossEncoderScorer:
         """One relevance per pair, in their order: 0 to 1, higher is better."""
         if not pairs:
             return []
-        inputs = [(pair.question, pair.passage[pair.start : pair.end]) for pair in pairs]
+        inputs = [(pair.question, _read(pair)) for pair in pairs]
         return [float(score) for score in self._model.predict(inputs, batch_size=BATCH_PAIRS, show_progress_bar=False)]
 
     def estimate(self, pair: Pair) -> int:
         """Tokens of a pair for the model, roughly."""
-        return estimate_text(pair.question) + estimate_text(pair.passage[pair.start : pair.end])
+        return estimate_text(pair.question) + estimate_text(_read(pair))
+
+
+def _read(pair: Pair) -> str:
+    """What the model reads of the passage: its title and headings, then the window."""
+    return pair.passage[: min(pair.head, pair.start)] + pair.passage[pair.start : pair.end]

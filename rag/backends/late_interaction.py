@@ -72,7 +72,7 @@ class LateInteractionScorer:
             windows[pair.question, pair.passage].append(number)
         relevances = [0.0] * len(pairs)
         for numbers in windows.values():
-            first, parts = numbers[0], [(pairs[number].start, pairs[number].end) for number in numbers]
+            first, parts = numbers[0], [(pairs[at].start, pairs[at].end, pairs[at].head) for at in numbers]
             for number, relevance in zip(numbers, score_windows(questions[first], passages[first], parts), strict=True):
                 relevances[number] = relevance
         return relevances

@@ -26,19 +26,24 @@ def compare_tokens(question: TokenVectors, passage: TokenVectors) -> Vectors:
     return similarities
 
 
-def max_sim(similarities: Vectors, spans: NDArray[np.int32], start: int, end: int | None) -> float:
-    """The relevance of the passage's characters from `start` to `end`; `spans` are those of its tokens."""
+def max_sim(similarities: Vectors, spans: NDArray[np.int32], start: int, end: int | None, head: int = 0) -> float:
+    """The relevance of the passage's characters from `start` to `end`; `spans` are those of its tokens.
+
+    The first `head` characters, its title and headings, count as well: they say what all of it is about.
+    """
     inside = spans[:, 1] > start
     if end is not None:
         inside &= spans[:, 0] < end
+    if head and inside.any():
+        inside |= spans[:, 1] <= head
     if not similarities.shape[0] or not inside.any():
         return NO_TOKENS
     return float(similarities[:, inside].max(axis=1).mean())
 
 
 def score_windows(
-    question: TokenVectors, passage: TokenVectors, parts: Sequence[tuple[int, int | None]]
+    question: TokenVectors, passage: TokenVectors, parts: Sequence[tuple[int, int | None, int]]
 ) -> list[float]:
-    """The relevance of several parts of one passage, in their order."""
+    """The relevance of several parts of one passage, each as (start, end, head), in their order."""
     similarities = compare_tokens(question, passage)
-    return [max_sim(similarities, passage.spans, start, end) for start, end in parts]
+    return [max_sim(similarities, passage.spans, start, end, head) for start, end, head in parts]

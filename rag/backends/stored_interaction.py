@@ -109,4 +109,4 @@ def _compare(asked: TokenVectors, windows: Sequence[Window]) -> list[float]:
     """The relevance of parts of one passage."""
     tokens = windows[0].tokens
     assert tokens is not None
-    return score_windows(asked, tokens, [(window.start, window.end) for window in windows])
+    return score_windows(asked, tokens, [(window.start, window.end, window.head) for window in windows])

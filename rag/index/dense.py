@@ -61,22 +61,34 @@ class DenseIndex:
         centres: Vectors = self._index.quantizer.reconstruct_n(0, self._index.nlist)
         return centres
 
-    def search(self, vector: Vectors, k: int) -> list[tuple[int, float]]:
-        """The k nearest as (ordinal, cosine), best first; ties by ordinal, at the cut too."""
+    def search(self, vector: Vectors, k: int, among: NDArray[np.int64] | None = None) -> list[tuple[int, float]]:
+        """The k nearest as (ordinal, cosine), best first; ties by ordinal, at the cut too.
+
+        `among` are the ordinals that may be found; None: all.
+        """
         query = np.ascontiguousarray(vector, dtype=np.float32).reshape(1, -1)
-        total = len(self)
+        total = len(self) if among is None else len(among)
+        options = None if among is None else self._narrow(among)
         k = min(k, total)
         if k <= 0:
             return []
         fetched = min(k + 1, total)
         while True:
-            similarities, ordinals = (row[0] for row in self._index.search(query, fetched))
+            similarities, ordinals = (row[0] for row in self._index.search(query, fetched, params=options))
             found = ordinals >= 0  # -1 stands where its lists held no more
             similarities, ordinals = similarities[found].round(_SIMILARITY_DECIMALS), ordinals[found]
             # Of those that tie faiss keeps the last, so all are fetched.
             if fetched == total or len(ordinals) < fetched or similarities[-1] < similarities[k - 1]:
                 return take_best(ordinals, similarities, k)
             fetched = min(fetched * 2, total)
+
+    def _narrow(self, among: NDArray[np.int64]) -> faiss.SearchParameters:
+        bits = np.zeros(len(self), dtype=bool)
+        bits[among] = True
+        selector = faiss.IDSelectorBitmap(np.packbits(bits, bitorder="little"))
+        if isinstance(self._index, faiss.IndexIVF):
+            return faiss.SearchParametersIVF(sel=selector, nprobe=self._index.nprobe)
+        return faiss.SearchParameters(sel=selector)
 
     def vectors(self, first: int, count: int) -> Vectors:
         """The vectors with the ordinals from `first` on, float32, (count, dim)."""

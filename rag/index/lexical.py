@@ -4,6 +4,7 @@ import math
 from array import array
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from rag.index.manifest import BrokenIndexError
 from rag.index.ranking import take_best
+from rag.index.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     # Imported where it is used: it brings numba and scipy, a second that a server's start need not wait for.
@@ -58,11 +60,17 @@ class LexicalIndex:
 
     def idf(self, words: Sequence[str]) -> list[float]:
         """Lucene's inverse document frequency per word; unknown words get the highest."""
-        starts, vocabulary = self._starts, self._bm25.vocab_dict
-        frequencies = [
-            0 if number is None else int(starts[number + 1] - starts[number]) for number in map(vocabulary.get, words)
-        ]
-        return [_idf(self._total, found) for found in frequencies]
+        return [_idf(self._total, self.count(word)) for word in words]
+
+    def count(self, word: str) -> int:
+        """How many chunks hold the word."""
+        number = self._bm25.vocab_dict.get(word)
+        return 0 if number is None else int(self._starts[number + 1] - self._starts[number])
+
+    @cached_property
+    def vocabulary(self) -> Vocabulary:
+        """The words by how they are typed."""
+        return Vocabulary(self._bm25.vocab_dict, self.count)
 
 
 def build_lexical(chunks: Iterable[Sequence[str]], folder: Path) -> None:

@@ -13,18 +13,20 @@ import numpy as np
 
 from rag.index.chunks import ChunkFile, ChunkWriter
 from rag.index.dense import EXACT_MAX_CHUNKS, build_dense
+from rag.index.languages import LANGUAGES_NAME, detect_codes
 from rag.index.lexical import build_lexical
 from rag.index.manifest import FORMAT, DenseInfo, DocumentEntry, Manifest, StoredVersion, seal_files
 from rag.index.store import IndexStore
 from rag.index.tokens import TokenWriter
 from rag.index.version import DENSE_NAME, LEXICAL_NAME, TenantIndex
-from rag.language import words
+from rag.language import detect_language, words
 from rag.ports import Vectors
-from rag.types import Chunk, Document, EncodedTexts, ModelInfo, Span
+from rag.types import CONTEXT_SEPARATOR, Chunk, Document, EncodedTexts, ModelInfo, Span
 
 # Enough for batches to be filled with texts of one length, and little to hold: some MB of text and vectors.
 GROUP_CHUNKS: Final = 2_000
 _VECTORS_NAME: Final = "vectors.f32"
+MAX_TITLE_CHARS: Final = 100  # of a title before its chunks
 
 EncodeChunks = Callable[[Sequence[Chunk]], EncodedTexts]
 
@@ -120,6 +122,7 @@ class IndexUpdate:
                     page_start=span.page_start,
                     page_end=span.page_end,
                     heading=span.heading,
+                    context=_context_of(title, span),
                 )
                 for position, span in enumerate(spans, start=1)
             ]
@@ -149,6 +152,7 @@ class IndexUpdate:
         self._writer.finish()
         dense = None
         if len(self._writer):
+            self._write_languages(old, kept)
             self._write_vectors(None if self.reembeds else old, kept, to_embed, encode)
             dense = self._build_indexes(exact_max_chunks, None if self.reembeds or old is None else old.dense.centres)
         return self._store.publish(self._tenant_id, self._building, self._describe((*self._new, *carried), dense))
@@ -160,6 +164,15 @@ class IndexUpdate:
             for first, count in _blocks(entry.first_ordinal, entry.chunks):
                 self._writer.append_lines(old.chunk_file.lines(first, count))
         return carried
+
+    def _write_languages(self, old: TenantIndex | None, kept: Sequence[DocumentEntry]) -> None:
+        """What the old version says of its chunks is carried over, if it says anything."""
+        chunks = ChunkFile.load(self._building)
+        carried = [entry for entry in kept if old is not None and old.languages.is_known]
+        new = range(len(chunks) - sum(entry.chunks for entry in carried))
+        parts = [detect_codes(chunk.text for ordinal in new for chunk in chunks.chunks([ordinal]))]
+        parts += [old.languages.codes[entry.first_ordinal :][: entry.chunks] for entry in carried if old]
+        np.concatenate(parts).tofile(self._building / LANGUAGES_NAME)
 
     def _write_vectors(
         self, old: TenantIndex | None, kept: Sequence[DocumentEntry], to_embed: int, encode: EncodeChunks
@@ -195,7 +208,7 @@ class IndexUpdate:
 
     def _build_indexes(self, exact_max_chunks: int, centres: Vectors | None) -> DenseInfo:
         chunks = ChunkFile.load(self._building)
-        build_lexical((words(chunk.text) for chunk in chunks), self._building / LEXICAL_NAME)
+        build_lexical((words(chunk.ranked_text) for chunk in chunks), self._building / LEXICAL_NAME)
         path = self._building / _VECTORS_NAME
         vectors = np.memmap(path, dtype=np.float32, mode="r", shape=(len(chunks), self._makers.embedder.dimension))
         info = build_dense(vectors, self._building / DENSE_NAME, exact_max_chunks=exact_max_chunks, centres=centres)
@@ -217,6 +230,16 @@ class IndexUpdate:
             removed=self._removed,
             has_tokens=self._makers.keeps_tokens and len(self._writer) > 0,
         )
+
+
+def _context_of(title: str, span: Span) -> str:
+    """The title, then the headings above; no title that the text begins with, or that is in another language: of
+    questions in the language of the text it is seldom a part, and it draws the vectors away from them.
+    """
+    speaks = detect_language(title)
+    is_foreign = speaks != "other" and detect_language(span.text) not in (speaks, "other")
+    parts = [] if is_foreign or span.text.startswith(title) else [title[:MAX_TITLE_CHARS]]
+    return CONTEXT_SEPARATOR.join(filter(None, (*parts, span.context)))
 
 
 def _blocks(first: int, count: int) -> Iterator[tuple[int, int]]:

@@ -6,10 +6,11 @@ from typing import Final
 from rag.errors import IndexUnavailable
 from rag.index.chunks import ChunkFile
 from rag.index.dense import DenseIndex
+from rag.index.languages import LanguageFile
 from rag.index.lexical import LexicalIndex
 from rag.index.manifest import BrokenIndexError, StoredVersion
 from rag.index.tokens import TokenFile
-from rag.language import words
+from rag.language import Language, words
 from rag.ports import Vectors
 from rag.types import Chunk, IndexVersion, TokenVectors
 
@@ -26,6 +27,7 @@ class TenantIndex:
         self.dense = DenseIndex.load(stored.folder / DENSE_NAME)
         self.lexical = LexicalIndex.load(stored.folder / LEXICAL_NAME)
         self.chunk_file = ChunkFile.load(stored.folder)
+        self.languages = LanguageFile.load(stored.folder, len(self.chunk_file))
         has_tokens, dimension = stored.manifest.has_tokens, stored.manifest.embedder.dimension
         self.token_file = TokenFile.load(stored.folder, dimension) if has_tokens else None
         sizes = {len(self.dense), len(self.lexical), len(self.chunk_file), len(self.token_file or self.chunk_file)}
@@ -36,11 +38,17 @@ class TenantIndex:
     def version(self) -> IndexVersion:
         return self._summary
 
-    def search_dense(self, vector: Vectors, k: int) -> list[tuple[int, float]]:
-        return self.dense.search(vector, k)
+    def search_dense(self, vector: Vectors, k: int, language: Language | None = None) -> list[tuple[int, float]]:
+        return self.dense.search(vector, k, None if language is None else self.languages.ordinals(language))
 
     def search_lexical(self, text: str, k: int) -> list[tuple[int, float]]:
         return self.lexical.search(words(text), k)
+
+    def spellings(self, word: str) -> dict[str, int]:
+        return self.lexical.vocabulary.spellings(word)
+
+    def near(self, word: str) -> dict[str, int]:
+        return self.lexical.vocabulary.near(word)
 
     def chunks(self, ordinals: Sequence[int]) -> list[Chunk]:
         try:

@@ -6,12 +6,13 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from rag.chunking import CHUNKER_VERSION, split
+from rag.chunking import CHUNKER_VERSION, CONTEXT_TOKENS, split
 from rag.errors import ParseError
 from rag.index.manifest import BrokenIndexError, StoredVersion
 from rag.index.store import IndexStore
 from rag.index.update import IndexUpdate, Makers, digest_document, update_index
 from rag.ingestion.sources import Failure, Source
+from rag.language import place_tones
 from rag.parsing import parse
 from rag.ports import TokenCounter
 from rag.types import Chunk, EncodedTexts, ModelInfo
@@ -105,8 +106,8 @@ class CheckReport:
 
 
 def embedding_text(chunk: Chunk) -> str:
-    """What the embedder is given of a chunk."""
-    return chunk.text
+    """What the embedder is given of a chunk: as long as its `ranked_text`, so that places in both are the same."""
+    return place_tones(chunk.ranked_text)
 
 
 class Ingestion:
@@ -217,7 +218,7 @@ class Ingestion:
         if unchanged is not None:
             return unchanged.chunks
         encoder = self._use_encoder()
-        spans = split(document, encoder, limit_tokens=encoder.limit_tokens)
+        spans = split(document, encoder, limit_tokens=encoder.limit_tokens - CONTEXT_TOKENS)
         if not spans:
             raise ParseError("the file holds no text")
         update.put(source.document_id, document.title, spans, digest)

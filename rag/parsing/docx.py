@@ -12,7 +12,8 @@ from docx.oxml.ns import qn
 from lxml import etree
 
 from rag.errors import ParseError
-from rag.parsing.blocks import Block, Draft, Glue
+from rag.parsing.blocks import Block, Draft
+from rag.parsing.tables import Cell, render_rows
 
 # A few megabytes of zeros shrink to nothing; these bound what unpacking may give.
 _MAX_XML_BYTES: Final = 64 * 2**20
@@ -27,6 +28,7 @@ _WRAPPERS: Final = frozenset(qn(f"w:{name}") for name in ("sdt", "sdtContent", "
 _UNPRINTED: Final = frozenset(
     {"{http://schemas.openxmlformats.org/markup-compatibility/2006}Fallback", qn("w:moveFrom")}
 )
+_OFF: Final = ("0", "false", "off")
 _INLINE: Final = {qn("w:p"): "\n", qn("w:tab"): " ", qn("w:br"): "\n", qn("w:cr"): "\n", qn("w:noBreakHyphen"): "-"}
 
 
@@ -95,15 +97,20 @@ def _is_list_item(paragraph: etree._Element, style: str) -> bool:
 
 
 def _read_rows(table: etree._Element) -> Iterator[Block]:
-    glue: Glue = "\n\n"
+    rows = []
     # Not python-docx's `row.cells`, which lists a merged cell once per column: a span of a billion fills the memory.
     for row in table.iterchildren(qn("w:tr")):
-        cells = [" ".join(_text_of(cell).split()) for cell in row.iterchildren(qn("w:tc"))]
-        while cells and not cells[-1]:
-            cells.pop()
-        if cells:
-            yield Block(" | ".join(cells), glue=glue if len(cells) > 1 else "\n\n")
-            glue = "\n"
+        repeats = row.find(f"{qn('w:trPr')}/{qn('w:tblHeader')}")
+        is_header = repeats is not None and repeats.get(qn("w:val"), "true") not in _OFF
+        rows.append([_read_cell(cell, is_header=is_header) for cell in row.iterchildren(qn("w:tc"))])
+    for at, line in enumerate(render_rows(rows)):
+        yield Block(line, glue="\n" if at else "\n\n")
+
+
+def _read_cell(cell: etree._Element, *, is_header: bool) -> Cell:
+    span = cell.find(f"{qn('w:tcPr')}/{qn('w:gridSpan')}")
+    columns = "" if span is None else str(span.get(qn("w:val"), ""))
+    return Cell(_text_of(cell), int(columns) if columns.isdigit() else 1, is_header=is_header)
 
 
 def _text_of(element: etree._Element) -> str:

@@ -13,6 +13,7 @@ from lxml import etree
 from rag.errors import ParseError
 from rag.parsing import plain
 from rag.parsing.blocks import Block, Draft, Glue
+from rag.parsing.tables import Cell, render_rows
 
 _DECLARED_CHARSET = re.compile(
     rb"<(?:meta|\?xml)[^>]{0,300}(?:charset|encoding)\s*=\s*[\"']?([\w.:-]{1,40})", re.IGNORECASE
@@ -35,6 +36,7 @@ _BLOCKS: Final = frozenset(_LEVELS) | _tags(
     "footer form header hr legend li main ol p pre section summary table tbody td tfoot th thead tr ul",
 )
 # A table that holds one of these arranges the page; its cells are not data.
+_SPAN_DIGITS: Final = 5
 _LAYOUT_SIGNS: Final = ("table", "article", "section", "main", "form", *_LEVELS)
 
 
@@ -82,6 +84,10 @@ def _is_left_out(element: etree._Element) -> bool:
     )
 
 
+def _read_span(value: str | None) -> int:
+    return int(value) if value and value.isascii() and value.isdigit() and len(value) < _SPAN_DIGITS else 1
+
+
 @dataclass(slots=True)
 class _Writer:
     """Turns the opening and closing of elements into blocks."""
@@ -90,7 +96,9 @@ class _Writer:
     _pieces: list[str] = field(default_factory=list)
     _lists: list[int | None] = field(default_factory=list)  # the open ones: the last item's number, None for bullets
     _tables: list[bool] = field(default_factory=list)  # the open ones: whether their rows are data
-    _row: list[str] | None = None
+    _rows: list[list[Cell]] = field(default_factory=list)  # of the open data table; no other is inside it
+    _row: list[Cell] | None = None
+    _span: tuple[int, int] = (1, 1)  # columns and rows of the open cell
     _bullet: str = ""
     _run: bool = False  # the block before belongs to the same list or table
     _preformatted: int = 0
@@ -110,6 +118,8 @@ class _Writer:
             self.flush()
             self._row = []
         elif self._row is not None:
+            if tag in ("td", "th"):
+                self._span = (_read_span(element.get("colspan")), _read_span(element.get("rowspan")))
             self._pieces.append(" " if tag in _BLOCKS else "")
         elif tag in _BLOCKS:
             self._open_block(tag)
@@ -133,10 +143,12 @@ class _Writer:
 
     def close(self, tag: str) -> None:
         if tag == "tr" and self._row is not None:
-            self._close_row(self._row)
+            self._rows.append(self._row)
+            self._row = None
+            self._pieces.clear()
         elif self._row is not None:
             if tag in ("td", "th"):
-                self._row.append(" ".join("".join(self._pieces).split()))
+                self._row.append(Cell("".join(self._pieces), *self._span, is_header=tag == "th"))
                 self._pieces.clear()
         elif tag in _BLOCKS:
             self.flush(_LEVELS.get(tag, 0))
@@ -146,17 +158,14 @@ class _Writer:
                 self._lists.pop()
             elif tag == "li":
                 self._bullet = ""
-        if tag == "table":
-            self._tables.pop()
+        if tag == "table" and self._tables.pop():
+            self._close_table()
 
-    def _close_row(self, row: list[str]) -> None:
-        self._row = None
-        self._pieces.clear()
-        while row and not row[-1]:
-            row.pop()
-        if row:
-            self.blocks.append(Block(" | ".join(row), glue="\n" if self._run and len(row) > 1 else "\n\n"))
-            self._run = True
+    def _close_table(self) -> None:
+        for at, line in enumerate(render_rows(self._rows)):
+            self.blocks.append(Block(line, glue="\n" if at else "\n\n"))
+        self._rows.clear()
+        self._run = False
 
     def flush(self, level: int = 0) -> None:
         """End the block that is being written, if there is one."""

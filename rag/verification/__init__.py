@@ -1,9 +1,10 @@
 """Sentence and passages → verdict; repair by quotation. One entry: `Verifier.begin(…).check(…)`."""
 
 from rag.verification.answering import LATE_INTERACTION, ZERO_TO_ONE, AnswerModel, PassageSigns, SentenceSigns
-from rag.verification.check import Inquiry, RankedQuote, RequestCheck, Verifier
+from rag.verification.check import Inquiry, RequestCheck, Verifier
 from rag.verification.judging import Entail, Reason
 from rag.verification.policy import Mode, Policies, Policy
+from rag.verification.ranking import Part, RankedQuote
 
 __all__ = [
     "LATE_INTERACTION",
@@ -12,6 +13,7 @@ __all__ = [
     "Entail",
     "Inquiry",
     "Mode",
+    "Part",
     "PassageSigns",
     "Policies",
     "Policy",

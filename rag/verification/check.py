@@ -4,55 +4,51 @@ Nothing that a document or a model writes is trusted here. A sentence is sent as
 stand in a passage of this context; what goes out instead is a quotation, and that only while it is relevant.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
 from rag.injection import gives_orders
-from rag.language import Language
-from rag.types import Candidate, DraftSentence, Passage, Quote, Verdict, Window
-from rag.verification.answering import (
-    AnswerModel,
-    answer_probability,
-    read_question,
-    read_sentences,
-    sentence_probabilities,
-)
+from rag.language import Language, words
+from rag.types import DraftSentence, Passage, RelevanceScale, Verdict, Window
+from rag.verification.answering import AnswerModel
+from rag.verification.asking import read_asked
 from rag.verification.judging import Entail, Judge, Judgement, Reason, differ, states_something
 from rag.verification.policy import Policy
-from rag.verification.quotation import sameness_key
+from rag.verification.ranking import Part, RankedQuote, rank_part
 from rag.verification.sources import quotables, quote_for, read_source
+from rag.verification.statements import sameness_key
 from rag.verification.support import Claim, Idf, read_claim
 
 MAX_QUOTATIONS: Final = 3
 # G from which a sentence without a marker is the passage's own words, more or less. Below it 25 of 44 such sentences of
 # the local generator were right (XQuAD, English); the quotation in their place is right in 0.93 of cases.
 _OWN_WORDS: Final = 0.8
+# A sentence of the generator's that is carried by what answers so likely, against the likeliest, need not be replaced.
+_AS_LIKELY: Final = 0.5
+# Said before what is quoted in another language than the question's.
+INTRODUCTIONS: Final[Mapping[tuple[Language, Language], str]] = {
+    ("en", "vi"): "In the documents, in Vietnamese: ",
+    ("vi", "en"): "Trong tài liệu, bằng tiếng Anh: ",
+}
 # Less than so much of the best quotation's probability, and nothing that was sent has to do with the question.
 _BESIDE_THE_QUESTION: Final = 0.1
-
-
-@dataclass(frozen=True, slots=True)
-class RankedQuote:
-    """A quotation: the reranker's word on it, and the probability that it answers, given that one of them does."""
-
-    quote: Quote
-    key: str
-    relevance: float
-    probability: float
+# A generator that has read the passages and declines is believed up to here, by the model of `answering`.
+_BELIEVED_BELOW: Final = 0.5
+_FEW_WORDS: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Inquiry:
     """One question, and what its answer may rest on.
 
-    `candidates` are all that were reranked, best first; `decline` is what the generator was told to write where the
+    `parts` are what it asks, each with its own candidates; `decline` is what the generator was told to write where the
     passages do not answer; `entail` asks a verifier model, if there is one.
     """
 
     question: str
     asked_in: Language
-    candidates: Sequence[Candidate]
+    parts: Sequence[Part]
     passages: Sequence[Passage]
     idf: Idf
     decline: str = ""
@@ -63,10 +59,10 @@ class Inquiry:
 class Verifier:
     """Checks drafts against their passages; holds no request's state.
 
-    `relevance_floor` and the weights of `answers` are on the reranker's scale: no quotation below the floor is sent.
+    `scale` and the weights of `answers` are the reranker's: no quotation below the floor is sent.
     """
 
-    relevance_floor: float
+    scale: RelevanceScale
     answers: AnswerModel
 
     def begin(self, policy: Policy, inquiry: Inquiry) -> "RequestCheck":
@@ -80,47 +76,52 @@ class RequestCheck:
     def __init__(self, verifier: Verifier, policy: Policy, inquiry: Inquiry) -> None:
         self._verifier = verifier
         self._policy = policy
-        self._asked = read_question(inquiry.question, inquiry.idf)
-        self._asked_in = inquiry.asked_in
-        # Typed in a hurry, without diacritics, it shares no word with documents that have them.
-        self._is_plain_vi = inquiry.asked_in == "vi" and inquiry.question.isascii()
-        self._relevances = [each.relevance for each in inquiry.candidates if each.relevance is not None]
-        self._relevance_of = {each.chunk.chunk_id: each.relevance or 0.0 for each in inquiry.candidates}
-        self._idf = inquiry.idf
+        self._inquiry = inquiry
+        self._asked = read_asked(inquiry.question, inquiry.idf)
         self._decline_key = sameness_key(inquiry.decline)
         self._sources = {passage.number: read_source(passage) for passage in inquiry.passages}
         self._quotables = quotables(self._sources.values())
         self._judge = Judge(policy, self._sources, inquiry.asked_in, inquiry.entail)
+        self._probabilities: list[float] = []  # that the passages answer, part by part
         self._sent: set[str] = set()
-        self._shown: set[str] = set()  # sentences of documents that stand behind what was sent
+        self._shown: set[str] = set()  # statements of documents that stand behind what was sent
         self._quotations = 0
+        self._quoted_across = False
+        self._most_quotations = max(MAX_QUOTATIONS, len(inquiry.parts))
         self._has_stood = False  # a sentence of the draft itself was sent
         self._has_declined = False
 
     @property
     def is_answerable(self) -> bool:
-        """Whether the passages are likely enough to answer; where words cannot be compared, relevance alone says so."""
-        sources = list(self._sources.values())
-        if not sources or self._is_plain_vi or differ(self._asked_in, sources[0].language):
-            return bool(sources)
-        probability = answer_probability(self._asked, sources, self._relevances, self._verifier.answers)
-        return probability >= self._policy.answerable_from
+        """Whether the passages are likely enough to answer any part; known once all are ranked."""
+        return any(map(self._is_answerable, range(len(self._probabilities))))
+
+    @property
+    def unanswered(self) -> list[Part]:
+        """The parts that the passages do not answer, if they answer others."""
+        return [part for at, part in enumerate(self._inquiry.parts) if not self._is_answerable(at)]
 
     @property
     def windows(self) -> list[Window]:
         """What may be quoted, for the reranker to score."""
         return [each.window for each in self._quotables]
 
-    def rank(self, relevances: Sequence[float]) -> list[RankedQuote]:
-        """What may be quoted, the likeliest to answer first; `relevances` are those of `windows`, in their order."""
-        of_passages = {n: self._relevance_of.get(each.passage.chunk.chunk_id, 0.0) for n, each in self._sources.items()}
-        signs = read_sentences(self._asked, self._quotables, relevances, of_passages)
-        likely = sentence_probabilities(signs, self._verifier.answers)
-        ranked = [
-            RankedQuote(each.quote, each.statement.key, relevance, probability)
-            for each, relevance, probability in zip(self._quotables, relevances, likely, strict=True)
-        ]
-        return sorted(ranked, key=lambda each: -each.probability)
+    def rank(self, relevances: Sequence[Sequence[float]]) -> list[RankedQuote]:
+        """What may be quoted, the likeliest to answer first; `relevances` are those of `windows`, for each part."""
+        ranked: list[RankedQuote] = []
+        for at, (part, scores) in enumerate(zip(self._inquiry.parts, relevances, strict=True)):
+            calibrated = [
+                self._verifier.scale.calibrate(score, self._inquiry.asked_in, each.language)
+                for each, score in zip(self._quotables, scores, strict=True)
+            ]
+            asked = read_asked(part.question, self._inquiry.idf)
+            quotes, probability = rank_part(at, part, asked, self._quotables, calibrated, self._verifier.answers)
+            self._probabilities.append(probability)
+            ranked += quotes if self._is_answerable(at) else []
+        return ranked
+
+    def _is_answerable(self, part: int) -> bool:
+        return self._probabilities[part] >= self._policy.answerable_from
 
     async def check(self, sentence: DraftSentence, quotes: Sequence[RankedQuote]) -> Verdict:
         """What becomes of this sentence; `quotes`, best first, are what it may be replaced by.
@@ -146,26 +147,34 @@ class RequestCheck:
         if self._policy.mode == "mark":
             return self._send(sentence, claim, replace(judgement, sources=tuple(self._judge.cited(sentence))))
         is_replaced = judgement.reason not in {Reason.STATES_NOTHING, Reason.REPEATED, Reason.DECLINES}
-        if self._policy.mode == "repair" and is_replaced and not self._has_declined:
+        if self._policy.mode == "repair" and is_replaced and not self._declined:
             for ranked in self._wanted(quotes):
                 return self._quote(ranked, judgement.reason, draft=sentence, support=judgement.support)
         return Verdict(judgement.kind, sentence.text, "", (), judgement.reason, judgement.support, lead=sentence.lead)
 
     def complete(self, quotes: Sequence[RankedQuote]) -> list[Verdict]:
-        """After the last sentence: what is still wanted of the answer by quotation, if none of the draft stood, or only
-        what has nothing to do with the question.
+        """After the last sentence: what is still wanted of the answer by quotation, part by part, where none of the
+        draft stood, or only what has nothing to do with the part.
 
-        Empty if nothing is relevant, or if the generator, which has read the passages, wrote that they do not answer.
+        Empty if nothing is relevant, or if the generator is believed that the passages do not answer.
         """
-        if self._policy.mode != "repair" or self._has_declined:
+        if self._policy.mode != "repair" or self._declined:
             return []
-        best = quotes[0].probability if quotes else 0.0
-        if self._has_stood and self._said(quotes) >= _BESIDE_THE_QUESTION * best:
-            return []
-        return [
-            self._quote(ranked, Reason.NOTHING_ANSWERS, draft=DraftSentence("", (), lead=" "))
-            for ranked in self._wanted(quotes)
-        ]
+        verdicts = []
+        for of_part in _by_part(quotes):
+            best = of_part[0].probability
+            if self._has_stood and self._said(of_part) >= _BESIDE_THE_QUESTION * best:
+                continue
+            verdicts += [
+                self._quote(ranked, Reason.NOTHING_ANSWERS, draft=DraftSentence("", (), lead=" "))
+                for ranked in self._wanted(of_part)
+            ]
+        return verdicts
+
+    @property
+    def _declined(self) -> bool:
+        """The generator, which has read the passages, wrote that they do not answer, and nothing says it is wrong."""
+        return self._has_declined and max(self._probabilities, default=0.0) < _BELIEVED_BELOW
 
     def _find_unfit(self, sentence: DraftSentence, claim: Claim) -> Judgement | None:
         """What need not be compared with any passage; None where the sentence has to be."""
@@ -182,19 +191,22 @@ class RequestCheck:
     def _answers(self, claim: Claim, judgement: Judgement, quotes: Sequence[RankedQuote]) -> bool:
         """Whether a sentence without a marker says what answers the question, and not just something true.
 
-        It may take the place of the best quotation if that is what carries it, nearly word for word, and if it says
-        more of it than the question does ("The attacks on teachers are causing."). After one that stood, and in the
-        modes without quotation, nothing better is to be had.
+        It takes the place of the best quotation if it is a passage's own words, nearly, if what carries it answers about
+        as likely, and if it says more than the question does ("The attacks on teachers are causing."). After one that
+        stood, and in the modes without quotation, nothing better is to be had.
         """
         best = quotes[0] if quotes else None
         if self._has_stood or self._policy.mode != "repair":
             return True
-        if best is None or best.relevance < self._verifier.relevance_floor:
+        if best is None or best.relevance < self._verifier.scale.floor:
             return True
         found = quote_for(claim, judgement.sources[0])
-        is_best = found is not None and best.key in {statement.key for statement in found[1]}
-        said = claim.content.keys() & read_claim(best.quote.text, self._idf).content.keys()
-        return is_best and (judgement.support or 0.0) >= _OWN_WORDS and not said <= self._asked.claim.content.keys()
+        carrying = {statement.key for statement in found[1]} if found else set()
+        likely = sum(each.probability for each in quotes if each.keys & carrying)
+        says_more = not claim.content.keys() <= self._asked.claim.content.keys() or bool(
+            set(claim.figures) - set(self._asked.claim.figures)
+        )
+        return likely >= _AS_LIKELY * best.probability and (judgement.support or 0.0) >= _OWN_WORDS and says_more
 
     def _send(self, sentence: DraftSentence, claim: Claim, judgement: Judgement) -> Verdict:
         quotes = []
@@ -216,20 +228,36 @@ class RequestCheck:
     def _quote(
         self, ranked: RankedQuote, reason: Reason | None, *, draft: DraftSentence, support: float | None = None
     ) -> Verdict:
-        self._sent.add(ranked.key)
-        self._shown.add(ranked.key)
+        self._sent.update((sameness_key(ranked.sent), *ranked.keys))
+        self._shown.update(ranked.keys)
         self._quotations += 1
-        quote = ranked.quote
-        return Verdict("repaired", draft.text, quote.text, (quote,), reason, support, lead=draft.lead)
+        return Verdict("repaired", draft.text, self._introduce(ranked), (ranked.quote,), reason, support, lead=draft.lead)
+
+    def _introduce(self, ranked: RankedQuote) -> str:
+        """The quotation; the first one in another language than the question's is announced in the question's own."""
+        asked_in = self._inquiry.asked_in
+        if self._quoted_across or not differ(asked_in, ranked.language):
+            return ranked.sent
+        self._quoted_across = True
+        return INTRODUCTIONS[asked_in, ranked.language] + ranked.sent
 
     def _said(self, quotes: Sequence[RankedQuote]) -> float:
         """The probability that what was sent holds the answer."""
-        return sum(each.probability for each in quotes if each.key in self._shown)
+        return sum(each.probability for each in quotes if each.keys & self._shown)
 
     def _wanted(self, quotes: Sequence[RankedQuote]) -> Iterator[RankedQuote]:
         """The quotations to send, best first, for as long as what was sent does not hold the answer well enough."""
-        for ranked in quotes:
-            if 0 < self._said(quotes) >= self._policy.quoted_enough or self._quotations >= MAX_QUOTATIONS:
-                return
-            if ranked.relevance >= self._verifier.relevance_floor and ranked.key not in self._sent | self._shown:
-                yield ranked
+        for of_part in _by_part(quotes):
+            for ranked in of_part:
+                if 0 < self._said(of_part) >= self._policy.quoted_enough or self._quotations >= self._most_quotations:
+                    break
+                is_new = not ranked.keys & (self._sent | self._shown)
+                if ranked.relevance >= self._verifier.scale.floor and is_new:
+                    yield ranked
+
+
+def _by_part(quotes: Sequence[RankedQuote]) -> list[list[RankedQuote]]:
+    """The quotations of each part that has some, best first, in the order of the parts."""
+    return [
+        [each for each in quotes if each.part == part] for part in sorted({each.part for each in quotes})
+    ]

@@ -1,9 +1,8 @@
-"""Which verbatim parts of a passage may stand in an answer, and which of them carries a given sentence.
+"""How a statement of a document goes out: verbatim, with as much around it as it needs to be understood.
 
-A quotation is whole sentences of the stored chunk, character for character. What could be taken for a marker is cut
-off where it trails (a footnote) and bars the sentence where it does not. An order to the assistant, and what follows
-it in its paragraph, is neither quoted nor counted as evidence; nor is a line that imitates the prompt, nor
-anything after an imitated end of the sources.
+A sentence stands alone, unless it begins with a word that points back. An item of a list comes with its list, or with
+the lead that makes a statement of it; a lead or a heading with the items under it. Of a row the cells go out that are
+asked for, each with the name of its column.
 """
 
 import re
@@ -11,56 +10,52 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from rag.injection import gives_orders, imitates_fence, takes_over
-from rag.language import sentence_spans, words
-from rag.markers import has_marker, marker_spans
 from rag.types import Chunk
-from rag.verification.support import LIST_MARK, Claim, Evidence, coverage
+from rag.verification.statements import MAX_LIST_CHARS, MAX_SENTENCE_CHARS, ROW_MARK, Statement
+from rag.verification.support import Claim, Evidence, coverage, read_facts
 
-_MAX_QUOTE_CHARS: Final = 500
-_HEADING_CHARS: Final = 60  # a line this short before a capitalised one is a heading, not a wrapped line
-_HEADING_WORDS: Final = 8
 _SECOND_SENTENCE_GAIN: Final = 0.15  # of the claim's weight: less is not worth a longer quote
-
-_ENDED = re.compile(r"[.!?…。！？][\"'”’»)\]*_]*\Z")
-_PARAGRAPH_END = re.compile(r"\n[^\S\n]*\n")
+_SHORT_LIST_CHARS: Final = 450
+_LABEL_MARK: Final = ": "
+# A sentence that begins like this is understood only with the one before it.
+_POINTS_BACK = re.compile(
+    r"(?:it|they|this|these|those|he|she|such|otherwise|instead|if so|if not|in (?:this|that) case|both|the latter)\b"
+    r"|(?:\w+ ){1,3}(?:này|đó|ấy)\b|(?:nó|họ|nếu không|nếu vậy|khi ấy)\b",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True, slots=True)
-class Statement:
-    """What of a sentence is fit to be shown, `text == chunk.text[start:end]`; `is_quotable` if that stands alone.
+class Quotation:
+    """What goes out for a statement: `text` is `chunk.text[start:end]`, `sent` is how it reads in an answer.
 
-    `key` is equal for statements that say the same words.
+    `first` and `last` are the statements that it shows.
     """
 
     start: int
     end: int
-    text: str
-    key: str
-    is_quotable: bool
+    sent: str
+    first: int
+    last: int
 
 
-def read_statements(chunk: Chunk) -> list[Statement]:
-    """The chunk's sentences in order, those that order the assistant about left out."""
-    statements = []
-    silent_until = 0
-    for start, end in sentence_spans(chunk.text):
-        if start < silent_until:
-            continue
-        if takes_over(chunk.text[start:end]):
-            paragraph_end = _PARAGRAPH_END.search(chunk.text, end)
-            silent_until = paragraph_end.start() if paragraph_end else len(chunk.text)
-            continue
-        if imitates_fence(chunk.text[start:end]):
-            break
-        if gives_orders(chunk.text[start:end]):
-            continue
-        first, last, is_whole = _without_markers(chunk.text, _trim_start(chunk, start, end), end)
-        if first < last:
-            text = chunk.text[first:last]
-            stands_alone = is_whole and _stands_alone(chunk, first, text)
-            statements.append(Statement(first, last, text, sameness_key(text), stands_alone))
-    return statements
+def quote_statement(
+    chunk: Chunk, statements: Sequence[Statement], at: int, *, asked: Claim, seeks_list: bool
+) -> Quotation | None:
+    """What goes out for the statement `at` in answer to this question; None if it is too long to be shown."""
+    statement = statements[at]
+    if statement.kind == "row":
+        sent = _pick_cells(statement.text, asked)
+        return Quotation(statement.start, statement.end, sent, at, at)
+    if statement.first_item is not None and statement.last_item is not None:
+        return _quote_list(chunk, statements, at, seeks_list=seeks_list)
+    first = at
+    before = statements[at - 1] if at else None
+    if _POINTS_BACK.match(statement.text) and before is not None and before.kind == "sentence":
+        is_next_to = not chunk.text[before.end : statement.start].strip(" ")
+        if is_next_to and before.is_quotable and statement.end - before.start <= MAX_SENTENCE_CHARS:
+            first = at - 1
+    return _verbatim(chunk, statements, first, at)
 
 
 def carrying_span(
@@ -87,51 +82,51 @@ def carrying_span(
     return best, best
 
 
-def sameness_key(text: str) -> str:
-    """Equal for texts that say the same words."""
-    return " ".join(words(text))
+def _quote_list(chunk: Chunk, statements: Sequence[Statement], at: int, *, seeks_list: bool) -> Quotation | None:
+    statement = statements[at]
+    assert statement.first_item is not None
+    assert statement.last_item is not None
+    first, last = statement.first_item, statement.last_item
+    opens = first - 1 if first and statements[first - 1].last_item == last else None
+    whole = _verbatim(chunk, statements, first if opens is None else opens, last)
+    size = whole.end - whole.start
+    is_head = statement.kind in ("lead", "heading")
+    if is_head or seeks_list:
+        if size <= MAX_LIST_CHARS:
+            return whole
+        if is_head:
+            return None
+    alone = _verbatim(chunk, statements, at, at)
+    if re.search(r"[.!?…]\W*\Z", statement.text) and len(statement.text.split()) >= 5:
+        return alone
+    if size <= _SHORT_LIST_CHARS:
+        return whole
+    if opens is None:
+        return alone
+    lead = statements[opens].text.rstrip(":：*_ ")
+    return Quotation(alone.start, alone.end, f"{lead}{_LABEL_MARK}{alone.sent}", at, at)
 
 
-def _trim_start(chunk: Chunk, start: int, end: int) -> int:
-    """Past list marks, and past a heading that has no blank line after it."""
-    while mark := LIST_MARK.match(chunk.text, start, end):
-        start = mark.end()
-    line, newline, rest = chunk.text[start:end].partition("\n")
-    begins_line = start == 0 or chunk.text[start - 1] == "\n"
-    if newline and begins_line and len(line) <= _HEADING_CHARS and rest.lstrip()[:1].isupper() and line[-1:].isalnum():
-        return end - len(rest.lstrip())
-    return start
+def _verbatim(chunk: Chunk, statements: Sequence[Statement], first: int, last: int) -> Quotation:
+    start, end = statements[first].start, statements[last].end
+    return Quotation(start, end, chunk.text[start:end], first, last)
 
 
-def _without_markers(text: str, start: int, end: int) -> tuple[int, int, bool]:
-    """The longest stretch without a marker, and whether only markers at the end were lost."""
-    spans = [(start + first, start + last) for first, last in marker_spans(text[start:end])]
-    edges = [start, *(edge for span in spans for edge in span), end]
-    stretches = [_trimmed(text, first, last) for first, last in zip(edges[::2], edges[1::2], strict=True)]
-    first, last = max(stretches, key=lambda stretch: stretch[1] - stretch[0])
-    if spans and has_marker(text[first:last]):
-        return start, start, False
-    others = [stretch for stretch in stretches if stretch != (first, last)]
-    is_whole = not any(map(str.isalnum, "".join(text[begin:stop] for begin, stop in others)))
-    return first, last, is_whole and (last == end or bool(_ENDED.search(text[first:last])))
+def _pick_cells(row: str, asked: Claim) -> str:
+    """`Model: X2 | Suction power: 7,500 Pa | Weight: 3 kg`, asked for the power: `X2: Suction power 7,500 Pa`.
 
-
-def _trimmed(text: str, start: int, end: int) -> tuple[int, int]:
-    piece = text[start:end]
-    return start + len(piece) - len(piece.lstrip()), max(start + len(piece.rstrip()), start)
-
-
-def _stands_alone(chunk: Chunk, start: int, text: str) -> bool:
-    """Whether a reader learns something from this sentence without the ones around it."""
-    count = len(words(text))
-    has_figure = any(map(str.isdigit, text))
-    if count < (3 if has_figure else 4) or len(text) > _MAX_QUOTE_CHARS or text[-1] in "?？:：":
-        return False
-    if chunk.heading and sameness_key(text) == sameness_key(chunk.heading):
-        return False
-    if start == 0 and text[0].islower():
-        return False  # the rest of a sentence that began in the chunk before
-    return bool(_ENDED.search(text)) or has_figure or count > _HEADING_WORDS
+    The whole row if the question names none of its columns, or if its cells have no names.
+    """
+    cells = [cell.partition(_LABEL_MARK) for cell in row.split(ROW_MARK)]
+    if len(cells) < 3 or not all(mark for _, mark, _ in cells[1:]):
+        return row
+    name = cells[0][2] or cells[0][0]
+    shares = [coverage(asked, [read_facts(label).stems - read_facts(name).stems]) for label, _, _ in cells[1:]]
+    most = max(shares)
+    if not most:
+        return row
+    picked = [(label, value) for (label, _, value), share in zip(cells[1:], shares, strict=True) if share == most]
+    return f"{name}: " + ", ".join(f"{label} {value}" for label, value in picked)
 
 
 def _are_neighbours(chunk: Chunk, statements: Sequence[Statement], first: int) -> bool:

@@ -8,24 +8,37 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
-from rag.language import Language, stored_language
+from rag.language import Language, detect_language, stored_language
 from rag.types import Chunk, Passage, Quote, Window
-from rag.verification.quotation import Statement, carrying_span, read_statements
-from rag.verification.support import Claim, Evidence, Facts, Support, measure, read_evidence
+from rag.verification.quotation import Quotation, carrying_span, quote_statement
+from rag.verification.statements import Statement, read_statements
+from rag.verification.support import Claim, Evidence, Facts, Support, measure, read_evidence, read_facts
 
 # About 40 KB each. A chunk's id, which is part of the key, names its tenant: nothing is shared between two of them.
 _KEPT_CHUNKS: Final = 512
 _DISPENSABLE_SUPPORT: Final = 0.02  # a marker that adds less than this is taken off
+# Fewer words say too little of the language that they are in.
+_TELLING_WORDS: Final = 4
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Source:
-    """A passage with what it states, sentence by sentence; `evidence` was read from `statements`."""
+    """A passage with what it states; `evidence` was read from `statements`.
+
+    `topics` are for each statement the stems of what stands above it: title, headings, the lead of its list.
+    """
 
     passage: Passage
     statements: tuple[Statement, ...]
     evidence: Evidence
+    topics: tuple[frozenset[str], ...]
+    title: frozenset[str]  # its stems
     language: Language
+
+    @property
+    def held(self) -> frozenset[str]:
+        """The stems of all that it says, titles and headings included."""
+        return self.evidence.stems | (self.topics[0] if self.topics else frozenset())
 
 
 def read_source(passage: Passage) -> Source:
@@ -34,7 +47,7 @@ def read_source(passage: Passage) -> Source:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Quotable:
-    """The sentence `at` of a source, which can be sent as it stands."""
+    """The statement `at` of a source, which can go out."""
 
     source: Source
     at: int
@@ -48,22 +61,34 @@ class Quotable:
         return self.source.evidence.sentences[self.at]
 
     @property
-    def facts_before(self) -> Facts | None:
-        return self.source.evidence.sentences[self.at - 1] if self.at else None
+    def earlier(self) -> frozenset[str]:
+        """The stems of what it may refer to: what stands above it, and the sentence before."""
+        before = self.source.evidence.sentences[self.at - 1].stems if self.at else frozenset[str]()
+        return before | self.source.topics[self.at]
 
     @property
-    def quote(self) -> Quote:
-        return Quote(self.source.passage, self.statement.text)
+    def language(self) -> Language:
+        text = self.statement.text
+        return detect_language(text) if len(text.split()) >= _TELLING_WORDS else self.source.language
 
     @property
     def window(self) -> Window:
-        """The sentence in its passage, to be scored there."""
-        passage = self.source.passage
-        return Window(passage.chunk.text, self.statement.start, self.statement.end, passage.tokens)
+        """The statement in its passage, to be scored there."""
+        passage, statement = self.source.passage, self.statement
+        before = passage.chunk.text_start
+        return Window(
+            passage.chunk.ranked_text, before + statement.start, before + statement.end, before, passage.tokens
+        )
+
+    def quote(self, asked: Claim, *, seeks_list: bool) -> tuple[Quote, Quotation] | None:
+        """What goes out for it; None if it is too long to be shown."""
+        chunk = self.source.passage.chunk
+        found = quote_statement(chunk, self.source.statements, self.at, asked=asked, seeks_list=seeks_list)
+        return (Quote(self.source.passage, chunk.text[found.start : found.end]), found) if found else None
 
 
 def quotables(sources: Iterable[Source]) -> list[Quotable]:
-    """Every sentence that can be sent as it stands, in order; one that several passages hold appears once."""
+    """Every statement that can go out, in order; one that several passages hold appears once."""
     found: dict[str, Quotable] = {}
     for source in sources:
         for at, statement in enumerate(source.statements):
@@ -73,10 +98,14 @@ def quotables(sources: Iterable[Source]) -> list[Quotable]:
 
 
 @lru_cache(_KEPT_CHUNKS)
-def _read(chunk: Chunk) -> tuple[tuple[Statement, ...], Evidence, Language]:
+def _read(chunk: Chunk) -> tuple[tuple[Statement, ...], Evidence, tuple[frozenset[str], ...], frozenset[str], Language]:
     statements = tuple(read_statements(chunk))
     evidence = read_evidence([statement.text for statement in statements])
-    return statements, evidence, stored_language(chunk.text)
+    over_all = read_facts("\n".join(filter(None, (chunk.title, chunk.context, chunk.heading)))).stems
+    topics = tuple(
+        over_all.union(*(evidence.sentences[place].stems for place in statement.above)) for statement in statements
+    )
+    return statements, evidence, topics, read_facts(chunk.title).stems, stored_language(chunk.text)
 
 
 def measure_sources(claim: Claim, sources: Sequence[Source]) -> Support:

@@ -109,7 +109,7 @@ def read_claim(text: str, idf: Idf) -> Claim:
 
 def read_evidence(sentences: Sequence[str]) -> Evidence:
     """`sentences` are those of one passage, in their order."""
-    facts = tuple(map(_read_facts, sentences))
+    facts = tuple(map(read_facts, sentences))
     return Evidence(
         sentences=facts,
         stems=frozenset[str]().union(*(each.stems for each in facts)),
@@ -118,7 +118,7 @@ def read_evidence(sentences: Sequence[str]) -> Evidence:
     )
 
 
-def _read_facts(sentence: str) -> Facts:
+def read_facts(sentence: str) -> Facts:
     stems = [_stem(word) for word in words(sentence)]
     lowered = _lower(sentence)
     return Facts(

@@ -1,0 +1,64 @@
+"""What the words of an index could have been meant by a word that is typed: without its diacritics, or with a typo."""
+
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterator
+from typing import Final
+
+from rag.language import fold
+
+# Looking through more words than these for a typo would hold up a question.
+_NEAR_MAX_WORDS: Final = 200_000
+_NEAR_MIN_CHARS: Final = 5
+
+
+class Vocabulary:
+    """The words of one version, by how they are typed; made when the first question needs it, 2 µs a word."""
+
+    def __init__(self, words: Collection[str], count: Callable[[str], int]) -> None:
+        """`count` says how many chunks hold a word."""
+        self._count = count
+        self._by_fold: dict[str, list[str]] = defaultdict(list)
+        self._by_shape: dict[tuple[str, int], list[str]] = defaultdict(list)
+        for word in words:
+            if word:
+                self._by_fold[fold(word)].append(word)
+        if len(words) <= _NEAR_MAX_WORDS:
+            for folded in self._by_fold:
+                self._by_shape[folded[0], len(folded)].append(folded)
+
+    def spellings(self, word: str) -> dict[str, int]:
+        """The words that are typed like this one when diacritics are left out, and how many chunks hold each."""
+        return {found: self._count(found) for found in self._by_fold.get(fold(word), ())}
+
+    def near(self, word: str) -> dict[str, int]:
+        """The words that are one slip of a finger away from this one, which is itself in no chunk.
+
+        A slip leaves the first letter and the last one as they are; at the end, forms of one word differ.
+        """
+        folded = fold(word)
+        if len(folded) < _NEAR_MIN_CHARS or not folded.isalpha():
+            return {}
+        return {found: self._count(found) for near in self._near(folded) for found in self._by_fold[near]}
+
+    def _near(self, folded: str) -> Iterator[str]:
+        for length in range(len(folded) - 1, len(folded) + 2):
+            for other in self._by_shape.get((folded[0], length), ()):
+                if folded[-1] == other[-1] and is_one_slip(folded, other):
+                    yield other
+
+
+def is_one_slip(word: str, other: str) -> bool:
+    """Whether one letter was left out, doubled or put in, or is wrong, or two neighbours were exchanged."""
+    if len(word) > len(other):
+        word, other = other, word
+    if len(other) - len(word) > 1:
+        return False
+    start = 0
+    while start < len(word) and word[start] == other[start]:
+        start += 1
+    if len(word) < len(other):
+        return word[start:] == other[start + 1 :]
+    rest, other_rest = word[start + 1 :], other[start + 1 :]
+    if rest == other_rest:
+        return True
+    return len(rest) > 0 and word[start : start + 2] == other[start : start + 2][::-1] and rest[1:] == other_rest[1:]

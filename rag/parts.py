@@ -1,0 +1,70 @@
+"""The things that one question asks, each as a question of its own.
+
+`How long does it take and how much does it cost?` has two answers, which may stand in two places. Split only where both
+sides ask something; what asks nothing (`I live on the sixth floor`) stays with the question after it.
+"""
+
+import re
+from typing import Final
+
+from rag.language import Language, sentence_spans, words
+
+MAX_PARTS: Final = 3
+_MIN_WORDS: Final = 3
+_ASKS: Final[dict[Language, re.Pattern[str]]] = {
+    "en": re.compile(
+        r"^\W*(?:(?:and|or|also|then|but) )*(?:(?:by|in|at|on|for|to|from|until|since) )?"
+        r"(?:what|who|whom|whose|when|where|which|how|why)\b",
+        re.IGNORECASE,
+    ),
+    "vi": re.compile(
+        r"\b(?:bao nhiêu|bao lâu|bao giờ|bao xa|mấy|ai|gì|nào|đâu|thế nào|ra sao|làm sao|tại sao|vì sao|sao)\b"
+        r"|\b(?:không|chưa)\W*$",
+        re.IGNORECASE,
+    ),
+}
+_SEAM: Final[dict[Language, re.Pattern[str]]] = {
+    "en": re.compile(r",? (?:and|plus)(?: also)? |; "),
+    "vi": re.compile(r", (?:và |rồi )?| và |; "),
+}
+_TOKEN = re.compile(r"[^\W_][\w'’.-]*|&")
+
+
+def split_question(question: str, language: Language) -> list[str]:
+    """The parts in their order; the question itself, and nothing else, where it asks one thing."""
+    asks, seam = _ASKS.get(language), _SEAM.get(language)
+    if asks is None or seam is None:
+        return [question]
+    clauses: list[str] = []
+    for start, end in sentence_spans(question):
+        clauses += [each.strip() for each in seam.split(question[start:end]) if each.strip()]
+        clauses[-1:] = [f"{clauses[-1]}\n"] if clauses else []  # a sentence ends here
+    parts: list[str] = []
+    waiting = ""
+    for clause in clauses:
+        waiting = f"{waiting.rstrip()} {clause}".strip(" ")
+        if asks.search(clause.strip()) and len(words(clause)) >= _MIN_WORDS:
+            parts.append(waiting.strip())
+            waiting = ""
+    if len(parts) < 2 or len(parts) > MAX_PARTS:
+        return [question]
+    if waiting:
+        parts[-1] = f"{parts[-1]} {waiting.strip()}"
+    return [_with_names(part, question) for part in parts]
+
+
+def _with_names(part: str, question: str) -> str:
+    """The part with the names that the question gives elsewhere: it is about the same things."""
+    missing = [name for name in _names(question) if name not in part]
+    return f"{part} ({', '.join(missing)})" if missing else part
+
+
+def _names(question: str) -> list[str]:
+    """Runs of capitalised words, with the figures in them; the word that begins the question is none."""
+    names: list[list[str]] = [[]]
+    for at, token in enumerate(_TOKEN.findall(question)):
+        if (token[0].isupper() and at) or (names[-1] and (token[0].isdigit() or token == "&")):
+            names[-1].append(token)
+        elif names[-1]:
+            names.append([])
+    return list(dict.fromkeys(" ".join(name) for name in names if name))

@@ -1,0 +1,115 @@
+"""What a question asks for: its words, the kind of thing that would answer it, and the parts that it is made of."""
+
+import re
+import unicodedata
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from rag.verification.support import Claim, Facts, Idf, read_claim
+
+AnswerKind = Literal["figure", "money", "duration", "time", "name", "contact"]
+
+
+def _pattern(*alternatives: str) -> re.Pattern[str]:
+    return re.compile("|".join(alternatives), re.IGNORECASE)
+
+
+# The most telling first: a question for a phone number is one for a number too.
+_SOUGHT: Final[dict[AnswerKind, re.Pattern[str]]] = {
+    "contact": _pattern(
+        r"\b(?:phone|telephone|e-?mail|hotline|contact|website|web ?site|url|link)\b(?! (?:policy|rules?|centre|center))",
+        r"\b(?:số điện thoại|điện thoại|email|hotline|tổng đài|liên hệ|website|trang web|đường dây)\b",
+    ),
+    "money": _pattern(
+        r"\bhow much (?:does|do|is|are|will|would|money|can i (?:spend|claim))\b|\b(?:price|cost|fee|fare|salary|costs)\b",
+        r"\b(?:bao nhiêu tiền|giá|mức phí|phí|lệ phí|học phí|chi phí|lương|phụ cấp|tiền phạt|mức phạt|tiền cọc)\b",
+    ),
+    "duration": _pattern(
+        r"\bhow (?:long|many (?:working |business |calendar )?(?:seconds|minutes|hours|days|weeks|months|years))\b",
+        r"\b(?:bao lâu|mất mấy|thời hạn|(?:bao nhiêu|mấy) (?:phút|giờ|tiếng|ngày|tuần|tháng|năm|buổi))\b",
+    ),
+    "time": _pattern(
+        r"\bwhen\b|\b(?:what|which) (?:year|date|day|month|time|century|decade)\b|\bdeadline\b|\bby when\b",
+        r"\b(?:khi nào|bao giờ|hồi nào|lúc nào|hạn chót|mấy giờ|(?:năm|ngày|tháng|thế kỷ|thời gian|thời điểm) nào)\b",
+        r"\b(?:năm bao nhiêu|ngày mấy|tháng mấy|thứ mấy)\b",
+    ),
+    "figure": _pattern(
+        r"\bhow (?:many|much|old|far|tall|high|deep|large|big|fast|often|loud|heavy|wide)\b",
+        r"\bwhat (?:\w+ ){0,2}(?:percent|percentage|number|amount|population|share|limit|maximum|minimum|rate|weight)\b",
+        r"\b(?:bao nhiêu|mấy|bao xa|tỷ lệ|tỉ lệ|phần trăm|số lượng|tối đa|tối thiểu)\b",
+    ),
+    "name": _pattern(
+        r"\b(?:(?-i:[Ww]ho)|whom|whose|where)\b",  # the WHO is a name, AI is not `ai`
+        r"\b(?:what|which) (?:person|team|player|company|king|scientist|city|country|state|place|region)\b",
+        r"\b(?:(?-i:[Aa]i)|người nào|ở đâu|đâu|nơi nào|thành phố nào|quốc gia nào|nước nào|phòng nào|bộ phận nào)\b",
+    ),
+}
+_LIST_SOUGHT = _pattern(
+    r"\b(?:what|which) (?:\w+ ){0,3}(?:documents|papers|steps|cases|items|things|conditions|requirements|exceptions|reasons"
+    r"|features|changes|benefits|expenses|costs|options|methods|ways|types|kinds|duties|exclusions|papers|forms)\b",
+    r"\bwhat(?:'s| is| are|s)? (?:not |in|ex|never )?(?:covered|included|excluded|allowed|needed|required|accepted|new)\b",
+    r"\b(?:how (?:do|can|should|to)\b|list\b|steps|procedure|process)",
+    r"\b(?:các|những) (?:\w+ ){1,4}(?:nào|gì)\b|\b(?:gồm|cần|bao gồm|mang theo|nộp) (?:những )?(?:\w+ ){0,3}(?:gì|nào)\b",
+    r"\b(?:các bước|thủ tục|quy trình|giấy tờ|hồ sơ|làm thế nào|làm sao|cách nào|trường hợp nào|điều kiện)\b",
+)
+_NEGATED = _pattern(
+    r"\b(?:not|n't|never|no|without|except|exclud\w+|exclusions?|exceptions?|refus\w+|forbidden|prohibited|cannot|banned)\b",
+    r"n't\b",
+    r"\b(?:không|chưa|trừ|ngoại trừ|loại trừ|ngoại lệ|cấm|từ chối|đừng)\b",
+)
+_YES_OR_NO = _pattern(r"\b(?:không|chưa|ko)\s*[?？]?\s*\Z")  # a Vietnamese question that ends so denies nothing
+_MONEY = _pattern(r"[$€£¥₫%]\s?\d|\d\s?(?:[$€£¥₫%]|(?:k|đ|đồng|vnd|vnđ|usd|eur|gbp|triệu|nghìn|ngàn|tỷ|percent)\b)|\bfree\b", r"miễn phí")
+_DURATION = _pattern(
+    r"(?:\d|\b(?:one|two|three|four|five|six|seven|eight|nine|ten|twelve|một|hai|ba|bốn|năm|sáu|bảy|tám|chín|mười))[\s-]"
+    r"(?:\w+ )?(?:seconds?|minutes?|hours?|days?|weeks?|months?|years?|giây|phút|giờ|tiếng|ngày|tuần|tháng|năm|buổi)\b",
+)
+_CONTACT = _pattern(r"[\w.+-]+@\w|https?://|www\.|\b\w[\w-]*\.(?:com|org|net|vn|io|gov|edu)\b|(?:\+?\d[\d .()-]{5,}\d)")
+_CLOCK = _pattern(r"\b\d{1,2}(?::|h|g)\d{0,2}\b|\b\d{1,2} ?(?:am|pm|giờ)\b|\b(?:mon|tues|wednes|thurs|fri|satur|sun)days?\b|\bthứ (?:hai|ba|tư|năm|sáu|bảy)\b|\bchủ nhật\b|\d{1,2}/\d{1,2}")
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a question asks: its words as a claim's, and the kind of thing that would answer it, if it says one."""
+
+    claim: Claim
+    kind: AnswerKind | None
+    seeks_list: bool
+    is_negated: bool
+
+
+def read_asked(question: str, idf: Idf) -> Asked:
+    question = " ".join(unicodedata.normalize("NFC", question).split())
+    return Asked(
+        read_claim(question, idf),
+        kind=next((kind for kind, sought in _SOUGHT.items() if sought.search(question)), None),
+        seeks_list=_LIST_SOUGHT.search(question) is not None,
+        is_negated=is_negated(_YES_OR_NO.sub("", question)),
+    )
+
+
+def is_negated(text: str) -> bool:
+    return _NEGATED.search(text) is not None
+
+
+def is_of_kind(asked: Asked, facts: Facts, text: str) -> bool:
+    """Whether a statement holds a thing of the kind that is sought, and one that the question does not name."""
+    if asked.kind is None:
+        return False
+    return _HOLDS[asked.kind](asked, facts, text)
+
+
+def _brings_figure(asked: Asked, facts: Facts) -> bool:
+    return bool(facts.figures.difference(asked.claim.figures))
+
+
+_HOLDS: Final[dict[AnswerKind, Callable[[Asked, Facts, str], bool]]] = {
+    "contact": lambda _, __, text: _CONTACT.search(text) is not None,
+    "money": lambda asked, facts, text: _brings_figure(asked, facts) and _MONEY.search(text) is not None,
+    "duration": lambda asked, facts, text: _brings_figure(asked, facts) and _DURATION.search(text) is not None,
+    "time": lambda asked, facts, text: (
+        _brings_figure(asked, facts) and (facts.is_dated or bool(_CLOCK.search(text) or _DURATION.search(text)))
+    ),
+    "figure": lambda asked, facts, _: _brings_figure(asked, facts),
+    "name": lambda asked, facts, _: bool(facts.names - asked.claim.content.keys() - set(asked.claim.names)),
+}

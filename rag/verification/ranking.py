@@ -1,0 +1,75 @@
+"""What may be quoted for each part of a question, the likeliest to answer first."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rag.language import Language
+from rag.types import Candidate, Quote
+from rag.verification.answering import (
+    AnswerModel,
+    answer_probability,
+    read_passages,
+    read_sentences,
+    sentence_probabilities,
+)
+from rag.verification.asking import Asked
+from rag.verification.sources import Quotable
+
+# So many of the likeliest sentences say whether what is sought is there at all.
+LIKELIEST = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One of the things that a question asks; `candidates` are all that were reranked for it, best first."""
+
+    question: str
+    candidates: Sequence[Candidate]
+
+
+@dataclass(frozen=True, slots=True)
+class RankedQuote:
+    """A quotation for one part of the question: `sent` is how it reads, `keys` are the statements that it shows.
+
+    `relevance` is the reranker's word on it; `probability` that it answers its part, given that one of them does.
+    """
+
+    quote: Quote
+    sent: str
+    keys: frozenset[str]
+    language: Language
+    relevance: float
+    probability: float
+    part: int = 0
+
+
+def rank_part(
+    at: int, part: Part, asked: Asked, found: Sequence[Quotable], relevances: Sequence[float], model: AnswerModel
+) -> tuple[list[RankedQuote], float]:
+    """The quotations for the part `at`, likeliest first, and the probability that the passages answer it.
+
+    `relevances` are those of what was found to be quotable, in this order, on one scale.
+    """
+    of_chunks = {each.chunk.chunk_id: each.relevance or 0.0 for each in part.candidates}
+    sources = list({each.source.passage.number: each.source for each in found}.values())
+    of_passages = {each.passage.number: of_chunks.get(each.passage.chunk.chunk_id, 0.0) for each in sources}
+    signs = read_sentences(asked, found, relevances, of_passages)
+    likely = sentence_probabilities(signs, model)
+    order = sorted(range(len(found)), key=lambda place: -likely[place])
+    ranked = []
+    for place in order:
+        quotable = found[place]
+        shown = quotable.quote(asked.claim, seeks_list=asked.seeks_list)
+        if shown is None:
+            continue
+        quote, quotation = shown
+        statements = quotable.source.statements[quotation.first : quotation.last + 1]
+        keys = frozenset(each.key for each in statements)
+        ranked.append(
+            RankedQuote(quote, quotation.sent, keys, quotable.language, relevances[place], likely[place], part=at)
+        )
+    if not sources:
+        return ranked, 0.0
+    likeliest = [(found[place], relevances[place]) for place in order[:LIKELIEST]]
+    scores = [each.relevance for each in part.candidates if each.relevance is not None] or [0.0]
+    return ranked, answer_probability(read_passages(asked, sources, scores, likeliest), model)
