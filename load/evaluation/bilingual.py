@@ -1,12 +1,13 @@
 """Questions put to an index of two languages, each answered there by a passage in the other language alone."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from load.evaluation.asking import draw_sample
 from load.evaluation.situations import Selection
 from load.evaluation.xquad import Paragraph, Question, QuestionSet
-from rag.index.version import TenantIndex
+from rag.ports import ChunkIndex
+from rag.types import Chunk
 
 
 class MixedQuestions:
@@ -33,9 +34,10 @@ class MixedQuestions:
         drawn = draw_sample(self._asked.questions, size)
         return [replace(each, document_id=_name(self._other, each.document_id)) for each in drawn]
 
-    def put(self, questions: Iterable[Question], index: TenantIndex) -> Iterator[tuple[Question, Selection]]:
-        """Each question with the index that it is asked of; `index` holds the paragraphs."""
-        chunks = list(index.chunk_file)
+    def put(
+        self, questions: Iterable[Question], index: ChunkIndex, chunks: Sequence[Chunk]
+    ) -> Iterator[tuple[Question, Selection]]:
+        """Each question with the index that it is asked of; `index` holds the paragraphs, as these chunks."""
         documents = frozenset(paragraph.document_id for paragraph in self.paragraphs)
         own = {question.question_id: _name(self._asked, question.document_id) for question in self._asked.questions}
         for question in questions:

@@ -117,8 +117,10 @@ async def rank_mixed(
     for asked, other in permutations(parts, 2):
         mixed = MixedQuestions(parts[asked].questions, parts[other].questions)
         corpus.ingest(corpus.write(mixed.paragraphs), ingest_by(settings))
+        index = corpus.open_index()
         questions = tqdm(mixed.sample(MIXED_SAMPLE), desc=f"ranking {asked}-({other})", unit="question")
-        measured[f"{asked}-({other})"] = await measure_retrieval(mixed.put(questions, corpus.open_index()), stages)
+        asked_of = mixed.put(questions, index, list(index.chunk_file))
+        measured[f"{asked}-({other})"] = await measure_retrieval(asked_of, stages)
     return measured
 
 
