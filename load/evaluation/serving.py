@@ -9,6 +9,15 @@ from load.server import running_server
 
 # A quota says when an answer comes, not which; here it would only stretch the run.
 UNLIMITED: Final = {"RAG_RATE_LIMIT_REQUESTS": "1000000000", "RAG_RATE_LIMIT_TOKENS": "1000000000000"}
+# For who wants to know what answers are worth, however busy the machine is: an answer that is late is graded none the
+# less. Below the patience of a client (`load.evaluation.asking`).
+PATIENT: Final = {
+    "RAG_REQUEST_TIMEOUT_S": "100",
+    "RAG_GENERATION_TIMEOUT_S": "90",
+    "RAG_RERANK_TIMEOUT_S": "20",
+    "RAG_RETRIEVAL_TIMEOUT_S": "20",
+    "RAG_QUEUE_TIMEOUT_S": "20",
+}
 
 
 @contextmanager

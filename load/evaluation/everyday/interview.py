@@ -12,7 +12,7 @@ from load.evaluation.corpus import Corpus
 from load.evaluation.everyday.pages import render_answers_to_read
 from load.evaluation.everyday.quality import EverydayQuality, Graded, grade_replies, measure_everyday
 from load.evaluation.everyday.questions import EverydayPart
-from load.evaluation.serving import serving
+from load.evaluation.serving import PATIENT, serving
 from load.evaluation.xquad import Question
 from rag.index.store import IndexStore
 from rag.ingestion.ingest import Ingestion
@@ -40,12 +40,13 @@ class EverydayInterview:
     async def run(
         self, asked: Sequence[str], environment: Mapping[str, str], url: str | None
     ) -> dict[str, EverydayQuality]:
-        """Asks the questions of the parts with these names; without a URL it starts a server of its own.
+        """Asks the questions of the parts with these names; without a URL it starts a patient server of its own.
 
         Raises: ServerError: it does not become ready; NoAnswersError: it answered no question of a part.
         """
         found: dict[str, EverydayQuality] = {}
-        with serving(self._corpus.index_dir, self._folder / "server-everyday", environment, url) as base_url:
+        ours, log_folder = {**PATIENT, **environment}, self._folder / "server-everyday"
+        with serving(self._corpus.index_dir, log_folder, ours, url) as base_url:
             for part in self._parts:
                 if part.name in asked:
                     graded = grade_replies(part, await _ask(base_url, part))
