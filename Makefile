@@ -34,7 +34,7 @@ INSTALL = @"$(PYTHON)" requirements/install.py
 COMPILE = @cd requirements && ../.venv/bin/uv pip compile --quiet --no-config --generate-hashes \
 	--python-version 3.11 --python-platform x86_64-manylinux_2_28 --custom-compile-command "make lock"
 
-.PHONY: help python setup serve dev check test eval bench load capacity growth bento image image-test lock clean
+.PHONY: help python setup serve dev check test eval everyday bench load capacity growth bento image image-test lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -72,6 +72,9 @@ test: check setup ## make check, then the tests against a real server with the r
 
 eval: setup ## Quality of retrieval and answers on RAG_EVAL_DATA, of the check on RAG_EVAL_VERIFICATION_DATA
 	$(RUN) load.evaluation --data "$(RAG_EVAL_DATA)" --verification-data "$(RAG_EVAL_VERIFICATION_DATA)" --sample $(SAMPLE)
+
+everyday: setup ## The everyday questions alone; PART=tuning or PART=held-out asks those of one part
+	$(RUN) load.evaluation --everyday $(PART)
 
 bench: setup ## Speed as ratios measured in one run
 	$(RUN) load.bench

@@ -14,15 +14,29 @@ from typing import Final
 
 from load.evaluation.answers import NoAnswersError
 from load.evaluation.corpus import Corpus
+from load.evaluation.everyday.interview import EverydayInterview
+from load.evaluation.everyday.quality import EverydayQuality
+from load.evaluation.everyday.questions import PART_NAMES, load_parts
 from load.evaluation.examples import render_examples
 from load.evaluation.report import Report, render_tables
-from load.evaluation.run import Findings, Interview, Part, calibrate_all, ingest_all, open_stages, rank_all
+from load.evaluation.run import (
+    Findings,
+    Interview,
+    Part,
+    calibrate_all,
+    ingest_all,
+    ingest_by,
+    open_stages,
+    rank_all,
+    rank_mixed,
+)
 from load.evaluation.verdicts import LabelledSentence, load_labelled, measure_verdicts
 from load.evaluation.xquad import LANGUAGES, DataError, check_parallel, load_questions
 from load.machine import describe_machine, installed_versions
 from load.processes import ROOT, ServerError
 from rag.environment import SettingsError, load_settings
 from rag.index.manifest import BrokenIndexError
+from rag.settings import Settings
 from rag.tenants import TenantsError, load_policies
 
 FOLDER: Final = ROOT / ".data" / "eval"
@@ -41,19 +55,22 @@ EXIT_INTERRUPTED: Final = 130  # 128 + SIGINT, as shells have it
 def main(argv: Sequence[str], environment: Mapping[str, str]) -> int:
     """0 where every bound is reached, else 1; the reasons are on stderr."""
     arguments = _parse(argv)
+    evaluate, name = (_evaluate, "report") if arguments.everyday is None else (_evaluate_everyday, "report-everyday")
     # As Ctrl-C: the default would end us at once and leave a server behind.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        report = asyncio.run(_evaluate(arguments, environment))
+        report = asyncio.run(evaluate(arguments, environment))
     except _FAILURES as error:
         _tell(str(error))
         return EXIT_FAILED
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
     print(render_tables(report))
-    _write("all of it is", "report.json", json.dumps(report.as_json(), ensure_ascii=False, indent=1) + "\n")
+    _write("all of it is", f"{name}.json", json.dumps(report.as_json(), ensure_ascii=False, indent=1) + "\n")
     for language, examples in report.examples.items():
         _write("answers to read are", f"examples-{language}.md", render_examples(language, examples))
+    for part in report.everyday:
+        _tell(f"answers to read are in {(FOLDER / f'everyday-{part}.md').relative_to(ROOT)}")
     missed = report.missed_bounds()
     for line in missed:
         print(f"missed: {line}", file=sys.stderr)
@@ -62,14 +79,28 @@ def main(argv: Sequence[str], environment: Mapping[str, str]) -> int:
 
 def _parse(argv: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m load.evaluation", description="How good are the answers?")
-    parser.add_argument("--data", required=True, type=Path, metavar="DIR", help="the folder of the XQuAD files")
+    parser.add_argument("--data", type=Path, metavar="DIR", help="the folder of the XQuAD files")
     parser.add_argument("--verification-data", type=Path, metavar="DIR", help="the folder of the labelled sentences")
     parser.add_argument(
         "--sample", type=int, default=SAMPLE, help="questions per language to answer; 0: retrieval only"
     )
     parser.add_argument("--languages", nargs="+", choices=LANGUAGES, default=list(LANGUAGES))
-    parser.add_argument("--url", help="ask this server, which runs on the index of the one language that is given")
+    parser.add_argument(
+        "--everyday",
+        nargs="*",
+        choices=PART_NAMES,
+        metavar="PART",
+        help=f"ask the everyday questions alone: all parts, or these of {', '.join(PART_NAMES)}",
+    )
+    parser.add_argument(
+        "--url",
+        help="ask this server, which runs on the index of the one language that is given, or of the everyday documents",
+    )
     arguments = parser.parse_args(argv)
+    if arguments.everyday is not None:
+        return arguments
+    if arguments.data is None:
+        parser.error("--data or --everyday is needed")
     if arguments.url and len(arguments.languages) != 1:
         parser.error("--url names a server of one language: give it with --languages")
     if arguments.sample < 0:
@@ -88,11 +119,14 @@ async def _evaluate(arguments: argparse.Namespace, environment: Mapping[str, str
     parts = {each.language: Part(each, Corpus(FOLDER / each.language)) for each in sets}
     ingest_all(parts, settings)
     stages = open_stages(parts, settings)
-    retrieval = await rank_all(parts, stages)
+    retrieval = await rank_all(parts, stages) | await rank_mixed(parts, stages, settings, Corpus(FOLDER / "both"))
     calibrations = await calibrate_all(parts, stages, settings)
     found: dict[str, Findings] = {}
     for language, part in parts.items() if arguments.sample else ():
         found[language] = await Interview(part, FOLDER).run(arguments.sample, environment, arguments.url)
+    # A server that is given has the index of a language.
+    asks_everyday = arguments.sample and not arguments.url
+    everyday = await _ask_everyday(PART_NAMES, settings, environment, None) if asks_everyday else {}
     return Report(
         date=date,
         seconds=round(time.monotonic() - began, 1),
@@ -105,7 +139,37 @@ async def _evaluate(arguments: argparse.Namespace, environment: Mapping[str, str
         verdicts=verdicts,
         calibrations=calibrations,
         examples={language: each.examples for language, each in found.items()},
+        everyday=everyday,
     )
+
+
+async def _evaluate_everyday(arguments: argparse.Namespace, environment: Mapping[str, str]) -> Report:
+    began = time.monotonic()
+    date = datetime.now(UTC).isoformat(timespec="seconds")
+    settings = load_settings(environment)
+    everyday = await _ask_everyday(arguments.everyday or PART_NAMES, settings, environment, arguments.url)
+    if not everyday:
+        raise DataError("there are no everyday questions of that part")
+    return Report(
+        date=date,
+        seconds=round(time.monotonic() - began, 1),
+        machine=describe_machine(),
+        versions=installed_versions(),
+        settings=settings.answer_settings(),
+        models={},
+        retrieval={},
+        answers={},
+        everyday=everyday,
+    )
+
+
+async def _ask_everyday(
+    names: Sequence[str], settings: Settings, environment: Mapping[str, str], url: str | None
+) -> dict[str, EverydayQuality]:
+    """Of these parts, those that are there; the documents of all parts are in the index."""
+    interview = EverydayInterview(load_parts(), FOLDER)
+    interview.ingest(ingest_by(settings))
+    return await interview.run(names, environment, url)
 
 
 def _find_labelled(folder: Path | None) -> list[LabelledSentence]:

@@ -1,10 +1,10 @@
-"""The paragraphs of a question set as documents in an index of their own, by the product's own ingestion."""
+"""The documents of a question set in an index of their own, by the product's own ingestion."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
-from load.evaluation.xquad import Paragraph, QuestionSet
+from load.evaluation.xquad import Paragraph
 from rag.index.store import IndexStore
 from rag.index.version import TenantIndex
 from rag.ingestion.ingest import Ingestion
@@ -15,25 +15,32 @@ TENANT: Final = "demo"
 
 
 class Corpus:
-    """One language's documents on disk: the files that were ingested, and the index that was made of them."""
+    """The documents of one index on disk: the files that were made for it, and the index itself."""
 
     def __init__(self, folder: Path) -> None:
         self._documents_dir = folder / "documents"
         self.index_dir = folder / "index"
 
-    def ingest(self, questions: QuestionSet, make_ingestion: Callable[[IndexStore], Ingestion]) -> None:
-        """Makes the index hold just these paragraphs; what did not change since the last time is not embedded again.
+    def write(self, paragraphs: Iterable[Paragraph]) -> list[Source]:
+        """Each paragraph as a file.
+
+        Raises: OSError: the disk is full or failed.
+        """
+        self._documents_dir.mkdir(parents=True, exist_ok=True)
+        return [self._write(paragraph) for paragraph in paragraphs]
+
+    def ingest(self, sources: Sequence[Source], make_ingestion: Callable[[IndexStore], Ingestion]) -> None:
+        """Makes the index hold just these documents; what did not change since the last time is not embedded again.
 
         Raises: BrokenIndexError: the index is damaged; OSError: the disk is full or failed.
         """
-        self._documents_dir.mkdir(parents=True, exist_ok=True)
         ingestion = make_ingestion(IndexStore(self.index_dir))
-        wanted = {paragraph.document_id for paragraph in questions.paragraphs}
+        wanted = {source.document_id for source in sources}
         for listed in ingestion.list_documents(TENANT).documents:
             if listed.document_id not in wanted:
                 ingestion.remove(TENANT, listed.document_id)
-        report = ingestion.add(TENANT, [self._write(paragraph) for paragraph in questions.paragraphs])
-        assert not report.failed, "a paragraph is a plain text"
+        report = ingestion.add(TENANT, sources)
+        assert not report.failed, "documents of an evaluation can be read"
 
     def open_index(self) -> TenantIndex:
         """Raises: BrokenIndexError: the index is damaged."""

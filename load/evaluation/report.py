@@ -5,6 +5,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
 from load.evaluation.calibration import Calibrations
+from load.evaluation.everyday.pages import EverydayReport, render_everyday
+from load.evaluation.everyday.quality import EverydayTotals
 from load.evaluation.examples import Examples
 from load.evaluation.tables import (
     AnswersReport,
@@ -30,6 +32,18 @@ ANSWERED_MAX: Final = 0.10
 FLAGGED_COPIES_MAX: Final = 0
 BLOCKED_SUPPORTED_MAX: Final = 2
 BLOCKED_UNSUPPORTED_MIN: Final = 40
+# Of the everyday questions, in each part: what is measured, its name, and the least or the most that it may be.
+EVERYDAY_LEAST: Final[Mapping[str, tuple[str, float]]] = {
+    "right": ("answerable questions answered rightly", 0.80),
+    "folded_right": ("questions without diacritics answered rightly", 0.70),
+    "across_right": ("questions across languages answered rightly", 0.60),
+}
+EVERYDAY_MOST: Final[Mapping[str, tuple[str, float]]] = {
+    "wrong": ("answerable questions answered wrongly", 0.07),
+    "wrongly_refused": ("answerable questions refused", 0.08),
+    "unanswerable_answered": ("unanswerable questions answered", 0.25),
+    "chat_answered": ("chit-chat answered from documents", 0.0),
+}
 
 _DECIMALS: Final = 4
 
@@ -54,9 +68,9 @@ class Bound:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """`retrieval`, `answers` and `examples` by the name of their setting; `models` is what `/models/current` said, by
-    language; `verdicts` is None where there are no labelled sentences, `calibrations` where the reranker has no fitted
-    weights.
+    """`retrieval`, `answers` and `examples` by the name of their setting, `everyday` by the name of its part; `models`
+    is what `/models/current` said, by language; `verdicts` is None where there are no labelled sentences,
+    `calibrations` where the reranker has no fitted weights.
     """
 
     date: str
@@ -70,6 +84,7 @@ class Report:
     verdicts: VerdictQuality | None = None
     calibrations: Calibrations | None = None
     examples: Mapping[str, Examples] = field(default_factory=dict)
+    everyday: EverydayReport = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
         return {name: _round(value) for name, value in asdict(self).items()} | {"missed": self.missed_bounds()}
@@ -80,7 +95,8 @@ class Report:
 
     def _bounds(self) -> Iterator[Bound]:
         for name, stages in self.retrieval.items():
-            yield Bound(f"{name}: Recall@1, reranked", stages["reranked"].recall_at_1, least=RECALL_AT_1_MIN[name])
+            least = RECALL_AT_1_MIN.get(name)
+            yield Bound(f"{name}: Recall@1, reranked", stages["reranked"].recall_at_1, least=least)
         for name, quality in self.answers.items():
             yield Bound(
                 f"{name}: share of answers that hold the gold answer", quality.answered, least=ANSWERED_MIN[name]
@@ -96,11 +112,13 @@ class Report:
             yield Bound(
                 "unsupported HAGRID sentences blocked", found.blocked_unsupported, least=BLOCKED_UNSUPPORTED_MIN
             )
+        for part, everyday in self.everyday.items():
+            yield from _bound_everyday(part, everyday.totals)
 
 
 def render_tables(report: Report) -> str:
     """Markdown, so that it can go into a README as it is."""
-    blocks = [render_retrieval(report.retrieval)]
+    blocks = [render_retrieval(report.retrieval)] if report.retrieval else []
     if report.calibrations:
         blocks.append(render_calibrations(report.calibrations))
     if report.answers:
@@ -108,7 +126,18 @@ def render_tables(report: Report) -> str:
         blocks += [render_answers(answers), render_reasons(answers), render_latency(answers)]
     if report.verdicts:
         blocks.append(render_verdicts(report.verdicts))
+    if report.everyday:
+        blocks.append(render_everyday(report.everyday))
     return "\n\n".join(blocks)
+
+
+def _bound_everyday(part: str, totals: EverydayTotals) -> Iterator[Bound]:
+    for name, (what, least) in EVERYDAY_LEAST.items():
+        if (value := getattr(totals, name)) is not None:
+            yield Bound(f"everyday, {part}: {what}", value, least=least)
+    for name, (what, most) in EVERYDAY_MOST.items():
+        if (value := getattr(totals, name)) is not None:
+            yield Bound(f"everyday, {part}: {what}", value, most=most)
 
 
 def _round(value: object) -> object:

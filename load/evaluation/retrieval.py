@@ -98,12 +98,10 @@ class RetrievalStages:
         return await rerank(question, found, scorer=self.scorer, deadline=deadline, trace_id=TRACE_ID)
 
 
-async def measure_retrieval(
-    questions: Iterable[Question], index: ChunkIndex, stages: RetrievalStages
-) -> RankingQualities:
-    """Asks all questions, one after the other."""
+async def measure_retrieval(asked: Iterable[tuple[Question, ChunkIndex]], stages: RetrievalStages) -> RankingQualities:
+    """Asks each question of its index, one after the other."""
     ranks: dict[RankingStage, list[int | None]] = {stage: [] for stage in RANKING_STAGES}
-    for question in questions:
+    for question, index in asked:
         for stage, document_ids in (await stages.rank(question.text, index)).items():
             ranks[stage].append(find_rank(document_ids, question.document_id))
     return {stage: measure_ranking(found) for stage, found in ranks.items()}

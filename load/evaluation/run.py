@@ -1,9 +1,9 @@
 """The parts of an evaluation: ingest, rank all questions in this process, ask a real server a sample of them."""
 
 import json
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import permutations
 from pathlib import Path
 from typing import Final
 
@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from load.evaluation.answers import AnswerQuality, measure_answers
 from load.evaluation.asking import Reply, ask_all, draw_sample
+from load.evaluation.bilingual import MixedQuestions
 from load.evaluation.calibration import Calibrations, calibrate
 from load.evaluation.corpus import Corpus
 from load.evaluation.examples import Examples, choose_examples
@@ -24,11 +25,12 @@ from load.evaluation.retrieval import (
     RetrievalStages,
     measure_retrieval,
 )
+from load.evaluation.serving import serving
 from load.evaluation.situations import Observatory, Situation
 from load.evaluation.xquad import Language, QuestionSet
-from load.server import running_server
 from rag import models
 from rag.backends.tokenizer import FileTokenCounter
+from rag.index.store import IndexStore
 from rag.ingestion.command import Terminal
 from rag.ingestion.ingest import Ingestion
 from rag.settings import Settings
@@ -42,8 +44,7 @@ DIRECTIONS: Final[Sequence[tuple[str, Language, Language]]] = (
     ("vi", "vi", "vi"),
     ("vi-en", "vi", "en"),
 )
-# A quota says when an answer comes, not which; here it would only stretch the run.
-UNLIMITED: Final = {"RAG_RATE_LIMIT_REQUESTS": "1000000000", "RAG_RATE_LIMIT_TOKENS": "1000000000000"}
+MIXED_SAMPLE: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,23 +58,25 @@ class Part:
 Parts = Mapping[Language, Part]
 
 
+def ingest_by(settings: Settings) -> Callable[[IndexStore], Ingestion]:
+    """What `Corpus.ingest` needs; FileNotFoundError comes from there where a model is not on this machine."""
+    model, terminal = settings.embedder_model, Terminal()
+    return lambda store: Ingestion(
+        store,
+        terminal,
+        lambda: models.describe(model),
+        lambda: open_encoder(model),
+        keeps_tokens=settings.keeps_tokens,
+    )
+
+
 def ingest_all(parts: Parts, settings: Settings) -> None:
     """Brings the index of each language up to date.
 
     Raises: BrokenIndexError: an index is damaged; FileNotFoundError: a model is not on this machine.
     """
-    model, terminal = settings.embedder_model, Terminal()
     for part in parts.values():
-        part.corpus.ingest(
-            part.questions,
-            lambda store: Ingestion(
-                store,
-                terminal,
-                lambda: models.describe(model),
-                lambda: open_encoder(model),
-                keeps_tokens=settings.keeps_tokens,
-            ),
-        )
+        part.corpus.ingest(part.corpus.write(part.questions.paragraphs), ingest_by(settings))
 
 
 def open_stages(parts: Parts, settings: Settings) -> RetrievalStages:
@@ -97,8 +100,27 @@ async def rank_all(parts: Parts, stages: RetrievalStages) -> dict[str, RankingQu
     measured = {}
     for name, language, documents in DIRECTIONS:
         if {language, documents} <= parts.keys():
+            index = parts[documents].corpus.open_index()
             questions = tqdm(parts[language].questions.questions, desc=f"ranking {name}", unit="question")
-            measured[name] = await measure_retrieval(questions, parts[documents].corpus.open_index(), stages)
+            measured[name] = await measure_retrieval(((each, index) for each in questions), stages)
+    return measured
+
+
+async def rank_mixed(
+    parts: Parts, stages: RetrievalStages, settings: Settings, corpus: Corpus
+) -> dict[str, RankingQualities]:
+    """The quality of retrieval in an index of two languages, where only a passage in the other one answers.
+
+    `vi-(en)`: asked in Vietnamese, answered by an English passage among passages of both languages.
+    """
+    measured = {}
+    for asked, other in permutations(parts, 2):
+        mixed = MixedQuestions(parts[asked].questions, parts[other].questions)
+        corpus.ingest(corpus.write(mixed.paragraphs), ingest_by(settings))
+        index = corpus.open_index()
+        questions = tqdm(mixed.sample(MIXED_SAMPLE), desc=f"ranking {asked}-({other})", unit="question")
+        asked_of = mixed.put(questions, index, list(index.chunk_file))
+        measured[f"{asked}-({other})"] = await measure_retrieval(asked_of, stages)
     return measured
 
 
@@ -147,7 +169,8 @@ class Interview:
 
         Raises: ServerError: it does not become ready; NoAnswersError: it answered no question.
         """
-        async with self._server(environment, url) as base_url:
+        log_folder = self._folder / f"server-{self._language}"
+        with serving(self._part.corpus.index_dir, log_folder, environment, url) as base_url:
             async with httpx.AsyncClient(base_url=base_url) as client:
                 answering: object = (await client.get("/models/current")).raise_for_status().json()
             sample = draw_sample(self._part.questions.questions, size)
@@ -156,15 +179,6 @@ class Interview:
         chunks = {chunk.chunk_id: chunk for chunk in self._part.corpus.open_index().chunk_file}
         self._save(replies, chunks)
         return Findings(measure_answers(replies, chunks), choose_examples(replies, chunks), answering)
-
-    @asynccontextmanager
-    async def _server(self, environment: Mapping[str, str], url: str | None) -> AsyncIterator[str]:
-        if url is not None:
-            yield url
-            return
-        settings = {**UNLIMITED, "RAG_INDEX_DIR": str(self._part.corpus.index_dir)}
-        with running_server(self._folder / f"server-{self._language}", {**environment, **settings}) as started:
-            yield started.url
 
     def _save(self, replies: Sequence[Reply], chunks: Mapping[str, Chunk]) -> None:
         """One line per question, for who wants to know why a share is what it is."""

@@ -1,0 +1,48 @@
+"""Questions put to an index of two languages, each answered there by a passage in the other language alone."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+
+from load.evaluation.asking import draw_sample
+from load.evaluation.situations import Selection
+from load.evaluation.xquad import Paragraph, Question, QuestionSet
+from rag.ports import ChunkIndex
+from rag.types import Chunk
+
+
+class MixedQuestions:
+    """The questions of one language before the passages of both; the sets are parallel.
+
+    Their passages are the same texts in two languages, so the passage in the question's own language is left out of
+    the index for as long as the question is asked. All others of that language stay, and share its subject.
+    """
+
+    def __init__(self, asked: QuestionSet, other: QuestionSet) -> None:
+        self._asked = asked
+        self._other = other
+
+    @property
+    def paragraphs(self) -> list[Paragraph]:
+        """Those of both languages, in an order that does not depend on which of them is asked."""
+        sets = sorted((self._asked, self._other), key=lambda each: each.language)
+        return [
+            replace(each, document_id=_name(found, each.document_id)) for found in sets for each in found.paragraphs
+        ]
+
+    def sample(self, size: int) -> list[Question]:
+        """Questions in the one language whose document is the passage in the other."""
+        drawn = draw_sample(self._asked.questions, size)
+        return [replace(each, document_id=_name(self._other, each.document_id)) for each in drawn]
+
+    def put(
+        self, questions: Iterable[Question], index: ChunkIndex, chunks: Sequence[Chunk]
+    ) -> Iterator[tuple[Question, Selection]]:
+        """Each question with the index that it is asked of; `index` holds the paragraphs, as these chunks."""
+        documents = frozenset(paragraph.document_id for paragraph in self.paragraphs)
+        own = {question.question_id: _name(self._asked, question.document_id) for question in self._asked.questions}
+        for question in questions:
+            yield question, Selection(index, chunks, documents - {own[question.question_id]})
+
+
+def _name(found: QuestionSet, document_id: str) -> str:
+    return f"{found.language}.{document_id}"

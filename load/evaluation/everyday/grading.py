@@ -1,0 +1,78 @@
+"""What an answer to an everyday question is worth, by what must and what must not stand in it."""
+
+import re
+import unicodedata
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Final, Literal, get_args
+
+from load.evaluation.citations import MARKER, split_sentences
+from load.evaluation.everyday.questions import EverydayQuestion
+
+Verdict = Literal["right", "partly", "wrong", "wrongly refused", "should have refused", "rightly refused"]
+VERDICTS: Final[tuple[Verdict, ...]] = get_args(Verdict)
+
+# How the service begins a sentence that gives what an older version of a document says.
+OLDER_VERSION_NOTICES: Final[tuple[str, ...]] = ()
+
+# One writing for what is read alike; marks of emphasis and code are none of the words.
+_ALIKE: Final = str.maketrans({"–": "-", "‑": "-", "−": "-", "’": "'", "“": '"', "”": '"', "*": None, "`": None})
+# A comma or a full stop before just three digits; thin and fixed spaces are taken for the same.
+_THOUSANDS: Final = re.compile("(?<=[0-9])[.,\u00a0\u2009\u202f](?=[0-9]{3}(?![0-9]))")
+_SPACED_PERCENT: Final = re.compile("(?<=[0-9]) %")
+
+
+@dataclass(frozen=True, slots=True)
+class Grade:
+    """`met` says of each group of facts whether it is met; `found_never` are the forbidden strings that were said."""
+
+    verdict: Verdict
+    met: tuple[bool, ...] = ()
+    found_never: tuple[str, ...] = ()
+
+
+def is_older_version_notice(sentence: str) -> bool:
+    """Whether the service says in this sentence that an older version of a document said something else."""
+    return sentence.startswith(OLDER_VERSION_NOTICES)
+
+
+def grade(
+    question: EverydayQuestion,
+    answer: str,
+    finish_reason: str,
+    *,
+    is_notice: Callable[[str], bool] = is_older_version_notice,
+) -> Grade:
+    """What is forbidden is allowed in a sentence that is a notice of an older version."""
+    is_refused = finish_reason == "no_answer"
+    if not question.is_answerable:
+        return Grade("rightly refused" if is_refused else "should have refused")
+    if is_refused:
+        return Grade("wrongly refused", (False,) * len(question.facts))
+    said = fold(answer)
+    met = tuple(any(_stands_in(said, each) for each in group) for group in question.facts)
+    current = fold("\n".join(each for each in split_sentences(answer) if not is_notice(each)))
+    found_never = tuple(each for each in question.never if _stands_in(current, each))
+    return Grade(_judge(met, found_never), met, found_never)
+
+
+def fold(text: str) -> str:
+    """One writing of a text: NFC, case-folded, without citation markers, thousands separators and emphasis."""
+    joined = _THOUSANDS.sub("", MARKER.sub(" ", unicodedata.normalize("NFC", text)))
+    spaced = " ".join(unicodedata.normalize("NFC", joined.casefold().translate(_ALIKE)).split())
+    return _SPACED_PERCENT.sub("%", spaced)
+
+
+def _judge(met: Iterable[bool], found_never: Iterable[str]) -> Verdict:
+    outcomes = set(met)
+    if any(found_never) or True not in outcomes:
+        return "wrong"
+    return "partly" if False in outcomes else "right"
+
+
+def _stands_in(folded: str, wanted: str) -> bool:
+    """As whole words and whole figures: neither "4" nor "14" stands in "14.5", and "12 days" not in "1/12 days"."""
+    phrase = fold(wanted)
+    before = r"(?<!\w)(?<![0-9][.,/])" if phrase[:1].isdigit() else r"(?<!\w)"
+    after = r"(?!\w)(?![.,/][0-9])" if phrase[-1:].isdigit() else r"(?!\w)"
+    return re.search(before + re.escape(phrase) + after, folded) is not None

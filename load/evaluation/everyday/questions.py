@@ -1,0 +1,97 @@
+"""The everyday questions as files: JSON Lines beside the documents that they are asked of."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Final, Literal, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from load.evaluation.xquad import DataError, Language
+from rag.ingestion.sources import Findings, Source, find_sources
+
+FOLDER: Final = Path(__file__).resolve().parent
+
+Answerable = Literal[
+    "fact", "table", "list", "negation", "law", "yesno", "version", "multi", "folded", "typo", "across"
+]
+# What the documents do not answer, and what is no question at all.
+Unanswerable = Literal["unanswerable", "chat"]
+Kind = Literal[Answerable, Unanswerable]
+KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
+
+PartName = Literal["tuning", "held-out"]
+PART_NAMES: Final[tuple[PartName, ...]] = get_args(PartName)
+
+Text = Annotated[str, Field(min_length=1)]
+
+
+class EverydayQuestion(BaseModel):
+    """Each group of `facts` must be met by one of its alternatives; one of `never` makes an answer wrong."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+    question_id: Text = Field(alias="id")
+    kind: Kind
+    language: Language = Field(alias="lang")
+    text: Text = Field(alias="question")
+    document: Text | None = None
+    facts: tuple[Annotated[tuple[Text, ...], Field(min_length=1)], ...] = ()
+    never: tuple[Text, ...] = ()
+    note: str = ""
+
+    @property
+    def is_answerable(self) -> bool:
+        return self.kind not in get_args(Unanswerable)
+
+
+@dataclass(frozen=True, slots=True)
+class EverydayPart:
+    name: PartName
+    sources: tuple[Source, ...]
+    questions: tuple[EverydayQuestion, ...]
+
+
+def load_parts(folder: Path = FOLDER) -> list[EverydayPart]:
+    """The parts that are there, in their order.
+
+    Raises: DataError: a file is in another format, or a question names a document that is not there.
+    """
+    return [_load_part(name, place) for name in PART_NAMES if (place := folder / name.replace("-", "_")).is_dir()]
+
+
+def _load_part(name: PartName, folder: Path) -> EverydayPart:
+    found = find_sources([folder / "documents"])
+    path = folder / "questions.jsonl"
+    if not path.is_file():
+        raise DataError(f"{path} is not there")
+    questions = tuple(_read_line(path, number, line) for number, line in _lines(path))
+    _check(path, questions, found)
+    # The name of the part keeps two documents of one name apart.
+    sources = tuple(Source(each.path, f"{name}.{each.document_id}") for each in found.sources)
+    return EverydayPart(name, sources, questions)
+
+
+def _lines(path: Path) -> list[tuple[int, str]]:
+    return [(number, line) for number, line in enumerate(path.read_text("utf-8").splitlines(), start=1) if line.strip()]
+
+
+def _read_line(path: Path, number: int, line: str) -> EverydayQuestion:
+    try:
+        return EverydayQuestion.model_validate(json.loads(line))
+    except (ValidationError, ValueError) as error:
+        raise DataError(f"{path}:{number} is no everyday question: {error}") from error
+
+
+def _check(path: Path, questions: Sequence[EverydayQuestion], found: Findings) -> None:
+    if found.failed or found.skipped or not questions:
+        raise DataError(f"{path}: no questions, or documents of unknown kinds: {found.failed} {found.skipped}")
+    if len({each.question_id for each in questions}) < len(questions):
+        raise DataError(f"{path}: two questions have one id")
+    documents = {source.path.name for source in found.sources}
+    for each in questions:
+        if each.is_answerable != bool(each.facts):
+            raise DataError(f"{path}: {each.question_id} is {each.kind} and has {len(each.facts)} facts")
+        if each.document is not None and each.document not in documents:
+            raise DataError(f"{path}: {each.question_id} is about {each.document}, which is not there")
