@@ -64,7 +64,8 @@ class Chunk:
 
     `chunk_id` is `<tenant>:<document_id>:<document version>:<5-digit number>`. `heading` is the last heading at or
     before its start; `context` are the headings above that its own text does not hold, from the highest down: they are
-    searched and ranked with the text, and never shown as part of it.
+    searched and ranked with the text, and never shown as part of it. `edition` sorts the editions of one document by age
+    (`rag.editions`).
     """
 
     chunk_id: str
@@ -77,6 +78,7 @@ class Chunk:
     page_end: int | None
     heading: str | None
     context: str = ""
+    edition: str = ""
 
     @property
     def ranked_text(self) -> str:

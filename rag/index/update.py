@@ -103,8 +103,11 @@ class IndexUpdate:
         same = entry is not None and (entry.digest, entry.chunker_version) == (digest, self._makers.chunker_version)
         return entry if same else None
 
-    def put(self, document_id: str, title: str, spans: Sequence[Span], digest: str) -> None:
-        """Adds a document, or the next version of one; each id at most once, each with a span at least."""
+    def put(self, document_id: str, title: str, spans: Sequence[Span], digest: str, edition: str = "") -> None:
+        """Adds a document, or the next version of one; each id at most once, each with a span at least.
+
+        `edition` is what the document says of its own age.
+        """
         assert spans
         old = self._kept.pop(document_id, None)
         number = 1 + max(old.document_version if old else 0, self._removed.pop(document_id, 0))
@@ -123,6 +126,7 @@ class IndexUpdate:
                     page_end=span.page_end,
                     heading=span.heading,
                     context=_context_of(title, span),
+                    edition=edition,
                 )
                 for position, span in enumerate(spans, start=1)
             ]

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from rag.chunking import CHUNKER_VERSION, CONTEXT_TOKENS, split
+from rag.editions import read_edition
 from rag.errors import ParseError
 from rag.index.manifest import BrokenIndexError, StoredVersion
 from rag.index.store import IndexStore
@@ -221,7 +222,8 @@ class Ingestion:
         spans = split(document, encoder, limit_tokens=encoder.limit_tokens - CONTEXT_TOKENS)
         if not spans:
             raise ParseError("the file holds no text")
-        update.put(source.document_id, document.title, spans, digest)
+        edition = read_edition(document.title, document.text)
+        update.put(source.document_id, document.title, spans, digest, edition)
         return len(spans)
 
     def _publish(self, update: IndexUpdate) -> StoredVersion | None:
