@@ -12,7 +12,9 @@ from typing import Final
 
 from rag.language import Language, detect_language
 from rag.types import DraftSentence, VerdictKind
+from rag.verification.alignment import Original, find_edit
 from rag.verification.policy import Policy
+from rag.verification.quotation import Statement
 from rag.verification.sources import Source, best_alone, drop_dispensable, measure_sources, quote_for
 from rag.verification.support import Claim, Support
 
@@ -43,18 +45,23 @@ class Reason(StrEnum):
     MISSING_FIGURE = "figure not in the cited passages"
     MISSING_NAME = "name not in the cited passages"
     LITTLE_SUPPORT = "too little support"
+    EDITED_COPY = "changed in copying"
     NOT_ENTAILED = "not entailed"
     NOTHING_ANSWERS = "nothing of the draft answers"
 
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """`kind` and `sources` if the sentence may go out as drafted; else `kind` is how it ends without a quotation."""
+    """`kind` and `sources` if the sentence may go out as drafted; else `kind` is how it ends without a quotation.
+
+    `instead` is what of a passage the sentence was made of, where it was changed in the copying.
+    """
 
     kind: VerdictKind
     sources: tuple[Source, ...] = ()
     reason: Reason | None = None
     support: float | None = None
+    instead: Statement | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +73,11 @@ class Judge:
     asked_in: Language
     entail: Entail | None
 
+    @property
+    def _needed(self) -> float:
+        """G from which a passage may be given to a sentence that did not cite it."""
+        return max(self.policy.supported_from, self.policy.unsupported_below)
+
     def cited(self, sentence: DraftSentence) -> list[Source]:
         """The passages that the sentence cites, those of this context."""
         return [self.sources[number] for number in sentence.markers if number in self.sources]
@@ -75,7 +87,7 @@ class Judge:
         cited = self.cited(sentence)
         judgement = self._judge_overlap(sentence, claim, cited)
         if judgement.sources:
-            return judgement
+            return self._judge_edits(sentence, claim, judgement)
         if _DECLINES.search(sentence.text):
             return Judgement("skipped", reason=Reason.DECLINES, support=judgement.support)
         return self._judge_across_languages(sentence, claim, cited) or judgement
@@ -102,14 +114,27 @@ class Judge:
         support = measure_sources(claim, cited)
         passes = bool(cited) and support.is_complete and support.score >= policy.unsupported_below
         if not passes or support.score < policy.supported_from:
-            needed = max(policy.supported_from, policy.unsupported_below)
-            best = best_alone(claim, self.sources.values(), supported_from=needed)
+            best = best_alone(claim, self.sources.values(), supported_from=self._needed)
             if best is not None:
                 kind: VerdictKind = "re-cited" if sentence.markers else "attributed"
                 return Judgement(kind, (best[0],), support=best[1].score)
         if passes:
             return Judgement("kept", tuple(drop_dispensable(claim, cited, support)), support=support.score)
         return Judgement("dropped", reason=_why(sentence, cited, support), support=support.score if cited else None)
+
+    def _judge_edits(self, sentence: DraftSentence, claim: Claim, judgement: Judgement) -> Judgement:
+        """The judgement, unless the sentence is an edited copy of what stands in its sources.
+
+        Another passage may say just what it says: then that is its source.
+        """
+        edited = _find_edited(sentence, judgement.sources)
+        if edited is None:
+            return judgement
+        others = [source for source in self.sources.values() if source not in judgement.sources]
+        best = best_alone(claim, others, supported_from=self._needed)
+        if best is not None and _find_edited(sentence, [best[0]]) is None:
+            return Judgement("re-cited" if sentence.markers else "attributed", (best[0],), support=best[1].score)
+        return Judgement("dropped", reason=Reason.EDITED_COPY, support=judgement.support, instead=edited)
 
     def _judge_across_languages(
         self, sentence: DraftSentence, claim: Claim, cited: Sequence[Source]
@@ -134,6 +159,18 @@ class Judge:
         if is_asked_for and has_anchor and support.is_complete:
             return Judgement("skipped", tuple(cited), Reason.LANGUAGES_DIFFER)
         return Judgement("skipped", reason=Reason.LANGUAGES_DIFFER)
+
+
+def _find_edited(sentence: DraftSentence, sources: Sequence[Source]) -> Statement | None:
+    """The statement of these passages that the sentence is an edited copy of."""
+    pairs = [
+        (statement, facts)
+        for source in sources
+        for statement, facts in zip(source.statements, source.evidence.sentences, strict=True)
+    ]
+    names = frozenset[str]().union(*(facts.names for _, facts in pairs))
+    found = find_edit(sentence.text, [Original(statement.text, facts.stems) for statement, facts in pairs], names)
+    return pairs[found[1]][0] if found else None
 
 
 def states_something(text: str, claim: Claim, *, is_cited: bool) -> bool:
