@@ -34,7 +34,10 @@ _NEGATED = re.compile(
     r"\b(?:not|no|never|none|nor|neither|without|cannot|không|chưa|chẳng|chả|đừng|chớ)\b|n['’]t\b", re.IGNORECASE
 )
 _INSERTIONS: Final[Mapping[Language, tuple[re.Pattern[str], str]]] = {
-    "en": (re.compile(r"(?<=\w )(?:is|are|was|were|has|have|had|can|could|will|would|may|must|should)\b"), r"\g<0> not"),
+    "en": (
+        re.compile(r"(?<=\w )(?:is|are|was|were|has|have|had|can|could|will|would|may|must|should)\b"),
+        r"\g<0> not",
+    ),
     "vi": (re.compile(r"(?<=\w )(?:là|có|được|cho|bao gồm|sử dụng|trở thành)\b"), r"không \g<0>"),
 }
 
@@ -100,7 +103,9 @@ def _replace_figure(sentence: str, paragraph: str, language: Language) -> str | 
     others = [each.group() for each in _FIGURE.finditer(paragraph) if each.group() not in own]
     for figure in own:
         for other in others:
-            if len(other) == len(figure) and find_figures(other, ambiguous=False) != find_figures(figure, ambiguous=False):
+            if len(other) == len(figure) and find_figures(other, ambiguous=False) != find_figures(
+                figure, ambiguous=False
+            ):
                 return _put(sentence, figure, other)
     return None
 
@@ -135,7 +140,8 @@ def _names(text: str) -> list[str]:
     return [
         name
         for name in found
-        if (" " in name or (name.isascii() and len(name) > 3)) and not any(part.lower() in lower for part in name.split())
+        if (" " in name or (name.isascii() and len(name) > 3))
+        and not any(part.lower() in lower for part in name.split())
     ]
 
 

@@ -23,12 +23,13 @@ Edit = Literal["negation", "figure", "name", "opposite", "unit", "exchange"]
 _NEAR_COPY: Final = 0.75  # of the sentence's words stand in the statement in their order
 _WORTH_ALIGNING: Final = 0.55  # of its different words stand there at all
 _CANDIDATES: Final = 3
+_NEARLY_AS_NEAR: Final = 3  # words fewer than the nearest one
 _WORDS_MAX: Final = 150  # beyond it nobody wrote a sentence, and aligning is quadratic
 _GAP_MAX: Final = 6  # words: a longer gap is a paraphrase, whose names and figures do not answer each other
 _NAMES_EXCHANGED_MAX: Final = 8
 _WORD = re.compile(r"\d+(?:[.,]\d+)+|[^\W_]+(?:['’](?!s\b)[^\W_]+)*")
 _LISTING: Final = frozenset("and or và hoặc cùng với nor".split())
-_BEGINS_AFTER: Final = frozenset(".:;!?…\n\"“‘«(")
+_BEGINS_AFTER: Final = frozenset('.:;!?…\n"“‘«(')
 _PREFIXES: Final = ("un", "in", "im", "il", "ir", "non", "dis")
 _SAME_NAME: Final = 4  # letters: British, Britain
 
@@ -40,8 +41,7 @@ class Original(NamedTuple):
     stems: frozenset[str]
 
 
-@dataclass(frozen=True, slots=True)
-class Word:
+class Word(NamedTuple):
     """One word of a text where it stands; `is_firm` if its capital does not merely begin a sentence."""
 
     stem: str
@@ -57,6 +57,7 @@ class Gap:
 
     old: Sequence[Word]
     new: Sequence[Word]
+    follows_figure: bool = False
 
     @property
     def is_short(self) -> bool:
@@ -106,7 +107,8 @@ def _candidates(new: Sequence[Word], statements: Sequence[Original]) -> list[int
     stems = {word.stem for word in new}
     shared = [(len(stems & statement.stems), -at) for at, statement in enumerate(statements)]
     best = sorted(shared, reverse=True)[:_CANDIDATES]
-    return [-at for count, at in best if count >= _WORTH_ALIGNING * len(stems)]
+    least = max(_WORTH_ALIGNING * len(stems), best[0][0] - _NEARLY_AS_NEAR) if best else 0
+    return [-at for count, at in best if count >= least]
 
 
 def _compare(old: Sequence[Word], new: Sequence[Word], names: frozenset[str]) -> tuple[Edit | None, int]:
@@ -139,7 +141,7 @@ def _gaps(old: Sequence[Word], new: Sequence[Word], opcodes: Sequence[tuple[str,
             a2 = min(a2, a1 + near)
         if b1 == b2 and at in {0, last} and not _negations(old[a1:a2]):
             continue
-        yield Gap(old[a1:a2], new[b1:b2])
+        yield Gap(old[a1:a2], new[b1:b2], follows_figure=a1 > 0 and bool(old[a1 - 1].figures))
 
 
 def _is_negated(gaps: Sequence[Gap]) -> bool:
@@ -197,7 +199,9 @@ def _replaces_name(gap: Gap, gaps: Sequence[Gap], names: frozenset[str]) -> bool
 
 
 def _names(found: Sequence[Word], names: frozenset[str]) -> list[str]:
-    return [word.stem for word in found if not word.figures and (word.is_firm or (word.is_capital and word.stem in names))]
+    return [
+        word.stem for word in found if not word.figures and (word.is_firm or (word.is_capital and word.stem in names))
+    ]
 
 
 def _are_one(first: str, second: str) -> bool:
@@ -223,10 +227,18 @@ def _is_prefixed(word: str, plain: str) -> bool:
 
 
 def _replaces_unit(gap: Gap) -> bool:
+    """Weeks for days; and right after a figure, whatever is counted there."""
     if not gap.is_short:
         return False
     old, new = ({UNITS[word.stem] for word in side if word.stem in UNITS} for side in (gap.old, gap.new))
-    return bool(old and new) and old.isdisjoint(new)
+    if old and new:
+        return old.isdisjoint(new)
+    counted = [side[0] for side in (gap.old, gap.new) if not (side[0].is_function or side[0].figures)]
+    return (
+        gap.follows_figure
+        and len(counted) == len(gap.old) + len(gap.new) == 2
+        and not _are_one(*(word.stem for word in counted))
+    )
 
 
 def _are_exchanged(old: Sequence[Word], new: Sequence[Word]) -> bool:

@@ -11,6 +11,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 from typing import Final
 
@@ -197,6 +198,7 @@ def is_function_word(word: str) -> bool:
     return word in _STOP_WORDS
 
 
+@lru_cache(16_384)
 def stem(word: str) -> str:
     """English endings off, lightly; Vietnamese syllables have none and are mostly too short to be touched."""
     if len(word) <= _MIN_STEM_CHARS or not word.isascii():
