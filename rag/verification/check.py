@@ -147,7 +147,8 @@ class RequestCheck:
             return self._send(sentence, claim, replace(judgement, sources=tuple(self._judge.cited(sentence))))
         is_replaced = judgement.reason not in {Reason.STATES_NOTHING, Reason.REPEATED, Reason.DECLINES}
         if self._policy.mode == "repair" and is_replaced and not self._has_declined:
-            for ranked in self._wanted(quotes):
+            instead = judgement.instead.key if judgement.instead else None
+            for ranked in self._wanted(sorted(quotes, key=lambda each: each.key != instead)):  # stable: else best first
                 return self._quote(ranked, judgement.reason, draft=sentence, support=judgement.support)
         return Verdict(judgement.kind, sentence.text, "", (), judgement.reason, judgement.support, lead=sentence.lead)
 

@@ -10,8 +10,9 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
-from rag.language import Language, detect_language
+from rag.language import Language, detect_language, stored_language
 from rag.types import DraftSentence, VerdictKind
+from rag.verification.addresses import is_address_missing
 from rag.verification.alignment import Original, find_edit
 from rag.verification.policy import Policy
 from rag.verification.quotation import Statement
@@ -22,6 +23,7 @@ from rag.verification.support import Claim, Support
 Entail = Callable[[str, str], Awaitable[float]]
 
 _STATING_WORDS: Final = 3
+_SENTENCE_WORDS: Final = 6
 _DECLINES = re.compile(
     r"\b(?:sources?|documents?|context|passages?|text|information|i|we)\b.{0,30}"
     r"\b(?:no|not|don't|doesn't|cannot|can't|unable)\b.{0,40}"
@@ -45,6 +47,7 @@ class Reason(StrEnum):
     MISSING_FIGURE = "figure not in the cited passages"
     MISSING_NAME = "name not in the cited passages"
     LITTLE_SUPPORT = "too little support"
+    UNKNOWN_ADDRESS = "address not in the cited passages"
     EDITED_COPY = "changed in copying"
     NOT_ENTAILED = "not entailed"
     NOTHING_ANSWERS = "nothing of the draft answers"
@@ -87,7 +90,7 @@ class Judge:
         cited = self.cited(sentence)
         judgement = self._judge_overlap(sentence, claim, cited)
         if judgement.sources:
-            return self._judge_edits(sentence, claim, judgement)
+            return self._judge_closely(sentence, claim, judgement, cited)
         if _DECLINES.search(sentence.text):
             return Judgement("skipped", reason=Reason.DECLINES, support=judgement.support)
         return self._judge_across_languages(sentence, claim, cited) or judgement
@@ -122,19 +125,24 @@ class Judge:
             return Judgement("kept", tuple(drop_dispensable(claim, cited, support)), support=support.score)
         return Judgement("dropped", reason=_why(sentence, cited, support), support=support.score if cited else None)
 
-    def _judge_edits(self, sentence: DraftSentence, claim: Claim, judgement: Judgement) -> Judgement:
-        """The judgement, unless the sentence is an edited copy of what stands in its sources.
+    def _judge_closely(
+        self, sentence: DraftSentence, claim: Claim, judgement: Judgement, cited: Sequence[Source]
+    ) -> Judgement:
+        """The judgement, unless the sentence was changed in the copying or leads the reader elsewhere than its sources.
 
         Another passage may say just what it says: then that is its source.
         """
-        edited = _find_edited(sentence, judgement.sources)
-        if edited is None:
+        fault = _find_fault(sentence, judgement.sources)
+        if fault is None:
             return judgement
+        if judgement.kind == "kept" and _find_fault(sentence, cited) is None:
+            return replace(judgement, sources=tuple(cited))
         others = [source for source in self.sources.values() if source not in judgement.sources]
         best = best_alone(claim, others, supported_from=self._needed)
-        if best is not None and _find_edited(sentence, [best[0]]) is None:
+        if best is not None and _find_fault(sentence, [best[0]]) is None:
             return Judgement("re-cited" if sentence.markers else "attributed", (best[0],), support=best[1].score)
-        return Judgement("dropped", reason=Reason.EDITED_COPY, support=judgement.support, instead=edited)
+        reason, instead = fault
+        return Judgement("dropped", reason=reason, support=judgement.support, instead=instead)
 
     def _judge_across_languages(
         self, sentence: DraftSentence, claim: Claim, cited: Sequence[Source]
@@ -143,7 +151,8 @@ class Judge:
 
         Figures and names are written alike in both. The sentence goes out, *skipped*, if it has at least one and all of
         them stand in the passages that it cites. Without any there is no evidence at all: then a quotation, in the
-        document's language, is the honest answer. A draft that is not in the question's language has no excuse either.
+        document's language, is the honest answer. A draft that is not in the question's language has no excuse either, nor
+        has one that could be compared, with a sentence in its own language in a bilingual passage.
         Where the figures stand there, a verifier model that reads both languages decides instead, if there is one.
         """
         language = detect_language(sentence.text)
@@ -151,7 +160,9 @@ class Judge:
         compared = cited or list(self.sources.values())
         if not compared or not all(differ(language, source.language) for source in compared):
             return None
-        is_asked_for = bool(cited) and language == self.asked_in
+        if any(_speaks(source, language) for source in compared):
+            return None
+        is_asked_for = bool(cited) and language == self.asked_in and not _leads_elsewhere(sentence, cited)
         support = measure_sources(claim, cited)
         if is_asked_for and self.entail and not support.missing_figures:
             return Judgement("kept", tuple(cited))
@@ -161,8 +172,10 @@ class Judge:
         return Judgement("skipped", reason=Reason.LANGUAGES_DIFFER)
 
 
-def _find_edited(sentence: DraftSentence, sources: Sequence[Source]) -> Statement | None:
-    """The statement of these passages that the sentence is an edited copy of."""
+def _find_fault(sentence: DraftSentence, sources: Sequence[Source]) -> tuple[Reason, Statement | None] | None:
+    """What overlap does not see, and the statement of these passages that the sentence is an edited copy of."""
+    if _leads_elsewhere(sentence, sources):
+        return Reason.UNKNOWN_ADDRESS, None
     pairs = [
         (statement, facts)
         for source in sources
@@ -170,7 +183,12 @@ def _find_edited(sentence: DraftSentence, sources: Sequence[Source]) -> Statemen
     ]
     names = frozenset[str]().union(*(facts.names for _, facts in pairs))
     found = find_edit(sentence.text, [Original(statement.text, facts.stems) for statement, facts in pairs], names)
-    return pairs[found[1]][0] if found else None
+    return (Reason.EDITED_COPY, pairs[found[1]][0]) if found else None
+
+
+def _leads_elsewhere(sentence: DraftSentence, sources: Sequence[Source]) -> bool:
+    """Whether it has a link, an address, a number to call or a code that none of these passages states."""
+    return is_address_missing(sentence.text, [each.text for source in sources for each in source.statements])
 
 
 def states_something(text: str, claim: Claim, *, is_cited: bool) -> bool:
@@ -178,6 +196,14 @@ def states_something(text: str, claim: Claim, *, is_cited: bool) -> bool:
     if not claim.content or text.startswith("#") or text.rstrip("*_ ").endswith(("?", "？", ":", "：")):
         return False
     return is_cited or bool(claim.figures) or len(claim.content) >= _STATING_WORDS
+
+
+def _speaks(source: Source, language: Language) -> bool:
+    """Whether a sentence of the passage is in this language; a heading or a name in it does not count."""
+    return any(
+        len(statement.key.split()) >= _SENTENCE_WORDS and stored_language(statement.text) == language
+        for statement in source.statements
+    )
 
 
 def differ(sentence: Language, passage: Language) -> bool:

@@ -16,6 +16,7 @@ from itertools import pairwise
 from typing import Final
 
 from rag.language import sentence_spans, words
+from rag.verification.addresses import without_addresses
 from rag.verification.numbers import FigureSet, find_figures
 
 Idf = Callable[[Sequence[str]], list[float]]
@@ -103,8 +104,9 @@ def read_claim(text: str, idf: Idf) -> Claim:
     for word, weight in zip(content, idf(content), strict=True):
         weights[stem(word)] = max(weight, weights.get(stem(word), 0.0))
     stems = [stem(word) for word in folded]
-    figures = tuple(dict.fromkeys(find_figures(_lower(text), ambiguous=False)))
-    full_names = _names(text)
+    prose = without_addresses(text)  # an address is compared as a whole, `rag.verification.addresses`
+    figures = tuple(dict.fromkeys(find_figures(_lower(prose), ambiguous=False)))
+    full_names = _names(prose)
     return Claim(weights, tuple(pairwise(stems)), figures, tuple(full_names), full_names)
 
 
