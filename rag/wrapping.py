@@ -7,7 +7,8 @@ where the pieces were cut. No more than the opening is held back.
 import re
 from typing import Final
 
-_NAMES: Final = "final[_ ]answer|answer|response|reply|result|output|content|text|câu[_ ]trả[_ ]lời|trả[_ ]lời|đáp[_ ]án"
+_LABELS: Final = "final[_ ]answer|answer|response|câu[_ ]trả[_ ]lời|trả[_ ]lời|đáp[_ ]án"
+_NAMES: Final = rf"{_LABELS}|reply|result|output|content|text"
 _OPENING_CHARS: Final = 80
 _FENCE: Final = r"(?:`{3,}\w{0,12}\s*)?"
 _OPENING = re.compile(rf'\s*{_FENCE}\{{\s*"(?:{_NAMES})"\s*:\s*"', re.IGNORECASE)
@@ -18,7 +19,7 @@ _UNICODE_ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})")
 _UNICODE_CHARS: Final = len(r"\u0041")
 _AROUND = re.compile(
     rf"</?(?:{_NAMES})\s*/?>|\A\s*`{{3,}}(?:(?:json|xml|html|markdown|md|text|txt|yaml)\b)?|`{{3,}}\s*\Z"
-    rf"|\A[*_\s]*(?:the |final )?(?:{_NAMES})[*_\s]*[:：][*_]*(?=\s*\S)",
+    rf"|\A[*_\s]*(?:the )?(?:{_LABELS})[*_\s]*[:：][*_]*(?=\s*\S)",
     re.IGNORECASE,
 )
 

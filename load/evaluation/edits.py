@@ -22,6 +22,16 @@ PER_KIND: Final = 200  # of each language
 _MIN_WORDS: Final = 8
 _MAX_WORDS: Final = 45
 
+CUT: Final = "first clause cut"
+MOVED: Final = "first clause moved"
+NEGATED: Final = "negation put in"
+AFFIRMED: Final = "negation taken out"
+OTHER_FIGURE: Final = "figure of the paragraph"
+OTHER_NAME: Final = "name of the paragraph"
+EXCHANGED: Final = "names exchanged"
+# What must be blocked of them.
+BLOCKED_MIN: Final[Mapping[str, float]] = {NEGATED: 0.95, OTHER_FIGURE: 0.90, OTHER_NAME: 0.85, EXCHANGED: 0.80}
+
 # One edit of a sentence of a paragraph; None where there is nothing to do it to.
 Edit = Callable[[str, str, Language], str | None]
 
@@ -120,7 +130,7 @@ def _replace_name(sentence: str, paragraph: str, language: Language) -> str | No
     return None
 
 
-def _swap_names(sentence: str, paragraph: str, language: Language) -> str | None:
+def _exchange_names(sentence: str, paragraph: str, language: Language) -> str | None:
     """Two that are not merely listed side by side."""
     for first, second in combinations(_names(sentence), 2):
         between = sentence[sentence.index(first) + len(first) : sentence.index(second)]
@@ -151,11 +161,11 @@ def _put(sentence: str, old: str, new: str) -> str:
 
 _EDITS: Final[Mapping[str, tuple[Edit, bool]]] = {
     COPY: (_copy, True),
-    "first clause cut": (_cut, True),
-    "first clause moved": (_move, True),
-    "negation put in": (_negate, False),
-    "negation taken out": (_affirm, False),
-    "figure of the paragraph": (_replace_figure, False),
-    "name of the paragraph": (_replace_name, False),
-    "names swapped": (_swap_names, False),
+    CUT: (_cut, True),
+    MOVED: (_move, True),
+    NEGATED: (_negate, False),
+    AFFIRMED: (_affirm, False),
+    OTHER_FIGURE: (_replace_figure, False),
+    OTHER_NAME: (_replace_name, False),
+    EXCHANGED: (_exchange_names, False),
 }

@@ -21,7 +21,7 @@ _LINK = re.compile(
     rf"|\bwww\.{_REST}{{2,2000}}"
     r"|(?<=\]\()[^\s()<>]{1,2000}"  # where a Markdown link leads to, whatever that is
     rf"|(?<![\w@.+-])[\w.+-]{{1,64}}@{_HOST}[a-z]{{2,24}}\b"
-    rf"|(?<![\w@./-]){_HOST}(?:{_TLD})\b(?![.-]?\w)(?:[/:?#]{_REST}{{0,2000}})?"
+    rf"|(?<![\w@./-]){_HOST}(?-i:{_TLD}|COM|ORG|NET|VN)\b(?![.-]?\w)(?:[/:?#]{_REST}{{0,2000}})?"
     r"|(?<![\w@./])@[a-z0-9_](?:[a-z0-9_.-]{0,38}[a-z0-9_])?",
     re.IGNORECASE,
 )
@@ -40,6 +40,10 @@ _CODE = re.compile(
     r"|[A-Z]{1,20}\d[A-Z0-9]{2,30}|[A-Z]{3,20}\d"  # H1N1
     r")(?!\w)"
 )
+# Most sentences hold none of these, and are passed over at a glance.
+_MAYBE_LINK = re.compile(r"[:@]|\]\(|\.[A-Za-z]")
+_MAYBE_PHONE = re.compile(rf"\d(?:{_BETWEEN_DIGITS}\d){{7}}")
+_MAYBE_CODE = re.compile(rf"{_HYPHEN}|[A-Z]\d")
 _TRAILING: Final = ".,;:!?…。！？)]}>»”’\"'*_`/"
 _FRONT = re.compile(r"\A(?:(?:https?|mailto|tel|sms):(?://)?)?(?:www\.)?", re.IGNORECASE)
 _CODE_PART = re.compile(r"[A-Za-z]+|\d+")
@@ -62,13 +66,13 @@ def is_address_missing(text: str, passages: Sequence[str]) -> bool:
 def _find(text: str) -> Iterator[tuple[int, int, re.Pattern[str]]]:
     """Each as (start, end, how it may be written); a number within a link is none of its own."""
     taken: list[tuple[int, int]] = []
-    kinds: tuple[tuple[re.Pattern[str], Callable[[str], str]], ...] = (
-        (_LINK, _link_pattern),
-        (_PHONE, _phone_pattern),
-        (_CODE, _code_pattern),
+    kinds: tuple[tuple[re.Pattern[str], re.Pattern[str], Callable[[str], str]], ...] = (
+        (_MAYBE_LINK, _LINK, _link_pattern),
+        (_MAYBE_PHONE, _PHONE, _phone_pattern),
+        (_MAYBE_CODE, _CODE, _code_pattern),
     )
-    for form, written in kinds:
-        for found in form.finditer(text):
+    for glance, form, written in kinds:
+        for found in form.finditer(text) if glance.search(text) else ():
             start, end = found.span()
             is_date = form is _PHONE and _DATES.fullmatch(found[0])
             if is_date or any(start < last and first < end for first, last in taken):

@@ -1,22 +1,26 @@
 """What changed between a sentence and the one it was copied from: what overlap cannot see in near copies.
 
-The sentence is aligned with the statement that it shares most words with. Only where most of it stands there in the same
-order are the gaps looked at, for edits that turn the meaning: a negation on one side only, another figure, name or unit,
-a word for its opposite, two names exchanged. A sentence in other words is no near copy, and nothing is said of it.
+The sentence is aligned with the statement that it shares most words with. Only where most of it stands there in the
+same order are the gaps looked at, for edits that turn the meaning: a negation on one side only, another figure, name or
+unit, a word for its opposite, two names exchanged. A sentence in other words is no near copy; nothing is said of it.
 """
 
-import re
-import unicodedata
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from difflib import SequenceMatcher
-from functools import lru_cache
-from itertools import combinations, pairwise
 from typing import Final, Literal, NamedTuple
 
-from rag.verification.numbers import FigureSet, locate_figures
-from rag.verification.opposites import ANTONYMS, NEGATIONS, NEGATIVE, NOT_ONLY, UNITS, is_compound
-from rag.verification.support import is_function_word, stem
+from rag.verification.edits import (
+    Gap,
+    Word,
+    are_exchanged,
+    count_negations,
+    is_negated,
+    read_words,
+    replaces_figure,
+    replaces_name,
+    replaces_unit,
+    turns,
+)
 
 Edit = Literal["negation", "figure", "name", "opposite", "unit", "exchange"]
 
@@ -25,13 +29,6 @@ _WORTH_ALIGNING: Final = 0.55  # of its different words stand there at all
 _CANDIDATES: Final = 3
 _NEARLY_AS_NEAR: Final = 3  # words fewer than the nearest one
 _WORDS_MAX: Final = 150  # beyond it nobody wrote a sentence, and aligning is quadratic
-_GAP_MAX: Final = 6  # words: a longer gap is a paraphrase, whose names and figures do not answer each other
-_NAMES_EXCHANGED_MAX: Final = 8
-_WORD = re.compile(r"\d+(?:[.,]\d+)+|[^\W_]+(?:['’](?!s\b)[^\W_]+)*")
-_LISTING: Final = frozenset("and or và hoặc cùng với nor".split())
-_BEGINS_AFTER: Final = frozenset('.:;!?…\n"“‘«(')
-_PREFIXES: Final = ("un", "in", "im", "il", "ir", "non", "dis")
-_SAME_NAME: Final = 4  # letters: British, Britain
 
 
 class Original(NamedTuple):
@@ -39,29 +36,6 @@ class Original(NamedTuple):
 
     text: str
     stems: frozenset[str]
-
-
-class Word(NamedTuple):
-    """One word of a text where it stands; `is_firm` if its capital does not merely begin a sentence."""
-
-    stem: str
-    is_function: bool
-    is_capital: bool
-    is_firm: bool
-    figures: tuple[float, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Gap:
-    """A stretch where the two differ: the statement has `old` in the place of the sentence's `new`."""
-
-    old: Sequence[Word]
-    new: Sequence[Word]
-    follows_figure: bool = False
-
-    @property
-    def is_short(self) -> bool:
-        return bool(self.old and self.new) and len(self.old) <= _GAP_MAX and len(self.new) <= _GAP_MAX
 
 
 def find_edit(sentence: str, statements: Sequence[Original], names: frozenset[str]) -> tuple[Edit, int] | None:
@@ -73,34 +47,21 @@ def find_edit(sentence: str, statements: Sequence[Original], names: frozenset[st
     new = read_words(sentence)
     if not new or len(new) > _WORDS_MAX:
         return None
-    best: float = _NEAR_COPY * len(new)
+    best = _least(new)
     found: tuple[Edit, int] | None = None
     for at in _candidates(new, statements):
         old = read_words(statements[at].text)
         edit, matched = _compare(old, new, names)
-        if _are_exchanged(old, new):
+        if are_exchanged(old, new):
             edit, matched = "exchange", len(new)
         if matched > best or (matched == best and found is None):
             best, found = matched, (edit, at) if edit else None
     return found
 
 
-@lru_cache(1024)
-def read_words(text: str) -> tuple[Word, ...]:
-    """The words of a text in their order; those of the last texts are kept."""
-    text = unicodedata.normalize("NFC", text)
-    figures = locate_figures(text.lower(), ambiguous=True)
-    found: list[Word] = []
-    end = 0
-    for token in _WORD.finditer(text):
-        folded = token[0].casefold()
-        begins = not found or any(mark in _BEGINS_AFTER for mark in text[end : token.start()])
-        is_function = is_function_word(folded)
-        is_capital = token[0][0].isupper() and not is_function
-        values = tuple(value for value, first, last in figures if first < token.end() and token.start() < last)
-        found.append(Word(stem(folded), is_function, is_capital, is_capital and not begins, values))
-        end = token.end()
-    return tuple(found)
+def _least(new: Sequence[Word]) -> float:
+    """How many words make it a near copy; of three words one may be another."""
+    return min(_NEAR_COPY * len(new), max(len(new) - 1, 2))
 
 
 def _candidates(new: Sequence[Word], statements: Sequence[Original]) -> list[int]:
@@ -115,15 +76,15 @@ def _compare(old: Sequence[Word], new: Sequence[Word], names: frozenset[str]) ->
     """The first edit that is found, and how many words stand in both in the same order."""
     matcher = SequenceMatcher(None, [word.stem for word in old], [word.stem for word in new], autojunk=False)
     matched = sum(block.size for block in matcher.get_matching_blocks())
-    if matched < _NEAR_COPY * len(new):
+    if matched < _least(new):
         return None, matched
     gaps = list(_gaps(old, new, matcher.get_opcodes()))
     edits: tuple[tuple[Edit, bool], ...] = (
-        ("negation", _is_negated(gaps)),
-        ("figure", any(_replaces_figure(gap, gaps) for gap in gaps)),
-        ("name", any(_replaces_name(gap, gaps, names) for gap in gaps)),
-        ("opposite", any(_turns(gap) for gap in gaps)),
-        ("unit", any(_replaces_unit(gap) for gap in gaps)),
+        ("negation", is_negated(gaps)),
+        ("figure", any(replaces_figure(gap, gaps) for gap in gaps)),
+        ("name", any(replaces_name(gap, gaps, names) for gap in gaps)),
+        ("opposite", any(turns(gap) for gap in gaps)),
+        ("unit", any(replaces_unit(gap) for gap in gaps)),
     )
     return next((edit for edit, is_made in edits if is_made), None), matched
 
@@ -131,155 +92,11 @@ def _compare(old: Sequence[Word], new: Sequence[Word], names: frozenset[str]) ->
 def _gaps(old: Sequence[Word], new: Sequence[Word], opcodes: Sequence[tuple[str, int, int, int, int]]) -> Iterator[Gap]:
     """What the statement has before the first and after the last common word counts only beside what replaces it."""
     last = len(opcodes) - 1
-    for at, (tag, a1, a2, b1, b2) in enumerate(opcodes):
+    for at, (tag, start, end, b1, b2) in enumerate(opcodes):
         if tag == "equal":
             continue
         near = max(b2 - b1 + 1, 2) if b2 > b1 else 1
-        if at == 0:
-            a1 = max(a1, a2 - near)
-        elif at == last:
-            a2 = min(a2, a1 + near)
-        if b1 == b2 and at in {0, last} and not _negations(old[a1:a2]):
-            continue
-        yield Gap(old[a1:a2], new[b1:b2], follows_figure=a1 > 0 and bool(old[a1 - 1].figures))
-
-
-def _is_negated(gaps: Sequence[Gap]) -> bool:
-    """A cut clause takes its own negation with it, and "did not accept" may be "rejected"."""
-    before = after = 0
-    for gap in gaps:
-        if not gap.new and any(not word.is_function for word in gap.old if word.stem not in NEGATIONS):
-            continue
-        lost, gained = _negations(gap.old), _negations(gap.new)
-        if lost != gained and _is_negative(gap.new if lost > gained else gap.old):
-            continue
-        before, after = before + lost, after + gained
-    return (before - after) % 2 == 1
-
-
-def _negations(found: Sequence[Word]) -> int:
-    count = 0
-    for at, word in enumerate(found):
-        following = found[at + 1].stem if at + 1 < len(found) else ""
-        preceding = found[at - 1].stem if at else ""
-        is_negation = word.stem in NEGATIONS or word.stem.endswith(("n't", "n’t"))
-        count += is_negation and following not in NOT_ONLY and not is_compound(preceding, following)
-    return count
-
-
-def _is_negative(found: Sequence[Word]) -> bool:
-    return any(word.stem in NEGATIVE or word.stem.startswith(("un", "non", "dis", "im", "in")) for word in found)
-
-
-def _replaces_figure(gap: Gap, gaps: Sequence[Gap]) -> bool:
-    """Another figure in its place; one that was moved there, from where none replaced it, is none."""
-    if not gap.is_short:
-        return False
-    old, new = _figures(gap.old), _figures(gap.new)
-    if not old or not new:
-        return False
-    foreign = [value for value in new if value not in FigureSet(old)]
-    moved = FigureSet([value for other in gaps if not _figures(other.new) for value in _figures(other.old)])
-    return any(value not in moved for value in foreign) and any(value not in FigureSet(new) for value in old)
-
-
-def _figures(found: Sequence[Word]) -> list[float]:
-    return [value for word in found for value in word.figures]
-
-
-def _replaces_name(gap: Gap, gaps: Sequence[Gap], names: frozenset[str]) -> bool:
-    """Likewise for names; a part of a name, its adjective and its initials are the same one."""
-    if not gap.is_short:
-        return False
-    old, new = _names(gap.old, names), _names(gap.new, names)
-    moved = {name for other in gaps if not _names(other.new, names) for name in _names(other.old, names)}
-    foreign = [name for name in new if name not in moved and not any(_are_one(name, each) for each in old)]
-    lost = [name for name in old if not any(_are_one(name, each) for each in new)]
-    return bool(foreign and lost) and not _abbreviates(old, new) and not _abbreviates(new, old)
-
-
-def _names(found: Sequence[Word], names: frozenset[str]) -> list[str]:
-    return [
-        word.stem for word in found if not word.figures and (word.is_firm or (word.is_capital and word.stem in names))
-    ]
-
-
-def _are_one(first: str, second: str) -> bool:
-    shared = min(len(first), len(second), _SAME_NAME)
-    return first[:shared] == second[:shared] and (shared == _SAME_NAME or len(first) == len(second))
-
-
-def _abbreviates(short: Sequence[str], long: Sequence[str]) -> bool:
-    return len(short) == 1 and len(long) > 1 and short[0] == "".join(name[0] for name in long)
-
-
-def _turns(gap: Gap) -> bool:
-    """A word for its opposite: by the list, or by a prefix."""
-    if not gap.is_short:
-        return False
-    old, new = {word.stem for word in gap.old}, {word.stem for word in gap.new}
-    pairs = [(a, b) for a in old - new for b in new - old]
-    return any(frozenset(pair) in ANTONYMS or _is_prefixed(*pair) or _is_prefixed(*pair[::-1]) for pair in pairs)
-
-
-def _is_prefixed(word: str, plain: str) -> bool:
-    return len(plain) >= _SAME_NAME - 1 and any(word == prefix + plain for prefix in _PREFIXES)
-
-
-def _replaces_unit(gap: Gap) -> bool:
-    """Weeks for days; and right after a figure, whatever is counted there."""
-    if not gap.is_short:
-        return False
-    old, new = ({UNITS[word.stem] for word in side if word.stem in UNITS} for side in (gap.old, gap.new))
-    if old and new:
-        return old.isdisjoint(new)
-    counted = [side[0] for side in (gap.old, gap.new) if not (side[0].is_function or side[0].figures)]
-    return (
-        gap.follows_figure
-        and len(counted) == len(gap.old) + len(gap.new) == 2
-        and not _are_one(*(word.stem for word in counted))
-    )
-
-
-def _are_exchanged(old: Sequence[Word], new: Sequence[Word]) -> bool:
-    """Whether two names stand in each other's place: exchanged back, they have the neighbours that they had.
-
-    Names that are merely listed may change places.
-    """
-    pairs = set(pairwise(word.stem for word in old))
-    stems = [word.stem for word in new]
-    runs = list(_runs(new))[:_NAMES_EXCHANGED_MAX]
-    for (a1, a2), (b1, b2) in combinations(runs, 2):
-        first, between, second = stems[a1:a2], stems[a2:b1], stems[b1:b2]
-        if first == second or all(word.stem in _LISTING or word.is_capital for word in new[a2:b1]):
-            continue
-        drafted = _seams(stems, (a1, a2), (b1, b2))
-        if sum(seam in pairs for seam in drafted) > len(drafted) // 2:
-            continue
-        back = [*stems[:a1], *second, *between, *first, *stems[b2:]]
-        moved = a1 + len(second)
-        restored = _seams(back, (a1, moved), (moved + len(between), b2))
-        if all(seam in pairs for seam in restored) and _share(back, pairs) >= _NEAR_COPY:
-            return True
-    return False
-
-
-def _runs(found: Sequence[Word]) -> Iterator[tuple[int, int]]:
-    """Where the names stand, as (start, end) in words."""
-    start = None
-    for at, word in enumerate([*found, None]):
-        if word is not None and word.is_capital:
-            start = at if start is None else start
-        elif start is not None:
-            yield start, at
-            start = None
-
-
-def _seams(stems: Sequence[str], *runs: tuple[int, int]) -> list[tuple[str, str]]:
-    """Each run's first and last word with its neighbour outside."""
-    edges = [edge for start, end in runs for edge in (start, end) if 0 < edge < len(stems)]
-    return [(stems[edge - 1], stems[edge]) for edge in edges]
-
-
-def _share(stems: Sequence[str], pairs: set[tuple[str, str]]) -> float:
-    return sum(pair in pairs for pair in pairwise(stems)) / max(len(stems) - 1, 1)
+        a1 = max(start, end - near) if at == 0 else start
+        a2 = min(end, start + near) if at == last else end
+        if b2 > b1 or at not in {0, last} or count_negations(old[a1:a2]):
+            yield Gap(old[a1:a2], new[b1:b2], follows_figure=a1 > 0 and bool(old[a1 - 1].figures))

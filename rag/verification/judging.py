@@ -4,7 +4,6 @@ Each step may only take away from what the one before it lets pass; none of them
 """
 
 import asyncio
-import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -14,8 +13,9 @@ from rag.language import Language, detect_language, stored_language
 from rag.types import DraftSentence, VerdictKind
 from rag.verification.addresses import is_address_missing
 from rag.verification.alignment import Original, find_edit
+from rag.verification.phrases import declines, is_chatter, is_lead_in, refers_elsewhere
 from rag.verification.policy import Policy
-from rag.verification.quotation import Statement
+from rag.verification.quotation import Statement, sameness_key
 from rag.verification.sources import Source, best_alone, drop_dispensable, measure_sources, quote_for
 from rag.verification.support import Claim, Support
 
@@ -24,14 +24,8 @@ Entail = Callable[[str, str], Awaitable[float]]
 
 _STATING_WORDS: Final = 3
 _SENTENCE_WORDS: Final = 6
-_DECLINES = re.compile(
-    r"\b(?:sources?|documents?|context|passages?|text|information|i|we)\b.{0,30}"
-    r"\b(?:no|not|don't|doesn't|cannot|can't|unable)\b.{0,40}"
-    r"\b(?:contain|mention|provide|include|say|specify|state|give|answer|know|find|information)"
-    r"|\b(?:tài liệu|nguồn|ngữ cảnh|đoạn|văn bản|thông tin|tôi)\b.{0,30}"
-    r"\bkhông (?:có|chứa|đề cập|cung cấp|nêu|biết|thể|tìm thấy|đủ|được)\b",
-    re.IGNORECASE,
-)
+# G from which a document says so itself: "The text does not mention a date" may be about a letter.
+_A_DOCUMENTS_WORDS: Final = 0.8
 
 
 class Reason(StrEnum):
@@ -88,11 +82,16 @@ class Judge:
     def compare(self, sentence: DraftSentence, claim: Claim) -> Judgement:
         """Whether the sentence may go out by the closed form, and on which sources; its support is G."""
         cited = self.cited(sentence)
+        if self._is_title(sentence):
+            return Judgement("skipped", reason=Reason.STATES_NOTHING)
         judgement = self._judge_overlap(sentence, claim, cited)
+        if not judgement.sources or (judgement.support or 0.0) < _A_DOCUMENTS_WORDS:
+            if declines(sentence.text):
+                return Judgement("skipped", reason=Reason.DECLINES, support=judgement.support)
+            if is_chatter(sentence.text) or (not judgement.sources and refers_elsewhere(sentence.text)):
+                return Judgement("skipped", reason=Reason.STATES_NOTHING, support=judgement.support)
         if judgement.sources:
-            return self._judge_closely(sentence, claim, judgement, cited)
-        if _DECLINES.search(sentence.text):
-            return Judgement("skipped", reason=Reason.DECLINES, support=judgement.support)
+            return self._judge_closely(sentence, claim, judgement)
         return self._judge_across_languages(sentence, claim, cited) or judgement
 
     async def confirm(self, sentence: DraftSentence, claim: Claim, judgement: Judgement) -> Judgement:
@@ -112,6 +111,15 @@ class Judge:
             return replace(judgement, support=round(support, 4))
         return Judgement("dropped", reason=Reason.NOT_ENTAILED, support=round(support, 4))
 
+    def _is_title(self, sentence: DraftSentence) -> bool:
+        """Whether it is a title or heading and no more, or, without a marker, anything that cannot stand alone."""
+        key = sameness_key(sentence.text)
+        chunks = [source.passage.chunk for source in self.sources.values()]
+        if any(key == sameness_key(title) for chunk in chunks for title in (chunk.title, chunk.heading) if title):
+            return True
+        statements = (each for source in self.sources.values() for each in source.statements)
+        return not sentence.markers and any(key == each.key and not each.is_quotable for each in statements)
+
     def _judge_overlap(self, sentence: DraftSentence, claim: Claim, cited: Sequence[Source]) -> Judgement:
         policy = self.policy
         support = measure_sources(claim, cited)
@@ -125,9 +133,7 @@ class Judge:
             return Judgement("kept", tuple(drop_dispensable(claim, cited, support)), support=support.score)
         return Judgement("dropped", reason=_why(sentence, cited, support), support=support.score if cited else None)
 
-    def _judge_closely(
-        self, sentence: DraftSentence, claim: Claim, judgement: Judgement, cited: Sequence[Source]
-    ) -> Judgement:
+    def _judge_closely(self, sentence: DraftSentence, claim: Claim, judgement: Judgement) -> Judgement:
         """The judgement, unless the sentence was changed in the copying or leads the reader elsewhere than its sources.
 
         Another passage may say just what it says: then that is its source.
@@ -135,8 +141,6 @@ class Judge:
         fault = _find_fault(sentence, judgement.sources)
         if fault is None:
             return judgement
-        if judgement.kind == "kept" and _find_fault(sentence, cited) is None:
-            return replace(judgement, sources=tuple(cited))
         others = [source for source in self.sources.values() if source not in judgement.sources]
         best = best_alone(claim, others, supported_from=self._needed)
         if best is not None and _find_fault(sentence, [best[0]]) is None:
@@ -151,8 +155,8 @@ class Judge:
 
         Figures and names are written alike in both. The sentence goes out, *skipped*, if it has at least one and all of
         them stand in the passages that it cites. Without any there is no evidence at all: then a quotation, in the
-        document's language, is the honest answer. A draft that is not in the question's language has no excuse either, nor
-        has one that could be compared, with a sentence in its own language in a bilingual passage.
+        document's language, is the honest answer. A draft that is not in the question's language has no excuse either,
+        nor has one that could be compared, with a sentence in its own language in a bilingual passage.
         Where the figures stand there, a verifier model that reads both languages decides instead, if there is one.
         """
         language = detect_language(sentence.text)
@@ -193,7 +197,12 @@ def _leads_elsewhere(sentence: DraftSentence, sources: Sequence[Source]) -> bool
 
 def states_something(text: str, claim: Claim, *, is_cited: bool) -> bool:
     """A question, a heading, the head of a list and a greeting state nothing; a cited short answer does."""
-    if not claim.content or text.startswith("#") or text.rstrip("*_ ").endswith(("?", "？", ":", "：")):
+    if (
+        not claim.content
+        or text.startswith("#")
+        or is_lead_in(text)
+        or text.rstrip("*_ ").endswith(("?", "？", ":", "："))
+    ):
         return False
     return is_cited or bool(claim.figures) or len(claim.content) >= _STATING_WORDS
 
