@@ -90,7 +90,10 @@ def _compare(old: Sequence[Word], new: Sequence[Word], names: frozenset[str]) ->
 
 
 def _gaps(old: Sequence[Word], new: Sequence[Word], opcodes: Sequence[tuple[str, int, int, int, int]]) -> Iterator[Gap]:
-    """What the statement has before the first and after the last common word counts only beside what replaces it."""
+    """What the statement has before the first and after the last common word counts only beside what replaces it.
+
+    Except a "no" right before the first one.
+    """
     last = len(opcodes) - 1
     for at, (tag, start, end, b1, b2) in enumerate(opcodes):
         if tag == "equal":
@@ -98,5 +101,5 @@ def _gaps(old: Sequence[Word], new: Sequence[Word], opcodes: Sequence[tuple[str,
         near = max(b2 - b1 + 1, 2) if b2 > b1 else 1
         a1 = max(start, end - near) if at == 0 else start
         a2 = min(end, start + near) if at == last else end
-        if b2 > b1 or at not in {0, last} or count_negations(old[a1:a2]):
+        if b2 > b1 or (0 < at < last) or (at == 0 and count_negations(old[a1:a2])):
             yield Gap(old[a1:a2], new[b1:b2], follows_figure=a1 > 0 and bool(old[a1 - 1].figures))

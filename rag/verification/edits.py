@@ -17,7 +17,7 @@ _NAMES_EXCHANGED_MAX: Final = 8
 _RESTORED: Final = 0.75  # of the word pairs stand in the statement once two names are exchanged back
 _WORD = re.compile(r"\d+(?:[.,]\d+)+|[^\W_]+(?:['’](?!s\b)[^\W_]+)*")
 _LISTING: Final = frozenset(("and", "or", "nor", "và", "hoặc", "cùng", "với"))
-_BEGINS_AFTER: Final = frozenset('.:;!?…\n"“‘«(')
+_BEGINS = re.compile(r"[.:;!?…\n\"“‘«(]")
 _PREFIXES: Final = ("un", "in", "im", "il", "ir", "non", "dis")
 _SAME_NAME: Final = 4  # letters: British, Britain
 
@@ -54,11 +54,11 @@ def read_words(text: str) -> tuple[Word, ...]:
     end = 0
     for token in _WORD.finditer(text):
         folded = token[0].casefold()
-        begins = not found or any(mark in _BEGINS_AFTER for mark in text[end : token.start()])
         is_function = is_function_word(folded)
         is_capital = token[0][0].isupper() and not is_function
-        values = tuple(value for value, first, last in figures if first < token.end() and token.start() < last)
-        found.append(Word(stem(folded), is_function, is_capital, is_capital and not begins, values))
+        is_firm = is_capital and bool(found) and _BEGINS.search(text, end, token.start()) is None
+        values = tuple([value for value, first, last in figures if first < token.end() and token.start() < last])
+        found.append(Word(stem(folded), is_function, is_capital, is_firm, values))
         end = token.end()
     return tuple(found)
 

@@ -18,8 +18,8 @@ NEGATIONS: Final = _lexicon(
 )
 # "not only … but also" and "không chỉ … mà còn" negate nothing.
 NOT_ONLY: Final = _lexicon("only just merely chỉ những riêng")
-# Words of two syllables with `không` in them.
-_VI_AFTER: Final = _lexicon("gian khí quân lực phận chiến vận tải lưu ảnh tặc")
+# Words of two syllables with a negation in them: `không gian`, `chẳng hạn`, `hàng không`.
+_VI_AFTER: Final = _lexicon("hạn gian khí quân lực phận chiến vận tải lưu ảnh tặc")
 _VI_BEFORE: Final = _lexicon("hàng phòng khoảng chân trên")
 # They say no without a negation, so that one may stand for the other.
 NEGATIVE: Final = frozenset(
@@ -78,5 +78,5 @@ UNITS: Final = {stem(name): names for names in _UNITS.split() for name in names.
 
 
 def is_compound(before: str, after: str) -> bool:
-    """Whether `không` between these two syllables is half of a word: `hàng không`, `không gian`."""
+    """Whether a Vietnamese negation between these two syllables is half of a word."""
     return after in _VI_AFTER or before in _VI_BEFORE

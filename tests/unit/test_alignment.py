@@ -75,6 +75,11 @@ def test_an_edit_that_turns_the_meaning_is_seen(edit: Edit, sentence: str, state
         ),
         ("Hàng không Việt Nam có 12 đường bay mới.", "Việt Nam có 12 đường bay mới."),
         ("Members must pay the fee before 31 March.", "Members have to pay the fee by 31 March."),
+        (
+            "Only the Commission could have brought a claim.",
+            "Only the Commission could have brought a claim, not Mr Costa.",
+        ),
+        ("Có nhiều loại phép được trả lương.", "Có nhiều loại phép được trả lương, chẳng hạn phép năm."),
         ("Visitors need a badge.", LEAVE),
     ],
 )
