@@ -1,14 +1,17 @@
 """What changed between a sentence and the one it was copied from: what overlap cannot see in near copies.
 
-The sentence is aligned with the statement that it shares most words with. Only where most of it stands there in the
-same order are the gaps looked at, for edits that turn the meaning: a negation on one side only, another figure, name or
-unit, a word for its opposite, two names exchanged. A sentence in other words is no near copy; nothing is said of it.
+The sentence is aligned with the statement that it shares most words with, or with two neighbours. Only where most of it
+stands there in the same order are the gaps looked at, for edits that turn the meaning: a negation on one side only,
+another figure, name or unit, a word for its opposite, two names exchanged. A sentence in other words is no near copy;
+nothing is said of it.
 """
 
 from collections.abc import Iterator, Sequence
 from difflib import SequenceMatcher
+from itertools import pairwise
 from typing import Final, Literal, NamedTuple
 
+from rag.language import sentence_spans
 from rag.verification.edits import (
     Gap,
     Word,
@@ -47,16 +50,38 @@ def find_edit(sentence: str, statements: Sequence[Original], names: frozenset[st
     new = read_words(sentence)
     if not new or len(new) > _WORDS_MAX:
         return None
-    best = _least(new)
+    found, is_near = _nearest(
+        new, [([at], read_words(statements[at].text)) for at in _candidates(new, statements)], names
+    )
+    if is_near or len(sentence_spans(sentence)) > 1:
+        return found
+    pair = _best_pair(new, statements)  # told in one sentence
+    return _nearest(new, [(pair, [word for at in pair for word in read_words(statements[at].text)])], names)[0]
+
+
+def _nearest(
+    new: Sequence[Word], originals: Sequence[tuple[Sequence[int], Sequence[Word]]], names: frozenset[str]
+) -> tuple[tuple[Edit, int] | None, bool]:
+    """The edit of the one that the sentence is nearest to, and whether it is a near copy of any."""
+    best = least = _least(new)
     found: tuple[Edit, int] | None = None
-    for at in _candidates(new, statements):
-        old = read_words(statements[at].text)
+    is_near = False
+    for places, old in originals:
         edit, matched = _compare(old, new, names)
         if are_exchanged(old, new):
             edit, matched = "exchange", len(new)
+        is_near = is_near or matched >= least
         if matched > best or (matched == best and found is None):
-            best, found = matched, (edit, at) if edit else None
-    return found
+            best, found = matched, (edit, places[0]) if edit else None
+    return found, is_near
+
+
+def _best_pair(new: Sequence[Word], statements: Sequence[Original]) -> list[int]:
+    """The two neighbours that together hold most of its words; none if they hold too few."""
+    stems = {word.stem for word in new}
+    shared = [len(stems & (a.stems | b.stems)) for a, b in pairwise(statements)]
+    at = shared.index(max(shared)) if shared else 0
+    return [at, at + 1] if shared and shared[at] >= _NEAR_COPY * len(stems) else []
 
 
 def _least(new: Sequence[Word]) -> float:

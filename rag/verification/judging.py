@@ -13,7 +13,7 @@ from rag.language import Language, detect_language, stored_language
 from rag.types import DraftSentence, VerdictKind
 from rag.verification.addresses import is_address_missing
 from rag.verification.alignment import Original, find_edit
-from rag.verification.phrases import declines, is_chatter, is_lead_in, refers_elsewhere
+from rag.verification.phrases import declines, is_chatter, is_lead_in, refers_elsewhere, without_introduction
 from rag.verification.policy import Policy
 from rag.verification.quotation import Statement, sameness_key
 from rag.verification.sources import Source, best_alone, drop_dispensable, measure_sources, quote_for
@@ -186,7 +186,8 @@ def _find_fault(sentence: DraftSentence, sources: Sequence[Source]) -> tuple[Rea
         for statement, facts in zip(source.statements, source.evidence.sentences, strict=True)
     ]
     names = frozenset[str]().union(*(facts.names for _, facts in pairs))
-    found = find_edit(sentence.text, [Original(statement.text, facts.stems) for statement, facts in pairs], names)
+    text = without_introduction(sentence.text)
+    found = find_edit(text, [Original(statement.text, facts.stems) for statement, facts in pairs], names)
     return (Reason.EDITED_COPY, pairs[found[1]][0]) if found else None
 
 

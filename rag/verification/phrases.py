@@ -101,6 +101,7 @@ _LEAD_IN = re.compile(
     rf"\W*(?:{_EN_BASED})?(?:{_VI_BASED})?(?: (?:to|for) your question| cho câu hỏi(?: của bạn)?)?\W*",
     re.IGNORECASE,
 )
+_INTRODUCTION = re.compile(rf"\A\W*(?:{_EN_BASED}|{_VI_BASED})[^\S\n]*[,:]\s*", re.IGNORECASE)
 # What is left of an object where it could not be unwrapped.
 _OBJECT = re.compile(r"\s*[\[{]\s*(?:\{\s*)?\"[^\"\n]{1,40}\"\s*:|[^{\[]*\"\s*[\]}]+\s*\Z")
 
@@ -124,3 +125,8 @@ def refers_elsewhere(text: str) -> bool:
 def is_lead_in(text: str) -> bool:
     """Whether a sentence only says that the answer comes now, or is what is left of a wrapping."""
     return _LEAD_IN.fullmatch(text) is not None or _OBJECT.match(text) is not None
+
+
+def without_introduction(text: str) -> str:
+    """The sentence without a "Based on the provided documents," in front of it."""
+    return _INTRODUCTION.sub("", text, count=1)

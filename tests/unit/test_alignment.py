@@ -100,6 +100,19 @@ def test_halves_of_two_sentences_are_an_edit_of_both() -> None:
     assert edit_of("Managers have 12 days.", "Managers have 6 days.", "Staff have 12 days.") == "figure"
 
 
+@pytest.mark.parametrize(
+    ("edit", "sentence"),
+    [
+        (None, "Full-time staff have 12 days and unused days expire on 31 March."),
+        ("negation", "Full-time staff have 12 days and unused days never expire on 31 March."),
+        ("figure", "Full-time staff have 31 days and unused days expire on 31 March."),
+    ],
+)
+def test_two_neighbours_may_be_told_in_one_sentence(edit: Edit | None, sentence: str) -> None:
+    """It is a near copy of both together."""
+    assert edit_of(sentence, "Full-time staff have 12 days.", "Unused days expire on 31 March.") == edit
+
+
 def test_a_name_that_begins_its_sentence_is_known_from_elsewhere() -> None:
     """A capital there says nothing by itself."""
     statement = "Rihanna released her third album in the same year."

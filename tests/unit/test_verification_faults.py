@@ -20,6 +20,7 @@ class TestEditedCopies:
             "Full-time staff have 12 weeks of annual leave per year.",
             "Part-time staff have 12 days of annual leave per year.",
             "Full-time staff have 6 days of annual leave per year.",
+            "According to the documents you provided, unused days do not expire on 31 March.",
         ],
     )
     async def test_it_is_blocked_in_every_mode_but_mark(self, text: str) -> None:
