@@ -13,6 +13,7 @@ from rag.injection import UNSEEN
 from rag.language import ends_sentence
 from rag.markers import marker_spans, may_begin_marker, split_markers, trailing_markers
 from rag.types import DraftSentence
+from rag.wrapping import Unwrapper, unwrap
 
 MAX_SENTENCE_CHARS: Final = 600  # an endless sentence is cut here, at white space where there is any
 LOOKAHEAD_CHARS: Final = 160  # how far past a sentence's end its markers are looked for
@@ -48,6 +49,7 @@ class SentenceParser:
     """
 
     def __init__(self) -> None:
+        self._unwrapper = Unwrapper()
         self._buffer = ""
         self._lead = ""
         self._carried: list[int] = []  # of markers that stand before any text
@@ -55,11 +57,12 @@ class SentenceParser:
 
     def feed(self, text: str) -> list[DraftSentence]:
         """The sentences that this piece completes."""
-        self._buffer += text.translate(_CLEAN)
+        self._buffer += self._unwrapper.feed(text).translate(_CLEAN)
         return self._drain(closed=False)
 
     def close(self) -> list[DraftSentence]:
         """What is left when the draft has ended."""
+        self._buffer += self._unwrapper.close().translate(_CLEAN)
         return self._drain(closed=True)
 
     def _drain(self, *, closed: bool) -> list[DraftSentence]:
@@ -89,7 +92,7 @@ class SentenceParser:
         return end
 
     def _make(self, raw: str, trailing: str) -> DraftSentence | None:
-        text, inner = split_markers(raw)
+        text, inner = split_markers(unwrap(raw))
         markers = [*self._carried, *inner, *split_markers(trailing)[1]]
         if not text or (markers and not any(map(str.isalnum, text))):
             self._carried = markers[:MAX_SENTENCE_CHARS]

@@ -2,7 +2,8 @@
 
 The contract allows one form to leave the service, our own `[S<n>]`, and no other text that a reader could take for an
 id. So one grammar serves three sides: drafts are parsed with it, texts are cleaned with it, and a document's sentence
-that matches it is never used as a quotation. It is strict on purpose: a product called S24 is taken for a marker too.
+that matches it is never used as a quotation. It is strict on purpose: a product called S24 is taken for a marker too,
+but `DVB-S2`, which a hyphen makes one word, is not.
 
 Matching runs on folded text (fullwidth forms as ASCII, same length), so the grammar is written once, in ASCII.
 """
@@ -19,7 +20,8 @@ _FOLD: Final[dict[int, int | str]] = {
     **dict.fromkeys(map(ord, "【〔〖⟦「『〈｢❲"), "["),
     **dict.fromkeys(map(ord, "】〕〗⟧」』〉｣❳"), "]"),
     **dict.fromkeys(map(ord, "、，"), ","),
-    **dict.fromkeys(map(ord, "‐‑‒–—−"), "-"),
+    **dict.fromkeys(map(ord, "‐‑"), "-"),  # hyphens, which join a word …
+    **dict.fromkeys(map(ord, "‒—−"), "–"),  # … and dashes, which part two
     # Letters and digits of other alphabets and styles that look like ours: Ѕ, 𝐒, Ⓢ, 𝟗.
     **{
         code: plain
@@ -42,19 +44,20 @@ _PHRASES: Final = (
 _CONJUNCTIONS: Final = ("and", "và", "or")
 
 _H = r"[^\S\n]"
+_DASH = "[–-]"
 _DIGIT = r"[\d\uE000-\uE009]"
 _NUMBER = rf"{_DIGIT}{{1,1000}}"
 _WORD = (
     r"(?:sources?|src|refs?|cites?|citations?|documents?|docs?|passages?|contexts?|nguồn|tài liệu|đoạn|来源|來源)"
     rf"{_H}?[:#.]?{_H}?"
 )
-_S = r"S\s{0,2}[._#:+=/-]?\s?"  # inside brackets, where a line break hides nothing
+_S = r"S\s{0,2}[._#:+=/–-]?\s?"  # inside brackets, where a line break hides nothing
 _TAG = rf"(?:{_WORD}(?:{_S})?|{_S})"
 _JOINT = rf"(?:{_H}{{0,2}}(?:[,;&/+|]|and\b|và\b|or\b){_H}{{0,2}}|{_H}{{1,2}})"
 _SUFFIX = r"(?:[a-z](?![a-z]))?"
-_TAGGED = rf"{_TAG}{_NUMBER}{_SUFFIX}(?:{_H}?-{_H}?(?:{_TAG})?{_NUMBER}{_SUFFIX})?"
+_TAGGED = rf"{_TAG}{_NUMBER}{_SUFFIX}(?:{_H}?{_DASH}{_H}?(?:{_TAG})?{_NUMBER}{_SUFFIX})?"
 _LIST = rf"{_TAGGED}(?:{_JOINT}(?:{_TAGGED}|{_NUMBER})){{0,11}}"
-_PLAIN = rf"[#n№]?{_DIGIT}{{1,3}}(?:{_H}?-{_H}?{_DIGIT}{{1,3}})?"
+_PLAIN = rf"[#n№]?{_DIGIT}{{1,3}}(?:{_H}?{_DASH}{_H}?{_DIGIT}{{1,3}})?"
 _INTRO = rf"(?:\b(?:{'|'.join(_PHRASES)}){_H}?:?{_H}?(?:the{_H})?)?"
 _OPEN = rf"\\?\[\[?\s{{0,3}}[\"'“]?{_INTRO}\^?"
 _CLOSE = rf"[\"'”]?\s{{0,3}}[;,.]?{_H}?\\?\]\]?"
@@ -72,10 +75,11 @@ _ENDS = rf"(?![{_LATIN}%])(?![.,]\d)"
 # 12 parts.
 _ENDS_PHRASE = r"(?=\s*(?:[.,;:!?()\[\]{}<]|\Z|(?-i:[A-ZÀ-ÞĂĐƠƯẠ-Ỹ])))"
 _BARE = (
-    rf"(?:\[{_H}?)?(?:(?<![{_LATIN}'’])|(?-i:(?<=[a-zà-ỹ])(?=S)))"  # half a bracket goes with what it was to hold
-    rf"(?:S{{1,2}}{_NUMBER}{_SUFFIX}(?:{_H}?-{_H}?S?{_NUMBER}|(?:S{_NUMBER}){{1,9}})?"
+    # half a bracket goes with what it was to hold; `DVB-S2` is a word
+    rf"(?:\[{_H}?)?(?:(?<![{_LATIN}'’])(?<![{_LATIN}]-)|(?-i:(?<=[a-zà-ỹ])(?=S)))"
+    rf"(?:S{{1,2}}{_NUMBER}{_SUFFIX}(?:{_H}?{_DASH}{_H}?S?{_NUMBER}|(?:S{_NUMBER}){{1,9}})?"
     rf"(?:(?![{_LATIN}])|(?-i:(?=[a-zà-ỹ]?[A-ZÀ-ÞĂĐƠƯẠ-Ỹ])))"  # `S99Staff` runs into the next word
-    rf"|(?-i:S)(?:{_H}|[-_#:.]){_NUMBER}{_ENDS}"  # `S 9`; in "it's 9" it is no marker
+    rf"|(?-i:S)(?:{_H}|[–_#:.-]){_NUMBER}{_ENDS}"  # `S 9`; in "it's 9" it is no marker
     rf"|(?-i:S)[({{]{_NUMBER}[)}}]"
     rf"|(?:sources?|citations?|documents?|nguồn|来源|來源){_H}?[:#.]?{_H}?{_NUMBER}{_ENDS}{_ENDS_PHRASE})"
     r"(?:[;,.]?\])?"
@@ -86,7 +90,7 @@ _RUN = rf"{_MARK}(?:{_JOINT}?{_MARK}){{0,15}}"
 _PATTERN = rf"(?:\({_H}?{_INTRO}{_RUN}{_H}?\)|\*\*{_RUN}\*\*|\*{_RUN}\*|`{_RUN}`|{_INTRO}{_RUN})"
 
 _MARKER = re.compile(_PATTERN, re.IGNORECASE)
-_ITEM = re.compile(rf"({_TAG})?({_NUMBER}){_SUFFIX}(?:{_H}?-{_H}?(?:{_TAG})?({_NUMBER}))?", re.IGNORECASE)
+_ITEM = re.compile(rf"({_TAG})?({_NUMBER}){_SUFFIX}(?:{_H}?{_DASH}{_H}?(?:{_TAG})?({_NUMBER}))?", re.IGNORECASE)
 _BETWEEN_ITEMS = re.compile(rf"[\[\]\s^,;&/+|]*(?:and|và|or)?{_H}*", re.IGNORECASE)
 _OPENS_ITEM = re.compile(rf"\[{_H}?[\"'“]?{_INTRO}\^?\Z", re.IGNORECASE)
 # No marker is without one, and most texts are: they are passed over at a glance.
@@ -98,7 +102,7 @@ _COMPLETE = re.compile(rf"\s*(?:{_JOINT})?[*`(]{{0,2}}{_INTRO}{_MARK}[*`)]{{0,2}
 # More than the grammar on purpose: whatever opens a marker is waited for until it is closed, or plainly is none.
 _BEGINNING = re.compile(
     rf"\s*(?:[,;&/+|]{_H}{{0,2}}|(?:{'|'.join(_CONJUNCTIONS)}){_H}{{0,2}})?"
-    rf"(?:{_H}?-{_H}?S?{_DIGIT}*"
+    rf"(?:{_H}?{_DASH}{_H}?S?{_DIGIT}*"
     rf"|{_INTRO}(?:[*`]{{0,2}}\\?[\[({{<«\\][^\])}}>»]{{0,100}}\\?[\])}}>»]?[\])}}>»*`]{{0,2}}"
     rf"|\^{_DIGIT}*|S[\s._#:-]?[({{]?{_DIGIT}*[a-z]?|)"
     rf"|<sup>[^<\n]{{0,100}}<?/?s?u?p?>?"

@@ -55,11 +55,11 @@ def split_question(question: str, language: Language) -> list[str]:
 
 def _with_names(part: str, question: str) -> str:
     """The part with the names that the question gives elsewhere: it is about the same things."""
-    missing = [name for name in _names(question) if name not in part]
+    missing = [name for name in find_names(question) if name not in part]
     return f"{part} ({', '.join(missing)})" if missing else part
 
 
-def _names(question: str) -> list[str]:
+def find_names(question: str) -> list[str]:
     """Runs of capitalised words, with the figures in them; the word that begins the question is none."""
     names: list[list[str]] = [[]]
     for at, token in enumerate(_TOKEN.findall(question)):

@@ -17,6 +17,7 @@ from load.evaluation.corpus import Corpus
 from load.evaluation.everyday.interview import EverydayInterview
 from load.evaluation.everyday.quality import EverydayQuality
 from load.evaluation.everyday.questions import PART_NAMES, load_parts
+from load.evaluation.edits import make_edits
 from load.evaluation.examples import render_examples
 from load.evaluation.report import Report, render_tables
 from load.evaluation.run import (
@@ -112,10 +113,11 @@ async def _evaluate(arguments: argparse.Namespace, environment: Mapping[str, str
     began = time.monotonic()
     date = datetime.now(UTC).isoformat(timespec="seconds")
     settings = load_settings(environment)
-    labelled = _find_labelled(arguments.verification_data)
-    verdicts = await measure_verdicts(labelled, load_policies(settings).default) if labelled else None
     sets = [load_questions(arguments.data, language) for language in dict.fromkeys(arguments.languages)]
     check_parallel(sets)
+    labelled = _find_labelled(arguments.verification_data)
+    labelled += [sentence for questions in sets for sentence in make_edits(questions)]
+    verdicts = await measure_verdicts(labelled, load_policies(settings).default) if labelled else None
     parts = {each.language: Part(each, Corpus(FOLDER / each.language)) for each in sets}
     ingest_all(parts, settings)
     stages = open_stages(parts, settings)

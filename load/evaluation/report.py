@@ -7,6 +7,8 @@ from typing import Any, Final
 from load.evaluation.calibration import Calibrations
 from load.evaluation.everyday.pages import EverydayReport, render_everyday
 from load.evaluation.everyday.quality import EverydayTotals
+from load.evaluation.edits import BLOCKED_MIN
+from load.evaluation.edits import SOURCE as EDITED
 from load.evaluation.examples import Examples
 from load.evaluation.tables import (
     AnswersReport,
@@ -108,6 +110,11 @@ class Report:
             yield Bound(f"{name}: unanswerable questions answered", calibration.chosen.answered, most=ANSWERED_MAX)
         if found := self.verdicts:
             yield Bound("verbatim copies blocked", found.flagged_copies, most=FLAGGED_COPIES_MAX)
+            for group in found.groups:
+                if group.source == EDITED and group.kind in BLOCKED_MIN:
+                    share = group.right / group.sentences
+                    yield Bound(f"{group.language}: {group.kind}, blocked", share, least=BLOCKED_MIN[group.kind])
+        if found and found.has_judged:
             yield Bound("supported HAGRID sentences blocked", found.blocked_supported, most=BLOCKED_SUPPORTED_MAX)
             yield Bound(
                 "unsupported HAGRID sentences blocked", found.blocked_unsupported, least=BLOCKED_UNSUPPORTED_MIN

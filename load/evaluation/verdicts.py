@@ -1,8 +1,8 @@
 """The product's check on sentences of which people, or the making of the set, say whether their passages support them.
 
 Each sentence is taken as citing all its passages, in mode `drop`: what is sent was kept, what is not was blocked. The
-closed form is measured, without a verifier model. No threshold may be chosen on these rows: they are there to tell
-whether a change made things better or worse.
+closed form is measured, without a verifier model. With them come sentences edited anew (`load.evaluation.edits`). No
+threshold may be chosen on any of these: they are there to tell whether a change made things better or worse.
 
 The set: 120 sentences of HAGRID, 60 copied from XQuAD and 120 made of such copies by one edit each.
 Source: Kamalloo et al., "HAGRID", 2023, arXiv:2307.16883; of XQuAD, `load.evaluation.xquad`.
@@ -73,6 +73,11 @@ class VerdictQuality:
     thresholds: dict[str, float]
     groups: tuple[VerdictGroup, ...]
     times: CheckTimes
+
+    @property
+    def has_judged(self) -> bool:
+        """Whether sentences that people judged are among them."""
+        return bool(self._hagrid())
 
     @property
     def flagged_copies(self) -> int:

@@ -8,9 +8,12 @@ by `load.evaluation.calibration`, which reports how they do on articles that the
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
+from rag.language import Language
 from rag.verification.asking import Asked, is_negated, is_of_kind
+from rag.verification.judging import differ
 from rag.verification.sources import Quotable, Source
 from rag.verification.support import Claim, Facts
 
@@ -43,11 +46,13 @@ class PassageSigns:
     sentence_words: float  # share in the best sentence and what stands before and above it
     bigrams: float  # share in the best sentence
     missing_words: float  # how many stand in no passage, as log(1 + n)
-    missing_names: float
+    missing_names: float  # how many stand in none; of a name of several words also none of its pairs
+    missing_codes: float  # `D9`, `4.3`, `RC7-X`
     missing_figures: float
     length: float  # of the question in content words, as log(1 + n)
     best_relevance: float  # of the likeliest sentence
     lacks_kind: float  # none of the likeliest sentences holds what is sought
+    is_across: float  # the likeliest is in another language, where no words can be compared
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +83,12 @@ LATE_INTERACTION: Final = AnswerModel(
         bigrams=2.6,
         missing_words=-0.7,
         missing_names=-0.5,
+        missing_codes=-2.0,
         missing_figures=-0.3,
         length=0.6,
         best_relevance=0.0,
         lacks_kind=0.0,
+        is_across=0.0,
     ),
     bias=-19.4,
 )
@@ -146,6 +153,7 @@ def read_passages(
     sources: Sequence[Source],
     relevances: Sequence[float],
     likeliest: Sequence[tuple[Quotable, float]],
+    asked_in: Language,
 ) -> PassageSigns:
     """What speaks for these passages.
 
@@ -163,7 +171,8 @@ def read_passages(
         for each in (Quotable(source, at) for at in range(len(source.statements)))
         for facts in (each.facts,)
     ]
-    held = frozenset[str]().union(*(source.held for source in sources))
+    held = frozenset[str]().union(*(source.evidence.stems for source in sources))
+    pairs = frozenset[tuple[str, str]]().union(*(source.evidence.bigrams for source in sources))
     rivals = relevances[1 : 1 + _RIVALS]
     missing_figures = sum(not any(value in source.evidence.figures for source in sources) for value in claim.figures)
     return PassageSigns(
@@ -172,7 +181,8 @@ def read_passages(
         sentence_words=max((own + _EARLIER_SHARE * earlier for own, earlier, _ in sentences), default=0.0),
         bigrams=max((bigrams for _, _, bigrams in sentences), default=0.0),
         missing_words=math.log1p(len(claim.content.keys() - held)),
-        missing_names=float(sum(name not in held for name in claim.names)),
+        missing_names=float(sum(not _is_named(name, held, pairs) for name in asked.names)),
+        missing_codes=float(sum(code not in held for code in asked.codes)),
         missing_figures=float(missing_figures),
         length=math.log1p(len(claim.content)),
         best_relevance=max((relevance for _, relevance in likeliest), default=0.0),
@@ -180,7 +190,13 @@ def read_passages(
             asked.kind is not None
             and not any(is_of_kind(asked, each.facts, each.statement.text) for each, _ in likeliest)
         ),
+        is_across=float(bool(likeliest) and differ(asked_in, likeliest[0][0].language)),
     )
+
+
+def _is_named(name: tuple[str, ...], held: frozenset[str], pairs: frozenset[tuple[str, str]]) -> bool:
+    """Whether a name stands there: `Sông Hồng` does not, where there are a `Sông Xanh` and a `Lê Hồng Vân`."""
+    return held.issuperset(name) and (len(name) == 1 or any(pair in pairs for pair in pairwise(name)))
 
 
 def _read_sentence(asked: Asked, quotable: Quotable, relevance: float, gap: float) -> SentenceSigns:

@@ -6,7 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from rag.verification.support import Claim, Facts, Idf, read_claim
+from rag.language import words
+from rag.parts import find_names
+from rag.verification.support import Claim, Facts, Idf, read_claim, stem
 
 AnswerKind = Literal["figure", "money", "duration", "time", "name", "contact"]
 
@@ -22,7 +24,8 @@ _SOUGHT: Final[dict[AnswerKind, re.Pattern[str]]] = {
         r"\b(?:số điện thoại|điện thoại|email|hotline|tổng đài|liên hệ|website|trang web|đường dây)\b",
     ),
     "money": _pattern(
-        r"\bhow much (?:does|do|is|are|will|would|money|can i (?:spend|claim))\b|\b(?:price|cost|fee|fare|salary|costs)\b",
+        r"\bhow much (?:does|do|is|are|will|would|money|per|for|can i (?:spend|claim))\b",
+        r"\b(?:prices?|costs?|fees?|fares?|salary|paid|deposit|fine|allowance|budget)\b(?! for what)",
         r"\b(?:bao nhiêu tiền|giá|mức phí|phí|lệ phí|học phí|chi phí|lương|phụ cấp|tiền phạt|mức phạt|tiền cọc)\b",
     ),
     "duration": _pattern(
@@ -41,6 +44,7 @@ _SOUGHT: Final[dict[AnswerKind, re.Pattern[str]]] = {
     ),
     "name": _pattern(
         r"\b(?:(?-i:[Ww]ho)|whom|whose|where)\b",  # the WHO is a name, AI is not `ai`
+        r"\bwhat(?:'s| is| are) (?:\w+ ){0,4}(?:name|called)\b|\btên (?:của|là|gì)\b|\b(?:tên|họ tên)\b.*\blà gì\b",
         r"\b(?:what|which) (?:person|team|player|company|king|scientist|city|country|state|place|region)\b",
         r"\b(?:(?-i:[Aa]i)|người nào|ở đâu|đâu|nơi nào|thành phố nào|quốc gia nào|nước nào|phòng nào|bộ phận nào)\b",
     ),
@@ -59,13 +63,20 @@ _NEGATED = _pattern(
     r"\b(?:không|chưa|trừ|ngoại trừ|loại trừ|ngoại lệ|cấm|từ chối|đừng)\b",
 )
 _YES_OR_NO = _pattern(r"\b(?:không|chưa|ko)\s*[?？]?\s*\Z")  # a Vietnamese question that ends so denies nothing
-_MONEY = _pattern(r"[$€£¥₫%]\s?\d|\d\s?(?:[$€£¥₫%]|(?:k|đ|đồng|vnd|vnđ|usd|eur|gbp|triệu|nghìn|ngàn|tỷ|percent)\b)|\bfree\b", r"miễn phí")
+_MONEY = _pattern(r"[$€£¥₫%]\s?\d|\d\s?(?:[$€£¥₫%]|(?:k|đ|đồng|vnd|vnđ|usd|eur|gbp|triệu|nghìn|ngàn|tỷ|percent|pence|pounds?|dollars?|euros?|cents?)\b)",
+    r"\bfree\b|miễn phí|\btimes the\b",
+)
 _DURATION = _pattern(
     r"(?:\d|\b(?:one|two|three|four|five|six|seven|eight|nine|ten|twelve|một|hai|ba|bốn|năm|sáu|bảy|tám|chín|mười))[\s-]"
-    r"(?:\w+ )?(?:seconds?|minutes?|hours?|days?|weeks?|months?|years?|giây|phút|giờ|tiếng|ngày|tuần|tháng|năm|buổi)\b",
+    r"(?:\w+ )?(?:seconds?|secs?|minutes?|mins?|hours?|hrs?|h|days?|weeks?|months?|years?|giây|phút|giờ|tiếng|ngày|tuần|tháng|năm|buổi)\b",
 )
 _CONTACT = _pattern(r"[\w.+-]+@\w|https?://|www\.|\b\w[\w-]*\.(?:com|org|net|vn|io|gov|edu)\b|(?:\+?\d[\d .()-]{5,}\d)")
 _CLOCK = _pattern(r"\b\d{1,2}(?::|h|g)\d{0,2}\b|\b\d{1,2} ?(?:am|pm|giờ)\b|\b(?:mon|tues|wednes|thurs|fri|satur|sun)days?\b|\bthứ (?:hai|ba|tư|năm|sáu|bảy)\b|\bchủ nhật\b|\d{1,2}/\d{1,2}")
+
+
+# `D9`, `RC7`, `4.3`; not `3rd`, `10kg`, `2.5m`, `12h`.
+_CODE = re.compile(r"(?=.*\d)(?=.*[a-zđ])[\w-]{2,16}|\d{1,3}(?:\.\d{1,3}){1,3}")
+_QUANTITY = re.compile(r"\d+(?:[.,]\d+)?(?:st|nd|rd|th|s|k|m|g|h|kg|km|cm|mm|gb|mb|tb|hz|w|kw|kwh|am|pm|tr|đ|p)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +84,8 @@ class Asked:
     """What a question asks: its words as a claim's, and the kind of thing that would answer it, if it says one."""
 
     claim: Claim
+    names: tuple[tuple[str, ...], ...]  # the stems of each name
+    codes: tuple[str, ...]  # words of letters and figures, and numbers of versions
     kind: AnswerKind | None
     seeks_list: bool
     is_negated: bool
@@ -82,6 +95,8 @@ def read_asked(question: str, idf: Idf) -> Asked:
     question = " ".join(unicodedata.normalize("NFC", question).split())
     return Asked(
         read_claim(question, idf),
+        names=tuple(tuple(map(stem, words(name))) for name in find_names(question)),
+        codes=tuple(word for word in words(question) if _CODE.fullmatch(word) and not _QUANTITY.fullmatch(word)),
         kind=next((kind for kind, sought in _SOUGHT.items() if sought.search(question)), None),
         seeks_list=_LIST_SOUGHT.search(question) is not None,
         is_negated=is_negated(_YES_OR_NO.sub("", question)),

@@ -9,15 +9,17 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from rag.injection import gives_orders
-from rag.language import Language, words
-from rag.types import DraftSentence, Passage, RelevanceScale, Verdict, Window
+from rag.language import Language
+from rag.markers import strip_markers
+from rag.types import DraftSentence, Passage, Quote, RelevanceScale, Verdict, Window
 from rag.verification.answering import AnswerModel
 from rag.verification.asking import read_asked
 from rag.verification.judging import Entail, Judge, Judgement, Reason, differ, states_something
 from rag.verification.policy import Policy
 from rag.verification.ranking import Part, RankedQuote, rank_part
-from rag.verification.sources import quotables, quote_for, read_source
-from rag.verification.statements import sameness_key
+from rag.verification.sources import Source, quotables, quote_for, read_source
+from rag.verification.statements import Statement, sameness_key
+from rag.verification.superseding import find_older, find_superseded
 from rag.verification.support import Claim, Idf, read_claim
 
 MAX_QUOTATIONS: Final = 3
@@ -80,7 +82,11 @@ class RequestCheck:
         self._asked = read_asked(inquiry.question, inquiry.idf)
         self._decline_key = sameness_key(inquiry.decline)
         self._sources = {passage.number: read_source(passage) for passage in inquiry.passages}
-        self._quotables = quotables(self._sources.values())
+        older = find_older(inquiry.question, self._sources.values())
+        # Of a statement that both editions make, the newer one is cited.
+        newest_first = sorted(self._sources.values(), key=lambda source: source.passage.number in older)
+        self._quotables = quotables(newest_first)
+        self._superseded = find_superseded(older, self._quotables)
         self._judge = Judge(policy, self._sources, inquiry.asked_in, inquiry.entail)
         self._probabilities: list[float] = []  # that the passages answer, part by part
         self._sent: set[str] = set()
@@ -115,7 +121,16 @@ class RequestCheck:
                 for each, score in zip(self._quotables, scores, strict=True)
             ]
             asked = read_asked(part.question, self._inquiry.idf)
-            quotes, probability = rank_part(at, part, asked, self._quotables, calibrated, self._verifier.answers)
+            quotes, probability = rank_part(
+                at,
+                part,
+                asked,
+                self._quotables,
+                calibrated,
+                self._verifier.answers,
+                self._superseded,
+                self._inquiry.asked_in,
+            )
             self._probabilities.append(probability)
             ranked += quotes if self._is_answerable(at) else []
         return ranked
@@ -137,7 +152,8 @@ class RequestCheck:
         Raises: what a verifier model's call raises.
         """
         claim = read_claim(sentence.text, self._idf)
-        judgement = self._find_unfit(sentence, claim) or self._judge.compare(sentence, claim)
+        judgement = self._find_unfit(sentence, claim) or self._judge_in_force(sentence, claim)
+        self._has_declined |= judgement.reason == Reason.DECLINES and not self._sent
         if judgement.kind == "attributed" and not self._answers(claim, judgement, quotes):
             judgement = Judgement("dropped", reason=Reason.NO_CITATION, support=judgement.support)
         judgement = await self._judge.confirm(sentence, claim, judgement)
@@ -148,7 +164,8 @@ class RequestCheck:
             return self._send(sentence, claim, replace(judgement, sources=tuple(self._judge.cited(sentence))))
         is_replaced = judgement.reason not in {Reason.STATES_NOTHING, Reason.REPEATED, Reason.DECLINES}
         if self._policy.mode == "repair" and is_replaced and not self._declined:
-            for ranked in self._wanted(quotes):
+            instead = judgement.instead.key if judgement.instead else None
+            for ranked in self._wanted(sorted(quotes, key=lambda each: instead not in each.keys)):  # stable: else best first
                 return self._quote(ranked, judgement.reason, draft=sentence, support=judgement.support)
         return Verdict(judgement.kind, sentence.text, "", (), judgement.reason, judgement.support, lead=sentence.lead)
 
@@ -159,8 +176,8 @@ class RequestCheck:
         Empty if nothing is relevant, or if the generator is believed that the passages do not answer.
         """
         if self._policy.mode != "repair" or self._declined:
-            return []
-        verdicts = []
+            return self._name_older()
+        verdicts: list[Verdict] = []
         for of_part in _by_part(quotes):
             best = of_part[0].probability
             if self._has_stood and self._said(of_part) >= _BESIDE_THE_QUESTION * best:
@@ -169,7 +186,37 @@ class RequestCheck:
                 self._quote(ranked, Reason.NOTHING_ANSWERS, draft=DraftSentence("", (), lead=" "))
                 for ranked in self._wanted(of_part)
             ]
-        return verdicts
+        return [*verdicts, *self._name_older()]
+
+    def _name_older(self) -> list[Verdict]:
+        """For what was shown and an older edition says otherwise: that it does, and where, but not what."""
+        older = {
+            quotable.source.passage.number: quotable
+            for key, quotable in self._superseded.contradicts.items()
+            if key in self._shown
+        }
+        return [
+            Verdict(
+                "attributed",
+                draft="",
+                sent=older_edition_text(quotable.source.passage.chunk.title, self._inquiry.asked_in),
+                quotes=(Quote(quotable.source.passage, quotable.statement.text),),
+                reason=Reason.OLDER_EDITION,
+                lead=" ",
+            )
+            for quotable in older.values()
+        ]
+
+    def _judge_in_force(self, sentence: DraftSentence, claim: Claim) -> Judgement:
+        """The judge's word; what only an older edition says that a newer one says otherwise is not sent."""
+        judgement = self._judge.compare(sentence, claim)
+        if not judgement.sources or not self._superseded.by:
+            return judgement
+        carrying = [each.key for source in judgement.sources for each in _carrying(claim, source)]
+        if not carrying or not all(key in self._superseded.by for key in carrying):
+            return judgement
+        instead = self._superseded.by[carrying[0]].statement
+        return Judgement("dropped", reason=Reason.SUPERSEDED, support=judgement.support, instead=instead)
 
     @property
     def _declined(self) -> bool:
@@ -200,8 +247,7 @@ class RequestCheck:
             return True
         if best is None or best.relevance < self._verifier.scale.floor:
             return True
-        found = quote_for(claim, judgement.sources[0])
-        carrying = {statement.key for statement in found[1]} if found else set()
+        carrying = {statement.key for statement in _carrying(claim, judgement.sources[0])}
         likely = sum(each.probability for each in quotes if each.keys & carrying)
         says_more = not claim.content.keys() <= self._asked.claim.content.keys() or bool(
             set(claim.figures) - set(self._asked.claim.figures)
@@ -254,6 +300,19 @@ class RequestCheck:
                 is_new = not ranked.keys & (self._sent | self._shown)
                 if ranked.relevance >= self._verifier.scale.floor and is_new:
                     yield ranked
+
+
+def older_edition_text(title: str, language: Language) -> str:
+    """That an older edition of a document says otherwise than what was just said."""
+    plain = strip_markers(title)
+    if language == "vi":
+        return f"Bản cũ hơn, “{plain}”, quy định khác."
+    return f"An older edition, “{plain}”, says otherwise."
+
+
+def _carrying(claim: Claim, source: Source) -> list[Statement]:
+    found = quote_for(claim, source)
+    return found[1] if found else []
 
 
 def _by_part(quotes: Sequence[RankedQuote]) -> list[list[RankedQuote]]:

@@ -3,16 +3,19 @@
 Each step may only take away from what the one before it lets pass; none of them asks what the sentence is replaced by.
 """
 
-import asyncio
-import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
-from rag.language import Language, detect_language
+from rag.language import Language, detect_language, stored_language
+from rag.limits import gather
 from rag.types import DraftSentence, VerdictKind
+from rag.verification.addresses import is_address_missing
+from rag.verification.alignment import Original, find_edit
+from rag.verification.phrases import declines, is_chatter, is_lead_in, refers_elsewhere, without_introduction
 from rag.verification.policy import Policy
+from rag.verification.statements import Statement, sameness_key
 from rag.verification.sources import Source, best_alone, drop_dispensable, measure_sources, quote_for
 from rag.verification.support import Claim, Support
 
@@ -20,14 +23,9 @@ from rag.verification.support import Claim, Support
 Entail = Callable[[str, str], Awaitable[float]]
 
 _STATING_WORDS: Final = 3
-_DECLINES = re.compile(
-    r"\b(?:sources?|documents?|context|passages?|text|information|i|we)\b.{0,30}"
-    r"\b(?:no|not|don't|doesn't|cannot|can't|unable)\b.{0,40}"
-    r"\b(?:contain|mention|provide|include|say|specify|state|give|answer|know|find|information)"
-    r"|\b(?:tài liệu|nguồn|ngữ cảnh|đoạn|văn bản|thông tin|tôi)\b.{0,30}"
-    r"\bkhông (?:có|chứa|đề cập|cung cấp|nêu|biết|thể|tìm thấy|đủ|được)\b",
-    re.IGNORECASE,
-)
+_SENTENCE_WORDS: Final = 6
+# G from which a document says so itself: "The text does not mention a date" may be about a letter.
+_A_DOCUMENTS_WORDS: Final = 0.8
 
 
 class Reason(StrEnum):
@@ -43,18 +41,26 @@ class Reason(StrEnum):
     MISSING_FIGURE = "figure not in the cited passages"
     MISSING_NAME = "name not in the cited passages"
     LITTLE_SUPPORT = "too little support"
+    UNKNOWN_ADDRESS = "address not in the cited passages"
+    EDITED_COPY = "changed in copying"
     NOT_ENTAILED = "not entailed"
+    SUPERSEDED = "superseded by a newer edition"
+    OLDER_EDITION = "an older edition says otherwise"
     NOTHING_ANSWERS = "nothing of the draft answers"
 
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """`kind` and `sources` if the sentence may go out as drafted; else `kind` is how it ends without a quotation."""
+    """`kind` and `sources` if the sentence may go out as drafted; else `kind` is how it ends without a quotation.
+
+    `instead` is what of a passage the sentence was made of, where it was changed in the copying.
+    """
 
     kind: VerdictKind
     sources: tuple[Source, ...] = ()
     reason: Reason | None = None
     support: float | None = None
+    instead: Statement | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +72,11 @@ class Judge:
     asked_in: Language
     entail: Entail | None
 
+    @property
+    def _needed(self) -> float:
+        """G from which a passage may be given to a sentence that did not cite it."""
+        return max(self.policy.supported_from, self.policy.unsupported_below)
+
     def cited(self, sentence: DraftSentence) -> list[Source]:
         """The passages that the sentence cites, those of this context."""
         return [self.sources[number] for number in sentence.markers if number in self.sources]
@@ -73,11 +84,16 @@ class Judge:
     def compare(self, sentence: DraftSentence, claim: Claim) -> Judgement:
         """Whether the sentence may go out by the closed form, and on which sources; its support is G."""
         cited = self.cited(sentence)
+        if self._is_title(sentence):
+            return Judgement("skipped", reason=Reason.STATES_NOTHING)
         judgement = self._judge_overlap(sentence, claim, cited)
+        if not judgement.sources or (judgement.support or 0.0) < _A_DOCUMENTS_WORDS:
+            if declines(sentence.text):
+                return Judgement("skipped", reason=Reason.DECLINES, support=judgement.support)
+            if is_chatter(sentence.text) or (not judgement.sources and refers_elsewhere(sentence.text)):
+                return Judgement("skipped", reason=Reason.STATES_NOTHING, support=judgement.support)
         if judgement.sources:
-            return judgement
-        if _DECLINES.search(sentence.text):
-            return Judgement("skipped", reason=Reason.DECLINES, support=judgement.support)
+            return self._judge_closely(sentence, claim, judgement)
         return self._judge_across_languages(sentence, claim, cited) or judgement
 
     async def confirm(self, sentence: DraftSentence, claim: Claim, judgement: Judgement) -> Judgement:
@@ -92,24 +108,47 @@ class Judge:
         if len(premises) > 1:
             found = [quote_for(claim, source) for source in judgement.sources]
             premises.append("\n".join(each[0].text for each in found if each))
-        support = max(await _gather([self.entail(premise, sentence.text) for premise in premises]))
+        support = max(await gather([self.entail(premise, sentence.text) for premise in premises]))
         if support >= self.policy.entailed_from:
             return replace(judgement, support=round(support, 4))
         return Judgement("dropped", reason=Reason.NOT_ENTAILED, support=round(support, 4))
+
+    def _is_title(self, sentence: DraftSentence) -> bool:
+        """Whether it is a title or heading and no more, or, without a marker, anything that cannot stand alone."""
+        key = sameness_key(sentence.text)
+        chunks = [source.passage.chunk for source in self.sources.values()]
+        if any(key == sameness_key(title) for chunk in chunks for title in (chunk.title, chunk.heading) if title):
+            return True
+        statements = (each for source in self.sources.values() for each in source.statements)
+        return not sentence.markers and any(key == each.key and not each.is_quotable for each in statements)
 
     def _judge_overlap(self, sentence: DraftSentence, claim: Claim, cited: Sequence[Source]) -> Judgement:
         policy = self.policy
         support = measure_sources(claim, cited)
         passes = bool(cited) and support.is_complete and support.score >= policy.unsupported_below
         if not passes or support.score < policy.supported_from:
-            needed = max(policy.supported_from, policy.unsupported_below)
-            best = best_alone(claim, self.sources.values(), supported_from=needed)
+            best = best_alone(claim, self.sources.values(), supported_from=self._needed)
             if best is not None:
                 kind: VerdictKind = "re-cited" if sentence.markers else "attributed"
                 return Judgement(kind, (best[0],), support=best[1].score)
         if passes:
             return Judgement("kept", tuple(drop_dispensable(claim, cited, support)), support=support.score)
         return Judgement("dropped", reason=_why(sentence, cited, support), support=support.score if cited else None)
+
+    def _judge_closely(self, sentence: DraftSentence, claim: Claim, judgement: Judgement) -> Judgement:
+        """The judgement, unless the sentence was changed in the copying or leads the reader elsewhere than its sources.
+
+        Another passage may say just what it says: then that is its source.
+        """
+        fault = _find_fault(sentence, judgement.sources)
+        if fault is None:
+            return judgement
+        others = [source for source in self.sources.values() if source not in judgement.sources]
+        best = best_alone(claim, others, supported_from=self._needed)
+        if best is not None and _find_fault(sentence, [best[0]]) is None:
+            return Judgement("re-cited" if sentence.markers else "attributed", (best[0],), support=best[1].score)
+        reason, instead = fault
+        return Judgement("dropped", reason=reason, support=judgement.support, instead=instead)
 
     def _judge_across_languages(
         self, sentence: DraftSentence, claim: Claim, cited: Sequence[Source]
@@ -118,7 +157,8 @@ class Judge:
 
         Figures and names are written alike in both. The sentence goes out, *skipped*, if it has at least one and all of
         them stand in the passages that it cites. Without any there is no evidence at all: then a quotation, in the
-        document's language, is the honest answer. A draft that is not in the question's language has no excuse either.
+        document's language, is the honest answer. A draft that is not in the question's language has no excuse either,
+        nor has one that could be compared, with a sentence in its own language in a bilingual passage.
         Where the figures stand there, a verifier model that reads both languages decides instead, if there is one.
         """
         language = detect_language(sentence.text)
@@ -126,7 +166,9 @@ class Judge:
         compared = cited or list(self.sources.values())
         if not compared or not all(differ(language, source.language) for source in compared):
             return None
-        is_asked_for = bool(cited) and language == self.asked_in
+        if any(_speaks(source, language) for source in compared):
+            return None
+        is_asked_for = bool(cited) and language == self.asked_in and not _leads_elsewhere(sentence, cited)
         support = measure_sources(claim, cited)
         if is_asked_for and self.entail and not support.missing_figures:
             return Judgement("kept", tuple(cited))
@@ -136,11 +178,44 @@ class Judge:
         return Judgement("skipped", reason=Reason.LANGUAGES_DIFFER)
 
 
+def _find_fault(sentence: DraftSentence, sources: Sequence[Source]) -> tuple[Reason, Statement | None] | None:
+    """What overlap does not see, and the statement of these passages that the sentence is an edited copy of."""
+    if _leads_elsewhere(sentence, sources):
+        return Reason.UNKNOWN_ADDRESS, None
+    pairs = [
+        (statement, facts)
+        for source in sources
+        for statement, facts in zip(source.statements, source.evidence.sentences, strict=True)
+    ]
+    names = frozenset[str]().union(*(facts.names for _, facts in pairs))
+    text = without_introduction(sentence.text)
+    found = find_edit(text, [Original(statement.text, facts.stems) for statement, facts in pairs], names)
+    return (Reason.EDITED_COPY, pairs[found[1]][0]) if found else None
+
+
+def _leads_elsewhere(sentence: DraftSentence, sources: Sequence[Source]) -> bool:
+    """Whether it has a link, an address, a number to call or a code that none of these passages states."""
+    return is_address_missing(sentence.text, [each.text for source in sources for each in source.statements])
+
+
 def states_something(text: str, claim: Claim, *, is_cited: bool) -> bool:
     """A question, a heading, the head of a list and a greeting state nothing; a cited short answer does."""
-    if not claim.content or text.startswith("#") or text.rstrip("*_ ").endswith(("?", "？", ":", "：")):
+    if (
+        not claim.content
+        or text.startswith("#")
+        or is_lead_in(text)
+        or text.rstrip("*_ ").endswith(("?", "？", ":", "："))
+    ):
         return False
     return is_cited or bool(claim.figures) or len(claim.content) >= _STATING_WORDS
+
+
+def _speaks(source: Source, language: Language) -> bool:
+    """Whether a sentence of the passage is in this language; a heading or a name in it does not count."""
+    return any(
+        len(statement.key.split()) >= _SENTENCE_WORDS and stored_language(statement.text) == language
+        for statement in source.statements
+    )
 
 
 def differ(sentence: Language, passage: Language) -> bool:
@@ -154,14 +229,3 @@ def _why(sentence: DraftSentence, cited: Sequence[Source], support: Support) -> 
     if support.missing_figures:
         return Reason.MISSING_FIGURE
     return Reason.MISSING_NAME if support.missing_names else Reason.LITTLE_SUPPORT
-
-
-async def _gather(calls: Sequence[Awaitable[float]]) -> list[float]:
-    """As `asyncio.gather`, but when one fails the others are stopped before it is told."""
-    tasks = [asyncio.ensure_future(call) for call in calls]
-    try:
-        return await asyncio.gather(*tasks)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)

@@ -41,7 +41,12 @@ _MAX_DIGITS: Final = 40  # of one figure: beyond it nothing is counted, and a fl
 
 def find_figures(text: str, *, ambiguous: bool) -> list[float]:
     """The figures of a text (lower case, NFC) in their order; `ambiguous` takes in words that often mean others."""
-    found: list[float] = []
+    return [value for value, _, _ in locate_figures(text, ambiguous=ambiguous)]
+
+
+def locate_figures(text: str, *, ambiguous: bool) -> list[tuple[float, int, int]]:
+    """The same with the characters that each is written in: of `1.5 million` all of them."""
+    found: list[tuple[float, int, int]] = []
     tokens = list(_TOKEN.finditer(text))
     at = 0
     while at < len(tokens):
@@ -58,7 +63,7 @@ def find_figures(text: str, *, ambiguous: bool) -> list[float]:
             is_vague = False
             end += 1
         if ambiguous or not is_vague:
-            found.extend(values)
+            found.extend((value, tokens[at].start(), tokens[end - 1].end()) for value in values)
         at = end
     return found
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from rag.language import Language
 from rag.types import Candidate, Quote
@@ -14,9 +15,12 @@ from rag.verification.answering import (
 )
 from rag.verification.asking import Asked
 from rag.verification.sources import Quotable
+from rag.verification.superseding import Superseded
 
 # So many of the likeliest sentences say whether what is sought is there at all.
-LIKELIEST = 3
+LIKELIEST: Final = 3
+# What an older edition says answers only where the newer one says nothing.
+_OLDER: Final = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +48,14 @@ class RankedQuote:
 
 
 def rank_part(
-    at: int, part: Part, asked: Asked, found: Sequence[Quotable], relevances: Sequence[float], model: AnswerModel
+    at: int,
+    part: Part,
+    asked: Asked,
+    found: Sequence[Quotable],
+    relevances: Sequence[float],
+    model: AnswerModel,
+    superseded: Superseded,
+    asked_in: Language,
 ) -> tuple[list[RankedQuote], float]:
     """The quotations for the part `at`, likeliest first, and the probability that the passages answer it.
 
@@ -55,12 +66,16 @@ def rank_part(
     of_passages = {each.passage.number: of_chunks.get(each.passage.chunk.chunk_id, 0.0) for each in sources}
     signs = read_sentences(asked, found, relevances, of_passages)
     likely = sentence_probabilities(signs, model)
+    likely = [
+        probability * (_OLDER if each.source.passage.number in superseded.older else 1.0)
+        for each, probability in zip(found, likely, strict=True)
+    ]
     order = sorted(range(len(found)), key=lambda place: -likely[place])
     ranked = []
     for place in order:
         quotable = found[place]
         shown = quotable.quote(asked.claim, seeks_list=asked.seeks_list)
-        if shown is None:
+        if shown is None or quotable.statement.key in superseded.by:
             continue
         quote, quotation = shown
         statements = quotable.source.statements[quotation.first : quotation.last + 1]
@@ -72,4 +87,4 @@ def rank_part(
         return ranked, 0.0
     likeliest = [(found[place], relevances[place]) for place in order[:LIKELIEST]]
     scores = [each.relevance for each in part.candidates if each.relevance is not None] or [0.0]
-    return ranked, answer_probability(read_passages(asked, sources, scores, likeliest), model)
+    return ranked, answer_probability(read_passages(asked, sources, scores, likeliest, asked_in), model)

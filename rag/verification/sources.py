@@ -4,7 +4,7 @@ Reading a chunk takes about 2 ms and depends on nothing but the chunk, so what w
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Final
 
@@ -23,7 +23,7 @@ _TELLING_WORDS: Final = 4
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Source:
-    """A passage with what it states; `evidence` was read from `statements`.
+    """A passage with what it states; `evidence` was read from `statements`, and knows title and headings too.
 
     `topics` are for each statement the stems of what stands above it: title, headings, the lead of its list.
     """
@@ -34,11 +34,6 @@ class Source:
     topics: tuple[frozenset[str], ...]
     title: frozenset[str]  # its stems
     language: Language
-
-    @property
-    def held(self) -> frozenset[str]:
-        """The stems of all that it says, titles and headings included."""
-        return self.evidence.stems | (self.topics[0] if self.topics else frozenset())
 
 
 def read_source(passage: Passage) -> Source:
@@ -101,9 +96,12 @@ def quotables(sources: Iterable[Source]) -> list[Quotable]:
 def _read(chunk: Chunk) -> tuple[tuple[Statement, ...], Evidence, tuple[frozenset[str], ...], frozenset[str], Language]:
     statements = tuple(read_statements(chunk))
     evidence = read_evidence([statement.text for statement in statements])
-    over_all = read_facts("\n".join(filter(None, (chunk.title, chunk.context, chunk.heading)))).stems
+    over_all = read_facts(". ".join(filter(None, (chunk.title, chunk.context, chunk.heading))))
+    evidence = replace(
+        evidence, stems=evidence.stems | over_all.stems, bigrams=evidence.bigrams | over_all.bigrams
+    )
     topics = tuple(
-        over_all.union(*(evidence.sentences[place].stems for place in statement.above)) for statement in statements
+        over_all.stems.union(*(evidence.sentences[place].stems for place in statement.above)) for statement in statements
     )
     return statements, evidence, topics, read_facts(chunk.title).stems, stored_language(chunk.text)
 

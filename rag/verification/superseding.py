@@ -5,11 +5,12 @@ one is superseded by the newer one's statement that shares most of its words; wh
 still holds. A question that names the older edition asks for it.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from rag.editions import family_of, names_edition
+from rag.types import Passage
 from rag.verification.sources import Quotable, Source
 
 _SAME_MATTER: Final = 0.5  # of the stems of both statements together
@@ -22,39 +23,42 @@ class Superseded:
     `contradicts` holds, for the key of a statement that says something else than the older edition, what that says.
     """
 
-    by: dict[str, Quotable] = field(default_factory=dict)
-    older: frozenset[int] = frozenset()
-    contradicts: dict[str, Quotable] = field(default_factory=dict)
+    by: Mapping[str, Quotable]
+    older: frozenset[int]
+    contradicts: Mapping[str, Quotable]
 
 
-def find_superseded(question: str, sources: Iterable[Source], quotables: Sequence[Quotable]) -> Superseded:
-    """What of these passages no longer holds, for this question."""
-    families: dict[frozenset[str], list[Source]] = {}
+def find_older(question: str, sources: Iterable[Source]) -> dict[int, frozenset[int]]:
+    """The passages of older editions by their numbers, each with those of the newest one; none that the question names.
+    """
+    families: dict[frozenset[str], list[Passage]] = {}
     for source in sources:
         family = family_of(source.passage.chunk.title)
         if family and source.passage.chunk.edition:
-            families.setdefault(family, []).append(source)
-    found = Superseded()
-    older: set[int] = set()
-    for members in families.values():
-        newest = max(each.passage.chunk.edition for each in members)
-        old = [each for each in members if each.passage.chunk.edition < newest]
-        if any(names_edition(question, each.passage.chunk.edition) for each in old):
-            continue
-        older.update(each.passage.number for each in old)
-        fresh = [each for each in quotables if each.source in members and each.source not in old]
-        for quotable in (each for each in quotables if each.source in old):
-            _match(quotable, fresh, found)
-    return Superseded(found.by, frozenset(older), found.contradicts)
+            families.setdefault(family, []).append(source.passage)
+    found: dict[int, frozenset[int]] = {}
+    for passages in families.values():
+        newest = max(each.chunk.edition for each in passages)
+        older = [each for each in passages if each.chunk.edition < newest]
+        if not any(names_edition(question, each.chunk.edition) for each in older):
+            fresh = frozenset(each.number for each in passages if each.chunk.edition == newest)
+            found |= {each.number: fresh for each in older}
+    return found
 
 
-def _match(quotable: Quotable, fresh: Sequence[Quotable], found: Superseded) -> None:
-    nearest = max(fresh, key=lambda each: _likeness(quotable, each), default=None)
-    if nearest is None or _likeness(quotable, nearest) < _SAME_MATTER:
-        return
-    found.by[quotable.statement.key] = nearest
-    if quotable.facts.figures != nearest.facts.figures:
-        found.contradicts[nearest.statement.key] = quotable
+def find_superseded(older: Mapping[int, frozenset[int]], quotables: Sequence[Quotable]) -> Superseded:
+    """What the passages of older editions say that no longer holds."""
+    by: dict[str, Quotable] = {}
+    contradicts: dict[str, Quotable] = {}
+    for quotable in quotables:
+        fresh = older.get(quotable.source.passage.number)
+        rivals = [each for each in quotables if each.source.passage.number in fresh] if fresh else []
+        nearest = max(rivals, key=lambda each: _likeness(quotable, each), default=None)
+        if nearest is not None and _likeness(quotable, nearest) >= _SAME_MATTER:
+            by[quotable.statement.key] = nearest
+            if quotable.facts.figures != nearest.facts.figures:
+                contradicts[nearest.statement.key] = quotable
+    return Superseded(by, frozenset(older), contradicts)
 
 
 def _likeness(one: Quotable, other: Quotable) -> float:

@@ -11,10 +11,12 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 from typing import Final
 
 from rag.language import sentence_spans, words
+from rag.verification.addresses import without_addresses
 from rag.verification.numbers import FigureSet, find_figures
 
 Idf = Callable[[Sequence[str]], list[float]]
@@ -100,10 +102,11 @@ def read_claim(text: str, idf: Idf) -> Claim:
     content = list(dict.fromkeys(word for word in folded if word not in _STOP_WORDS))
     weights: dict[str, float] = {}
     for word, weight in zip(content, idf(content), strict=True):
-        weights[_stem(word)] = max(weight, weights.get(_stem(word), 0.0))
-    stems = [_stem(word) for word in folded]
-    figures = tuple(dict.fromkeys(find_figures(_lower(text), ambiguous=False)))
-    full_names = _names(text)
+        weights[stem(word)] = max(weight, weights.get(stem(word), 0.0))
+    stems = [stem(word) for word in folded]
+    prose = without_addresses(text)  # an address is compared as a whole, `rag.verification.addresses`
+    figures = tuple(dict.fromkeys(find_figures(_lower(prose), ambiguous=False)))
+    full_names = _names(prose)
     return Claim(weights, tuple(pairwise(stems)), figures, tuple(full_names), full_names)
 
 
@@ -119,7 +122,7 @@ def read_evidence(sentences: Sequence[str]) -> Evidence:
 
 
 def read_facts(sentence: str) -> Facts:
-    stems = [_stem(word) for word in words(sentence)]
+    stems = [stem(word) for word in words(sentence)]
     lowered = _lower(sentence)
     return Facts(
         stems=frozenset(stems),
@@ -185,21 +188,27 @@ def _names(text: str) -> dict[str, frozenset[str]]:
                 run, firm = [], []
             if token is not None and token.group()[0].isupper():
                 begins = position is None or any(mark in _INTRODUCING for mark in gap)
-                stems = [_stem(word) for word in words(token.group()) if word not in _STOP_WORDS]
+                stems = [stem(word) for word in words(token.group()) if word not in _STOP_WORDS]
                 run += [stem for stem in stems if stem not in _TITLES]
                 firm += [] if begins else stems
             position = position if token is None else token.end()
     return names
 
 
-def _stem(word: str) -> str:
+def is_function_word(word: str) -> bool:
+    """Whether a word, case-folded, says nothing by itself."""
+    return word in _STOP_WORDS
+
+
+@lru_cache(16_384)
+def stem(word: str) -> str:
     """English endings off, lightly; Vietnamese syllables have none and are mostly too short to be touched."""
     if len(word) <= _MIN_STEM_CHARS or not word.isascii():
         return word
     for ending, kept in (("ies", "y"), ("sses", "ss"), ("ing", ""), ("ed", ""), ("es", ""), ("ly", ""), ("s", "")):
         if word.endswith(ending) and len(word) - len(ending) + len(kept) >= 3 and not word.endswith(("ss", "us", "is")):
-            stem = word[: -len(ending)] + kept
-            return stem[:-1] if stem[-1:] == "e" else stem
+            rest = word[: -len(ending)] + kept
+            return rest[:-1] if rest[-1:] == "e" else rest
     return word[:-1] if word.endswith("e") else word
 
 

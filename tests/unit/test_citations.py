@@ -15,7 +15,7 @@ from rag.citations import (
     render_markers,
     render_sentence,
 )
-from rag.markers import has_marker
+from rag.markers import has_marker, strip_markers
 from rag.types import DraftSentence
 
 FRAGMENTS = st.lists(
@@ -53,6 +53,13 @@ FRAGMENTS = st.lists(
                 "［S９］",
                 "a",
                 " | ",
+                '{"answer": "',
+                '"}',
+                "\\n",
+                "\\u00e0",
+                "```",
+                "<answer>",
+                "Answer: ",
             ),
             *("…", '"', "x" * 90, "\u200b", "\r\n", "\x00", "# "),
         ]
@@ -215,3 +222,43 @@ def test_pieces_are_the_text_and_split_no_marker(text: str, numbers: list[int]) 
 def test_six_words_are_at_least_two_pieces(text: str) -> None:
     """A client sees the answer grow."""
     assert len(pieces(text)) >= 2
+
+
+@pytest.mark.parametrize(
+    ("draft", "sentences"),
+    [
+        (
+            r'{"answer": "Staff have \"12\" days [S1].\nC\u00f3 6 ng\u00e0y [S2]."}',
+            [('Staff have "12" days.', (1,)), ("Có 6 ngày.", (2,))],
+        ),
+        ('```json\n{ "Response" : "12 days [S1]", "sources": ["S1"]}\n```', [("12 days", (1,))]),
+        ('{"answer": "12 days [S1]', [("12 days", (1,))]),
+        ("<answer>12 days [S1]. They expire [S2].</answer>", [("12 days.", (1,)), ("They expire.", (2,))]),
+        ("```\n12 days [S1].\n```", [("12 days.", (1,))]),
+        ("```12 days [S1].```", [("12 days.", (1,))]),
+        ("**Answer:** 12 days [S1].", [("12 days.", (1,))]),
+        ("Trả lời: 12 ngày [S1].", [("12 ngày.", (1,))]),
+    ],
+)
+def test_what_is_wrapped_around_an_answer_is_taken_off(
+    draft: str, sentences: list[tuple[str, tuple[int, ...]]]
+) -> None:
+    """JSON, tags, fences and labels are for programs; wherever the pieces are cut."""
+    assert cited(draft) == sentences
+    assert parse(*draft) == parse(draft)
+
+
+@pytest.mark.parametrize("draft", ['{"a": 1} is an object [S1].', "{", "`code` is short.", "Result: 12 days.", '{"'])
+def test_other_braces_and_fences_stay(draft: str) -> None:
+    """They may be what was asked for."""
+    assert parse(draft)[0].text == strip_markers(draft)
+    assert parse(*draft) == parse(draft)
+
+
+@pytest.mark.parametrize("draft", [" " * 90, "`" * 90, '{ "' + " " * 90])
+def test_nothing_is_held_back_for_long(draft: str) -> None:
+    """What does not become an object within some characters is the text itself."""
+    parser = SentenceParser()
+    parser.feed(draft)
+
+    assert parser.feed(" Staff have 12 days [S1]. Next")

@@ -6,6 +6,7 @@ from typing import Final
 
 import pytest
 
+from load.evaluation import edits
 from load.evaluation.answers import AnswerQuality, NoAnswersError, measure_answers
 from load.evaluation.asking import Reply, draw_sample
 from load.evaluation.judging import find_fault, judge
@@ -228,11 +229,25 @@ def make_verdicts(*, copies: int, supported: int, unsupported: int) -> VerdictQu
 def test_verdicts_on_labelled_sentences_have_bounds(
     copies: int, supported: int, unsupported: int, missed: list[str]
 ) -> None:
-    """What overlap cannot see, such as an inserted "not", has none."""
+    """The edits of the first set, among which are some that are none, have no bound."""
     verdicts = make_verdicts(copies=copies, supported=supported, unsupported=unsupported)
     report = Report("2026-05-10", 1.0, {}, {}, {}, {}, {}, {}, verdicts)
 
     assert report.missed_bounds() == missed
+
+
+def test_edits_made_anew_have_bounds_of_their_own() -> None:
+    """By kind and language; without the sentences that people judged nothing is said of those."""
+    groups = (
+        VerdictGroup(edits.SOURCE, "en", edits.NEGATED, False, 100, 94),
+        VerdictGroup(edits.SOURCE, "vi", edits.NEGATED, False, 100, 95),
+        VerdictGroup(edits.SOURCE, "vi", edits.EXCHANGED, False, 100, 80),
+        VerdictGroup(edits.SOURCE, "en", edits.AFFIRMED, False, 100, 0),
+        VerdictGroup(edits.SOURCE, "en", "copy", True, 100, 100),
+    )
+    report = Report("2026-05-10", 1.0, {}, {}, {}, {}, {}, {}, VerdictQuality({}, groups, TIMES))
+
+    assert report.missed_bounds() == ["en: negation put in, blocked is 0.94, must be at least 0.95"]
 
 
 def test_verdicts_are_shown_by_kind_with_their_thresholds_and_times() -> None:

@@ -173,12 +173,12 @@ class TestVerdicts:
     """The product's own check on sentences with labels."""
 
     async def test_sentences_are_grouped_by_what_became_of_them(self, tmp_path: Path) -> None:
-        """A supported one must be kept, an unsupported one blocked; an inserted "not" is not seen, and that shows."""
+        """A supported one must be kept, an unsupported one blocked; that others are meant is not seen, and shows."""
         folder = write_rows(
             tmp_path,
             row(LEAVE),
             row("Full-time staff have 14 days of annual leave per year.", "unsupported", "num"),
-            row("Full-time staff do not have 12 days of annual leave per year.", "unsupported", "neg"),
+            row("Full-time interns have 12 days of annual leave per year.", "unsupported", "head"),
             row("Part-time staff have 6 days."),
             row("Nhân viên có 12 ngày nghỉ phép.", lang="vi", passages=["Nhân viên có 12 ngày nghỉ phép."]),
         )
@@ -187,7 +187,7 @@ class TestVerdicts:
 
         assert quality.groups == (
             VerdictGroup("made", "en", "copy", True, 2, 2),
-            VerdictGroup("made", "en", "neg", False, 1, 0),
+            VerdictGroup("made", "en", "head", False, 1, 0),
             VerdictGroup("made", "en", "num", False, 1, 1),
             VerdictGroup("made", "vi", "copy", True, 1, 1),
         )

@@ -52,11 +52,33 @@ def test_every_form_of_a_marker_is_read_and_taken_out(text: str, numbers: list[i
     assert split_markers(text) == ("12 days", numbers)
 
 
-@pytest.mark.parametrize("text", ["(1) the first", "in [2020] it", "H1N1", "the US1 highway", "[see below]", "S", "1S"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "(1) the first",
+        "in [2020] it",
+        "H1N1",
+        "the US1 highway",
+        "[see below]",
+        "S",
+        "1S",
+        "the DVB-S2 standard",
+        "dvb‑s2",
+        "a Galaxy-S8",
+        "open-source 12.",
+    ],
+)
 def test_other_brackets_and_codes_are_no_markers(text: str) -> None:
-    """A list number, a year, and a letter within a word cite nothing."""
+    """A list number, a year, a letter within a word, and what a hyphen makes part of one cite nothing."""
     assert not has_marker(text)
     assert split_markers(text) == (text, [])
+
+
+@pytest.mark.parametrize("text", ["leave—S99.", "leave – S99", "leave -S99", "leave [S1]-S99", "leave [S1—99]"])
+def test_a_dash_glues_nothing(text: str) -> None:
+    """Unlike a hyphen within a word it parts what it stands between."""
+    assert 99 in split_markers(text)[1]
+    assert "99" not in strip_markers(text)
 
 
 def test_taking_markers_out_leaves_no_gap_and_joins_no_figures() -> None:
