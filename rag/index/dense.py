@@ -85,10 +85,11 @@ class DenseIndex:
     def _narrow(self, among: NDArray[np.int64]) -> faiss.SearchParameters:
         bits = np.zeros(len(self), dtype=bool)
         bits[among] = True
-        selector = faiss.IDSelectorBitmap(np.packbits(bits, bitorder="little"))
+        # faiss's stubs know the signatures of C++ and not those that its wrappers have in Python.
+        selector = faiss.IDSelectorBitmap(np.packbits(bits, bitorder="little"))  # type: ignore[call-arg, arg-type]
         if isinstance(self._index, faiss.IndexIVF):
-            return faiss.SearchParametersIVF(sel=selector, nprobe=self._index.nprobe)
-        return faiss.SearchParameters(sel=selector)
+            return faiss.SearchParametersIVF(sel=selector, nprobe=self._index.nprobe)  # type: ignore[call-arg]
+        return faiss.SearchParameters(sel=selector)  # type: ignore[call-arg]
 
     def vectors(self, first: int, count: int) -> Vectors:
         """The vectors with the ordinals from `first` on, float32, (count, dim)."""

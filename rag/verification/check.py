@@ -151,7 +151,7 @@ class RequestCheck:
 
         Raises: what a verifier model's call raises.
         """
-        claim = read_claim(sentence.text, self._idf)
+        claim = read_claim(sentence.text, self._inquiry.idf)
         judgement = self._find_unfit(sentence, claim) or self._judge_in_force(sentence, claim)
         self._has_declined |= judgement.reason == Reason.DECLINES and not self._sent
         if judgement.kind == "attributed" and not self._answers(claim, judgement, quotes):
