@@ -70,14 +70,14 @@ class _Job:
 
 
 class Pipeline:
-    """Answers questions; holds no state of any of them."""
+    """Answers questions; holds no state of any of them. Without a generator every answer is made of quotations."""
 
     def __init__(
         self,
         *,
         embedder: TextEmbedder,
         scorer: PassageScorer,
-        generator: TextGenerator,
+        generator: TextGenerator | None,
         indexes: IndexProvider,
         counter: TokenCounter,
         verifier: Verifier,
@@ -192,7 +192,7 @@ class Pipeline:
         ranking = asyncio.create_task(self._rank(job, check))
         try:
             async with self._drafting(job, passages, answer) as draft:
-                while (sentence := await self._next(job, draft)) is not None:
+                while draft and (sentence := await self._next(job, draft)) is not None:
                     with job.record.stage("verification"):
                         verdict = await check.check(sentence, await ranking)
                     for event in answer.add(verdict):
@@ -218,8 +218,14 @@ class Pipeline:
         return check.rank(relevances)
 
     @asynccontextmanager
-    async def _drafting(self, job: _Job, passages: Sequence[Passage], answer: Answer) -> AsyncIterator[Draft]:
-        """The draft, at most as long as the client wants it; what it used is written down on every way out."""
+    async def _drafting(self, job: _Job, passages: Sequence[Passage], answer: Answer) -> AsyncIterator[Draft | None]:
+        """The draft, at most as long as the client wants it; what it used is written down on every way out.
+
+        Yields: None where nobody drafts.
+        """
+        if self._generator is None:
+            yield None
+            return
         messages = build_messages(job.query.question, passages, job.language)
         asked_tokens = job.query.max_output_tokens
         limit_tokens = min(asked_tokens, self._limits.draft_tokens or asked_tokens)
