@@ -201,10 +201,12 @@ class Front:
         self._probes["reranker"] = ModelProbe(client, expected)
         return client
 
-    async def _connect_generator(self, stack: AsyncExitStack) -> TextGenerator:
+    async def _connect_generator(self, stack: AsyncExitStack) -> TextGenerator | None:
         settings = self._settings
+        self._probes["generator"] = always_ok
+        if settings.generator_model is None:
+            return None
         if settings.generator_url is None and is_fake(settings.generator_model):
-            self._probes["generator"] = always_ok
             return FakeGenerator()
         ours = settings.generator_url is None
         client = await stack.enter_async_context(open_http_client(settings.generator_url or address_of("Generator")))
@@ -228,9 +230,8 @@ class Front:
         gc.set_threshold(GC_YOUNG_OBJECTS)
 
     def _counter(self) -> TokenCounter:
-        if is_fake(self._settings.generator_model):
-            return FakeCounter()
-        return FileTokenCounter(models.locate(self._settings.generator_model, weights=False))
+        model = self._settings.counting_model
+        return FakeCounter() if is_fake(model) else FileTokenCounter(models.locate(model, weights=False))
 
     def _relevance_floors(self) -> tuple[float, float]:
         settings = self._settings

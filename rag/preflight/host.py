@@ -60,7 +60,7 @@ def _needed_memory(settings: Settings | None) -> int:
         (settings.reranker_model, settings.reranker_url),
         (settings.generator_model, settings.generator_url),
     )
-    spawned = any(url is None and ModelRef.parse(model).kind != "fake" for model, url in own)
+    spawned = any(url is None and model and ModelRef.parse(model).kind != "fake" for model, url in own)
     return MEMORY_ALL_BYTES if spawned else MEMORY_FRONT_BYTES
 
 

@@ -205,8 +205,9 @@ class TestAssets:
             ("path:{}/lost", [], "missing"),
             ("path:{}", ["config.json"], "missing"),
             ("path:{}", ["config.json", "model.safetensors"], "ok"),
+            ("none", [], "ok"),
         ],
-        ids=["fake", "unpinned", "not there", "without weights", "whole"],
+        ids=["fake", "unpinned", "not there", "without weights", "whole", "none wanted"],
     )
     def test_models_are_pinned_and_whole(self, tmp_path: Path, model: str, files: list[str], state: str) -> None:
         """What is found out here is not found out by the first query."""
