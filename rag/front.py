@@ -4,6 +4,7 @@ import asyncio
 import gc
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from typing import Final
 
 import httpx
@@ -40,6 +41,7 @@ from rag.tenants import load_policies
 from rag.tracing import Tracer
 from rag.verification import LATE_INTERACTION, ZERO_TO_ONE, AnswerModel, Verifier
 from rag.version import is_fake, make_card
+from rag.warm_up import TRIED_WHATEVER_IT_SAYS, AnyIndex, warm_up, without_thresholds
 from schemas.response import DependencyState
 
 LOADING_RETRY_AFTER_S: Final = 5.0
@@ -122,48 +124,43 @@ class Front:
         )
         async with AsyncExitStack() as stack:
             stack.enter_context(self._tracer.running())
-            pipeline = await self._connect(stack)
+            pipeline, first = await self._connect(stack)
             # A generator of somebody else's may be down for good: its failures are answered per request.
             ours = ["embedder", "reranker"] + (["generator"] if self._settings.generator_url is None else [])
             self._watch = DependencyWatch({name: self._probes[name] for name in ours})
             self._probes.update(self._watch.probes)
-            for work in (self._indexes.watch(), self._watch.run(), self._open_when_loaded(pipeline, ours)):
+            for work in (self._indexes.watch(), self._watch.run(), self._open_when_loaded(pipeline, first, ours)):
                 task = asyncio.create_task(work)
                 stack.callback(task.cancel)
             stack.enter_context(draining_on_sigterm(self._gate))
             yield
 
-    async def _connect(self, stack: AsyncExitStack) -> Pipeline:
-        settings = self._settings
+    async def _connect(self, stack: AsyncExitStack) -> tuple[Pipeline, Pipeline]:
+        """What answers, and what warms it up: the same without thresholds, and without somebody else's generator."""
         embedder, scorer = await self._connect_ranking(stack)
         entailment = await self._connect_verifier(stack)
         generator = await self._connect_generator(stack)
         self._probes["index"] = self._index_state
         self._probes["limiter"] = self._limiter_state
         stack.push_async_callback(self._limiter.aclose)
-        floor, floor_across = self._relevance_floors()
-        return Pipeline(
+        limits = self._stage_limits()
+        make = partial(
+            Pipeline,
             embedder=embedder,
             scorer=scorer,
-            generator=generator,
-            indexes=self._indexes,
             counter=self._counter(),
-            verifier=Verifier(relevance_floor=floor_across, answers=self._answer_model()),
-            policies=self._policies,
+            verifier=Verifier(relevance_floor=limits.abstain_relevance_across, answers=self._answer_model()),
             entailment=entailment,
-            limits=StageLimits(
-                retrieve_k=settings.retrieve_k,
-                rerank_k=settings.rerank_k,
-                context_tokens=settings.passage_tokens,
-                draft_tokens=settings.draft_limit_tokens,
-                abstain_relevance=floor,
-                abstain_relevance_across=floor_across,
-                retrieval_timeout_s=settings.retrieval_timeout_s,
-                rerank_timeout_s=settings.rerank_timeout_s,
-                generation_timeout_s=settings.generation_timeout_s,
-            ),
             model_version=self._card.model_version,
         )
+        pipeline = make(generator=generator, indexes=self._indexes, policies=self._policies, limits=limits)
+        first = make(
+            generator=generator if self._settings.generator_url is None else None,
+            indexes=AnyIndex(self._indexes),
+            policies=TRIED_WHATEVER_IT_SAYS,
+            limits=without_thresholds(limits),
+        )
+        return pipeline, first
 
     async def _connect_embedder(self, stack: AsyncExitStack) -> TextEmbedder:
         if is_fake(self._settings.embedder_model):
@@ -216,11 +213,12 @@ class Front:
         path = "/v1/chat/completions" if ours else "/chat/completions"
         return OpenAIGenerator(client, path=path, model_name=self._card.generator.name)
 
-    async def _open_when_loaded(self, pipeline: Pipeline, ours: list[str]) -> None:
+    async def _open_when_loaded(self, pipeline: Pipeline, first: Pipeline, ours: list[str]) -> None:
         await wait_until_ok([self._probes[name] for name in ours])
         if not is_fake(self._settings.embedder_model):  # `make dev` is to be up at once
             # The first index to be opened takes two seconds of imports, as long as retrieval may take.
             await self._indexes.open_all()
+            await warm_up(first)
         self._pipeline = pipeline
         await check(self._probes)  # for the metrics: nobody may ask for readiness
         # What is there now stays: without this the collector looks at all of it again and again, 100 ms each time. And
@@ -232,6 +230,21 @@ class Front:
     def _counter(self) -> TokenCounter:
         model = self._settings.counting_model
         return FakeCounter() if is_fake(model) else FileTokenCounter(models.locate(model, weights=False))
+
+    def _stage_limits(self) -> StageLimits:
+        settings = self._settings
+        floor, floor_across = self._relevance_floors()
+        return StageLimits(
+            retrieve_k=settings.retrieve_k,
+            rerank_k=settings.rerank_k,
+            context_tokens=settings.passage_tokens,
+            draft_tokens=settings.draft_limit_tokens,
+            abstain_relevance=floor,
+            abstain_relevance_across=floor_across,
+            retrieval_timeout_s=settings.retrieval_timeout_s,
+            rerank_timeout_s=settings.rerank_timeout_s,
+            generation_timeout_s=settings.generation_timeout_s,
+        )
 
     def _relevance_floors(self) -> tuple[float, float]:
         settings = self._settings
