@@ -125,7 +125,7 @@ async def test_its_failure_keeps_nobody_waiting(
     """The service gets ready all the same, and the log says why the first answers may be slow."""
     await warm_up(make_first(no_index(tmp_path), embedder=FailingEmbedder(error)))
 
-    assert [record.message for record in caplog.records] == ["warm_up_failed"]
+    assert [record.getMessage() for record in caplog.records] == ["warm_up_failed"]
 
 
 async def test_a_model_that_hangs_is_given_up(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -136,4 +136,4 @@ async def test_a_model_that_hangs_is_given_up(tmp_path: Path, caplog: pytest.Log
         await warm_up(make_first(no_index(tmp_path), embedder=embedder), timeout_s=0.05)
 
     assert embedder.waiting == 0
-    assert [record.message for record in caplog.records] == ["warm_up_failed"]
+    assert [record.getMessage() for record in caplog.records] == ["warm_up_failed"]
