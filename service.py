@@ -164,10 +164,13 @@ class Generator:
     """vLLM's own OpenAI-compatible API, and whole completions for batch jobs."""
 
     def __init__(self) -> None:
+        model = SETTINGS.generator_model
+        if model is None:
+            raise SystemExit("settings: RAG_GENERATOR_MODEL is none: there is nothing for a Generator to serve")
         self._server = VllmServer(
             EngineOptions(
-                model_path=str(models.locate(SETTINGS.generator_model)),
-                model_name=models.describe(SETTINGS.generator_model).name,
+                model_path=str(models.locate(model)),
+                model_name=models.describe(model).name,
                 context_tokens=SETTINGS.generator_context_tokens,
                 gpu_memory_fraction=SETTINGS.generator_gpu_memory_fraction,
                 max_running=SETTINGS.generator_max_running,
@@ -250,7 +253,7 @@ class RagService:
         embedder = bentoml.depends(Embedder, url=SETTINGS.embedder_url)
     if RERANKER or VERIFIER:
         reranker = bentoml.depends(Reranker, url=SETTINGS.reranker_url)
-    if SETTINGS.generator_url is None and not is_fake(SETTINGS.generator_model):
+    if SETTINGS.generator_url is None and served(SETTINGS.generator_model):
         generator = bentoml.depends(Generator)
 
     @bentoml.api(route="/v1/query")

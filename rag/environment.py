@@ -21,7 +21,7 @@ _RANGES: Final[Mapping[str, str]] = {
     "embedder_model": _MODEL_FORMS,
     "reranker_model": _MODEL_FORMS,
     "verifier_model": _MODEL_FORMS,
-    "generator_model": _MODEL_FORMS,
+    "generator_model": f"{_MODEL_FORMS}, or none",
     "generator_url": f"{_HTTP_URL} that ends in /v1",
     "embedder_url": _HTTP_URL,
     "reranker_url": _HTTP_URL,
@@ -67,7 +67,14 @@ def _contradictions(settings: Settings) -> list[str]:
     jwt = (settings.jwt_jwks, settings.jwt_audience, settings.jwt_issuer)
     if any(jwt) and not all(jwt):
         found.append("RAG_JWT_JWKS, RAG_JWT_AUDIENCE, RAG_JWT_ISSUER: must be set together or not at all")
-    if settings.generator_url is None and settings.passage_tokens >= settings.generator_context_tokens:
+    if settings.generator_model is None:
+        if settings.generator_url is not None:
+            found.append("RAG_GENERATOR_MODEL: must not be none beside RAG_GENERATOR_URL; unset one of the two")
+        if settings.verification != "repair":
+            found.append(
+                "RAG_VERIFICATION: must be repair where RAG_GENERATOR_MODEL is none: quotations are the answer"
+            )
+    elif settings.generator_url is None and settings.passage_tokens >= settings.generator_context_tokens:
         found.append("RAG_CONTEXT_TOKENS: must be less than RAG_GENERATOR_CONTEXT_TOKENS, which holds the answer too")
     return found
 

@@ -5,6 +5,7 @@ import gc
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 import httpx
@@ -42,6 +43,7 @@ from rag.tracing import Tracer
 from rag.types import RelevanceScale
 from rag.verification import LATE_INTERACTION, ZERO_TO_ONE, AnswerModel, Verifier
 from rag.version import is_fake, make_card
+from rag.warm_up import TRIED_WHATEVER_IT_SAYS, AnyIndex, warm_up, with_patience
 from schemas.response import DependencyState
 
 LOADING_RETRY_AFTER_S: Final = 5.0
@@ -124,45 +126,50 @@ class Front:
         )
         async with AsyncExitStack() as stack:
             stack.enter_context(self._tracer.running())
-            pipeline = await self._connect(stack)
+            pipeline, first = await self._connect(stack)
             # A generator of somebody else's may be down for good: its failures are answered per request.
             ours = ["embedder", "reranker"] + (["generator"] if self._settings.generator_url is None else [])
             self._watch = DependencyWatch({name: self._probes[name] for name in ours})
             self._probes.update(self._watch.probes)
-            for work in (self._indexes.watch(), self._watch.run(), self._open_when_loaded(pipeline, ours)):
+            for work in (self._indexes.watch(), self._watch.run(), self._open_when_loaded(pipeline, first, ours)):
                 task = asyncio.create_task(work)
                 stack.callback(task.cancel)
             stack.enter_context(draining_on_sigterm(self._gate))
             yield
 
-    async def _connect(self, stack: AsyncExitStack) -> Pipeline:
-        settings = self._settings
+    async def _connect(self, stack: AsyncExitStack) -> tuple[Pipeline, Pipeline]:
+        """What answers, and what warms it up: the same without thresholds, and without somebody else's generator."""
         embedder, scorer = await self._connect_ranking(stack)
         entailment = await self._connect_verifier(stack)
         generator = await self._connect_generator(stack)
         self._probes["index"] = self._index_state
         self._probes["limiter"] = self._limiter_state
         stack.push_async_callback(self._limiter.aclose)
-        return Pipeline(
+        limits, scale = self._stage_limits(), self._relevance_scale()
+        make = partial(
+            Pipeline,
             embedder=embedder,
             scorer=scorer,
-            generator=generator,
-            indexes=self._indexes,
             counter=self._counter(),
-            verifier=Verifier(self._relevance_scale(), self._answer_model()),
-            policies=self._policies,
             entailment=entailment,
-            limits=StageLimits(
-                retrieve_k=settings.retrieve_k,
-                rerank_k=settings.rerank_k,
-                context_tokens=settings.passage_tokens,
-                draft_tokens=settings.draft_limit_tokens,
-                retrieval_timeout_s=settings.retrieval_timeout_s,
-                rerank_timeout_s=settings.rerank_timeout_s,
-                generation_timeout_s=settings.generation_timeout_s,
-            ),
             model_version=self._card.model_version,
         )
+        answers = self._answer_model()
+        pipeline = make(
+            generator=generator,
+            indexes=self._indexes,
+            verifier=Verifier(scale, answers),
+            policies=self._policies,
+            limits=limits,
+        )
+        first = make(
+            generator=generator if self._settings.generator_url is None else None,
+            indexes=AnyIndex(self._indexes),
+            verifier=Verifier(replace(scale, floor=-1.0), answers),
+            policies=TRIED_WHATEVER_IT_SAYS,
+            limits=with_patience(limits),
+        )
+        return pipeline, first
 
     async def _connect_embedder(self, stack: AsyncExitStack) -> TextEmbedder:
         if is_fake(self._settings.embedder_model):
@@ -200,10 +207,12 @@ class Front:
         self._probes["reranker"] = ModelProbe(client, expected)
         return client
 
-    async def _connect_generator(self, stack: AsyncExitStack) -> TextGenerator:
+    async def _connect_generator(self, stack: AsyncExitStack) -> TextGenerator | None:
         settings = self._settings
+        self._probes["generator"] = always_ok
+        if settings.generator_model is None:
+            return None
         if settings.generator_url is None and is_fake(settings.generator_model):
-            self._probes["generator"] = always_ok
             return FakeGenerator()
         ours = settings.generator_url is None
         client = await stack.enter_async_context(open_http_client(settings.generator_url or address_of("Generator")))
@@ -213,11 +222,12 @@ class Front:
         path = "/v1/chat/completions" if ours else "/chat/completions"
         return OpenAIGenerator(client, path=path, model_name=self._card.generator.name)
 
-    async def _open_when_loaded(self, pipeline: Pipeline, ours: list[str]) -> None:
+    async def _open_when_loaded(self, pipeline: Pipeline, first: Pipeline, ours: list[str]) -> None:
         await wait_until_ok([self._probes[name] for name in ours])
         if not is_fake(self._settings.embedder_model):  # `make dev` is to be up at once
             # The first index to be opened takes two seconds of imports, as long as retrieval may take.
             await self._indexes.open_all()
+            await warm_up(first)
         self._pipeline = pipeline
         await check(self._probes)  # for the metrics: nobody may ask for readiness
         # What is there now stays: without this the collector looks at all of it again and again, 100 ms each time. And
@@ -227,9 +237,20 @@ class Front:
         gc.set_threshold(GC_YOUNG_OBJECTS)
 
     def _counter(self) -> TokenCounter:
-        if is_fake(self._settings.generator_model):
-            return FakeCounter()
-        return FileTokenCounter(models.locate(self._settings.generator_model, weights=False))
+        model = self._settings.counting_model
+        return FakeCounter() if is_fake(model) else FileTokenCounter(models.locate(model, weights=False))
+
+    def _stage_limits(self) -> StageLimits:
+        settings = self._settings
+        return StageLimits(
+            retrieve_k=settings.retrieve_k,
+            rerank_k=settings.rerank_k,
+            context_tokens=settings.passage_tokens,
+            draft_tokens=settings.draft_limit_tokens,
+            retrieval_timeout_s=settings.retrieval_timeout_s,
+            rerank_timeout_s=settings.rerank_timeout_s,
+            generation_timeout_s=settings.generation_timeout_s,
+        )
 
     def _relevance_scale(self) -> RelevanceScale:
         settings = self._settings

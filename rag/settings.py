@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
-from pydantic import AfterValidator, Field, SecretStr, StringConstraints, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, StringConstraints, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from rag.model_ref import ModelRef
@@ -35,6 +35,10 @@ def _check_model(text: str) -> str:
     return text
 
 
+def _read_none(text: str | None) -> str | None:
+    return None if text == "none" else text
+
+
 def _strip_slash(url: str) -> str:
     return url.rstrip("/")
 
@@ -46,6 +50,7 @@ def _check_redis(url: SecretStr) -> SecretStr:
 
 
 Model = Annotated[str, AfterValidator(_check_model)]
+OptionalModel = Annotated[Model | None, BeforeValidator(_read_none)]
 HttpUrl = Annotated[str, StringConstraints(pattern=r"^https?://[^\s/]+(/\S*)?$"), AfterValidator(_strip_slash)]
 OpenAiUrl = Annotated[str, StringConstraints(pattern=r"^https?://[^\s/]+(/\S*)?/v1/?$"), AfterValidator(_strip_slash)]
 RedisUrl = Annotated[SecretStr, AfterValidator(_check_redis)]
@@ -87,8 +92,10 @@ class Settings(BaseSettings):
         description="Judges the sentences that the closed form lets pass: a sequence or token classifier, served "
         "beside the reranker; unset: the closed form alone.",
     )
-    generator_model: Model = Field(
-        "bento:smollm2-135m-instruct:q4", description="Drafts the answers; its tokenizer counts the context."
+    generator_model: OptionalModel = Field(
+        "bento:smollm2-135m-instruct:q4",
+        description="Drafts the answers, and its tokenizer counts the context; `none`: every answer is a quotation, "
+        "nothing is drafted, and the embedder's tokenizer counts.",
     )
     generator_url: OpenAiUrl | None = Field(
         None, description="Base URL of an OpenAI-compatible server; unset: our own Generator service."
@@ -246,6 +253,11 @@ class Settings(BaseSettings):
     def draft_limit_tokens(self) -> int | None:
         """Bound of every draft; None where the request's own is the only one."""
         return self.draft_tokens or (LOCAL_DRAFT_TOKENS if self.generator_url is None else None)
+
+    @property
+    def counting_model(self) -> str:
+        """The model whose tokenizer counts."""
+        return self.generator_model or self.embedder_model
 
     @property
     def keeps_tokens(self) -> bool:

@@ -1,6 +1,7 @@
 """Tenants with thresholds of their own: the file that says so, read once at start."""
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Final
@@ -51,7 +52,7 @@ class _File(BaseModel):
 def load_policies(settings: Settings) -> Policies:
     """The policy of the settings, and those of the tenants that the file names.
 
-    Raises: TenantsError: the file is missing or broken.
+    Raises: TenantsError: the file is missing or broken, or says what cannot be without a generator.
     """
     default = Policy(
         mode=settings.verification,
@@ -64,6 +65,8 @@ def load_policies(settings: Settings) -> Policies:
     if settings.tenants_file is None:
         return Policies(default)
     entries = _parse(settings.tenants_file).tenants
+    if settings.generator_model is None:
+        _require_quotations(settings.tenants_file, entries)
     return Policies(default, {tenant_id: _override(default, entry) for tenant_id, entry in entries.items()})
 
 
@@ -82,6 +85,14 @@ def _parse(path: Path) -> _File:
         raise TenantsError(f"{path}: {explain(error, _RULES)}") from None
     except FileError as error:
         raise TenantsError(f"{path}: {error}") from None
+
+
+def _require_quotations(path: Path, entries: Mapping[str, _Entry]) -> None:
+    for tenant_id, entry in entries.items():
+        if entry.verification not in (None, "repair"):
+            raise TenantsError(
+                f"{path}: tenants.{tenant_id}.verification: must be repair where RAG_GENERATOR_MODEL is none"
+            )
 
 
 def _override(default: Policy, entry: _Entry) -> Policy:

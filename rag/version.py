@@ -20,12 +20,15 @@ from rag.types import ModelInfo
 from rag.verification import Policies
 
 FAKE: Final = "fake"
+# What /models/current says where no model writes anything.
+EXTRACTIVE: Final = "extractive"
+NO_GENERATOR: Final = ModelInfo("none", "none")
 _ROOT: Final = Path(__file__).resolve().parents[1]
 
 
 @dataclass(frozen=True, slots=True)
 class ModelCard:
-    """What answers now; `deployed_at` is UTC in ISO 8601."""
+    """What answers now; `deployed_at` is UTC in ISO 8601; `generator` may be `NO_GENERATOR`."""
 
     model_version: str
     runtime: str
@@ -40,7 +43,8 @@ def make_card(settings: Settings, policies: Policies) -> ModelCard:
     """Raises: FileNotFoundError: a model is not on this machine; the message says what brings it."""
     embedder = _describe(settings.embedder_model, FakeEmbedder.info)
     reranker = _describe(settings.reranker_model, FakeScorer.info)
-    generator = _describe(settings.generator_model, FakeGenerator.info)
+    drafts_with = settings.generator_model
+    generator = NO_GENERATOR if drafts_with is None else _describe(drafts_with, FakeGenerator.info)
     verifier = None if settings.verifier_model is None else _describe(settings.verifier_model, FakeEntailment.info)
     runtime = _runtime(settings)
     fingerprint: dict[str, object] = {
@@ -80,6 +84,8 @@ def _describe(model: str, fake: ModelInfo) -> ModelInfo:
 def _runtime(settings: Settings) -> str:
     if settings.generator_url is not None:
         return "OpenAI-compatible"
+    if settings.generator_model is None:
+        return EXTRACTIVE
     return FAKE if is_fake(settings.generator_model) else f"vLLM {_installed_vllm()}"
 
 

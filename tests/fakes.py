@@ -208,6 +208,7 @@ class FailingScorer:
 def make_pipeline(
     *,
     generator: TextGenerator | None = None,
+    drafts: bool = True,
     embedder: TextEmbedder | None = None,
     scorer: PassageScorer | None = None,
     indexes: FakeIndexes | None = None,
@@ -218,11 +219,11 @@ def make_pipeline(
     draft_tokens: int | None = None,
     entailment: EntailmentModel | None = None,
 ) -> Pipeline:
-    """A pipeline on fakes; its one tenant is `demo`."""
+    """A pipeline on fakes; its one tenant is `demo`; `drafts=False` is one without a generator."""
     return Pipeline(
         embedder=embedder or FakeEmbedder(),
         scorer=scorer or FakeScorer(),
-        generator=generator or ScriptedGenerator(f"{ANNUAL_LEAVE} [S1]"),
+        generator=(generator or ScriptedGenerator(f"{ANNUAL_LEAVE} [S1]")) if drafts else None,
         indexes=indexes or FakeIndexes(demo=FakeIndex(ANNUAL_LEAVE, SICK_LEAVE, PARKING)),
         counter=FakeCounter(),
         verifier=Verifier(relevance_floor=abstain_relevance, answers=ZERO_TO_ONE),

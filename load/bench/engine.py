@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from load.processes import find_free_port, running, wait_until_ready
+from load.processes import ServerError, find_free_port, running, wait_until_ready
 from rag.backends.device import best_dtype
 from rag.backends.vllm_server import CPU_ENVIRONMENT, ENVIRONMENT, EngineOptions
 from rag.models import describe, locate
@@ -25,10 +25,16 @@ class Engine:
 
 
 def make_options(settings: Settings) -> EngineOptions:
-    """As our Generator has them."""
+    """As our Generator has them.
+
+    Raises: ServerError: the settings want no generator.
+    """
+    model = settings.generator_model
+    if model is None:
+        raise ServerError("RAG_GENERATOR_MODEL is none: there is no engine to measure")
     return EngineOptions(
-        model_path=str(locate(settings.generator_model)),
-        model_name=describe(settings.generator_model).name,
+        model_path=str(locate(model)),
+        model_name=describe(model).name,
         context_tokens=settings.generator_context_tokens,
         gpu_memory_fraction=settings.generator_gpu_memory_fraction,
         max_running=settings.generator_max_running,

@@ -134,7 +134,7 @@ async def calibrate_all(parts: Parts, stages: RetrievalStages, settings: Setting
         return None
     observatory = Observatory(
         stages,
-        FileTokenCounter(models.locate(settings.generator_model, weights=False)),
+        FileTokenCounter(models.locate(settings.counting_model, weights=False)),
         relevance_floor=models.relevance_floors(folder)[0],
         context_tokens=settings.passage_tokens,
         top_k=QueryRequest.model_fields["top_k"].default,

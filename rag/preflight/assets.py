@@ -31,6 +31,8 @@ def check_models(settings: Settings) -> Iterator[Finding]:
         model = getattr(settings, f"{role}_model")
         if model is not None:
             yield _judge_model(f"{role} model", model, weights=elsewhere[role] is None)
+        elif role == "generator":
+            yield Finding("ok", "generator model", "none: answers are quotations")
 
 
 def _judge_model(name: str, model: str, *, weights: bool) -> Finding:

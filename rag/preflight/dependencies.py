@@ -133,7 +133,8 @@ def _judge_generator(client: httpx.Client, settings: Settings) -> Finding:
     if not response.is_success:
         found = f"{place_of(url)} answers /models with {response.status_code}"
         return Finding("warning", name, found, "not every server has this path; ask a question")
-    return _judge_served_models(place_of(url), response, settings.generator_model)
+    # With a URL there is a model: `none` beside it stops the start.
+    return _judge_served_models(place_of(url), response, str(settings.generator_model))
 
 
 def _judge_served_models(place: str, response: httpx.Response, model: str) -> Finding:

@@ -126,6 +126,27 @@ async def test_an_empty_draft_is_answered_by_quotation() -> None:
     assert done_of(events).finish_reason == "stop"
 
 
+async def test_without_a_generator_the_answer_is_a_quotation() -> None:
+    """Nothing is drafted, so nothing is used and no time is spent on it; the rest of an answer is as ever."""
+    record = make_record()
+    events = await run(make_pipeline(drafts=False), make_query(include_trace=True), record)
+    done = done_of(events)
+
+    assert text_of(events) == "Full-time staff have 12 days of annual leave per year [S1]."
+    assert done.finish_reason == "stop"
+    assert (done.usage.prompt_tokens, done.usage.completion_tokens) == (0, 0)
+    assert done.latency_ms.generation == 0
+    assert [kind for kind, _, _ in record.verdicts] == ["repaired"]
+
+
+async def test_without_a_generator_what_nothing_answers_is_no_answer() -> None:
+    """No quotation is better than one about something else."""
+    events = await run(make_pipeline(drafts=False), make_query(question="Zebras, perhaps?"))
+
+    assert done_of(events).finish_reason == "no_answer"
+    assert not any(isinstance(event, CitationEvent) for event in events)
+
+
 async def test_a_draft_that_has_lost_its_sources_is_stopped() -> None:
     """After some unsupported sentences in a row the generation is ended upstream, not read to its end."""
     generator = ScriptedGenerator(*[INVENTED] * (GIVE_UP_AFTER + 2), HANG)

@@ -168,6 +168,19 @@ class TestHost:
 
         assert host.judge_memory(limit_bytes, 6 * host.GIB).state == state
 
+    @pytest.mark.parametrize(
+        ("environ", "gib"),
+        [
+            ({"RAG_GENERATOR_MODEL": "bento:any:1"}, 6),
+            ({"RAG_GENERATOR_MODEL": "none"}, 3),
+            ({"RAG_EMBEDDER_URL": "http://e", "RAG_RERANKER_URL": "http://r", "RAG_GENERATOR_URL": "http://g/v1"}, 1),
+        ],
+        ids=["all", "no generator", "all elsewhere"],
+    )
+    def test_what_runs_here_decides_how_much_that_is(self, environ: dict[str, str], gib: int) -> None:
+        """A generator needs most of it."""
+        assert host.needed_memory(load_settings(environ)) == gib * host.GIB
+
     @pytest.mark.parametrize(("limit", "state"), [(1024, "warning"), (4096, "ok"), (resource.RLIM_INFINITY, "ok")])
     def test_streams_need_open_files(self, limit: int, state: str) -> None:
         """Two for each."""
@@ -205,8 +218,9 @@ class TestAssets:
             ("path:{}/lost", [], "missing"),
             ("path:{}", ["config.json"], "missing"),
             ("path:{}", ["config.json", "model.safetensors"], "ok"),
+            ("none", [], "ok"),
         ],
-        ids=["fake", "unpinned", "not there", "without weights", "whole"],
+        ids=["fake", "unpinned", "not there", "without weights", "whole", "none wanted"],
     )
     def test_models_are_pinned_and_whole(self, tmp_path: Path, model: str, files: list[str], state: str) -> None:
         """What is found out here is not found out by the first query."""

@@ -75,6 +75,30 @@ def test_settings_cannot_be_changed() -> None:
         settings.rerank_k = 3  # type: ignore[misc]  # what the test is about
 
 
+def test_a_service_may_do_without_a_generator() -> None:
+    """`none` is no model: production takes it, and the embedder's tokenizer counts."""
+    settings = load_settings({**PRODUCTION, "RAG_GENERATOR_MODEL": "none"})
+
+    assert settings.generator_model is None
+    assert settings.counting_model == settings.embedder_model
+    assert load_settings({}).counting_model == load_settings({}).generator_model
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "named"),
+    [
+        ("RAG_GENERATOR_URL", "http://127.0.0.1:9/v1", "RAG_GENERATOR_MODEL"),
+        ("RAG_VERIFICATION", "drop", "RAG_VERIFICATION"),
+        ("RAG_VERIFICATION", "mark", "RAG_VERIFICATION"),
+    ],
+)
+def test_what_needs_a_draft_cannot_be_set_beside_no_generator(name: str, value: str, named: str) -> None:
+    """A server that nobody asks, or modes in which every answer would be none: said at start, not found out later."""
+    (line,) = problems({"RAG_GENERATOR_MODEL": "none", name: value})
+
+    assert line.startswith(f"{named}: ")
+
+
 def test_an_unknown_name_stops_the_start() -> None:
     """A mistyped name would silently leave its default in force."""
     assert problems({"RAG_TOPK": "3", "RAG_RERANK_K": "10"}) == ["RAG_TOPK: there is no setting of this name"]
@@ -114,7 +138,8 @@ def test_a_time_may_be_a_millisecond(field: str) -> None:
         ("RAG_EMBEDDER_URL", "embedder:3001", "an http:// or https:// URL"),
         ("RAG_REDIS_URL", "http://:secret@host", "a redis://, rediss:// or unix:// URL"),
         ("RAG_EMBEDDER_MODEL", "e5", "bento:<tag>, hf:<repo>[@revision], path:<dir> or fake:"),
-        ("RAG_GENERATOR_MODEL", "hf:", "bento:<tag>, hf:<repo>[@revision], path:<dir> or fake:"),
+        ("RAG_GENERATOR_MODEL", "hf:", "bento:<tag>, hf:<repo>[@revision], path:<dir> or fake:, or none"),
+        ("RAG_EMBEDDER_MODEL", "none", "bento:<tag>, hf:<repo>[@revision], path:<dir> or fake:"),
         ("RAG_RERANKER_MODEL", "hf:repo@", "bento:<tag>, hf:<repo>[@revision], path:<dir> or fake:"),
         ("RAG_VERIFIER_MODEL", "nli", "bento:<tag>, hf:<repo>[@revision], path:<dir> or fake:"),
     ],

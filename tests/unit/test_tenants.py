@@ -83,6 +83,18 @@ def test_every_field_can_be_a_tenants_own(tmp_path: Path) -> None:
     assert read(tmp_path, text).of("acme") == Policy("mark", 0, 1, 1, 0, 1)
 
 
+@pytest.mark.parametrize("mode", ["drop", "mark"])
+def test_a_tenant_cannot_do_without_quotations_where_there_is_nothing_else(tmp_path: Path, mode: str) -> None:
+    """Without a generator every one of its answers would be none."""
+    with pytest.raises(TenantsError, match=r"tenants\.acme\.verification: must be repair"):
+        read(tmp_path, f"tenants: {{acme: {{verification: {mode}}}}}", RAG_GENERATOR_MODEL="none")
+
+    assert (
+        read(tmp_path, "tenants: {acme: {verification: repair}}", RAG_GENERATOR_MODEL="none").of("acme").mode
+        == "repair"
+    )
+
+
 def test_a_tenant_is_looked_up_by_its_whole_name(tmp_path: Path) -> None:
     """Neither a prefix nor another case."""
     policies = read(tmp_path, "tenants: {acme: {verification: mark}}")

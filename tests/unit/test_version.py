@@ -64,8 +64,17 @@ def test_another_revision_of_a_model_is_another_deployment(model: str, monkeypat
         ("RAG_VERIFIER_MODEL", ""),
         ("RAG_ENTAILED_FROM", "0.9"),
         ("RAG_RERANK_K", "3"),
+        ("RAG_GENERATOR_MODEL", "none"),
     ],
 )
 def test_another_setting_that_changes_answers_is_another_deployment(name: str, value: str) -> None:
     """Somebody else's generator included."""
     assert model_version(**{name: value}) != model_version()
+
+
+def test_a_deployment_without_a_generator_says_so() -> None:
+    """`/models/current` names what answers: quotations, and no model."""
+    without = settings(RAG_GENERATOR_MODEL="none")
+    card = make_card(without, load_policies(without))
+
+    assert (card.runtime, card.generator.name) == ("extractive", "none")

@@ -1,0 +1,97 @@
+"""The first query of a process is asked by the process itself: whoever comes first does not wait for what only begins.
+
+Kernels are chosen, buffers made and modules imported by the first pass through each model. So the service asks once,
+of any tenant's index or of one passage of its own, with every threshold off, so that no stage is left out.
+"""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from contextlib import aclosing
+from dataclasses import replace
+from typing import Final
+
+from rag.index.provider import ServedIndexes
+from rag.language import Language
+from rag.limits import Deadline
+from rag.pipeline import Pipeline, StageLimits
+from rag.ports import ChunkIndex, Vectors
+from rag.telemetry import QueryRecord
+from rag.types import Chunk, IndexVersion
+from rag.verification import Policies, Policy
+from schemas.request import QueryRequest
+
+# The service gets ready without it then: a slow first answer is better than none.
+TIMEOUT_S: Final = 10.0
+TRIED_WHATEVER_IT_SAYS: Final = Policies(Policy(answerable_from=0.0))
+_QUESTION: Final = "What do the documents say?"
+_PASSAGE: Final = "The documents say what they are about. Tài liệu nói về những gì có trong đó."
+_OUTPUT_TOKENS: Final = 16  # the least that a request can ask for
+
+_log = logging.getLogger(__name__)
+
+
+async def warm_up(pipeline: Pipeline, *, timeout_s: float = TIMEOUT_S) -> None:
+    """One answer that nobody sees: no quota, no line of the log, no metric of queries. What fails is only logged."""
+    query = QueryRequest(question=_QUESTION, max_output_tokens=_OUTPUT_TOKENS)
+    record = QueryRecord("warm-up", "warm-up")
+    try:
+        async with asyncio.timeout(timeout_s):
+            events = pipeline.answer(query, record=record, deadline=Deadline.after(timeout_s))
+            async with aclosing(events):
+                async for _ in events:
+                    pass
+    except Exception as error:  # noqa: BLE001  # whatever it is, queries will meet it and be told
+        _log.warning("warm_up_failed", extra={"fields": {"error": type(error).__name__}})
+
+
+def with_patience(limits: StageLimits, *, timeout_s: float = TIMEOUT_S) -> StageLimits:
+    """Each stage may take as long as the whole."""
+    return replace(
+        limits,
+        retrieval_timeout_s=timeout_s,
+        rerank_timeout_s=timeout_s,
+        generation_timeout_s=timeout_s,
+    )
+
+
+class AnyIndex:
+    """A `rag.ports.IndexProvider` of the first index that can be served, whoever asks; or of one passage."""
+
+    def __init__(self, served: ServedIndexes) -> None:
+        self._served = served
+
+    async def current(self, tenant_id: str) -> ChunkIndex:
+        for each in self._served.versions():
+            index = await self._served.current(each)
+            if index is not None:
+                return index
+        return _OnePassage()
+
+
+class _OnePassage:
+    """A `rag.ports.ChunkIndex` that finds its passage whatever is asked."""
+
+    version: Final = IndexVersion("warm-up", 1, 1, "1970-01-01T00:00:00Z")
+
+    def search_dense(self, vector: Vectors, k: int, language: Language | None = None) -> list[tuple[int, float]]:
+        return [(0, 1.0)]
+
+    def search_lexical(self, text: str, k: int) -> list[tuple[int, float]]:
+        return [(0, 1.0)]
+
+    def chunks(self, ordinals: Sequence[int]) -> list[Chunk]:
+        chunk = Chunk("warm-up", "warm-up", "", _PASSAGE, 0, len(_PASSAGE), None, None, None)
+        return [chunk for _ in ordinals]
+
+    def token_vectors(self, ordinals: Sequence[int]) -> list[None]:
+        return [None for _ in ordinals]
+
+    def spellings(self, word: str) -> dict[str, int]:
+        return {word: 1}
+
+    def near(self, word: str) -> dict[str, int]:
+        return {}
+
+    def idf(self, words: Sequence[str]) -> list[float]:
+        return [1.0 for _ in words]
