@@ -91,6 +91,8 @@ capacity: setup ## The same from little load to too much, and with more and fewe
 growth: setup ## Search, memory and build time at 1 000 to 1 000 000 synthetic chunks; an hour
 	$(RUN) load.growth --out .data/growth
 
+# With the Generator, which BentoML leaves out where nothing asks for it: a deployment may want it.
+bento: export RAG_GENERATOR_MODEL ?= bento:smollm2-135m-instruct:q4
 bento: setup ## Build the Bento of PROFILE (local, gpu)
 	$(RUN) bentoml build --arg profile=$(PROFILE)
 

@@ -33,6 +33,7 @@ from load.driver.targets import OpenAITarget, RagTarget, Target
 from load.processes import paused
 from load.server import Server
 from rag.environment import load_settings
+from rag.settings import LOCAL_GENERATOR
 
 STREAMS: Final = 8
 REQUESTS: Final = 16
@@ -52,6 +53,9 @@ PATIENT: Final = {
     "RAG_RERANK_TIMEOUT_S": "60",
     "RAG_GENERATION_TIMEOUT_S": "300",
 }
+
+# Unless another one is set.
+DRAFTING: Final = {"RAG_GENERATOR_MODEL": LOCAL_GENERATOR}
 
 Body = Mapping[str, Any]  # Any: JSON
 
@@ -85,7 +89,7 @@ async def _measure(folder: Path, rounds: int) -> None:
 
 async def record(folder: Path, *, requests: int) -> Recorded:
     """Asks the real front, on a generator that writes down what it is sent."""
-    local = load_settings({})
+    local = load_settings(DRAFTING)
     environment = {
         **os.environ,
         "RAG_CONTEXT_TOKENS": str(local.passage_tokens),
@@ -113,10 +117,10 @@ async def record(folder: Path, *, requests: int) -> Recorded:
 async def _compare(folder: Path, recorded: Recorded, rounds: int) -> list[tuple[float, float]]:
     """Tokens per second through the front and from vLLM's own server, by round."""
     speeds = []
-    settings = load_settings(os.environ)
+    settings = load_settings({**DRAFTING, **os.environ})
     with ExitStack() as stack:
         # One after the other: two that load at once take longer than two that load in turn.
-        server = stack.enter_context(_own_server(folder, {**os.environ, **PATIENT}))
+        server = stack.enter_context(_own_server(folder, {**DRAFTING, **os.environ, **PATIENT}))
         engine = stack.enter_context(running_engine(folder / "engine", settings))
         model = OpenAITarget(engine.model)
         for number in range(-1, rounds):

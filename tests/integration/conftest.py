@@ -13,6 +13,7 @@ from load.processes import ROOT
 from load.server import Server, running_server
 from rag.index.store import IndexStore
 from rag.index.version import TenantIndex
+from rag.settings import LOCAL_GENERATOR
 from tests.integration.asking import CLIENT_TIMEOUT_S, Rag
 from tests.scripted_model import ScriptedModel
 from tests.servers import FAKE_MODELS, PATIENT, UNLIMITED, ingest, make_environment
@@ -55,8 +56,10 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def real_environment(place: Path) -> dict[str, str]:
-    """The local profile as it is served, with time for slow machines."""
-    return make_environment(RAG_INDEX_DIR=str(place / "real-index"), **PATIENT, **UNLIMITED)
+    """The local profile with its generator, with time for slow machines."""
+    return make_environment(
+        RAG_GENERATOR_MODEL=LOCAL_GENERATOR, RAG_INDEX_DIR=str(place / "real-index"), **PATIENT, **UNLIMITED
+    )
 
 
 @pytest.fixture(scope="session")

@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from load.processes import ROOT, find_free_port, running, wait_until_ready
+from rag.settings import LOCAL_GENERATOR
 from tests.servers import FAKE_MODELS, make_environment
 
 pytestmark = pytest.mark.integration
@@ -31,7 +32,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def bento(request: pytest.FixtureRequest, home: Path) -> tuple[str, Path]:
     """The profile and the folder of its Bento."""
     command = ["bentoml", "build", "--arg", f"profile={request.param}", "--version", request.param]
-    environment = {**make_environment(), "BENTOML_HOME": str(home)}
+    # As `make bento` does: a Bento without the Generator could not be deployed with one.
+    environment = {**make_environment(RAG_GENERATOR_MODEL=LOCAL_GENERATOR), "BENTOML_HOME": str(home)}
     subprocess.run([sys.executable, "-m", *command], cwd=ROOT, env=environment, check=True, capture_output=True)
     return request.param, home / "bentos" / "rag" / request.param
 

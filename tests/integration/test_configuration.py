@@ -11,6 +11,7 @@ from _bentoml_sdk.service.config import ServiceConfig
 from typing_extensions import is_typeddict  # BentoML's TypedDicts are made with it
 
 from load.processes import ROOT
+from rag.settings import LOCAL_GENERATOR
 from tests.servers import make_environment
 
 pytestmark = pytest.mark.integration
@@ -46,7 +47,11 @@ def test_nothing_but_services_is_configured(configuration: dict[str, Any]) -> No
 def test_every_service_of_ours_has_a_block_and_no_other(configuration: dict[str, Any]) -> None:
     """Beside these stand only keys that hold for all services."""
     done = subprocess.run(
-        [sys.executable, "-c", PRINT_SERVICES], cwd=ROOT, env=make_environment(), capture_output=True, check=True
+        [sys.executable, "-c", PRINT_SERVICES],
+        cwd=ROOT,
+        env=make_environment(RAG_GENERATOR_MODEL=LOCAL_GENERATOR),
+        capture_output=True,
+        check=True,
     )
 
     blocks = configuration["services"].keys() - get_type_hints(ServiceConfig).keys()

@@ -13,7 +13,7 @@ import pytest
 
 from load.processes import find_family, find_free_port
 from load.server import Server, running_server
-from rag.settings import LOCAL_CONTEXT_TOKENS, LOCAL_DRAFT_TOKENS
+from rag.settings import LOCAL_CONTEXT_TOKENS, LOCAL_DRAFT_TOKENS, LOCAL_GENERATOR
 from schemas.errors import ErrorCode
 from tests.integration.asking import CLIENT_TIMEOUT_S, Rag, assert_error, wait_for
 from tests.integration.conftest import EXAMPLES, write_identities
@@ -70,7 +70,7 @@ class Pod:
 @pytest.fixture(scope="module")
 def pods(place: Path) -> Iterator[dict[str, Pod]]:
     """The model services with the local models; nothing of them is spawned by a front."""
-    folder, environment = place / "pods", make_environment()
+    folder, environment = place / "pods", make_environment(RAG_GENERATOR_MODEL=LOCAL_GENERATOR)
     made = {name: Pod(folder, environment, name) for name in MODEL_SERVICES}
     try:
         for pod in made.values():

@@ -20,10 +20,8 @@ LEAVE = "Nhân viên full-time có bao nhiêu ngày nghỉ phép năm?"
 
 @pytest.fixture(scope="module")
 def quoting_server(place: Path) -> Iterator[Server]:
-    """Real embedder and reranker."""
-    environment = make_environment(
-        RAG_GENERATOR_MODEL="none", RAG_INDEX_DIR=str(place / "quoting-index"), **PATIENT, **UNLIMITED
-    )
+    """Real embedder and reranker, as `make serve` starts them."""
+    environment = make_environment(RAG_INDEX_DIR=str(place / "quoting-index"), **PATIENT, **UNLIMITED)
     ingest(EXAMPLES, environment=environment)
     with running_server(place / "quoting", environment) as server:
         yield server

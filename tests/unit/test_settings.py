@@ -6,7 +6,7 @@ import pytest
 
 from rag.environment import SettingsError, environment_name, load_settings
 from rag.model_ref import ModelRef
-from rag.settings import NEVER_IN_AN_ANSWER, OFFLINE, Settings
+from rag.settings import LOCAL_GENERATOR, NEVER_IN_AN_ANSWER, OFFLINE, Settings
 from rag.version import versioned
 
 EXAMPLE = Path(__file__).parents[2] / ".env.example"
@@ -81,7 +81,17 @@ def test_a_service_may_do_without_a_generator() -> None:
 
     assert settings.generator_model is None
     assert settings.counting_model == settings.embedder_model
-    assert load_settings({}).counting_model == load_settings({}).generator_model
+    assert load_settings({"RAG_GENERATOR_MODEL": LOCAL_GENERATOR}).counting_model == LOCAL_GENERATOR
+
+
+def test_nothing_is_drafted_unless_somebody_names_who_drafts() -> None:
+    """A model of our own, or a server; beside a server the local model's card stands for its name and tokenizer."""
+    assert load_settings({}).generator_model is None
+    assert load_settings({"RAG_GENERATOR_URL": "http://host/v1"}).generator_model == LOCAL_GENERATOR
+    assert (
+        load_settings({"RAG_GENERATOR_URL": "http://host/v1", "RAG_GENERATOR_MODEL": "fake:"}).generator_model
+        == "fake:"
+    )
 
 
 @pytest.mark.parametrize(
@@ -171,7 +181,7 @@ def test_jwt_settings_come_together() -> None:
 
 def test_the_passages_must_leave_room_in_the_generators_context() -> None:
     """Every query would fail; another's server may hold more than we know."""
-    environ = {"RAG_CONTEXT_TOKENS": "9000"}
+    environ = {"RAG_CONTEXT_TOKENS": "9000", "RAG_GENERATOR_MODEL": LOCAL_GENERATOR}
     (line,) = problems(environ)
 
     assert line.startswith("RAG_CONTEXT_TOKENS: ")
@@ -280,7 +290,9 @@ def test_a_model_reference_says_where_the_weights_are(
 )
 def test_a_setting_that_can_change_an_answer_changes_the_fingerprint(name: str, value: str) -> None:
     """Two deployments that may answer differently never share one model_version."""
-    before, after = load_settings({}).answer_settings(), load_settings({name: value}).answer_settings()
+    drafting = {"RAG_GENERATOR_MODEL": LOCAL_GENERATOR}
+    before = load_settings(drafting).answer_settings()
+    after = load_settings({**drafting, name: value}).answer_settings()
 
     assert versioned("rag-v1", before) != versioned("rag-v1", after)
 
