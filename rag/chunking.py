@@ -29,8 +29,8 @@ _PRICE_ORPHANED_HEADING: Final = 10.0
 _MAX_RELATIVE_SIZE: Final = 2.0  # larger chunks are never considered
 
 MAX_CONTEXT_CHARS: Final = 120
-# What the context, a title before it, may take of the model's window.
-CONTEXT_TOKENS: Final = 96
+# What the context, a title and a first sentence before it, may take of the model's window.
+CONTEXT_TOKENS: Final = 120
 _CHARS_PER_TOKEN: Final = 8  # more than any of our tokenizers gives to running text
 _WHITE_SPACE = re.compile(r"\s")
 _COMBINING = re.compile(r"[\u0300-\u036f\u200d\ufe0f]")

@@ -39,6 +39,10 @@ from schemas.response import Citation, QueryResponse
 
 # The template around question and passages; 180 tokens in English, 380 in Vietnamese, to the local generator.
 INSTRUCTION_TOKENS: Final = 400
+# An answer by quotation reads so many passages, more than a generator is given; but no more than a client asks for who
+# asks for fewer than the default.
+READ_K: Final = 12
+FEWER_ASKED_FOR: Final = 6
 # A draft that has lost its sources does not find them again; its tokens cost the time of others.
 GIVE_UP_AFTER: Final = 3
 
@@ -118,18 +122,19 @@ class Pipeline:
         parts = await self._find(job, index) if index and not small_talk else []
         passages = self._choose(job, parts)
         check = self._begin_check(job, index, parts, passages) if index and passages else None
+        shown = passages[: query.top_k]
         quotes = await self._rank(job, check, parts) if check else []
         if check is None or not check.is_answerable:
-            check, passages = None, []
+            check, shown = None, []
         yield MetaEvent(trace_id=record.trace_id, model_version=self.model_version)
         answer = Answer(record)
         if check is not None:
-            async with aclosing(self._write(job, check, quotes, passages, answer)) as events:
+            async with aclosing(self._write(job, check, quotes, shown, answer)) as events:
                 async for event in events:
                     yield event
         for event in answer.abstain(small_talk_text(job.language) if small_talk else no_answer_text(job.language)):
             yield event
-        yield answer.done(_best_of(parts), passages, with_trace=query.include_trace)
+        yield answer.done(_best_of(parts), shown, with_trace=query.include_trace)
 
     async def _read(self, question: str, index: ChunkIndex | None) -> Reading:
         if index is None:
@@ -178,7 +183,8 @@ class Pipeline:
             for part in parts
         ]
         in_turn = [each for row in zip_longest(*relevant) for each in row if each is not None]
-        return choose_passages(in_turn, top_k=job.query.top_k)
+        asked_k = job.query.top_k
+        return choose_passages(in_turn, top_k=asked_k if asked_k < FEWER_ASKED_FOR else max(asked_k, READ_K))
 
     def _begin_check(
         self, job: _Job, index: ChunkIndex, parts: Sequence[Part], passages: Sequence[Passage]
@@ -190,6 +196,7 @@ class Pipeline:
                 parts,
                 passages,
                 index.idf,
+                shown=job.query.top_k,
                 decline=no_answer_text(job.language),
                 entail=self._asker(job, self._entailment) if self._entailment else None,
             )

@@ -40,6 +40,7 @@ _SHORTHAND_VI: Final[Mapping[str, str]] = {
     "đh": "đơn hàng", "tk": "tài khoản", "mk": "mật khẩu", "ck": "chuyển khoản", "gd": "giao dịch", "ng": "người",
     "ngta": "người ta", "cv": "công việc", "gv": "giáo viên", "hs": "hồ sơ", "sv": "sinh viên", "tháng": "tháng",
     "thg": "tháng", "ngay": "ngày", "hnay": "hôm nay", "cn": "chủ nhật", "vp": "văn phòng", "pb": "phòng ban",
+    "freeship": "miễn phí giao hàng", "ship": "giao hàng", "cod": "thanh toán khi nhận hàng", "sale": "giảm giá",
     "qly": "quản lý", "ql": "quản lý", "gđ": "giám đốc", "tts": "thực tập sinh", "mn": "mọi người", "tt": "thanh toán",
 }  # fmt: skip
 _SHORTHAND_EN: Final[Mapping[str, str]] = {
@@ -65,7 +66,9 @@ _ASKING_VI: Final = """
     ai trả, trả phí, nộp cho ai, gửi cho ai, nộp ở đâu, đăng ký, từ bao nhiêu, đến mấy giờ, từ mấy giờ, và ai, với ai, tôi,
     mình, ở, của, những, các, và, một, hai, con, đến, về, trong, ngoài, tôi phải, mình phải, cần, nên, rồi, chưa, vẫn, cũng, đang, sẽ, đã, thêm, nữa, khác, đây, đó, này, nào, ai, gì
 """
-_VI_SYLLABLE = re.compile(r"(?:b|ch?|d|gh?|gi|h|kh?|l|m|n|ngh?|nh|ph?|qu|r|s|t|th|tr|v|x)?[aeiouy]{1,3}(?:ch?|m|ng?|nh|p|t)?")
+_VI_SYLLABLE = re.compile(
+    r"(?:b|ch?|d|gh?|gi|h|kh?|l|m|n|ngh?|nh|ph?|qu|r|s|t|th|tr|v|x)?[aeiouy]{1,3}(?:ch?|m|ng?|nh|p|t)?"
+)
 # What small talk is put together from; the longer phrases first.
 _SMALL_TALK: Final = re.compile(
     r"(?:hi|hello|hey|hiya|howdy|yo|good (?:morning|afternoon|evening|day|night)|greetings|dear|there|everyone|team|all"

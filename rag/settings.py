@@ -169,7 +169,7 @@ class Settings(BaseSettings):
         "false: passages are read when they are asked about.",
     )
     retrieve_k: int = Field(50, ge=1, le=1000, description="Chunks taken by each of the two searches.")
-    rerank_k: int = Field(10, ge=1, le=200, description="Fused candidates that are reranked; costs time linearly.")
+    rerank_k: int = Field(30, ge=1, le=200, description="Fused candidates that are reranked; costs time linearly.")
     context_tokens: int | None = Field(
         None,
         ge=64,
@@ -204,7 +204,7 @@ class Settings(BaseSettings):
         0.5, description="Support by RAG_VERIFIER_MODEL below which a sentence is unsupported; raise it to send less."
     )
     answerable_from: Share = Field(
-        0.08,
+        0.3,
         description="Probability, by the signs that passages answer a question, below which the answer is that there "
         "is none; raise it where a wrong answer costs more than a missing one, 0 to try always.",
     )

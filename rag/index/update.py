@@ -19,7 +19,7 @@ from rag.index.manifest import FORMAT, DenseInfo, DocumentEntry, Manifest, Store
 from rag.index.store import IndexStore
 from rag.index.tokens import TokenWriter
 from rag.index.version import DENSE_NAME, LEXICAL_NAME, TenantIndex
-from rag.language import detect_language, words
+from rag.language import detect_language, sentence_spans, words
 from rag.ports import Vectors
 from rag.types import CONTEXT_SEPARATOR, Chunk, Document, EncodedTexts, ModelInfo, Span
 
@@ -27,6 +27,7 @@ from rag.types import CONTEXT_SEPARATOR, Chunk, Document, EncodedTexts, ModelInf
 GROUP_CHUNKS: Final = 2_000
 _VECTORS_NAME: Final = "vectors.f32"
 MAX_TITLE_CHARS: Final = 100  # of a title before its chunks
+MAX_OPENING_CHARS: Final = 80
 
 EncodeChunks = Callable[[Sequence[Chunk]], EncodedTexts]
 
@@ -112,6 +113,7 @@ class IndexUpdate:
         old = self._kept.pop(document_id, None)
         number = 1 + max(old.document_version if old else 0, self._removed.pop(document_id, 0))
         first, cutter = len(self._writer), self._makers.chunker_version
+        contexts = _contexts(title, spans)
         self._new.append(DocumentEntry(document_id, title, number, len(spans), first, digest, cutter))
         self._writer.append(
             [
@@ -125,10 +127,10 @@ class IndexUpdate:
                     page_start=span.page_start,
                     page_end=span.page_end,
                     heading=span.heading,
-                    context=_context_of(title, span),
+                    context=context,
                     edition=edition,
                 )
-                for position, span in enumerate(spans, start=1)
+                for position, (span, context) in enumerate(zip(spans, contexts, strict=True), start=1)
             ]
         )
 
@@ -236,14 +238,28 @@ class IndexUpdate:
         )
 
 
-def _context_of(title: str, span: Span) -> str:
-    """The title, then the headings above; no title that the text begins with, or that is in another language: of
-    questions in the language of the text it is seldom a part, and it draws the vectors away from them.
+def _contexts(title: str, spans: Sequence[Span]) -> list[str]:
+    """For each chunk the title, the document's first sentence, which often says whose document it is, and the headings
+    above; nothing that the chunk itself begins with.
+
+    No title that is in another language: of questions in the language of the text it is seldom a part, and it draws the
+    vectors away from them.
     """
-    speaks = detect_language(title)
-    is_foreign = speaks != "other" and detect_language(span.text) not in (speaks, "other")
-    parts = [] if is_foreign or span.text.startswith(title) else [title[:MAX_TITLE_CHARS]]
-    return CONTEXT_SEPARATOR.join(filter(None, (*parts, span.context)))
+    title, opening = title[:MAX_TITLE_CHARS], _opening_of(title, spans[0].text)
+    contexts = []
+    for at, span in enumerate(spans):
+        speaks = detect_language(title)
+        is_foreign = speaks != "other" and detect_language(span.text) not in (speaks, "other")
+        parts = ["" if is_foreign or span.text.startswith(title) else title, opening if at else "", span.context]
+        contexts.append(CONTEXT_SEPARATOR.join(filter(None, parts)))
+    return contexts
+
+
+def _opening_of(title: str, text: str) -> str:
+    """The first sentence of a document, if it is short: longer ones say more than whose document it is."""
+    rest = text.removeprefix(title).lstrip()
+    start, end = next(iter(sentence_spans(rest)), (0, 0))
+    return " ".join(rest[start:end].split()) if end - start <= MAX_OPENING_CHARS else ""
 
 
 def _blocks(first: int, count: int) -> Iterator[tuple[int, int]]:
