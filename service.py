@@ -215,7 +215,7 @@ class FrontService(bentoml.Service):  # type: ignore[misc]  # BentoML has no typ
         return described
 
     def to_asgi(self, is_main: bool = True) -> ASGIApp:
-        return ContractEdge(super().to_asgi(is_main=is_main), ours=FRONT.app)
+        return ContractEdge(super().to_asgi(is_main=is_main), ours=FRONT.app, origins=SETTINGS.allowed_origins)
 
 
 def open_front() -> Front:

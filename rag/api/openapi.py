@@ -22,8 +22,10 @@ from schemas.response import DependencyState
 
 _ABOUT: Final = """Answers questions about a tenant's documents; every sentence of an answer is backed by a source.
 
-Every status of 400 or more, on whatever path, has the body `ErrorBody`. Two such answers belong to no operation: an
-unknown path is answered with the response `NotFound`, a method that a path does not take with `MethodNotAllowed`."""
+Every status of 400 or more, on whatever path, has the body `ErrorBody`. Some such answers belong to no operation: an
+unknown path is answered with the response `NotFound`, a method that a path does not take with `MethodNotAllowed`, a
+request without exactly one `Host` with `BadRequest`, one with more than 64 KiB or 100 headers with `HeadersTooLarge`.
+`HEAD` is taken wherever `GET` is, and answered alike without the body; on a stream nothing is done for it."""
 _EVENTS: Final = """Server-sent events. The schema is that of one event, not of the whole stream: what OpenAPI 3.2 calls
 `itemSchema`. `meta` comes first and once; then any of `token` and `citation`; then `done` or `error`, last and once.
 Ids count from 0 without gaps. All `text` together is the answer, and a citation comes before the first token with its
@@ -99,13 +101,14 @@ def _query_paths(callers: list[Described], request: Described) -> Described:
             "get": _operation(
                 "streamToBrowser",
                 "One question, the answer as events; for a browser's `EventSource`.",
-                parameters=_query_parameters(request),
+                parameters=[*_query_parameters(request), ref("parameters", "Last-Event-ID")],
                 responses=_stream() | describe_errors(_ASKED),
                 **asked,
             ),
             "post": _operation(
                 "stream",
                 "One question, the answer as events; for long and for sensitive questions.",
+                parameters=[ref("parameters", "Last-Event-ID")],
                 responses=_stream() | describe_errors(_ASKED_IN_BODY),
                 **in_body,
             ),
@@ -208,5 +211,6 @@ def _stream() -> Described:
             "description": _EVENTS,
             "headers": describe_headers("Cache-Control", "X-Accel-Buffering"),
             "content": {"text/event-stream": {"schema": ref("schemas", "StreamEvent")}},
-        }
+        },
+        "204": {"description": "To `Last-Event-ID`: nothing more comes.", "headers": describe_headers()},
     }
