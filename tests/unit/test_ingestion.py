@@ -474,14 +474,18 @@ class TestCommand:
     def test_damaged_index_is_one_line_that_says_what_to_do(
         self, command: Callable[..., tuple[int, Any, str]], documents: Path, tmp_path: Path
     ) -> None:
-        """Nothing is built on damage; the folder to remove is named."""
+        """Nothing is taken out of damage; `add` says what it starts from instead, and what is lost."""
         command("add", "--tenant", "demo", documents)
         (tmp_path / "index" / "tenant-demo" / "CURRENT").write_text("nonsense")
 
-        status, report, progress = command("add", "--tenant", "demo", documents)
+        removed = command("remove", "--tenant", "demo", "--document-id", "it")
+        added = command("add", "--tenant", "demo", documents)
 
-        assert (status, report) == (1, None)
-        assert str(tmp_path / "index" / "tenant-demo") in progress
+        assert removed[:2] == (1, None)
+        assert "`rollback` and `add`" in removed[2]
+        assert (added[0], added[1]["documents"]) == (0, 2)
+        assert "CURRENT names no version" in added[2]
+        assert "this starts from 000001-" in added[2]
 
     def test_name_that_is_no_text_is_printed(
         self, command: Callable[..., tuple[int, Any, str]], tmp_path: Path
