@@ -308,3 +308,24 @@ async def test_a_key_is_taken_in_either_header(tmp_path: Path, key: str, headers
     principal = await authenticator.authenticate(Headers(headers))
 
     assert principal.id == "key:p"
+
+
+async def test_a_reader_that_fails_is_told_and_the_last_content_stays(tmp_path: Path) -> None:
+    """Once: a failure of an unknown kind failed every request after it, until a restart."""
+    file, clock = tmp_path / "identities.yaml", HandClock()
+    file.write_bytes(b"good")
+
+    def parse(data: bytes) -> bytes:
+        if data == b"odd":
+            raise RuntimeError("nobody thought of it")
+        return data
+
+    watched = WatchedFile(file, parse, clock=clock)
+    found = []
+    for content in (b"odd", b"better"):
+        file.write_bytes(content)
+        for _ in range(2):
+            clock.now += CHECK_INTERVAL_S
+            found.append(await watched.current())
+
+    assert found == [b"good", b"good", b"better", b"better"]
