@@ -101,14 +101,13 @@ def _query_paths(callers: list[Described], request: Described) -> Described:
             "get": _operation(
                 "streamToBrowser",
                 "One question, the answer as events; for a browser's `EventSource`.",
-                parameters=[*_query_parameters(request), ref("parameters", "Last-Event-ID")],
+                parameters=_query_parameters(request),
                 responses=_stream() | describe_errors(_ASKED),
                 **asked,
             ),
             "post": _operation(
                 "stream",
                 "One question, the answer as events; for long and for sensitive questions.",
-                parameters=[ref("parameters", "Last-Event-ID")],
                 responses=_stream() | describe_errors(_ASKED_IN_BODY),
                 **in_body,
             ),
@@ -212,5 +211,9 @@ def _stream() -> Described:
             "headers": describe_headers("Cache-Control", "X-Accel-Buffering"),
             "content": {"text/event-stream": {"schema": ref("schemas", "StreamEvent")}},
         },
-        "204": {"description": "To `Last-Event-ID`: nothing more comes.", "headers": describe_headers()},
+        # The header is no parameter: with it the others are not looked at, which no description can say.
+        "204": {
+            "description": "To a browser that lost its stream and sends `Last-Event-ID`: an answer is not begun again.",
+            "headers": describe_headers(),
+        },
     }

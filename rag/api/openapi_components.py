@@ -171,12 +171,6 @@ _PARAMETERS: Final[dict[str, Described]] = {
         "description": "1 to 64 characters of `A-Za-z0-9._-`; anything else is ignored.",
         "schema": {"type": "string"},
     },
-    "Last-Event-ID": {
-        "name": "Last-Event-ID",
-        "in": "header",
-        "description": "What a browser sends that lost its stream. Nothing is done then: an answer is not begun again.",
-        "schema": {"type": "string"},
-    },
 }
 _SECURITY_SCHEMES: Final[dict[str, Described]] = {
     "ApiKey": {
