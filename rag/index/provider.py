@@ -172,7 +172,12 @@ class ServedIndexes:
 
     def _open_accepted(self, stored: StoredVersion) -> TenantIndex | None:
         self._accept(stored)
-        return TenantIndex(stored) if stored.manifest.chunks else None
+        try:
+            return TenantIndex(stored) if stored.manifest.chunks else None
+        except (BrokenIndexError, OSError):
+            raise
+        except Exception as error:  # of what a library says to bytes that are not its own nobody has a list
+            raise BrokenIndexError(f"cannot be opened: {type(error).__name__}") from error
 
     def _summarise(self, stored: StoredVersion) -> IndexVersion:
         self._accept(stored)

@@ -244,6 +244,27 @@ async def test_versions_name_what_serves(store: IndexStore, served: ServedIndexe
     assert list(served.versions()) == ["a", "b"]
 
 
+async def test_a_version_that_makes_a_library_fail_is_a_broken_one(
+    store: IndexStore, served: ServedIndexes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever is raised over damaged bytes: the tenant is NOT_READY, and the others are looked at."""
+    change(store, DOCUMENTS)
+    change(store, DOCUMENTS, tenant_id="other")
+    opened = await served.current("demo")
+    change(store, {"hr": ["no leave"]})
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("faiss has seen something")
+
+    monkeypatch.setattr("rag.index.version.DenseIndex.load", fail)
+    await served.refresh()
+
+    assert opened is await served.current("demo")  # which serves on
+    assert served.versions().keys() == {"demo", "other"}
+    with pytest.raises(IndexUnavailable):
+        await served.current("other")
+
+
 async def test_watch_looks_at_once_and_ends_when_cancelled(store: IndexStore, served: ServedIndexes) -> None:
     """The task that runs beside the server needs no first call of `refresh`."""
     change(store, DOCUMENTS)
