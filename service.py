@@ -22,7 +22,7 @@ from rag.backends.device import share_cores
 from rag.backends.entailment import EntailmentClassifier
 from rag.backends.late_interaction import LateInteractionScorer, pack
 from rag.backends.sentence_transformer import SentenceEncoder
-from rag.backends.supervisor import stop_front_first
+from rag.backends.supervisor import listen_privately, stop_front_first
 from rag.backends.vllm_server import EngineOptions, VllmServer, dying_on_sigterm
 from rag.environment import SettingsError, load_settings
 from rag.errors import NotReady
@@ -48,6 +48,8 @@ def read_settings() -> Settings:
 
 SETTINGS: Final = read_settings()
 logs.configure_logging(SETTINGS.log_level)
+# Here, for `bentoml serve` of a model service alone too: every supervisor imports this file first.
+listen_privately()
 # Where spans are sent; None, as it is by default, for nowhere.
 COLLECTOR: Final = find_collector(os.environ)
 
