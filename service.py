@@ -13,6 +13,7 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp
 
 from rag import image, logs, metrics, models
+from rag.api.connection import bound_connections
 from rag.api.edge import ContractEdge
 from rag.backends.batch_queue import BatchLimits
 from rag.backends.batching import Batcher, estimate_entailment, estimate_text
@@ -48,8 +49,9 @@ def read_settings() -> Settings:
 
 SETTINGS: Final = read_settings()
 logs.configure_logging(SETTINGS.log_level)
-# Here, for `bentoml serve` of a model service alone too: every supervisor imports this file first.
+# Here, for `bentoml serve` of a model service alone too: every supervisor and worker imports this file first.
 listen_privately()
+bound_connections(SETTINGS.max_connections)
 # Where spans are sent; None, as it is by default, for nowhere.
 COLLECTOR: Final = find_collector(os.environ)
 
