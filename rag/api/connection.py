@@ -30,7 +30,7 @@ HEAD_TIMEOUT_S: Final = 15.0
 PIECE_BYTES: Final = 16 << 10
 # After a refusal, for the client to read it: a connection that is closed with something unread is reset.
 LINGER_S: Final = 2.0
-LINGER_MAX_BYTES: Final = 1 << 20
+LINGER_MAX_BYTES: Final = 256 << 10
 # For a client that does not read: to take a buffer, or the rest once the connection is to be closed.
 UNREAD_TIMEOUT_S: Final = 60.0
 _TRACE_ID: Final = re.compile(TRACE_ID_PATTERN.encode())
