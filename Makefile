@@ -35,7 +35,7 @@ INSTALL = @"$(PYTHON)" requirements/install.py
 COMPILE = @cd requirements && ../.venv/bin/uv pip compile --quiet --no-config --generate-hashes \
 	--python-version 3.11 --python-platform x86_64-manylinux_2_28 --custom-compile-command "make lock"
 
-.PHONY: help python setup serve dev check test eval bench load capacity growth endurance bento image image-test lock clean
+.PHONY: help python setup serve dev check test eval bench load capacity growth endurance faults bento image image-test lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -91,6 +91,9 @@ growth: setup ## Search, memory and build time at 1 000 to 1 000 000 synthetic c
 
 endurance: setup ## Callers of every kind for MINUTES at fake models; memory, files, threads and tasks into docs/endurance.md
 	$(RUN) load.endurance --minutes $(MINUTES)
+
+faults: setup ## What callers see while processes, Valkey, files and the log fail; into docs/faults.md
+	$(RUN) load.endurance.faults > docs/faults.md
 
 bento: setup ## Build the Bento of PROFILE (local, gpu)
 	$(RUN) bentoml build --arg profile=$(PROFILE)

@@ -140,6 +140,8 @@ async def _listen(reader: asyncio.StreamReader, manner: Manner, chance: random.R
 def find_log_errors(log_path: Path) -> Counter[str]:
     """The events of level ERROR and above in the server's log, and how often each came."""
     events: Counter[str] = Counter()
+    if not log_path.is_file():  # /dev/full can be read for ever
+        return events
     with log_path.open(encoding="utf-8", errors="replace") as lines:
         for line in lines:
             if '"level": "ERROR"' in line or '"level": "CRITICAL"' in line:

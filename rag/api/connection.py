@@ -5,6 +5,7 @@ What uvicorn (0.54) does with httptools (0.9) by itself, and this file mends:
 - A head may be endless. Its parser joins the pieces of a value in quadratic time, and all headers are kept.
 - A head may take for ever, and a connection may say nothing for ever; there may be as many as there are files.
 - `Upgrade` to anything but a WebSocket, which Java's HttpClient offers with each first request, loses the body.
+- As many requests as fit into one piece of what is received, some 14 000, may wait behind one that is being answered.
 - Trailers are added to the headers of a request that is being answered.
 - What cannot be parsed is answered in plain text, without a trace id, even amid another answer.
 """
@@ -20,12 +21,14 @@ import httptools
 import uvicorn.config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from rag.api.crowd import Crowd
+from rag.api.crowd import Crowd, find_room
 from rag.api.rendering import RequestState, render
 from schemas.errors import ErrorCode
 from schemas.request import HEADERS_MAX, HEADERS_MAX_BYTES, TRACE_ID_PATTERN
 
 HEAD_TIMEOUT_S: Final = 15.0
+# Requests that wait behind the one that is being answered.
+PIPELINED_MAX: Final = 100
 # What is fed to the parser at once: within it nothing can grow for long.
 PIECE_BYTES: Final = 16 << 10
 # After a refusal, for the client to read it: a connection that is closed with something unread is reset.
@@ -41,7 +44,9 @@ def bound_connections(maximum: int) -> None:
 
     BentoML (1.4.39) leaves the protocol to uvicorn, which takes what this table names.
     """
-    protocol: Any = partial(Connection, crowd=Crowd(maximum))  # Any: the table holds names, or what they stand for
+    protocol: Any = partial(
+        Connection, crowd=Crowd(find_room(maximum))
+    )  # Any: the table holds names, or what they stand for
     uvicorn.config.HTTP_PROTOCOLS["auto"] = protocol
 
 
@@ -147,6 +152,8 @@ class Connection(HttpToolsProtocol):
             if self.parser.get_method() == b"CONNECT":
                 raise httptools.HttpParserError("this is no proxy")
             return
+        if len(self.pipeline) >= PIPELINED_MAX:
+            raise httptools.HttpParserError("too many requests wait")
         if not self.flow.write_paused:
             self._disarm()
         self._is_waiting = False

@@ -2,7 +2,19 @@
 
 import resource
 from collections import OrderedDict
-from typing import Protocol
+from typing import Final, Protocol
+
+_OWN_FILES: Final = 64
+_LEAST: Final = 8
+
+
+def find_room(maximum: int) -> int:
+    """How many connections a process can have by the files that it may open, `maximum` at most.
+
+    The other files are the process's own, some 30, and those of answers: services behind the front, indexes.
+    """
+    open_files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return max(_LEAST, min(maximum, open_files // 2, open_files - _OWN_FILES))
 
 
 class Member(Protocol):
@@ -19,9 +31,7 @@ class Crowd:
     """
 
     def __init__(self, maximum: int) -> None:
-        open_files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-        # The other half for what an answer needs: the services behind the front, indexes, logs.
-        self._maximum = min(maximum, open_files // 2)
+        self._maximum = maximum
         self._busy: set[Member] = set()
         self._waiting: OrderedDict[Member, None] = OrderedDict()  # the one that waits longest first
 

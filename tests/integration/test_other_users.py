@@ -47,12 +47,16 @@ def find_socket_paths(server: Server) -> set[str]:
 
 
 def assert_private(server: Server, *, sockets_at_least: int) -> None:
+    assert find_ports(server.process) == {urlsplit(server.url).port}
+    assert_sockets_private(server, at_least=sockets_at_least)
+
+
+def assert_sockets_private(server: Server, *, at_least: int) -> None:
     paths = sorted(find_socket_paths(server))
     with ProcessPoolExecutor(1, get_context("fork"), initializer=become_somebody_else) as child:
         opened = child.submit(find_open, paths).result()
 
-    assert find_ports(server.process) == {urlsplit(server.url).port}
-    assert len(paths) >= sockets_at_least
+    assert len(paths) >= at_least
     assert all(Path(path).exists() for path in paths)
     assert opened == []
 
@@ -67,3 +71,16 @@ def test_a_model_service_alone_is_as_private(place: Path, scripted_environment: 
     environment = make_environment(RAG_EMBEDDER_MODEL=scripted_environment.get("RAG_EMBEDDER_MODEL", ""))
     with running_server(place / "embedder", environment, service="Embedder", ready_path="/readyz") as server:
         assert_private(server, sockets_at_least=2)
+
+
+def test_vllms_sockets_are_private_too(real_server: Server) -> None:
+    """Its engine unpickles what comes over them.
+
+    The ports that only the engine has are gloo's, one for each group of its one process. Nobody is waited for on them,
+    and there is no way to have the groups without them.
+    """
+    engines = [each for each in find_family(real_server.process) if "EngineCore" in each.name()]
+    engine_ports = {connection.laddr.port for each in engines for connection in each.net_connections("inet")}
+
+    assert find_ports(real_server.process) - engine_ports == {urlsplit(real_server.url).port}
+    assert_sockets_private(real_server, at_least=5)

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+import resource
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ from uvicorn.server import ServerState
 
 from rag.api import connection
 from rag.api.connection import Connection, bound_connections
-from rag.api.crowd import Crowd
+from rag.api.crowd import Crowd, find_room
 from schemas.errors import ErrorCode
 from schemas.request import HEADERS_MAX, HEADERS_MAX_BYTES
 
@@ -247,6 +248,25 @@ async def test_nonsense_behind_a_request_is_not_its_answer(app: Echo) -> None:
         assert await client.reader.read() == b""
 
 
+async def test_requests_that_do_not_wait_for_answers_are_answered_in_their_order(app: Echo) -> None:
+    """Pipelined, as HTTP/1.1 allows it."""
+    async with serving(app) as connect:
+        client = await connect()
+        client.send(b"".join(b"GET /%d HTTP/1.1\r\nHost: rag\r\n\r\n" % number for number in range(100)))
+        paths = [(await client.read_answer())[2]["path"] for _ in range(100)]
+
+    assert paths == [f"/{number}" for number in range(100)]
+
+
+async def test_too_many_that_do_not_wait_are_cut_off(app: Echo) -> None:
+    """Each that waits takes memory."""
+    async with serving(app) as connect:
+        client = await connect()
+        client.send(GET * (connection.PIPELINED_MAX + 2))
+
+        assert await client.reader.read() == b""
+
+
 @pytest.mark.parametrize("upgrade", UPGRADES.values(), ids=UPGRADES)
 @pytest.mark.parametrize("framing", ["length", "chunked"])
 @pytest.mark.parametrize("split", [False, True])
@@ -349,6 +369,14 @@ async def test_one_more_than_can_be_answered_is_told_so(app: Echo) -> None:
         assert (await next_one.read_answer())[0] == 200
 
 
+@pytest.mark.parametrize(("open_files", "room"), [(20_000, 1000), (1024, 512), (100, 36), (64, 8)])
+def test_files_are_left_for_answers(monkeypatch: pytest.MonkeyPatch, open_files: int, room: int) -> None:
+    """A process that has all its files in connections can open no index, and ask no service."""
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (open_files, open_files))
+
+    assert find_room(1000) == room
+
+
 @pytest.fixture
 def restored_protocols(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(uvicorn.config, "HTTP_PROTOCOLS", dict(uvicorn.config.HTTP_PROTOCOLS))
@@ -374,6 +402,14 @@ class TestUvicornAlone:
             client.send(make_head(size_bytes=4 * HEADERS_MAX_BYTES, headers=2 * HEADERS_MAX))
 
             assert (await client.read_answer())[0] == 200
+
+    async def test_lets_any_number_of_requests_wait(self, app: Echo) -> None:
+        async with serving(app, HttpToolsProtocol) as connect:
+            client = await connect()
+            client.send(GET * (connection.PIPELINED_MAX + 2))
+
+            for _ in range(connection.PIPELINED_MAX + 2):
+                await client.read_answer()
 
     async def test_loses_the_body_of_an_upgrade(self, app: Echo) -> None:
         async with serving(app, HttpToolsProtocol) as connect:
