@@ -36,6 +36,7 @@ LINGER_S: Final = 2.0
 LINGER_MAX_BYTES: Final = 256 << 10
 # For a client that does not read: to take a buffer, or the rest once the connection is to be closed.
 UNREAD_TIMEOUT_S: Final = 60.0
+_PUNCTUATION_BYTES: Final = len(": \r\n")
 _TRACE_ID: Final = re.compile(TRACE_ID_PATTERN.encode())
 
 
@@ -137,12 +138,14 @@ class Connection(HttpToolsProtocol):
         super().on_message_begin()
 
     def on_url(self, url: bytes) -> None:
-        self._note_head(len(url))
+        self._head_bytes += len(url)
+        self._check_size(self._head_bytes)
         super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._headers += 1
-        self._note_head(len(name) + len(value) + len(": \r\n"))
+        self._head_bytes += len(name) + len(value) + _PUNCTUATION_BYTES
+        self._check_size(self._head_bytes)
         if self._in_head:  # a trailer is none
             super().on_header(name, value)
 
@@ -170,10 +173,6 @@ class Connection(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         if not self.parser.should_upgrade():
             super().on_message_complete()
-
-    def _note_head(self, size_bytes: int) -> None:
-        self._head_bytes += size_bytes
-        self._check_size(self._head_bytes)
 
     def _check_size(self, size_bytes: int) -> None:
         if size_bytes > HEADERS_MAX_BYTES or self._headers > HEADERS_MAX:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from rag.errors import IndexUnavailable
+from rag.index import version
 from rag.index.manifest import StoredVersion
 from rag.index.provider import ServedIndexes
 from rag.index.store import IndexStore
@@ -259,6 +260,13 @@ async def test_watch_looks_at_once_and_ends_when_cancelled(store: IndexStore, se
     assert list(served.versions()) == ["demo"]
 
 
+@pytest.fixture
+def watchful(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No time passes between two looks at the files."""
+    monkeypatch.setattr(version, "TRUSTED_S", 0)
+
+
+@pytest.mark.usefixtures("watchful")
 async def test_a_file_cut_short_while_it_is_open_is_noticed(store: IndexStore, served: ServedIndexes) -> None:
     """To read what is mapped of it would end the process; the tenant is refused, and served again once it is mended."""
     change(store, DOCUMENTS)
@@ -278,6 +286,7 @@ async def test_a_file_cut_short_while_it_is_open_is_noticed(store: IndexStore, s
     assert served.state() == "ok"
 
 
+@pytest.mark.usefixtures("watchful")
 async def test_a_cut_is_noticed_without_a_query(
     store: IndexStore, served: ServedIndexes, caplog: pytest.LogCaptureFixture
 ) -> None:
