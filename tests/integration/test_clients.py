@@ -35,6 +35,8 @@ def assert_answered(*command: str) -> None:
 def test_the_clients_of_languages_are_answered(fake_server: Server, command: tuple[str, str]) -> None:
     """Java's offers an upgrade to HTTP/2 with its first request, whose body was lost with it."""
     program, script = command
+    if program == "java" and shutil.which("javac") is None:
+        pytest.skip("java without its compiler runs no source")
 
     assert_answered(program, str(CLIENTS / script), f"{fake_server.url}/query", QUESTION)
 
