@@ -12,6 +12,7 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp
 
 from rag import image, logs, metrics, models
+from rag.api.connection import bound_connections
 from rag.api.edge import ContractEdge
 from rag.backends.batch_queue import BatchLimits
 from rag.backends.batching import Batcher, estimate_entailment, estimate_text
@@ -21,7 +22,7 @@ from rag.backends.device import share_cores
 from rag.backends.entailment import EntailmentClassifier
 from rag.backends.late_interaction import LateInteractionScorer, pack
 from rag.backends.sentence_transformer import SentenceEncoder
-from rag.backends.supervisor import stop_front_first
+from rag.backends.supervisor import listen_privately, stop_front_first
 from rag.backends.vllm_server import EngineOptions, VllmServer, dying_on_sigterm
 from rag.background import start
 from rag.environment import SettingsError, load_settings
@@ -48,6 +49,9 @@ def read_settings() -> Settings:
 
 SETTINGS: Final = read_settings()
 logs.configure_logging(SETTINGS.log_level)
+# Here, for `bentoml serve` of a model service alone too: every supervisor and worker imports this file first.
+listen_privately()
+bound_connections(SETTINGS.max_connections)
 # Where spans are sent; None, as it is by default, for nowhere.
 COLLECTOR: Final = find_collector(os.environ)
 

@@ -158,6 +158,9 @@ class Settings(BaseSettings):
     generation_timeout_s: Seconds = Field(15, description="Seconds for drafting one answer; raise it on a slow model.")
     queue_timeout_s: Seconds = Field(0.2, description="Seconds that a request waits for a place before its 503.")
     max_concurrent_requests: int = Field(8, ge=1, le=10_000, description="Queries in flight per front process.")
+    max_connections: int = Field(
+        1000, ge=1, le=100_000, description="Open connections per process; at most half of its open files."
+    )
 
     rate_limit_window_s: Seconds = Field(60, description="Seconds of the sliding window of both quotas.")
     rate_limit_requests: int = Field(
@@ -310,7 +313,7 @@ NEVER_IN_AN_ANSWER: Final = frozenset(
         "generator_gpu_memory_fraction", "generator_max_running", "generator_batch_tokens",
         "batch_tokens", "batch_wait_ms", "batch_pass_tokens",
         "request_timeout_s", "stream_timeout_s", "retrieval_timeout_s", "rerank_timeout_s", "generation_timeout_s",
-        "queue_timeout_s", "max_concurrent_requests",
+        "queue_timeout_s", "max_concurrent_requests", "max_connections",
         "rate_limit_window_s", "rate_limit_requests", "rate_limit_tokens", "redis_url", "redis_lost",
         "identities_file", "jwt_jwks", "jwt_audience", "jwt_issuer", "cors_origins",
         "log_level", "log_content_sample", "eval_data",

@@ -37,6 +37,8 @@ _TAGS: Final = (
     {"name": _SERVER, "description": "BentoML's own paths, for the platform and the tools around the service."},
 )
 
+# Whatever is asked.
+_ANYWHERE: Final = (ErrorCode.HEADERS_TOO_LARGE, ErrorCode.INTERNAL_ERROR)
 _IDENTIFIED: Final = (ErrorCode.UNAUTHORIZED, ErrorCode.NOT_READY)
 _ASKED: Final = (
     *_IDENTIFIED,
@@ -183,14 +185,14 @@ def _operation(
     parameters: Iterable[Described] = (),
     **fields: Any,  # other fields of an Operation Object
 ) -> Described:
-    """The trace id and a failure of our own belong to every operation; credentials only where they are given."""
+    """The trace id and some failures belong to every operation; credentials only where they are given."""
     return {
         "operationId": name,
         "summary": summary,
         "tags": [tag],
         "security": [],
         "parameters": [*parameters, ref("parameters", "x-trace-id")],
-        "responses": dict(sorted({**responses, **describe_errors([ErrorCode.INTERNAL_ERROR])}.items())),
+        "responses": dict(sorted({**responses, **describe_errors(_ANYWHERE)}.items())),
         **fields,
     }
 
