@@ -92,7 +92,7 @@ def _heading_paths(document: Document) -> list[list[Heading]]:
 
 
 def _context_of(document: Document, path: Sequence[Heading], start: int) -> str:
-    """The headings over a chunk that begins at `start`, without its document's title and what the chunk itself holds."""
+    """The headings over a chunk that begins at `start`: neither its document's title nor what it holds itself."""
     above = [heading.text for heading in path if heading.start < start and heading.text != document.title]
     context = CONTEXT_SEPARATOR.join(above)
     return context if len(context) <= MAX_CONTEXT_CHARS else context[-MAX_CONTEXT_CHARS:].partition(" ")[2]

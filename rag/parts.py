@@ -64,10 +64,10 @@ def find_names(question: str) -> list[str]:
     """Runs of capitalised words, with the figures in them; what begins a sentence is none by itself."""
     names: list[list[str]] = [[]]
     for start, end in sentence_spans(question):
-        for at, token in enumerate(_TOKEN.findall(question[start:end])):
-            is_capital = token[0].isupper() and token.partition("'")[0].partition("’")[0] not in _NO_NAMES
-            if (is_capital and at) or (names[-1] and (token[0].isdigit() or token == "&")):
-                names[-1].append(token)
+        for at, word in enumerate(_TOKEN.findall(question[start:end])):
+            is_capital = word[0].isupper() and word.partition("'")[0].partition("’")[0] not in _NO_NAMES
+            if (is_capital and at) or (names[-1] and (word[0].isdigit() or word == "&")):
+                names[-1].append(word)
             elif names[-1]:
                 names.append([])
         names.append([])

@@ -20,7 +20,7 @@ Second = TypeVar("Second")
 
 
 # Of the other language's chunks so many of the nearest are candidates whatever the question's own offers: of 300
-# questions whose passage is in the other language, among 150 in their own, it is one of the five nearest for 95 to 97 %.
+# questions whose passage is in the other language, it is one of the five nearest there for 95 to 97 %.
 ACROSS_K: Final = 10
 _OTHER: Final[Mapping[Language, Language]] = {"en": "vi", "vi": "en"}
 
@@ -48,7 +48,7 @@ async def retrieve(
             embedder.embed_query(question, timeout_s=deadline.left_s(), trace_id=trace_id),
             _search(index, lambda: index.search_lexical(question, k)),
         )
-        return await _search(index, lambda: _fuse(index, vector, lexical, asked_in, k, limit))
+        return await _search(index, lambda: _fuse(index, vector, lexical=lexical, asked_in=asked_in, k=k, limit=limit))
 
 
 async def _both(first: Awaitable[First], second: Awaitable[Second]) -> tuple[First, Second]:
@@ -69,6 +69,7 @@ async def _search(index: ChunkIndex, work: Callable[[], Result]) -> Result:
 def _fuse(
     index: ChunkIndex,
     vector: Vectors,
+    *,
     lexical: Sequence[tuple[int, float]],
     asked_in: Language,
     k: int,

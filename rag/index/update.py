@@ -13,6 +13,7 @@ from typing import Final
 import numpy as np
 
 from rag.index.chunks import ChunkFile, ChunkWriter
+from rag.index.contexts import contexts_of
 from rag.index.dense import EXACT_MAX_CHUNKS, build_dense
 from rag.index.languages import LANGUAGES_NAME, detect_codes
 from rag.index.lexical import build_lexical
@@ -28,15 +29,13 @@ from rag.index.manifest import (
 from rag.index.store import IndexStore
 from rag.index.tokens import TokenWriter
 from rag.index.version import DENSE_NAME, LEXICAL_NAME, TenantIndex
-from rag.language import detect_language, sentence_spans, words
+from rag.language import words
 from rag.ports import Vectors
-from rag.types import CONTEXT_SEPARATOR, Chunk, Document, EncodedTexts, ModelInfo, Span
+from rag.types import Chunk, Document, EncodedTexts, ModelInfo, Span
 
 # Enough for batches to be filled with texts of one length, and little to hold: some MB of text and vectors.
 GROUP_CHUNKS: Final = 2_000
 _VECTORS_NAME: Final = "vectors.f32"
-MAX_TITLE_CHARS: Final = 100  # of a title before its chunks
-MAX_OPENING_CHARS: Final = 80
 
 EncodeChunks = Callable[[Sequence[Chunk]], EncodedTexts]
 # Told what is wrong with the serving version, and from which the update starts instead.
@@ -160,7 +159,7 @@ class IndexUpdate:
         last = max(old.document_version if old else 0, self._removed.pop(document_id, 0))
         number = 1 + max(last, self._numbers_above)
         first, cutter = len(self._writer), self._makers.chunker_version
-        contexts = _contexts(title, spans)
+        contexts = contexts_of(title, spans)
         self._new.append(DocumentEntry(document_id, title, number, len(spans), first, digest, cutter))
         self._writer.append(
             [
@@ -285,30 +284,6 @@ class IndexUpdate:
             has_tokens=self._makers.keeps_tokens and len(self._writer) > 0,
             numbers_above=self._numbers_above,
         )
-
-
-def _contexts(title: str, spans: Sequence[Span]) -> list[str]:
-    """For each chunk the title, the document's first sentence, which often says whose document it is, and the headings
-    above; nothing that the chunk itself begins with.
-
-    No title that is in another language: of questions in the language of the text it is seldom a part, and it draws the
-    vectors away from them.
-    """
-    title, opening = title[:MAX_TITLE_CHARS], _opening_of(title, spans[0].text)
-    contexts = []
-    for at, span in enumerate(spans):
-        speaks = detect_language(title)
-        is_foreign = speaks != "other" and detect_language(span.text) not in (speaks, "other")
-        parts = ["" if is_foreign or span.text.startswith(title) else title, opening if at else "", span.context]
-        contexts.append(CONTEXT_SEPARATOR.join(filter(None, parts)))
-    return contexts
-
-
-def _opening_of(title: str, text: str) -> str:
-    """The first sentence of a document, if it is short: longer ones say more than whose document it is."""
-    rest = text.removeprefix(title).lstrip()
-    start, end = next(iter(sentence_spans(rest)), (0, 0))
-    return " ".join(rest[start:end].split()) if end - start <= MAX_OPENING_CHARS else ""
 
 
 def _blocks(first: int, count: int) -> Iterator[tuple[int, int]]:

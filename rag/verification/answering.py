@@ -88,7 +88,7 @@ LATE_INTERACTION: Final = AnswerModel(
         sentence_words=0,
         bigrams=2.4,
         missing_words=0,
-        # These three by hand, at least: few of the questions that the others were fitted on name what no document knows.
+        # These three by hand: few of the questions that the others were fitted on name what no document knows.
         missing_names=-1.9,
         mistaken_names=-3.3,
         missing_codes=-3.5,
@@ -160,6 +160,7 @@ def weigh(signs: SentenceSigns | PassageSigns, weights: SentenceSigns | PassageS
 def read_passages(
     asked: Asked,
     sources: Sequence[Source],
+    *,
     found: Sequence[Chunk],
     relevances: Sequence[float],
     likeliest: Sequence[tuple[Quotable, float, float]],
@@ -168,8 +169,8 @@ def read_passages(
     """What speaks for these passages.
 
     `found` are the chunks of all candidates, in which a document may name what its passages are about, `relevances`
-    theirs, best first; `likeliest` are the sentences that most likely answer, each with its own relevance and probability,
-    likeliest first.
+    theirs, best first; `likeliest` are the sentences that most likely answer, each with its own relevance and its
+    probability, likeliest first.
     """
     claim = asked.claim
     sentences = [
@@ -231,7 +232,7 @@ def _is_named(name: Sequence[str], texts: Sequence[str]) -> bool:
 
 
 def _is_mistaken(name: Sequence[str], texts: Sequence[str]) -> bool:
-    """Whether the texts, without diacritics, know another name that begins alike, and nothing of how this one goes on."""
+    """Whether the texts, which have no diacritics, know a name that begins alike, and not how this one goes on."""
     for first, second in pairwise(name):
         follows = re.compile(rf"\b{re.escape(first)}\w*[ -](?!{re.escape(second)})[A-Z0-9]", re.IGNORECASE)
         known = re.compile(rf"\b{re.escape(second)}", re.IGNORECASE)

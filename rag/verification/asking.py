@@ -20,7 +20,7 @@ def _pattern(*alternatives: str) -> re.Pattern[str]:
 # The most telling first: a question for a phone number is one for a number too.
 _SOUGHT: Final[dict[AnswerKind, re.Pattern[str]]] = {
     "contact": _pattern(
-        r"\b(?:phone|telephone|e-?mail|hotline|contact|website|web ?site|url|link)\b(?! (?:policy|rules?|centre|center))",
+        r"\b(?:phone|telephone|e-?mail|hotline|contact|web ?site|url|link)\b(?! (?:policy|rules?|cent(?:re|er)))",
         r"\b(?:số điện thoại|điện thoại|email|hotline|tổng đài|liên hệ|website|trang web|đường dây)\b",
     ),
     "reason": _pattern(r"\bwhy\b|\bwhat (?:caused|was the reason|is the reason)\b|\b(?:vì sao|tại sao|do đâu|lý do)\b"),
@@ -40,7 +40,8 @@ _SOUGHT: Final[dict[AnswerKind, re.Pattern[str]]] = {
     ),
     "figure": _pattern(
         r"\bhow (?:many|much|old|far|tall|high|deep|large|big|fast|often|loud|heavy|wide)\b",
-        r"\bwhat (?:\w+ ){0,2}(?:percent|percentage|number|amount|population|share|limit|maximum|minimum|rate|weight)\b",
+        r"\bwhat (?:\w+ ){0,2}(?:percent|percentage|number|amount|population|share|limit|maximum|minimum)\b",
+        r"\bwhat (?:\w+ ){0,2}(?:rate|weight|height|width|size|speed|temperature)\b",
         r"\b(?:bao nhiêu|mấy|bao xa|tỷ lệ|tỉ lệ|phần trăm|số lượng|tối đa|tối thiểu)\b",
     ),
     "name": _pattern(
@@ -51,11 +52,12 @@ _SOUGHT: Final[dict[AnswerKind, re.Pattern[str]]] = {
     ),
 }
 _LIST_SOUGHT = _pattern(
-    r"\b(?:what|which) (?:\w+ ){0,3}(?:documents|papers|steps|cases|items|things|conditions|requirements|exceptions|reasons"
-    r"|features|changes|benefits|expenses|costs|options|methods|ways|types|kinds|duties|exclusions|papers|forms)\b",
-    r"\bwhat(?:'s| is| are|s)? (?:not |in|ex|never )?(?:covered|included|excluded|allowed|needed|required|accepted|new)\b",
+    r"\b(?:what|which) (?:\w+ ){0,3}(?:documents|papers|steps|cases|items|things|conditions|requirements|exceptions"
+    r"|reasons|features|changes|benefits|expenses|costs|options|methods|ways|types|kinds|duties|exclusions|forms)\b",
+    r"\bwhat(?:'s| is| are|s)? (?:not |in|ex|never )?(?:covered|included|excluded|allowed|needed|required|new)\b",
     r"\b(?:how (?:do|can|should|to)\b|list\b|steps|procedure|process)",
-    r"\b(?:các|những) (?:\w+ ){1,4}(?:nào|gì)\b|\b(?:gồm|cần|bao gồm|mang theo|nộp) (?:những )?(?:\w+ ){0,3}(?:gì|nào)\b",
+    r"\b(?:các|những) (?:\w+ ){1,4}(?:nào|gì)\b",
+    r"\b(?:gồm|cần|bao gồm|mang theo|nộp) (?:những )?(?:\w+ ){0,3}(?:gì|nào)\b",
     r"\b(?:các bước|thủ tục|quy trình|giấy tờ|hồ sơ|làm thế nào|làm sao|cách nào|trường hợp nào|điều kiện)\b",
 )
 _NEGATED = _pattern(
@@ -69,8 +71,9 @@ _MONEY = _pattern(
     r"\bfree\b|miễn phí|\btimes the\b",
 )
 _DURATION = _pattern(
-    r"(?:\d|\b(?:one|two|three|four|five|six|seven|eight|nine|ten|twelve|một|hai|ba|bốn|năm|sáu|bảy|tám|chín|mười))[\s-]"
-    r"(?:\w+ )?(?:seconds?|secs?|minutes?|mins?|hours?|hrs?|h|days?|weeks?|months?|years?|giây|phút|giờ|tiếng|ngày|tuần|tháng|năm|buổi)\b",
+    r"(?:\d|\b(?:one|two|three|four|five|six|seven|eight|nine|ten|twelve|một|hai|ba|bốn|năm|sáu|bảy|tám|chín|mười))"
+    r"[\s-](?:\w+ )?(?:seconds?|secs?|minutes?|mins?|hours?|hrs?|h|days?|weeks?|months?|years?"
+    r"|giây|phút|giờ|tiếng|ngày|tuần|tháng|năm|buổi)\b",
 )
 _CONTACT = _pattern(r"[\w.+-]+@\w|https?://|www\.|\b\w[\w-]*\.(?:com|org|net|vn|io|gov|edu)\b|(?:\+?\d[\d .()-]{5,}\d)")
 _REASON = _pattern(
@@ -78,7 +81,8 @@ _REASON = _pattern(
     r"\b(?:vì|do|bởi|nguyên nhân|lý do|nhằm|để|nên)\b",
 )
 _CLOCK = _pattern(
-    r"\b\d{1,2}(?::|h|g)\d{0,2}\b|\b\d{1,2} ?(?:am|pm|giờ)\b|\b(?:mon|tues|wednes|thurs|fri|satur|sun)days?\b|\bthứ (?:hai|ba|tư|năm|sáu|bảy)\b|\bchủ nhật\b|\d{1,2}/\d{1,2}"
+    r"\b\d{1,2}(?::|h|g)\d{0,2}\b|\b\d{1,2} ?(?:am|pm|giờ)\b|\d{1,2}/\d{1,2}",
+    r"\b(?:mon|tues|wednes|thurs|fri|satur|sun)days?\b|\bthứ (?:hai|ba|tư|năm|sáu|bảy)\b|\bchủ nhật\b",
 )
 
 

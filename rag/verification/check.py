@@ -5,17 +5,17 @@ stand in a passage of this context; what goes out instead is a quotation, and th
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
 from rag.injection import gives_orders
 from rag.language import Language
-from rag.markers import strip_markers
 from rag.types import DraftSentence, Passage, Quote, RelevanceScale, Verdict, Window
 from rag.verification.answering import AnswerModel
 from rag.verification.asking import read_asked
 from rag.verification.judging import Entail, Judge, Judgement, Reason, differ, states_something
+from rag.verification.notices import INTRODUCTIONS, older_edition_text
 from rag.verification.policy import Policy
 from rag.verification.ranking import Part, RankedQuote, rank_part
 from rag.verification.sources import Source, quotables, quote_for, read_source
@@ -29,11 +29,6 @@ MAX_QUOTATIONS: Final = 3
 _OWN_WORDS: Final = 0.8
 # A sentence of the generator's that is carried by what answers so likely, against the likeliest, need not be replaced.
 _AS_LIKELY: Final = 0.5
-# Said before what is quoted in another language than the question's.
-INTRODUCTIONS: Final[Mapping[tuple[Language, Language], str]] = {
-    ("en", "vi"): "In the documents, in Vietnamese: ",
-    ("vi", "en"): "Trong tài liệu, bằng tiếng Anh: ",
-}
 # Less than so much of the best quotation's probability, and nothing that was sent has to do with the question.
 _BESIDE_THE_QUESTION: Final = 0.1
 # A generator that has read the passages and declines is believed up to here, by the model of `answering`.
@@ -47,9 +42,9 @@ _ENDED = re.compile(r"[.!?…。！？][\"'”’»)\]*_]*\Z")
 class Inquiry:
     """One question, and what its answer may rest on.
 
-    `parts` are what it asks, each with its own candidates. The generator knows the first `shown` of the passages, None: all
-    of them; a marker of another is unknown. `decline` is what the generator was told to write where the
-    passages do not answer; `entail` asks a verifier model, if there is one.
+    `parts` are what it asks, each with its own candidates. The generator knows the first `shown` of the passages, None:
+    all of them; a marker of another is unknown. `decline` is what the generator was told to write where the passages do
+    not answer; `entail` asks a verifier model, if there is one.
     """
 
     question: str
@@ -132,11 +127,11 @@ class RequestCheck:
                 at,
                 part,
                 asked,
-                self._quotables,
-                calibrated,
-                self._verifier.answers,
-                self._superseded,
-                self._inquiry.asked_in,
+                found=self._quotables,
+                relevances=calibrated,
+                model=self._verifier.answers,
+                superseded=self._superseded,
+                asked_in=self._inquiry.asked_in,
             )
             self._probabilities.append(probability)
             ranked += quotes if self._is_answerable(at) else []
@@ -244,9 +239,9 @@ class RequestCheck:
     def _answers(self, claim: Claim, judgement: Judgement, quotes: Sequence[RankedQuote]) -> bool:
         """Whether a sentence without a marker says what answers the question, and not just something true.
 
-        It takes the place of the best quotation if it is a passage's own words, nearly, if what carries it answers about
-        as likely, and if it says more than the question does ("The attacks on teachers are causing."). After one that
-        stood, and in the modes without quotation, nothing better is to be had.
+        It takes the place of the best quotation if it is a passage's own words, nearly, if what carries it answers
+        about as likely, and if it says more than the question does ("The attacks on teachers are causing."). After one
+        that stood, and in the modes without quotation, nothing better is to be had.
         """
         best = quotes[0] if quotes else None
         if self._has_stood or self._policy.mode != "repair":
@@ -326,14 +321,6 @@ def _is_clear(quotes: Sequence[RankedQuote]) -> bool:
     """Whether the best of these is much likelier than the others."""
     total = sum(each.probability for each in quotes)
     return bool(total) and quotes[0].probability >= _ANOTHER_FROM * total
-
-
-def older_edition_text(title: str, language: Language) -> str:
-    """That an older edition of a document says otherwise than what was just said."""
-    plain = strip_markers(title)
-    if language == "vi":
-        return f"Bản cũ hơn, “{plain}”, quy định khác."
-    return f"An older edition, “{plain}”, says otherwise."
 
 
 def _carrying(claim: Claim, source: Source) -> list[Statement]:

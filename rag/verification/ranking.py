@@ -51,6 +51,7 @@ def rank_part(
     at: int,
     part: Part,
     asked: Asked,
+    *,
     found: Sequence[Quotable],
     relevances: Sequence[float],
     model: AnswerModel,
@@ -88,4 +89,6 @@ def rank_part(
     likeliest = [(found[place], relevances[place], likely[place]) for place in order[:LIKELIEST]]
     scores = [each.relevance for each in part.candidates if each.relevance is not None] or [0.0]
     chunks = [each.chunk for each in part.candidates]
-    return ranked, answer_probability(read_passages(asked, sources, chunks, scores, likeliest, asked_in), model)
+    return ranked, answer_probability(
+        read_passages(asked, sources, found=chunks, relevances=scores, likeliest=likeliest, asked_in=asked_in), model
+    )

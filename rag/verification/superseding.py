@@ -31,7 +31,7 @@ class Superseded:
 
 
 def find_older(question: str, sources: Iterable[Source]) -> dict[int, frozenset[int]]:
-    """The passages of older editions by their numbers, each with those of the newest one; none that the question names."""
+    """The passages of older editions by their numbers, each with those of the newest; none that the question names."""
     families: dict[frozenset[str], list[Passage]] = {}
     for source in sources:
         family = family_of(source.passage.chunk.title)
