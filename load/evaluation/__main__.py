@@ -14,10 +14,10 @@ from typing import Final
 
 from load.evaluation.answers import NoAnswersError
 from load.evaluation.corpus import Corpus
+from load.evaluation.edits import make_edits
 from load.evaluation.everyday.interview import EverydayInterview
 from load.evaluation.everyday.quality import EverydayQuality
 from load.evaluation.everyday.questions import PART_NAMES, load_parts
-from load.evaluation.edits import make_edits
 from load.evaluation.examples import render_examples
 from load.evaluation.report import Report, render_tables
 from load.evaluation.run import (
@@ -122,7 +122,8 @@ async def _evaluate(arguments: argparse.Namespace, environment: Mapping[str, str
     ingest_all(parts, settings)
     stages = open_stages(parts, settings)
     retrieval = await rank_all(parts, stages) | await rank_mixed(parts, stages, settings, Corpus(FOLDER / "both"))
-    calibrations = await calibrate_all(parts, stages, settings)
+    tuning = next((each for each in load_parts() if each.name == "tuning"), None)
+    calibrations = await calibrate_all(parts, tuning, stages, settings, Corpus(FOLDER / "everyday-tuning"))
     found: dict[str, Findings] = {}
     for language, part in parts.items() if arguments.sample else ():
         found[language] = await Interview(part, FOLDER).run(arguments.sample, environment, arguments.url)

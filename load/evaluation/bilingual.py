@@ -41,7 +41,8 @@ class MixedQuestions:
         own = {question.question_id: _name(self._asked, question.document_id) for question in self._asked.questions}
         for question in questions:
             left_out = own[question.question_id]
-            yield question, Selection(index, chunks, lambda chunk, left_out=left_out: chunk.document_id != left_out)
+            kept = {chunk.chunk_id for chunk in chunks if chunk.document_id != left_out}
+            yield question, Selection(index, chunks, kept)
 
 
 def _name(found: QuestionSet, document_id: str) -> str:

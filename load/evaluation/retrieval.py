@@ -40,13 +40,15 @@ class QuestionEncoder(Protocol):
 
 
 class KnownVectors:
-    """A `rag.ports.TextEmbedder` that embeds each question once: those of `texts` beforehand, all in one go, others when
-    they come, such as questions that are read otherwise than they are asked.
+    """A `rag.ports.TextEmbedder` that embeds each question once: those of `texts` beforehand, all in one go.
+
+    Others when they come, such as questions that are read otherwise than they are asked.
     """
 
     def __init__(self, encoder: QuestionEncoder, texts: Sequence[str] = ()) -> None:
         self._encoder = encoder
-        self._vectors = dict(zip(texts, encoder.encode_queries(texts), strict=True)) if texts else {}
+        vectors = encoder.encode_queries(texts) if texts else ()
+        self._vectors: dict[str, Vectors] = dict(zip(texts, vectors, strict=True))
 
     async def embed_query(self, text: str, *, timeout_s: float, trace_id: str) -> Vectors:
         if text not in self._vectors:
@@ -63,7 +65,10 @@ class LocalScorer:
 
     async def score(self, question: str, windows: Sequence[Window], *, timeout_s: float, trace_id: str) -> list[float]:
         new = [window for window in windows if (question, window) not in self._known]
-        pairs = [Pair(question=question, passage=each.passage, start=each.start, end=each.end, head=each.head) for each in new]
+        pairs = [
+            Pair(question=question, passage=each.passage, start=each.start, end=each.end, head=each.head)
+            for each in new
+        ]
         for window, relevance in zip(new, self._scorer.score(pairs) if pairs else (), strict=True):
             self._known[question, window] = float(relevance)
         return [self._known[question, window] for window in windows]

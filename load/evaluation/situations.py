@@ -6,9 +6,8 @@ of the same article, stay in: they share its subject and most of its words.
 """
 
 import random
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import takewhile
 from typing import Final
 
 from load.evaluation.metrics import holds_answer
@@ -26,7 +25,7 @@ from rag.verification import AnswerModel, PassageSigns, SentenceSigns
 from rag.verification.answering import read_passages, read_sentences, sentence_probabilities
 from rag.verification.asking import Asked, read_asked
 from rag.verification.ranking import LIKELIEST
-from rag.verification.sources import Quotable, Source, quotables, read_source
+from rag.verification.sources import Quotable, quotables, read_source
 
 # A tenant has few documents or many, and they are about its own things: half of a small collection is of one article.
 SMALL_COLLECTIONS: Final = (8,)
@@ -61,8 +60,8 @@ class Sight:
 class Situation:
     """One question before one collection.
 
-    `questions` names the set that it is of, `collection` what of the documents is there; `article` is what may not be in
-    two folds.
+    `questions` names the set that it is of, `collection` what of the documents is there; `article` is what may not be
+    in two folds.
     """
 
     questions: str
@@ -95,11 +94,10 @@ class Observatory:
             for documents, name in [(sorted(articles), WHOLE), *_draw_small(draw, question, articles)]:
                 for is_answerable in (True, False):
                     kept = frozenset(documents) - (frozenset() if is_answerable else {question.document_id})
-                    selection = Selection(index, chunks, lambda chunk, kept=kept: chunk.document_id in kept)
-                    answers = question.answers
-                    sight = await self.look(
-                        question.text, selection, lambda _, sent, answers=answers: int(holds_answer(sent, answers))
+                    selection = Selection(
+                        index, chunks, {chunk.chunk_id for chunk in chunks if chunk.document_id in kept}
                     )
+                    sight = await self.look(question.text, selection, _worth_to(question))
                     article = articles[question.document_id]
                     seen.append(Situation(asked.language, article, name, is_answerable, sight))
         return seen
@@ -110,45 +108,24 @@ class Observatory:
         if reading.is_small_talk:
             return Sight()
         candidates = await self._stages.find(reading, index)
-        floor = self._stages.scale.floor
-        relevant = list(takewhile(lambda each: each.relevance is not None and each.relevance >= floor, candidates))
+        return await self._read(reading, read_asked(reading.text, index.idf), candidates, worth)
+
+    async def _read(self, reading: Reading, asked: Asked, candidates: Sequence[Candidate], worth: Worth) -> Sight:
+        scores = [each.relevance or 0.0 for each in candidates]
+        relevant = [each for each, score in zip(candidates, scores, strict=True) if score >= self._stages.scale.floor]
         sources = [read_source(passage) for passage in choose_passages(relevant, top_k=self._top_k)]
         found = quotables(sources)
         if not found:
             return Sight()
-        asked = read_asked(reading.text, index.idf)
-        return await self._read(reading, asked, candidates, sources, found, worth)
-
-    async def _read(
-        self,
-        reading: Reading,
-        asked: Asked,
-        candidates: Sequence[Candidate],
-        sources: Sequence[Source],
-        found: Sequence[Quotable],
-        worth: Worth,
-    ) -> Sight:
         relevances = await self._score(reading, found)
-        of_chunks = {each.chunk.chunk_id: each.relevance or 0.0 for each in candidates}
+        of_chunks = {each.chunk.chunk_id: score for each, score in zip(candidates, scores, strict=True)}
         of_passages = {each.passage.number: of_chunks[each.passage.chunk.chunk_id] for each in sources}
         signs = read_sentences(asked, found, relevances, of_passages)
         likely = sentence_probabilities(signs, self._answers)
-        likeliest = sorted(range(len(found)), key=lambda at: -likely[at])[:LIKELIEST]
-        passages = read_passages(
-            asked,
-            sources,
-            [each.relevance or 0.0 for each in candidates],
-            [(found[at], relevances[at]) for at in likeliest],
-            reading.language,
-        )
-        shown = [each.quote(asked.claim, seeks_list=asked.seeks_list) for each in found]
-        sent = [quoted[1].sent if quoted else "" for quoted in shown]
-        worths = [worth(each, text) if text else 0 for each, text in zip(found, sent, strict=True)]
-        sentences = tuple(
-            QuotableSentence(each, is_right=value == max(worths) > 0, words=len(words(text)))
-            for each, value, text in zip(signs, worths, sent, strict=True)
-        )
-        return Sight(passages, sentences)
+        order = sorted(range(len(found)), key=lambda at: -likely[at])
+        likeliest = [(found[at], relevances[at]) for at in order[:LIKELIEST]]
+        passages = read_passages(asked, sources, scores, likeliest, reading.language)
+        return Sight(passages, tuple(_judge(asked, found, signs, worth)))
 
     async def _score(self, reading: Reading, found: Sequence[Quotable]) -> list[float]:
         scores = await score_windows(
@@ -162,6 +139,20 @@ class Observatory:
         return [
             scale.calibrate(score, reading.language, each.language) for each, score in zip(found, scores, strict=True)
         ]
+
+
+def _judge(
+    asked: Asked, found: Sequence[Quotable], signs: Sequence[SentenceSigns], worth: Worth
+) -> Iterator[QuotableSentence]:
+    shown = [each.quote(asked.claim, seeks_list=asked.seeks_list) for each in found]
+    sent = [quoted[1].sent if quoted else "" for quoted in shown]
+    worths = [worth(each, text) if text else 0 for each, text in zip(found, sent, strict=True)]
+    for each, value, text in zip(signs, worths, sent, strict=True):
+        yield QuotableSentence(each, is_right=value == max(worths) > 0, words=len(words(text)))
+
+
+def _worth_to(question: Question) -> Worth:
+    return lambda _, sent: int(holds_answer(sent, question.answers))
 
 
 def _draw_small(draw: random.Random, question: Question, articles: dict[str, str]) -> Iterable[tuple[list[str], str]]:
