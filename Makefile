@@ -35,7 +35,7 @@ INSTALL = @"$(PYTHON)" requirements/install.py
 COMPILE = @cd requirements && ../.venv/bin/uv pip compile --quiet --no-config --generate-hashes \
 	--python-version 3.11 --python-platform x86_64-manylinux_2_28 --custom-compile-command "make lock"
 
-.PHONY: help python setup serve dev check test eval everyday bench load capacity growth endurance faults bento image image-test lock clean
+.PHONY: help python setup serve dev check test eval everyday drafting bench load capacity growth endurance faults bento image image-test lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -76,6 +76,9 @@ eval: setup ## Quality of retrieval and answers on RAG_EVAL_DATA, of the check o
 
 everyday: setup ## The everyday questions alone; PART=tuning or PART=held-out asks those of one part
 	$(RUN) load.evaluation --everyday $(PART)
+
+drafting: setup ## What drafts of the local generator add to quotations: the everyday tuning part asked both ways
+	$(RUN) load.evaluation --drafting
 
 bench: setup ## Speed as ratios measured in one run
 	$(RUN) load.bench

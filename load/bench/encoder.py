@@ -86,7 +86,7 @@ def _print_ranking(encoder: SentenceEncoder) -> None:
     def compare(of_one: Sequence[int]) -> None:
         asked = encoder.read_queries([pairs[of_one[0]].question])[0]
         for number in of_one:
-            score_windows(asked, stored[number], [(0, None)])
+            score_windows(asked, stored[number], [(0, None, 0)])
 
     def read(of_one: Sequence[int]) -> None:
         encoder.read_passages([pairs[number].passage for number in of_one])

@@ -70,7 +70,8 @@ class Recorded:
 
 
 def print_generation(rounds: int) -> None:
-    """Measures and prints."""
+    """Measures and prints; the first line names the model that drafts."""
+    print(f"generation: {load_settings({**DRAFTING, **os.environ}).generator_model}")
     with tempfile.TemporaryDirectory() as folder:
         asyncio.run(_measure(Path(folder), rounds))
 

@@ -14,10 +14,11 @@ from typing import Final
 
 from load.evaluation.answers import NoAnswersError
 from load.evaluation.corpus import Corpus
+from load.evaluation.edits import make_edits
+from load.evaluation.everyday.drafting import compare_ways, render_ways
 from load.evaluation.everyday.interview import EverydayInterview
 from load.evaluation.everyday.quality import EverydayQuality
-from load.evaluation.everyday.questions import PART_NAMES, load_parts
-from load.evaluation.edits import make_edits
+from load.evaluation.everyday.questions import PART_NAMES, EverydayPart, load_parts
 from load.evaluation.examples import render_examples
 from load.evaluation.report import Report, render_tables
 from load.evaluation.run import (
@@ -41,6 +42,8 @@ from rag.settings import Settings
 from rag.tenants import TenantsError, load_policies
 
 FOLDER: Final = ROOT / ".data" / "eval"
+# Of the tuning part alone: no weight may depend on the other part, nor on its documents.
+TUNING_FOLDER: Final = FOLDER / "everyday-tuning"
 SAMPLE: Final = 200
 
 _FAILURES: Final = (
@@ -60,6 +63,9 @@ def main(argv: Sequence[str], environment: Mapping[str, str]) -> int:
     # As Ctrl-C: the default would end us at once and leave a server behind.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
+        if arguments.drafting:
+            print(asyncio.run(_compare_drafting(environment)))
+            return EXIT_OK
         report = asyncio.run(evaluate(arguments, environment))
     except _FAILURES as error:
         _tell(str(error))
@@ -94,14 +100,19 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
         help=f"ask the everyday questions alone: all parts, or these of {', '.join(PART_NAMES)}",
     )
     parser.add_argument(
+        "--drafting",
+        action="store_true",
+        help="ask the everyday tuning part alone, by quotation and with drafts of the local generator, side by side",
+    )
+    parser.add_argument(
         "--url",
         help="ask this server, which runs on the index of the one language that is given, or of the everyday documents",
     )
     arguments = parser.parse_args(argv)
-    if arguments.everyday is not None:
+    if arguments.everyday is not None or arguments.drafting:
         return arguments
     if arguments.data is None:
-        parser.error("--data or --everyday is needed")
+        parser.error("--data, --everyday or --drafting is needed")
     if arguments.url and len(arguments.languages) != 1:
         parser.error("--url names a server of one language: give it with --languages")
     if arguments.sample < 0:
@@ -122,7 +133,7 @@ async def _evaluate(arguments: argparse.Namespace, environment: Mapping[str, str
     ingest_all(parts, settings)
     stages = open_stages(parts, settings)
     retrieval = await rank_all(parts, stages) | await rank_mixed(parts, stages, settings, Corpus(FOLDER / "both"))
-    calibrations = await calibrate_all(parts, stages, settings)
+    calibrations = await calibrate_all(parts, _find_tuning(), stages, settings, Corpus(TUNING_FOLDER))
     found: dict[str, Findings] = {}
     for language, part in parts.items() if arguments.sample else ():
         found[language] = await Interview(part, FOLDER).run(arguments.sample, environment, arguments.url)
@@ -163,6 +174,19 @@ async def _evaluate_everyday(arguments: argparse.Namespace, environment: Mapping
         answers={},
         everyday=everyday,
     )
+
+
+async def _compare_drafting(environment: Mapping[str, str]) -> str:
+    tuning, corpus = _find_tuning(), Corpus(TUNING_FOLDER)
+    if tuning is None:
+        raise DataError("there is no everyday tuning part")
+    corpus.ingest(tuning.sources, ingest_by(load_settings(environment)))
+    return render_ways(await compare_ways(tuning, corpus, FOLDER, environment))
+
+
+def _find_tuning() -> EverydayPart | None:
+    """The part that may be tuned on, if it is there."""
+    return next((each for each in load_parts() if each.name == "tuning"), None)
 
 
 async def _ask_everyday(

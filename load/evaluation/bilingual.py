@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from load.evaluation.asking import draw_sample
-from load.evaluation.situations import Selection
+from load.evaluation.selection import Selection
 from load.evaluation.xquad import Paragraph, Question, QuestionSet
 from rag.ports import ChunkIndex
 from rag.types import Chunk
@@ -36,12 +36,13 @@ class MixedQuestions:
 
     def put(
         self, questions: Iterable[Question], index: ChunkIndex, chunks: Sequence[Chunk]
-    ) -> Iterator[tuple[Question, Selection]]:
+    ) -> Iterator[tuple[Question, ChunkIndex]]:
         """Each question with the index that it is asked of; `index` holds the paragraphs, as these chunks."""
-        documents = frozenset(paragraph.document_id for paragraph in self.paragraphs)
         own = {question.question_id: _name(self._asked, question.document_id) for question in self._asked.questions}
         for question in questions:
-            yield question, Selection(index, chunks, documents - {own[question.question_id]})
+            left_out = own[question.question_id]
+            kept = {chunk.chunk_id for chunk in chunks if chunk.document_id != left_out}
+            yield question, Selection(index, chunks, kept)
 
 
 def _name(found: QuestionSet, document_id: str) -> str:

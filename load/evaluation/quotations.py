@@ -1,23 +1,31 @@
-"""Whether a repair is what it must be: whole sentences of one cited chunk, character for character.
+"""Whether a repair is what it must be: put together from what stands in one cited chunk, character for character.
+
+It is one of three things, after the words that introduce a quotation in another language: whole sentences, a list and
+its lead among them; a lead and one item of its list, as `lead: item`; or cells of one row of a table under the name in
+its first cell, as `X2: Weight 3 kg, Noise 40 dB`. What is cited of the chunk is checked with all other citations
+(`load.evaluation.judging`).
 
 Checked from outside, on what was sent and what is stored, and not by the code that makes the quotations.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from load.evaluation.citations import MARKER
 from rag.language import sentence_spans, words
 from rag.markers import strip_markers
 from rag.types import Chunk
+from rag.verification.check import INTRODUCTIONS
 from rag.verification.support import LIST_MARK
 from schemas.response import QueryResponse, TraceSentence
 
 # As `rag.citations.render_sentence` writes them: after a space, before the final punctuation.
 _RENDERED_MARKERS: Final = re.compile(rf" (?:{MARKER.pattern})+")
-# What `rag.verification.quotation` takes for a heading that has no blank line after it.
+# What `rag.verification.statements` takes for a heading that has no blank line after it.
 _HEADING_CHARS: Final = 60
+_CELL_MARK: Final = " | "
+_LABEL_MARK: Final = ": "
 
 
 def find_misquotation(response: QueryResponse, chunks: Mapping[str, Chunk]) -> str | None:
@@ -25,19 +33,22 @@ def find_misquotation(response: QueryResponse, chunks: Mapping[str, Chunk]) -> s
     for sentence in sent_sentences(response):
         if sentence.verdict != "repaired":
             continue
-        text = _without_markers(sentence)
-        holding = [chunk for chunk in _cited(sentence, response, chunks) if text in chunk.text]
-        if not holding:
-            return "a repair that is not verbatim from one chunk"
-        if not any(is_whole(text, chunk) for chunk in holding):
+        text, cited = _quoted(sentence), _cited(sentence, response, chunks)
+        if any(is_whole(text, chunk) or is_led_item(text, chunk) or is_of_a_row(text, chunk) for chunk in cited):
+            continue
+        if any(text in chunk.text for chunk in cited):
             return "a repair that is not whole sentences"
+        return "a repair that is not verbatim from one chunk"
     return None
 
 
 def count_verbatim(response: QueryResponse, chunks: Mapping[str, Chunk]) -> int:
-    """How many of the sentences that were sent stand, character for character, in a chunk that they cite."""
+    """How many of the sentences that were sent stand, character for character, in a chunk that they cite.
+
+    What introduces a quotation need not stand there.
+    """
     return sum(
-        any(_without_markers(sentence) in chunk.text for chunk in _cited(sentence, response, chunks))
+        any(_quoted(sentence) in chunk.text for chunk in _cited(sentence, response, chunks))
         for sentence in sent_sentences(response)
     )
 
@@ -52,16 +63,71 @@ def is_whole(text: str, chunk: Chunk) -> bool:
 
     What the product trims off may be missing: list marks and a heading at the start, markers at either side.
     """
+    return bool(_find_whole(text, chunk))
+
+
+def is_led_item(text: str, chunk: Chunk) -> bool:
+    """Whether the text is a lead of the chunk and, after a colon, an item of a list that stands whole below it."""
+    for found in re.finditer(re.escape(_LABEL_MARK), text):
+        lead, item = text[: found.start()], text[found.end() :]
+        items = [place for place in _find_whole(item, chunk) if _is_after_list_mark(chunk.text, place)]
+        if (
+            lead
+            and items
+            and any(_ends_with_lead(chunk.text, lead, *span, items) for span in sentence_spans(chunk.text))
+        ):
+            return True
+    return False
+
+
+def is_of_a_row(text: str, chunk: Chunk) -> bool:
+    """Whether the text is the name of a row of the chunk and some of its cells, in order, each with its column."""
+    rows = (chunk.text[start:end].split(_CELL_MARK) for start, end in sentence_spans(chunk.text))
+    return any(_is_picked(text, [cell.partition(_LABEL_MARK) for cell in row]) for row in rows)
+
+
+def _ends_with_lead(text: str, lead: str, start: int, end: int, items: Sequence[int]) -> bool:
+    """Whether the sentence is the lead, but for what is trimmed off, and one of the items begins after it."""
+    at = text.rfind(lead, start, end)
+    if at < 0 or not _is_trimmed(text, start, at):
+        return False
+    return not words(strip_markers(text[at + len(lead) : end])) and max(items) >= end
+
+
+def _is_after_list_mark(text: str, place: int) -> bool:
+    return any(start <= place < end and LIST_MARK.match(text, start, place) for start, end in sentence_spans(text))
+
+
+def _is_picked(text: str, cells: Sequence[tuple[str, str, str]]) -> bool:
+    label, _, value = cells[0]
+    name = f"{value or label}{_LABEL_MARK}"
+    if len(cells) < 2 or not text.startswith(name):
+        return False
+    rest = text[len(name) :]
+    for label, mark, value in cells[1:]:
+        cell = f"{label} {value}"
+        if mark and rest == cell:
+            return True
+        if mark and rest.startswith(f"{cell}, "):
+            rest = rest[len(cell) + 2 :]
+    return False
+
+
+def _find_whole(text: str, chunk: Chunk) -> list[int]:
+    """Where the text begins in the chunk, if it is whole there."""
+    if not text:
+        return []
     spans = sentence_spans(chunk.text)
+    found = []
     first = chunk.text.find(text)
     while first >= 0:
         last = first + len(text)
         begins = any(start <= first < end and _is_trimmed(chunk.text, start, first) for start, end in spans)
         ends = any(start < last <= end and not words(strip_markers(chunk.text[last:end])) for start, end in spans)
         if begins and ends:
-            return True
+            found.append(first)
         first = chunk.text.find(text, first + 1)
-    return False
+    return found
 
 
 def _is_trimmed(text: str, start: int, first: int) -> bool:
@@ -76,8 +142,11 @@ def _is_trimmed(text: str, start: int, first: int) -> bool:
     return not words(strip_markers(text[start:first]))
 
 
-def _without_markers(sentence: TraceSentence) -> str:
-    return _RENDERED_MARKERS.sub("", sentence.sent)
+def _quoted(sentence: TraceSentence) -> str:
+    """What was sent without its markers and what introduces it."""
+    text = _RENDERED_MARKERS.sub("", sentence.sent)
+    introduction = next((each for each in INTRODUCTIONS.values() if text.startswith(each)), "")
+    return text.removeprefix(introduction)
 
 
 def _cited(sentence: TraceSentence, response: QueryResponse, chunks: Mapping[str, Chunk]) -> list[Chunk]:

@@ -4,11 +4,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
-from load.evaluation.calibration import Calibrations
-from load.evaluation.everyday.pages import EverydayReport, render_everyday
-from load.evaluation.everyday.quality import EverydayTotals
+from load.evaluation.calibration import Calibrations, Threshold
 from load.evaluation.edits import BLOCKED_MIN
 from load.evaluation.edits import SOURCE as EDITED
+from load.evaluation.everyday.pages import EverydayReport, render_everyday
+from load.evaluation.everyday.quality import EverydayTotals
 from load.evaluation.examples import Examples
 from load.evaluation.tables import (
     AnswersReport,
@@ -105,9 +105,8 @@ class Report:
             )
             yield Bound(f"{name}: median words of an answer", quality.median_words, most=MEDIAN_WORDS_MAX)
             yield Bound(f"{name}: share of responses without a fault", quality.faultless, least=FAULTLESS_MIN)
-        for name, calibration in self.calibrations.languages.items() if self.calibrations else ():
-            yield Bound(f"{name}: answerable questions refused", calibration.chosen.refused, most=REFUSED_MAX)
-            yield Bound(f"{name}: unanswerable questions answered", calibration.chosen.answered, most=ANSWERED_MAX)
+        for name, calibration in self.calibrations.sets.items() if self.calibrations else ():
+            yield from _bound_calibration(name, calibration.chosen)
         if found := self.verdicts:
             yield Bound("verbatim copies blocked", found.flagged_copies, most=FLAGGED_COPIES_MAX)
             for group in found.groups:
@@ -136,6 +135,13 @@ def render_tables(report: Report) -> str:
     if report.everyday:
         blocks.append(render_everyday(report.everyday))
     return "\n\n".join(blocks)
+
+
+def _bound_calibration(name: str, chosen: Threshold) -> Iterator[Bound]:
+    """The everyday questions have their bounds where a server answers them."""
+    if name in ANSWERED_MIN and chosen.refused is not None and chosen.answered is not None:
+        yield Bound(f"{name}: answerable questions refused", chosen.refused, most=REFUSED_MAX)
+        yield Bound(f"{name}: unanswerable questions answered", chosen.answered, most=ANSWERED_MAX)
 
 
 def _bound_everyday(part: str, totals: EverydayTotals) -> Iterator[Bound]:

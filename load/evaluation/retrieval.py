@@ -12,9 +12,10 @@ from load.evaluation.metrics import RankingQuality, find_rank, measure_ranking
 from load.evaluation.xquad import Question
 from rag.limits import Deadline
 from rag.ports import ChunkIndex, Vectors
+from rag.reading import Reading, read_question
 from rag.reranking import rerank
 from rag.retrieval import retrieve
-from rag.types import Candidate, Window
+from rag.types import Candidate, RelevanceScale, Window
 from schemas.services import Pair
 
 RankingStage = Literal["dense", "BM25", "fused", "reranked"]
@@ -32,13 +33,26 @@ class PairScorer(Protocol):
     def score(self, pairs: Sequence[Pair]) -> Iterable[float]: ...
 
 
-class KnownVectors:
-    """A `rag.ports.TextEmbedder` over questions that were embedded beforehand, all in one go."""
+class QuestionEncoder(Protocol):
+    """An embedder, in this process."""
 
-    def __init__(self, vectors: Mapping[str, Vectors]) -> None:
-        self._vectors = vectors
+    def encode_queries(self, texts: Sequence[str]) -> Vectors: ...
+
+
+class KnownVectors:
+    """A `rag.ports.TextEmbedder` that embeds each question once: those of `texts` beforehand, all in one go.
+
+    Others when they come, such as questions that are read otherwise than they are asked.
+    """
+
+    def __init__(self, encoder: QuestionEncoder, texts: Sequence[str] = ()) -> None:
+        self._encoder = encoder
+        vectors = encoder.encode_queries(texts) if texts else ()
+        self._vectors: dict[str, Vectors] = dict(zip(texts, vectors, strict=True))
 
     async def embed_query(self, text: str, *, timeout_s: float, trace_id: str) -> Vectors:
+        if text not in self._vectors:
+            self._vectors[text] = self._encoder.encode_queries([text])[0]
         return self._vectors[text]
 
 
@@ -51,7 +65,10 @@ class LocalScorer:
 
     async def score(self, question: str, windows: Sequence[Window], *, timeout_s: float, trace_id: str) -> list[float]:
         new = [window for window in windows if (question, window) not in self._known]
-        pairs = [Pair(question=question, passage=each.passage, start=each.start, end=each.end, head=each.head) for each in new]
+        pairs = [
+            Pair(question=question, passage=each.passage, start=each.start, end=each.end, head=each.head)
+            for each in new
+        ]
         for window, relevance in zip(new, self._scorer.score(pairs) if pairs else (), strict=True):
             self._known[question, window] = float(relevance)
         return [self._known[question, window] for window in windows]
@@ -59,32 +76,38 @@ class LocalScorer:
 
 @dataclass(frozen=True, slots=True)
 class RetrievalStages:
-    """The first half of the pipeline: how many chunks each search takes, and how many of them are reranked."""
+    """The first half of the pipeline: how many chunks each search takes, and how many of them are reranked.
+
+    A question is asked whole: what it is split into, if it asks several things, is asked in the same way.
+    """
 
     embedder: KnownVectors
     scorer: LocalScorer
+    scale: RelevanceScale
     retrieve_k: int
     rerank_k: int
 
     async def rank(self, question: str, index: ChunkIndex) -> dict[RankingStage, list[str]]:
         """The documents of the ranked chunks after each stage, best first, with repeats."""
-        vector = await self.embedder.embed_query(question, timeout_s=NO_HURRY_S, trace_id=TRACE_ID)
-        fused = await self._retrieve(question, index)
-        reranked = await self._rerank(question, fused)
+        asked = read_question(question, index)
+        vector = await self.embedder.embed_query(asked.text, timeout_s=NO_HURRY_S, trace_id=TRACE_ID)
+        fused = await self._retrieve(asked, index)
+        reranked = await self._rerank(asked, fused)
         return {
             "dense": _look_up(index, index.search_dense(vector, self.retrieve_k)),
-            "BM25": _look_up(index, index.search_lexical(question, self.retrieve_k)),
+            "BM25": _look_up(index, index.search_lexical(asked.text, self.retrieve_k)),
             "fused": _documents(fused),
             "reranked": _documents(reranked),
         }
 
-    async def find(self, question: str, index: ChunkIndex) -> list[Candidate]:
+    async def find(self, asked: Reading, index: ChunkIndex) -> list[Candidate]:
         """The reranked candidates, best first."""
-        return await self._rerank(question, await self._retrieve(question, index))
+        return await self._rerank(asked, await self._retrieve(asked, index))
 
-    async def _retrieve(self, question: str, index: ChunkIndex) -> list[Candidate]:
+    async def _retrieve(self, asked: Reading, index: ChunkIndex) -> list[Candidate]:
         return await retrieve(
-            question,
+            asked.text,
+            asked_in=asked.language,
             index=index,
             embedder=self.embedder,
             k=self.retrieve_k,
@@ -93,9 +116,16 @@ class RetrievalStages:
             trace_id=TRACE_ID,
         )
 
-    async def _rerank(self, question: str, found: Sequence[Candidate]) -> list[Candidate]:
-        deadline = Deadline.after(NO_HURRY_S)
-        return await rerank(question, found, scorer=self.scorer, deadline=deadline, trace_id=TRACE_ID)
+    async def _rerank(self, asked: Reading, found: Sequence[Candidate]) -> list[Candidate]:
+        return await rerank(
+            asked.text,
+            found,
+            asked_in=asked.language,
+            scale=self.scale,
+            scorer=self.scorer,
+            deadline=Deadline.after(NO_HURRY_S),
+            trace_id=TRACE_ID,
+        )
 
 
 async def measure_retrieval(asked: Iterable[tuple[Question, ChunkIndex]], stages: RetrievalStages) -> RankingQualities:

@@ -15,6 +15,8 @@ from load.evaluation.asking import Reply, ask_all, draw_sample
 from load.evaluation.bilingual import MixedQuestions
 from load.evaluation.calibration import Calibrations, calibrate
 from load.evaluation.corpus import Corpus
+from load.evaluation.everyday.questions import EverydayPart
+from load.evaluation.everyday.situations import observe_everyday
 from load.evaluation.examples import Examples, choose_examples
 from load.evaluation.judging import judge
 from load.evaluation.local_models import open_encoder, open_scorer
@@ -29,7 +31,6 @@ from load.evaluation.serving import serving
 from load.evaluation.situations import Observatory, Situation
 from load.evaluation.xquad import Language, QuestionSet
 from rag import models
-from rag.backends.tokenizer import FileTokenCounter
 from rag.index.store import IndexStore
 from rag.ingestion.command import Terminal
 from rag.ingestion.ingest import Ingestion
@@ -86,10 +87,10 @@ def open_stages(parts: Parts, settings: Settings) -> RetrievalStages:
     """
     texts = sorted({question.text for part in parts.values() for question in part.questions.questions})
     Terminal().tell(f"embedding {len(texts)} questions")
-    vectors = open_encoder(settings.embedder_model).encode_queries(texts)
     return RetrievalStages(
-        embedder=KnownVectors(dict(zip(texts, vectors, strict=True))),
+        embedder=KnownVectors(open_encoder(settings.embedder_model), texts),
         scorer=LocalScorer(open_scorer(settings.reranker_model)),
+        scale=models.relevance_scale(models.locate(settings.reranker_model, weights=False)),
         retrieve_k=settings.retrieve_k,
         rerank_k=settings.rerank_k,
     )
@@ -124,26 +125,29 @@ async def rank_mixed(
     return measured
 
 
-async def calibrate_all(parts: Parts, stages: RetrievalStages, settings: Settings) -> Calibrations | None:
+async def calibrate_all(
+    parts: Parts, everyday: EverydayPart | None, stages: RetrievalStages, settings: Settings, corpus: Corpus
+) -> Calibrations | None:
     """How well the service tells what answers and whether anything does; None for a reranker without fitted weights.
+
+    `everyday` is the part that may be fitted on; `corpus` takes its documents.
 
     Raises: FileNotFoundError: a model is not on this machine.
     """
     folder = models.locate(settings.reranker_model, weights=False)
     if models.is_cross_encoder(folder):
         return None
-    observatory = Observatory(
-        stages,
-        FileTokenCounter(models.locate(settings.counting_model, weights=False)),
-        relevance_floor=models.relevance_floors(folder)[0],
-        context_tokens=settings.passage_tokens,
-        top_k=QueryRequest.model_fields["top_k"].default,
-    )
+    observatory = Observatory(stages, LATE_INTERACTION, top_k=QueryRequest.model_fields["top_k"].default)
     situations: list[Situation] = []
     for part in parts.values():
         index = part.corpus.open_index()
         questions = tqdm(part.questions.questions, desc=f"observing {part.questions.language}", unit="question")
         situations += await observatory.observe(part.questions, questions, index, list(index.chunk_file))
+    if everyday:
+        corpus.ingest(everyday.sources, ingest_by(settings))
+        index = corpus.open_index()
+        asked = tqdm(everyday.questions, desc="observing everyday questions", unit="question")
+        situations += await observe_everyday(observatory, everyday, asked, index, list(index.chunk_file))
     return calibrate(situations, LATE_INTERACTION, settings.answerable_from)
 
 

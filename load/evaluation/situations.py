@@ -1,37 +1,47 @@
 """Questions put to collections that answer them and to collections that do not, as far as the models of
 `rag.verification.answering` see: the set that those are fitted and judged on.
 
-An unanswerable question is one whose paragraph was taken out of the index. The paragraphs around it, of the same
-article, stay in: they share its subject and most of its words.
+An unanswerable question of a question set is one whose paragraph was taken out of the index. The paragraphs around it,
+of the same article, stay in: they share its subject and most of its words.
 """
 
-import math
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from load.evaluation.metrics import holds_answer
 from load.evaluation.retrieval import NO_HURRY_S, TRACE_ID, RetrievalStages
-from load.evaluation.xquad import Language, Question, QuestionSet
-from rag.context import build_context
-from rag.language import word_set, words
+from load.evaluation.selection import Selection
+from load.evaluation.xquad import Question, QuestionSet
+from rag.context import choose_passages
+from rag.language import words
 from rag.limits import Deadline
-from rag.ports import ChunkIndex, TokenCounter, Vectors
+from rag.ports import ChunkIndex
+from rag.reading import Reading, read_question
 from rag.reranking import score_windows
-from rag.types import Chunk, IndexVersion, TokenVectors
-from rag.verification import PassageSigns, SentenceSigns
-from rag.verification.answering import read_passages, read_question, read_sentences
-from rag.verification.sources import quotables, read_source
+from rag.types import Candidate, Chunk
+from rag.verification import AnswerModel, PassageSigns, SentenceSigns
+from rag.verification.answering import read_passages, read_sentences, sentence_probabilities
+from rag.verification.asking import Asked, read_asked
+from rag.verification.ranking import LIKELIEST
+from rag.verification.sources import Quotable, quotables, read_source
 
 # A tenant has few documents or many, and they are about its own things: half of a small collection is of one article.
 SMALL_COLLECTIONS: Final = (8,)
+WHOLE: Final = "all documents"
 _SEED: Final = 20261123
+
+# What a quotation for a statement is worth as an answer; 0: it is none.
+Worth = Callable[[Quotable, str], int]
 
 
 @dataclass(frozen=True, slots=True)
 class QuotableSentence:
-    """What speaks for a sentence, whether it holds the gold answer, and how long it is."""
+    """What speaks for a sentence, whether what goes out for it is worth most of all, and how many words that has.
+
+    No words: it is too long to go out.
+    """
 
     signs: SentenceSigns
     is_right: bool
@@ -39,58 +49,38 @@ class QuotableSentence:
 
 
 @dataclass(frozen=True, slots=True)
+class Sight:
+    """What the models see of a question; `passages` None: nothing relevant was found."""
+
+    passages: PassageSigns | None = None
+    sentences: tuple[QuotableSentence, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Situation:
-    """One question before one collection; `documents` None is the whole one."""
+    """One question before one collection.
 
-    language: Language
+    `questions` names the set that it is of, `collection` what of the documents is there; `article` is what may not be
+    in two folds.
+    """
+
+    questions: str
     article: str
-    documents: int | None
+    collection: str
     is_answerable: bool
-    passages: PassageSigns | None  # None: nothing relevant was found
-    sentences: tuple[QuotableSentence, ...]
-
-
-class Selection:
-    """A `ChunkIndex` of some documents of another one, with word weights of its own."""
-
-    def __init__(self, index: ChunkIndex, chunks: Sequence[Chunk], documents: frozenset[str]) -> None:
-        self._index = index
-        self._total = len(chunks)
-        self._kept = {at for at, chunk in enumerate(chunks) if chunk.document_id in documents}
-        self._word_sets = [word_set(chunks[at].text) for at in sorted(self._kept)]
-
-    @property
-    def version(self) -> IndexVersion:
-        return self._index.version
-
-    def search_dense(self, vector: Vectors, k: int) -> list[tuple[int, float]]:
-        return [hit for hit in self._index.search_dense(vector, self._total) if hit[0] in self._kept][:k]
-
-    def search_lexical(self, text: str, k: int) -> list[tuple[int, float]]:
-        return [hit for hit in self._index.search_lexical(text, self._total) if hit[0] in self._kept][:k]
-
-    def chunks(self, ordinals: Sequence[int]) -> list[Chunk]:
-        return self._index.chunks(ordinals)
-
-    def token_vectors(self, ordinals: Sequence[int]) -> Sequence[TokenVectors | None]:
-        return self._index.token_vectors(ordinals)
-
-    def idf(self, words: Sequence[str]) -> list[float]:
-        total = len(self._word_sets)
-        found = [sum(word in chunk for chunk in self._word_sets) for word in words]
-        return [math.log(1 + (total - count + 0.5) / (count + 0.5)) for count in found]
+    sight: Sight
 
 
 class Observatory:
-    """Looks at questions through the stages of the pipeline, up to where a draft would begin."""
+    """Looks at questions through the stages of the pipeline, up to where a part of an answer would be chosen.
 
-    def __init__(
-        self, stages: RetrievalStages, counter: TokenCounter, *, relevance_floor: float, context_tokens: int, top_k: int
-    ) -> None:
+    `answers` chooses the sentences that say whether what is sought is there at all. A question is looked at whole, and
+    no edition of a document supersedes another one here.
+    """
+
+    def __init__(self, stages: RetrievalStages, answers: AnswerModel, *, top_k: int) -> None:
         self._stages = stages
-        self._counter = counter
-        self._relevance_floor = relevance_floor
-        self._context_tokens = context_tokens
+        self._answers = answers
         self._top_k = top_k
 
     async def observe(
@@ -101,45 +91,75 @@ class Observatory:
         articles = {paragraph.document_id: paragraph.title for paragraph in asked.paragraphs}
         seen = []
         for question in questions:
-            for documents, size in [(sorted(articles), None), *(_draw_small(draw, question, articles))]:
+            for documents, name in [(sorted(articles), WHOLE), *_draw_small(draw, question, articles)]:
                 for is_answerable in (True, False):
                     kept = frozenset(documents) - (frozenset() if is_answerable else {question.document_id})
-                    found = await self._look(question, Selection(index, chunks, kept))
+                    selection = Selection(
+                        index, chunks, {chunk.chunk_id for chunk in chunks if chunk.document_id in kept}
+                    )
+                    sight = await self.look(question.text, selection, _worth_to(question))
                     article = articles[question.document_id]
-                    seen.append(Situation(asked.language, article, size, is_answerable, *found))
+                    seen.append(Situation(asked.language, article, name, is_answerable, sight))
         return seen
 
-    async def _look(
-        self, question: Question, index: ChunkIndex
-    ) -> tuple[PassageSigns | None, tuple[QuotableSentence, ...]]:
-        candidates = await self._stages.find(question.text, index)
-        relevant = [each for each in candidates if (each.relevance or 0.0) >= self._relevance_floor]
-        passages = build_context(relevant, top_k=self._top_k, budget_tokens=self._context_tokens, counter=self._counter)
-        sources = [read_source(passage) for passage in passages]
-        if not any(source.evidence.sentences for source in sources):
-            return None, ()
-        asked = read_question(question.text, index.idf)
+    async def look(self, question: str, index: ChunkIndex, worth: Worth) -> Sight:
+        """What is seen of the question, asked of this index."""
+        reading = read_question(question, index)
+        if reading.is_small_talk:
+            return Sight()
+        candidates = await self._stages.find(reading, index)
+        return await self._read(reading, read_asked(reading.text, index.idf), candidates, worth)
+
+    async def _read(self, reading: Reading, asked: Asked, candidates: Sequence[Candidate], worth: Worth) -> Sight:
+        scores = [each.relevance or 0.0 for each in candidates]
+        relevant = [each for each, score in zip(candidates, scores, strict=True) if score >= self._stages.scale.floor]
+        sources = [read_source(passage) for passage in choose_passages(relevant, top_k=self._top_k)]
         found = quotables(sources)
+        if not found:
+            return Sight()
+        relevances = await self._score(reading, found)
+        of_chunks = {each.chunk.chunk_id: score for each, score in zip(candidates, scores, strict=True)}
+        of_passages = {each.passage.number: of_chunks[each.passage.chunk.chunk_id] for each in sources}
+        signs = read_sentences(asked, found, relevances, of_passages)
+        likely = sentence_probabilities(signs, self._answers)
+        order = sorted(range(len(found)), key=lambda at: -likely[at])
+        likeliest = [(found[at], relevances[at]) for at in order[:LIKELIEST]]
+        passages = read_passages(asked, sources, scores, likeliest, reading.language)
+        return Sight(passages, tuple(_judge(asked, found, signs, worth)))
+
+    async def _score(self, reading: Reading, found: Sequence[Quotable]) -> list[float]:
         scores = await score_windows(
-            question.text,
+            reading.text,
             [each.window for each in found],
             scorer=self._stages.scorer,
             deadline=Deadline.after(NO_HURRY_S),
             trace_id=TRACE_ID,
         )
-        of_chunks = {each.chunk.chunk_id: each.relevance or 0.0 for each in candidates}
-        of_passages = {passage.number: of_chunks[passage.chunk.chunk_id] for passage in passages}
-        sentences = tuple(
-            QuotableSentence(signs, holds_answer(each.quote.text, question.answers), len(words(each.quote.text)))
-            for each, signs in zip(found, read_sentences(asked, found, scores, of_passages), strict=True)
-        )
-        return read_passages(asked, sources, [each.relevance or 0.0 for each in candidates]), sentences
+        scale = self._stages.scale
+        return [
+            scale.calibrate(score, reading.language, each.language) for each, score in zip(found, scores, strict=True)
+        ]
 
 
-def _draw_small(draw: random.Random, question: Question, articles: dict[str, str]) -> Iterable[tuple[list[str], int]]:
+def _judge(
+    asked: Asked, found: Sequence[Quotable], signs: Sequence[SentenceSigns], worth: Worth
+) -> Iterator[QuotableSentence]:
+    shown = [each.quote(asked.claim, seeks_list=asked.seeks_list) for each in found]
+    sent = [quoted[1].sent if quoted else "" for quoted in shown]
+    worths = [worth(each, text) if text else 0 for each, text in zip(found, sent, strict=True)]
+    for each, value, text in zip(signs, worths, sent, strict=True):
+        yield QuotableSentence(each, is_right=value == max(worths) > 0, words=len(words(text)))
+
+
+def _worth_to(question: Question) -> Worth:
+    return lambda _, sent: int(holds_answer(sent, question.answers))
+
+
+def _draw_small(draw: random.Random, question: Question, articles: dict[str, str]) -> Iterable[tuple[list[str], str]]:
     own = articles[question.document_id]
     for size in SMALL_COLLECTIONS:
         near = [each for each, title in articles.items() if title == own and each != question.document_id]
         far = [each for each, title in articles.items() if title != own]
         drawn = draw.sample(near, min(len(near), size // 2))
-        yield [*drawn, *draw.sample(far, min(len(far), size - len(drawn))), question.document_id], size
+        documents = [*drawn, *draw.sample(far, min(len(far), size - len(drawn))), question.document_id]
+        yield documents, f"{size} documents"

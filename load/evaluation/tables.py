@@ -8,7 +8,9 @@ from load.evaluation.answers import AnswerQuality
 from load.evaluation.calibration import Calibrations
 from load.evaluation.metrics import RankingQuality
 from load.evaluation.retrieval import RankingQualities
+from load.evaluation.situations import WHOLE
 from load.evaluation.verdicts import VerdictQuality
+from rag.verification import PassageSigns, SentenceSigns
 
 RetrievalReport = Mapping[str, RankingQualities]
 AnswersReport = Mapping[str, AnswerQuality]
@@ -101,31 +103,48 @@ def render_verdicts(verdicts: VerdictQuality) -> str:
 
 def render_calibrations(calibrations: Calibrations) -> str:
     """What `answerable_from` and `quoted_enough` do at several values; shipped weights / weights of other articles."""
-    thresholds, lengths, small = [], [], []
-    for name, each in calibrations.languages.items():
+    thresholds, lengths, parts, choices = [], [], [], []
+    for name, each in calibrations.sets.items():
         for shipped, held_out in zip(each.shipped, each.held_out, strict=True):
             thresholds.append(
                 [
                     *(name, f"{shipped.value:g}"),
-                    f"{shipped.refused:.3f} / {held_out.refused:.3f}",
-                    f"{shipped.answered:.3f} / {held_out.answered:.3f}",
+                    f"{_render_number(shipped.refused, 3)} / {_render_number(held_out.refused, 3)}",
+                    f"{_render_number(shipped.answered, 3)} / {_render_number(held_out.answered, 3)}",
                 ]
             )
         for length in each.lengths:
             numbers = [f"{length.hits:.3f}", f"{length.median_words:.0f}", f"{length.sentences:.2f}"]
             lengths.append([name, f"{length.value:g}", *numbers])
-        for documents, cut in [*each.small.items(), ("all", each.chosen)]:
-            small.append([name, f"{documents}", f"{cut.refused:.3f}", f"{cut.answered:.3f}"])
+        for collection, cut in [*each.parts.items(), (WHOLE, each.chosen)]:
+            parts.append([name, collection, _render_number(cut.refused, 3), _render_number(cut.answered, 3)])
+        choice = each.choice
+        choices.append([name, str(choice.questions), f"{choice.shipped:.3f} / {choice.held_out:.3f}"])
     return "\n\n".join(
         (
             render_table(["questions", "answerable_from", "answerable refused", "unanswerable answered"], thresholds),
-            render_table(["questions", "documents", "answerable refused", "unanswerable answered"], small),
+            render_table(["questions", "collection", "answerable refused", "unanswerable answered"], parts),
+            render_table(["questions", "with a right sentence", "the likeliest one is right"], choices),
             render_table(
                 ["answers by quotation", "quoted_enough", "hold the gold answer", "words, median", "sentences, mean"],
                 lengths,
             ),
+            _render_weights(calibrations),
         )
     )
+
+
+def _render_weights(calibrations: Calibrations) -> str:
+    """Each sign with the product's weight, and the one that all questions give."""
+    shipped, fitted = calibrations.shipped, calibrations.fitted
+    rows = [["sentence", name, *_pair(shipped.sentence, fitted.sentence, name)] for name in SentenceSigns.__slots__]
+    rows += [["passages", name, *_pair(shipped.passages, fitted.passages, name)] for name in PassageSigns.__slots__]
+    rows.append(["passages", "bias", f"{shipped.bias:g}", f"{fitted.bias:.2f}"])
+    return render_table(["weights", "sign", "shipped", "fitted on everything"], rows)
+
+
+def _pair(shipped: object, fitted: object, name: str) -> list[str]:
+    return [f"{getattr(shipped, name):g}", f"{getattr(fitted, name):.2f}"]
 
 
 def render_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

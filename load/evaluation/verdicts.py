@@ -21,7 +21,7 @@ from load.evaluation.metrics import holds_answer, percentile
 from load.evaluation.xquad import LANGUAGES, DataError, Language
 from rag.index.lexical import LexicalIndex, build_lexical
 from rag.language import words
-from rag.types import Chunk, DraftSentence, Passage
+from rag.types import Chunk, DraftSentence, Passage, RelevanceScale
 from rag.verification import ZERO_TO_ONE, Inquiry, Policy, RequestCheck, Verifier
 from rag.verification.support import Idf
 
@@ -164,8 +164,8 @@ async def _judge(number: int, sentence: LabelledSentence, policy: Policy, idf: I
 
 def _begin(sentence: LabelledSentence, policy: Policy, passages: Sequence[Passage], idf: Idf) -> RequestCheck:
     """Nobody asked for these sentences, and none is replaced: nothing that ranks quotations matters here."""
-    inquiry = Inquiry("", sentence.language, candidates=(), passages=passages, idf=idf)
-    return Verifier(relevance_floor=0.0, answers=ZERO_TO_ONE).begin(replace(policy, mode="drop"), inquiry)
+    inquiry = Inquiry("", sentence.language, parts=(), passages=passages, idf=idf)
+    return Verifier(RelevanceScale(0.0), ZERO_TO_ONE).begin(replace(policy, mode="drop"), inquiry)
 
 
 def _group(sentences: Iterable[LabelledSentence], outcomes: Iterable[_Outcome]) -> list[VerdictGroup]:

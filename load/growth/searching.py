@@ -16,7 +16,7 @@ from load.growth.texts import TextStream
 from load.growth.vectors import VectorStream
 from rag.index.dense import DenseIndex
 from rag.index.version import TenantIndex
-from rag.language import words
+from rag.language import detect_language, words
 from rag.limits import Deadline
 from rag.ports import Vectors
 from rag.retrieval import retrieve
@@ -50,7 +50,9 @@ class Opened:
 
 @dataclass(frozen=True, slots=True)
 class Searched:
-    """`retrieval` is the product's: by words while the question is embedded (at once, here), then by vector, fused."""
+    """`retrieval` is the product's: by words while the question is embedded (at once, here), then by vector, among all
+    chunks and among those in the other language, fused.
+    """
 
     opened: Opened
     lexical: Latency
@@ -122,10 +124,12 @@ def _open_watched(folder: Path, questions: Sequence[str], vectors: Vectors) -> t
 
 async def _time_retrieval(index: TenantIndex, questions: Sequence[str], vectors: Vectors) -> Latency:
     embedder, seconds = DrawnEmbedder(dict(zip(questions, vectors, strict=True))), []
+    languages = {question: detect_language(question) for question in questions}
     for question in [*questions] * ROUNDS:
         started = time.perf_counter()
         await retrieve(
             question,
+            asked_in=languages[question],
             index=index,
             embedder=embedder,
             k=RETRIEVE_K,

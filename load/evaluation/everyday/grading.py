@@ -12,8 +12,8 @@ from load.evaluation.everyday.questions import EverydayQuestion
 Verdict = Literal["right", "partly", "wrong", "wrongly refused", "should have refused", "rightly refused"]
 VERDICTS: Final[tuple[Verdict, ...]] = get_args(Verdict)
 
-# How the service begins a sentence that gives what an older version of a document says.
-OLDER_VERSION_NOTICES: Final[tuple[str, ...]] = ()
+# How the service begins a sentence that says of an older version of a document that it says otherwise.
+OLDER_VERSION_NOTICES: Final = ("An older edition, “", "Bản cũ hơn, “")
 
 # One writing for what is read alike; marks of emphasis and code are none of the words.
 _ALIKE: Final = str.maketrans({"–": "-", "‑": "-", "−": "-", "’": "'", "“": '"', "”": '"', "*": None, "`": None})
@@ -61,6 +61,11 @@ def fold(text: str) -> str:
     joined = _THOUSANDS.sub("", MARKER.sub(" ", unicodedata.normalize("NFC", text)))
     spaced = " ".join(unicodedata.normalize("NFC", joined.casefold().translate(_ALIKE)).split())
     return _SPACED_PERCENT.sub("%", spaced)
+
+
+def holds_fact(text: str, wanted: str) -> bool:
+    """Whether one alternative of a fact stands in the text."""
+    return _stands_in(fold(text), wanted)
 
 
 def _judge(met: Iterable[bool], found_never: Iterable[str]) -> Verdict:
