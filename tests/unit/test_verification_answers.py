@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from rag.citations import SentenceParser
 from rag.language import detect_language
 from rag.markers import has_marker
-from rag.types import Candidate, DraftSentence, Verdict
-from rag.verification import LATE_INTERACTION, Inquiry, Mode, Policy, RankedQuote, Reason, RequestCheck, Verifier
+from rag.types import Candidate, DraftSentence, RelevanceScale, Verdict
+from rag.verification import LATE_INTERACTION, Inquiry, Mode, Part, Policy, RankedQuote, Reason, RequestCheck, Verifier
 from tests.unit.verification_fakes import (
     FLOOR,
     LEAVE,
@@ -57,8 +57,10 @@ class TestWhetherToAnswer:
     def is_answerable(question: str, *texts: str, relevance: float = 0.8) -> bool:
         passages = make_passages(*texts)
         candidates = [Candidate(passage.chunk, relevance=relevance) for passage in passages]
-        inquiry = Inquiry(question, detect_language(question), candidates, passages, flat_idf)
-        return Verifier(relevance_floor=FLOOR, answers=LATE_INTERACTION).begin(Policy(), inquiry).is_answerable
+        inquiry = Inquiry(question, detect_language(question), [Part(question, candidates)], passages, flat_idf)
+        check = Verifier(RelevanceScale(FLOOR), LATE_INTERACTION).begin(Policy(), inquiry)
+        check.rank([[relevance] * len(check.windows)])
+        return check.is_answerable
 
     def test_passages_that_share_nothing_with_the_question_do_not_answer(self) -> None:
         """However relevant a model finds them."""

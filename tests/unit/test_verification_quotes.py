@@ -6,11 +6,14 @@ import pytest
 
 from rag.types import DraftSentence, Passage, Quote
 from rag.verification.sources import quotables, read_source
-from tests.unit.verification_fakes import LEAVE, PASSAGES, REMOTE, begin, make_passages
+from rag.verification.support import read_claim
+from tests.unit.verification_fakes import LEAVE, PASSAGES, REMOTE, begin, flat_idf, make_passages
 
 
 def quotable(passages: Sequence[Passage]) -> list[Quote]:
-    return [each.quote for each in quotables(map(read_source, passages))]
+    asked = read_claim("How many days of leave are there?", flat_idf)
+    found = [each.quote(asked, seeks_list=False) for each in quotables(map(read_source, passages))]
+    return [quote for quote, _ in filter(None, found)]
 
 
 class TestQuotable:
