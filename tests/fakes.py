@@ -242,7 +242,10 @@ def make_pipeline(
         generator=(generator or ScriptedGenerator(f"{ANNUAL_LEAVE} [S1]")) if drafts else None,
         indexes=indexes or FakeIndexes(demo=FakeIndex(ANNUAL_LEAVE, SICK_LEAVE, PARKING)),
         counter=FakeCounter(),
-        verifier=Verifier(RelevanceScale(abstain_relevance, {("en", "vi"): 0.005, ("vi", "en"): 0.005}), ZERO_TO_ONE),
+        verifier=Verifier(
+            RelevanceScale(abstain_relevance, dict.fromkeys((("en", "vi"), ("vi", "en")), abstain_relevance / 2)),
+            ZERO_TO_ONE,
+        ),
         policies=Policies(Policy(mode)),
         entailment=entailment,
         limits=StageLimits(

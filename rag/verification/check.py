@@ -32,7 +32,7 @@ _AS_LIKELY: Final = 0.5
 # Less than so much of the best quotation's probability, and nothing that was sent has to do with the question.
 _BESIDE_THE_QUESTION: Final = 0.1
 # A generator that has read the passages and declines is believed up to here, by the model of `answering`.
-_BELIEVED_BELOW: Final = 0.5
+_BELIEVED_BELOW: Final = 0.6
 # Of a later part what answers it is often not what answered the one before, even if that is the likeliest.
 _ANOTHER_FROM: Final = 0.35
 _ENDED = re.compile(r"[.!?…。！？][\"'”’»)\]*_]*\Z")
@@ -97,7 +97,7 @@ class RequestCheck:
         self._ends_open = False  # what was sent last has no full stop
         self._most_quotations = max(MAX_QUOTATIONS, len(inquiry.parts))
         self._has_stood = False  # a sentence of the draft itself was sent
-        self._has_declined = False
+        self._has_declined = self._has_declined_as_told = False
 
     @property
     def is_answerable(self) -> bool:
@@ -222,13 +222,15 @@ class RequestCheck:
     @property
     def _declined(self) -> bool:
         """The generator, which has read the passages, wrote that they do not answer, and nothing says it is wrong."""
+        if self._verifier.answers.passages is None:  # nothing to weigh it against but its own, instructed words
+            return self._has_declined_as_told
         return self._has_declined and max(self._probabilities, default=0.0) < _BELIEVED_BELOW
 
     def _find_unfit(self, sentence: DraftSentence, claim: Claim) -> Judgement | None:
         """What need not be compared with any passage; None where the sentence has to be."""
         key = sameness_key(sentence.text)
         if key == self._decline_key and not self._sent:
-            self._has_declined = True
+            self._has_declined_as_told = True
             return Judgement("skipped", reason=Reason.DECLINES)
         if not states_something(sentence.text, claim, is_cited=bool(self._judge.cited(sentence))):
             return Judgement("skipped", reason=Reason.STATES_NOTHING)

@@ -289,8 +289,8 @@ async def test_our_own_bound_on_a_draft_is_not_the_clients() -> None:
     assert [call["max_tokens"] for call in generator.calls] == [16]
 
 
-async def test_a_passage_in_another_language_has_a_floor_of_its_own() -> None:
-    """Between languages every relevance is lower; within one, what is as low answers nothing."""
+async def test_relevance_across_languages_is_brought_to_one_scale() -> None:
+    """Between languages every relevance is lower by nature; within one, what is as low answers nothing."""
     scorer = FlatScorer(0.6)
     question = "Nhân viên toàn thời gian có bao nhiêu ngày nghỉ phép trong một năm?"
     pipeline = make_pipeline(scorer=scorer, abstain_relevance=0.8)
