@@ -8,6 +8,7 @@ HOST ?= 127.0.0.1
 PORT ?= 3000
 RAG_EVAL_DATA ?= ../shared/data/xquad
 SAMPLE ?= 200
+MINUTES ?= 30
 RAG_EVAL_VERIFICATION_DATA ?= ../shared/data/verification
 PROFILE ?= local
 IMAGE ?= rag:1.0.0$(if $(filter gpu,$(PROFILE)),-gpu)
@@ -34,7 +35,7 @@ INSTALL = @"$(PYTHON)" requirements/install.py
 COMPILE = @cd requirements && ../.venv/bin/uv pip compile --quiet --no-config --generate-hashes \
 	--python-version 3.11 --python-platform x86_64-manylinux_2_28 --custom-compile-command "make lock"
 
-.PHONY: help python setup serve dev check test eval everyday drafting bench load capacity growth bento image image-test lock clean
+.PHONY: help python setup serve dev check test eval everyday drafting bench load capacity growth endurance faults bento image image-test lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -93,6 +94,12 @@ capacity: setup ## The same from little load to too much, and with more and fewe
 
 growth: setup ## Search, memory and build time at 1 000 to 1 000 000 synthetic chunks; an hour
 	$(RUN) load.growth --out .data/growth
+
+endurance: setup ## Callers of every kind for MINUTES at fake models; memory, files, threads and tasks into docs/endurance.md
+	$(RUN) load.endurance --minutes $(MINUTES)
+
+faults: setup ## What callers see while processes, Valkey, files and the log fail; into docs/faults.md
+	$(RUN) load.endurance.faults > docs/faults.md
 
 # With the Generator, which BentoML leaves out where nothing asks for it: a deployment may want it.
 bento: export RAG_GENERATOR_MODEL ?= bento:smollm2-135m-instruct:q4

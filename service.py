@@ -1,6 +1,5 @@
 """The four BentoML services of the Bento: constructed, wired and mounted here; everything they do is in `rag`."""
 
-import asyncio
 import json
 import os
 import sys
@@ -13,6 +12,7 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp
 
 from rag import image, logs, metrics, models
+from rag.api.connection import bound_connections
 from rag.api.edge import ContractEdge
 from rag.backends.batch_queue import BatchLimits
 from rag.backends.batching import Batcher, estimate_entailment, estimate_text
@@ -22,8 +22,9 @@ from rag.backends.device import share_cores
 from rag.backends.entailment import EntailmentClassifier
 from rag.backends.late_interaction import LateInteractionScorer, pack
 from rag.backends.sentence_transformer import SentenceEncoder
-from rag.backends.supervisor import stop_front_first
+from rag.backends.supervisor import listen_privately, stop_front_first
 from rag.backends.vllm_server import EngineOptions, VllmServer, dying_on_sigterm
+from rag.background import start
 from rag.environment import SettingsError, load_settings
 from rag.errors import NotReady
 from rag.front import Front
@@ -48,6 +49,9 @@ def read_settings() -> Settings:
 
 SETTINGS: Final = read_settings()
 logs.configure_logging(SETTINGS.log_level)
+# Here, for `bentoml serve` of a model service alone too: every supervisor and worker imports this file first.
+listen_privately()
+bound_connections(SETTINGS.max_connections)
 # Where spans are sent; None, as it is by default, for nowhere.
 COLLECTOR: Final = find_collector(os.environ)
 
@@ -183,7 +187,7 @@ class Generator:
     async def start(self) -> None:
         with dying_on_sigterm():
             GENERATOR_APP.mount("/", await self._server.start())
-        self._ending = asyncio.create_task(self._end_with_engine())
+        self._ending = start("engine", self._end_with_engine())
 
     async def _end_with_engine(self) -> None:
         """A service without its engine cannot recover; ended, it is started again.
@@ -218,7 +222,7 @@ class FrontService(bentoml.Service):  # type: ignore[misc]  # BentoML has no typ
         return described
 
     def to_asgi(self, is_main: bool = True) -> ASGIApp:
-        return ContractEdge(super().to_asgi(is_main=is_main), ours=FRONT.app)
+        return ContractEdge(super().to_asgi(is_main=is_main), ours=FRONT.app, origins=SETTINGS.allowed_origins)
 
 
 def open_front() -> Front:

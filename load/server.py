@@ -6,8 +6,15 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from load.processes import find_free_port, running, wait_until_ready
+
+FAKE_MODELS: Final = {
+    "RAG_EMBEDDER_MODEL": "fake:",
+    "RAG_RERANKER_MODEL": "fake:",
+    "RAG_GENERATOR_MODEL": "fake:",
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,8 +29,8 @@ _PRICE_ORPHANED_HEADING: Final = 10.0
 _MAX_RELATIVE_SIZE: Final = 2.0  # larger chunks are never considered
 
 MAX_CONTEXT_CHARS: Final = 120
-# What the context, a title before it, may take of the model's window.
-CONTEXT_TOKENS: Final = 96
+# What the context, a title and a first sentence before it, may take of the model's window.
+CONTEXT_TOKENS: Final = 120
 _CHARS_PER_TOKEN: Final = 8  # more than any of our tokenizers gives to running text
 _WHITE_SPACE = re.compile(r"\s")
 _COMBINING = re.compile(r"[\u0300-\u036f\u200d\ufe0f]")
@@ -92,7 +92,7 @@ def _heading_paths(document: Document) -> list[list[Heading]]:
 
 
 def _context_of(document: Document, path: Sequence[Heading], start: int) -> str:
-    """The headings over a chunk that begins at `start`, without its document's title and what the chunk itself holds."""
+    """The headings over a chunk that begins at `start`: neither its document's title nor what it holds itself."""
     above = [heading.text for heading in path if heading.start < start and heading.text != document.title]
     context = CONTEXT_SEPARATOR.join(above)
     return context if len(context) <= MAX_CONTEXT_CHARS else context[-MAX_CONTEXT_CHARS:].partition(" ")[2]

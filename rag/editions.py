@@ -33,7 +33,8 @@ _IN_FORCE = re.compile(
     re.IGNORECASE,
 )
 _VERSION = re.compile(
-    r"\b(?:version|ver\.?|v|edition|revision|rev\.?|issue|phiên bản|bản số|lần ban hành)[ .:]{0,2}(\d{1,3}(?:\.\d{1,3}){0,2})\b",
+    r"\b(?:version|ver\.?|v|edition|revision|rev\.?|issue|phiên bản|bản số|lần ban hành)[ .:]{0,2}"
+    r"(\d{1,3}(?:\.\d{1,3}){0,2})\b",
     re.IGNORECASE,
 )
 _YEAR = re.compile(r"(?<![\d./-])(?:19|20)\d{2}(?![\d/-])")
@@ -43,10 +44,11 @@ _REPLACES = re.compile(
 )
 # Words that tell editions of one document apart, and not documents.
 _EDITION_WORDS: Final = frozenset(
-    """
-    version ver v edition revision rev issue new old updated current previous former draft final superseded archived year
-    phien ban moi cu nam lan hanh sua doi bo sung cap nhat hien hieu luc het
-    """.split()
+    (
+        *("version", "ver", "v", "edition", "revision", "rev", "issue", "new", "old", "updated", "current", "previous"),
+        *("former", "draft", "final", "superseded", "archived", "year", "phien", "ban", "moi", "cu", "nam", "lan"),
+        *("hanh", "sua", "doi", "bo", "sung", "cap", "nhat", "hien", "hieu", "luc", "het"),
+    )
 ) | {name for month in _MONTHS for name in (month, month[:3])}
 
 

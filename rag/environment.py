@@ -25,6 +25,7 @@ _RANGES: Final[Mapping[str, str]] = {
     "generator_url": f"{_HTTP_URL} that ends in /v1",
     "embedder_url": _HTTP_URL,
     "reranker_url": _HTTP_URL,
+    "cors_origins": "origins as https://example.org, parted by commas, or *",
     "redis_url": "a redis://, rediss:// or unix:// URL",
 }
 

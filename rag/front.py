@@ -1,6 +1,5 @@
 """The front service put together from its settings: what it is made of, what it connects to, how long it lives."""
 
-import asyncio
 import gc
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -30,6 +29,7 @@ from rag.backends.fake import FakeCounter, FakeEmbedder, FakeEntailment, FakeGen
 from rag.backends.openai_client import OpenAIGenerator
 from rag.backends.stored_interaction import EarlyReader, StoredInteraction
 from rag.backends.tokenizer import FileTokenCounter
+from rag.background import Work, kept_running
 from rag.errors import NotReady
 from rag.identity import open_authenticator
 from rag.index.provider import ServedIndexes
@@ -131,9 +131,13 @@ class Front:
             ours = ["embedder", "reranker"] + (["generator"] if self._settings.generator_url is None else [])
             self._watch = DependencyWatch({name: self._probes[name] for name in ours})
             self._probes.update(self._watch.probes)
-            for work in (self._indexes.watch(), self._watch.run(), self._open_when_loaded(pipeline, first, ours)):
-                task = asyncio.create_task(work)
-                stack.callback(task.cancel)
+            background: dict[str, Work] = {
+                "indexes": self._indexes.watch,
+                "dependencies": self._watch.run,
+                "start": partial(self._open_when_loaded, pipeline, first, ours),
+            }
+            for name, work in background.items():
+                await stack.enter_async_context(kept_running(name, work))
             stack.enter_context(draining_on_sigterm(self._gate))
             yield
 

@@ -32,13 +32,13 @@ _UNSEEN: Final[dict[int, None]] = dict.fromkeys(
 )
 _ANY_UNSEEN = re.compile("[" + "".join(map(chr, _UNSEEN)) + "]")
 # Two ways to place a tone in an open syllable are in use: `hoà` and `hòa`, `thuý` and `thúy`. `quý` has just one.
-_NEW_TONES: Final = dict(
-    zip(
-        "oà oá oả oã oạ oè oé oẻ oẽ oẹ uỳ uý uỷ uỹ uỵ Oà Oá Oả Oã Oạ OÀ OÁ OẢ OÃ OẠ OÈ OÉ OẺ OẼ OẸ UỲ UÝ UỶ UỸ UỴ".split(),
-        "òa óa ỏa õa ọa òe óe ỏe õe ọe ùy úy ủy ũy ụy Òa Óa Ỏa Õa Ọa ÒA ÓA ỎA ÕA ỌA ÒE ÓE ỎE ÕE ỌE ÙY ÚY ỦY ŨY ỤY".split(),
-        strict=True,
-    )
-)
+_NEW_TONES: Final[dict[str, str]] = {
+    new: old
+    for lower in ("oà òa", "oá óa", "oả ỏa", "oã õa", "oạ ọa", "oè òe", "oé óe", "oẻ ỏe", "oẽ õe", "oẹ ọe",
+                  "uỳ ùy", "uý úy", "uỷ ủy", "uỹ ũy", "uỵ ụy")
+    for pair in (lower, lower.title(), lower.upper())
+    for new, old in (pair.split(),)
+}  # fmt: skip
 _NEW_TONE = re.compile(rf"(?<![qQ])(?:{'|'.join(_NEW_TONES)})(?!{_CHAR})")
 _MARK = re.compile("[\u0300-\u036f]")
 

@@ -21,6 +21,8 @@ from schemas.errors import ErrorCode
 
 Quota = Literal["requests", "tokens"]
 
+# What runs beside the requests, by the names that it has there.
+BACKGROUND_TASKS: Final = ("indexes", "dependencies", "start", "identities", "key_set", "debts", "drain", "engine")
 ROUTES: Final = ("/query", "/query/stream", "/v1/query")
 DEPENDENCIES: Final = ("embedder", "reranker", "generator", "index", "limiter")
 # What a service that was called may fail with.
@@ -70,6 +72,11 @@ DEPENDENCY_READY = Gauge(
     "1 if the dependency was ready when it was asked last, else 0.",
     ["dependency"],
     multiprocess_mode="livemin",
+)
+BACKGROUND_FAILURES = Counter(
+    "rag_background_failures_total",
+    "Failures of work beside the requests; what runs for ever is begun again.",
+    ["task"],
 )
 
 BATCH_ITEMS = Histogram(
@@ -140,6 +147,8 @@ def begin(*, version: str, model_version: str, prompt_version: str, places: int)
     for verdict in ("kept", "re-cited", "attributed", "repaired", "dropped", "skipped"):
         SENTENCES.labels(verdict, "").inc(0)
         SUPPORT.labels(verdict)
+    for task in BACKGROUND_TASKS:
+        BACKGROUND_FAILURES.labels(task).inc(0)
     for dependency in DEPENDENCIES:
         DEPENDENCY_READY.labels(dependency).set(0)
 

@@ -27,6 +27,7 @@ _SEAM: Final[dict[Language, re.Pattern[str]]] = {
     "en": re.compile(r",? (?:and|plus)(?: also)? |; "),
     "vi": re.compile(r", (?:và |rồi )?| và |; "),
 }
+_NO_NAMES: Final = frozenset(("I", "A", "OK", "TV", "PC"))
 _TOKEN = re.compile(r"[^\W_][\w'’.-]*|&")
 
 
@@ -60,11 +61,14 @@ def _with_names(part: str, question: str) -> str:
 
 
 def find_names(question: str) -> list[str]:
-    """Runs of capitalised words, with the figures in them; the word that begins the question is none."""
+    """Runs of capitalised words, with the figures in them; what begins a sentence is none by itself."""
     names: list[list[str]] = [[]]
-    for at, token in enumerate(_TOKEN.findall(question)):
-        if (token[0].isupper() and at) or (names[-1] and (token[0].isdigit() or token == "&")):
-            names[-1].append(token)
-        elif names[-1]:
-            names.append([])
-    return list(dict.fromkeys(" ".join(name) for name in names if name))
+    for start, end in sentence_spans(question):
+        for at, word in enumerate(_TOKEN.findall(question[start:end])):
+            is_capital = word[0].isupper() and word.partition("'")[0].partition("’")[0] not in _NO_NAMES
+            if (is_capital and at) or (names[-1] and (word[0].isdigit() or word == "&")):
+                names[-1].append(word)
+            elif names[-1]:
+                names.append([])
+        names.append([])
+    return list(dict.fromkeys(" ".join(name).rstrip(".& ") for name in names if name))

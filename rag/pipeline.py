@@ -7,16 +7,15 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
-from itertools import takewhile, zip_longest
 from typing import Final
 
 from rag.answer import Answer
 from rag.citations import SentenceParser
-from rag.context import choose_passages, fit_into_budget
+from rag.context import fit_into_budget
+from rag.finding import Finder, best_of_each
 from rag.generation import Draft, drafting
 from rag.language import Language, detect_language
-from rag.limits import Deadline, gather
-from rag.parts import split_question
+from rag.limits import Deadline
 from rag.ports import (
     ChunkIndex,
     EntailmentModel,
@@ -27,11 +26,10 @@ from rag.ports import (
     TokenCounter,
 )
 from rag.prompt import build_messages, no_answer_text, no_answer_to_part_text, small_talk_text
-from rag.reading import Reading, read_question
-from rag.reranking import rerank, score_windows
-from rag.retrieval import INLINE_MAX_CHUNKS, retrieve
+from rag.reading import Reading, is_small_talk, read_question
+from rag.retrieval import INLINE_MAX_CHUNKS
 from rag.telemetry import QueryRecord
-from rag.types import Candidate, DraftSentence, Passage, Verdict
+from rag.types import DraftSentence, Passage, Verdict
 from rag.verification import Entail, Inquiry, Part, Policies, RankedQuote, Reason, RequestCheck, Verifier
 from schemas.events import CitationEvent, DoneEvent, ErrorEvent, Event, MetaEvent, TokenEvent
 from schemas.request import QueryRequest
@@ -87,8 +85,15 @@ class Pipeline:
         model_version: str,
         entailment: EntailmentModel | None = None,
     ) -> None:
-        self._embedder = embedder
-        self._scorer = scorer
+        self._finder = Finder(
+            embedder=embedder,
+            scorer=scorer,
+            scale=verifier.scale,
+            retrieve_k=limits.retrieve_k,
+            rerank_k=limits.rerank_k,
+            retrieval_timeout_s=limits.retrieval_timeout_s,
+            rerank_timeout_s=limits.rerank_timeout_s,
+        )
         self._generator = generator
         self._indexes = indexes
         self._counter = counter
@@ -115,70 +120,31 @@ class Pipeline:
             index = await self._indexes.current(query.tenant_id)
         job = _Job(query, await self._read(query.question, index), record, deadline)
         small_talk = job.reading.is_small_talk
-        parts = await self._find(job, index) if index and not small_talk else []
-        passages = self._choose(job, parts)
+        parts: list[Part] = []
+        if index and not small_talk:
+            parts = await self._finder.find(job.reading, index, record=record, deadline=deadline)
+        passages = self._finder.choose(parts, top_k=query.top_k)
         check = self._begin_check(job, index, parts, passages) if index and passages else None
+        shown = passages[: query.top_k]
         quotes = await self._rank(job, check, parts) if check else []
         if check is None or not check.is_answerable:
-            check, passages = None, []
+            check, shown = None, []
         yield MetaEvent(trace_id=record.trace_id, model_version=self.model_version)
         answer = Answer(record)
         if check is not None:
-            async with aclosing(self._write(job, check, quotes, passages, answer)) as events:
+            async with aclosing(self._write(job, check, quotes, shown, answer)) as events:
                 async for event in events:
                     yield event
         for event in answer.abstain(small_talk_text(job.language) if small_talk else no_answer_text(job.language)):
             yield event
-        yield answer.done(_best_of(parts), passages, with_trace=query.include_trace)
+        yield answer.done(best_of_each([part.candidates for part in parts]), shown, with_trace=query.include_trace)
 
     async def _read(self, question: str, index: ChunkIndex | None) -> Reading:
         if index is None:
-            return Reading(question, detect_language(question))
+            return Reading(question, detect_language(question), is_small_talk=is_small_talk(question))
         if index.version.chunks <= INLINE_MAX_CHUNKS:
             return read_question(question, index)
         return await asyncio.to_thread(read_question, question, index)
-
-    async def _find(self, job: _Job, index: ChunkIndex) -> list[Part]:
-        """The parts of the question with their candidates; those of the whole question are each part's too."""
-        asked = split_question(job.reading.text, job.language)
-        found = await gather([self._search(job, index, text) for text in dict.fromkeys((job.reading.text, *asked))])
-        whole = found[0]
-        if len(asked) == 1:
-            return [Part(asked[0], whole)]
-        return [Part(text, _best_of_each([whole, own])) for text, own in zip(asked, found[1:], strict=True)]
-
-    async def _search(self, job: _Job, index: ChunkIndex, text: str) -> list[Candidate]:
-        with job.record.stage("retrieval"):
-            found = await retrieve(
-                text,
-                asked_in=job.language,
-                index=index,
-                embedder=self._embedder,
-                k=self._limits.retrieve_k,
-                limit=self._limits.rerank_k,
-                deadline=job.deadline.sooner(self._limits.retrieval_timeout_s),
-                trace_id=job.record.trace_id,
-            )
-        with job.record.stage("rerank"):
-            return await rerank(
-                text,
-                found,
-                asked_in=job.language,
-                scale=self._verifier.scale,
-                scorer=self._scorer,
-                deadline=job.deadline.sooner(self._limits.rerank_timeout_s),
-                trace_id=job.record.trace_id,
-            )
-
-    def _choose(self, job: _Job, parts: Sequence[Part]) -> list[Passage]:
-        """What the answer may rest on: the best passages of each part in turn, down to the first that is irrelevant."""
-        floor = self._verifier.scale.floor
-        relevant = [
-            list(takewhile(lambda each: each.relevance is not None and each.relevance >= floor, part.candidates))
-            for part in parts
-        ]
-        in_turn = [each for row in zip_longest(*relevant) for each in row if each is not None]
-        return choose_passages(in_turn, top_k=job.query.top_k)
 
     def _begin_check(
         self, job: _Job, index: ChunkIndex, parts: Sequence[Part], passages: Sequence[Passage]
@@ -190,27 +156,15 @@ class Pipeline:
                 parts,
                 passages,
                 index.idf,
+                shown=job.query.top_k,
                 decline=no_answer_text(job.language),
                 entail=self._asker(job, self._entailment) if self._entailment else None,
             )
             return self._verifier.begin(self._policies.of(job.query.tenant_id), inquiry)
 
     async def _rank(self, job: _Job, check: RequestCheck, parts: Sequence[Part]) -> list[RankedQuote]:
-        """What the passages say, sentence by sentence, the likeliest to answer first."""
-        with job.record.stage("rerank"):
-            deadline = job.deadline.sooner(self._limits.rerank_timeout_s)
-            relevances = await gather(
-                [
-                    score_windows(
-                        part.question,
-                        check.windows,
-                        scorer=self._scorer,
-                        deadline=deadline,
-                        trace_id=job.record.trace_id,
-                    )
-                    for part in parts
-                ]
-            )
+        """What the passages say, statement by statement, the likeliest to answer first."""
+        relevances = await self._finder.score(parts, check.windows, record=job.record, deadline=job.deadline)
         with job.record.stage("verification"):
             return check.rank(relevances)
 
@@ -236,7 +190,7 @@ class Pipeline:
     ) -> AsyncGenerator[Event, None]:
         """Sentence by sentence: draft, check, send; then what the draft left out, by quotation."""
         if self._generator is not None:
-            async with aclosing(self._check_draft(job, self._generator, check, quotes, passages, answer)) as events:
+            async with aclosing(self._check_draft(job, check, quotes, passages, answer)) as events:
                 async for event in events:
                     yield event
         with job.record.stage("verification"):
@@ -252,14 +206,14 @@ class Pipeline:
     async def _check_draft(
         self,
         job: _Job,
-        generator: TextGenerator,
         check: RequestCheck,
         quotes: Sequence[RankedQuote],
         passages: Sequence[Passage],
         answer: Answer,
     ) -> AsyncGenerator[Event, None]:
+        assert self._generator is not None
         unsupported_in_a_row = 0
-        async with self._drafting(job, generator, passages, answer) as draft:
+        async with self._drafting(job, self._generator, passages, answer) as draft:
             while (sentence := await self._next(job, draft)) is not None:
                 with job.record.stage("verification"):
                     verdict = await check.check(sentence, quotes)
@@ -301,20 +255,6 @@ class Pipeline:
     async def _next(self, job: _Job, draft: Draft) -> DraftSentence | None:
         with job.record.stage("generation"):
             return await draft.next()
-
-
-def _best_of(parts: Sequence[Part]) -> list[Candidate]:
-    return _best_of_each([part.candidates for part in parts])
-
-
-def _best_of_each(found: Sequence[Sequence[Candidate]]) -> list[Candidate]:
-    """The candidates of several searches, each with the best relevance that it had, best first."""
-    best: dict[str, Candidate] = {}
-    for candidate in (each for candidates in found for each in candidates):
-        known = best.get(candidate.chunk.chunk_id)
-        if known is None or (candidate.relevance or 0.0) > (known.relevance or 0.0):
-            best[candidate.chunk.chunk_id] = candidate
-    return sorted(best.values(), key=lambda each: -(each.relevance or 0.0))
 
 
 def _stands(verdict: Verdict) -> bool:

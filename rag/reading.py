@@ -1,71 +1,24 @@
-"""The question as the documents would spell it, for search, ranking and the check; the generator gets it as it is asked.
+"""The question as it is looked for, ranked and checked; the generator gets it as it is asked.
 
-People type in a hurry: `nv dc nghi may ngay`, `refnd policy`. What such a word means is looked up in the words of the
-index that is asked, so nothing is guessed that no document says: shorthand is written out, diacritics are restored by
-the words that stand together in the chunks that the question finds without them, and a word that is in no chunk becomes
-the one that is one slip away.
+Spelled as the documents spell it (`rag.spelling`): whatever the keyboard, the capitals and the placing of tones. And
+told apart from small talk, which asks nothing of any document.
 """
 
-import math
 import re
-from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Final
 
-from rag.language import Language, detect_language, fold, normalize, words
+from rag.language import Language, detect_language, normalize, words
 from rag.ports import ChunkIndex
+from rag.spelling import is_shorthand, mend, stands_for_other
 
-# The chunks whose word pairs tell what was meant.
-_WITNESSES: Final = 30
-# A pair of words seen together says more than any number of chunks with the word alone.
-_PAIR_WEIGHT: Final = 3.0
+_CAPITALS_FROM: Final = 12  # letters; `VAT?` is an abbreviation, a whole sentence in capitals is a keyboard
 # A question of so many words, nearly all of them built like Vietnamese syllables, may be one without diacritics.
 _TELLING_WORDS: Final = 3
 _SHAPED_SHARE: Final = 0.8
-# Of the syllables of a Vietnamese text two in three have diacritics.
-_TYPED_WITH_DIACRITICS: Final = 0.3
-_CAPITALS_FROM: Final = 12  # letters; `VAT?` is an abbreviation, a whole sentence in capitals is a keyboard
-
-# What Vietnamese writers of messages shorten. Only what stands in no document is written out.
-_SHORTHAND_VI: Final[Mapping[str, str]] = {
-    "cty": "công ty", "ct": "công ty", "nv": "nhân viên", "nvien": "nhân viên", "dc": "được", "đc": "được",
-    "ko": "không", "k": "không", "kg": "không", "hok": "không", "khg": "không", "kh": "khách hàng", "bn": "bao nhiêu",
-    "bnhieu": "bao nhiêu", "bhyt": "bảo hiểm y tế", "bhxh": "bảo hiểm xã hội", "bhtn": "bảo hiểm thất nghiệp",
-    "bh": "bảo hành", "lg": "lương", "tg": "thời gian", "sdt": "số điện thoại", "sđt": "số điện thoại",
-    "dt": "điện thoại", "đt": "điện thoại", "hd": "hợp đồng", "hđ": "hợp đồng", "hdld": "hợp đồng lao động",
-    "hđlđ": "hợp đồng lao động", "ld": "lao động", "nld": "người lao động", "nlđ": "người lao động", "j": "gì",
-    "z": "vậy", "vs": "với", "ntn": "như thế nào", "tn": "thế nào", "sp": "sản phẩm", "dh": "đơn hàng",
-    "đh": "đơn hàng", "tk": "tài khoản", "mk": "mật khẩu", "ck": "chuyển khoản", "gd": "giao dịch", "ng": "người",
-    "ngta": "người ta", "cv": "công việc", "gv": "giáo viên", "hs": "hồ sơ", "sv": "sinh viên", "tháng": "tháng",
-    "thg": "tháng", "ngay": "ngày", "hnay": "hôm nay", "cn": "chủ nhật", "vp": "văn phòng", "pb": "phòng ban",
-    "qly": "quản lý", "ql": "quản lý", "gđ": "giám đốc", "tts": "thực tập sinh", "mn": "mọi người", "tt": "thanh toán",
-}  # fmt: skip
-_SHORTHAND_EN: Final[Mapping[str, str]] = {
-    "pls": "please", "plz": "please", "u": "you", "ur": "your", "r": "are", "hrs": "hours", "hr": "hour", "mgr": "manager",
-    "dept": "department", "pwd": "password", "acct": "account", "appt": "appointment", "yrs": "years", "yr": "year",
-    "mins": "minutes", "wks": "weeks", "wk": "week", "mths": "months", "info": "information", "docs": "documents",
-    "reqs": "requirements", "approx": "approximately", "emp": "employee", "mgmt": "management", "w/o": "without",
-    "amt": "amount", "qty": "quantity", "addr": "address", "tel": "telephone", "thru": "through",
-}  # fmt: skip
-# How people ask, which documents seldom do: what stands here is known without any of them.
-_ASKING_VI: Final = """
-    bao nhiêu, bao lâu, bao giờ, khi nào, lúc nào, ở đâu, tại đâu, đi đâu, mất bao lâu, mấy ngày, mấy giờ, mấy tháng, mấy năm,
-    thế nào, như thế nào, ra sao, làm sao, vì sao, tại sao, là gì, là ai, cái gì, những gì, gồm những gì, cần những gì,
-    phải làm gì, làm thế nào, được không, có được không, có phải không, có được, hay không, không được, có phải,
-    bằng cách nào, cách nào, trường hợp nào, loại nào, ngày nào, người nào, cho ai, gặp ai, do ai, ai là, của ai,
-    hồ sơ, giấy tờ, thủ tục, số điện thoại, liên hệ, địa chỉ, quy định, mức phạt, bị phạt, phạt bao nhiêu, giá bao nhiêu,
-    bao nhiêu tiền, bao nhiêu ngày, bao nhiêu tháng, bao nhiêu năm, bao nhiêu phần trăm, tối đa bao nhiêu, là bao nhiêu,
-    tôi muốn, mình muốn, muốn hỏi, cho hỏi, cho tôi hỏi, tôi có thể, có thể, nếu tôi, khi tôi, thì sao, thì phải, thì có,
-    thì được, thì bị, trước khi, sau khi, trong bao lâu, trong thời gian, mỗi tháng, một tháng, một năm, mỗi năm, hàng tháng,
-    hàng năm, một ngày, mỗi ngày, một lần, mấy lần, có mấy, gồm mấy, được nghỉ, được hưởng, được mấy, bị mất, làm mất,
-    nhân viên, công ty, khách hàng, sản phẩm, đơn hàng, tài khoản, mật khẩu, bảo hành, đổi trả, hoàn tiền, giao hàng, phí,
-    thời gian, thời hạn, điều kiện, nghỉ phép, nghỉ việc, thử việc, hợp đồng, tiền lương, trả lương, làm thêm giờ, vào lúc,
-    ai trả, trả phí, nộp cho ai, gửi cho ai, nộp ở đâu, đăng ký, từ bao nhiêu, đến mấy giờ, từ mấy giờ, và ai, với ai, tôi,
-    mình, ở, của, những, các, và, một, hai, con, đến, về, trong, ngoài, tôi phải, mình phải, cần, nên, rồi, chưa, vẫn, cũng, đang, sẽ, đã, thêm, nữa, khác, đây, đó, này, nào, ai, gì
-"""
-_VI_SYLLABLE = re.compile(r"(?:b|ch?|d|gh?|gi|h|kh?|l|m|n|ngh?|nh|ph?|qu|r|s|t|th|tr|v|x)?[aeiouy]{1,3}(?:ch?|m|ng?|nh|p|t)?")
+_VI_SYLLABLE = re.compile(
+    r"(?:b|ch?|d|gh?|gi|h|kh?|l|m|n|ngh?|nh|ph?|qu|r|s|t|th|tr|v|x)?[aeiouy]{1,3}(?:ch?|m|ng?|nh|p|t)?"
+)
 # What small talk is put together from; the longer phrases first.
 _SMALL_TALK: Final = re.compile(
     r"(?:hi|hello|hey|hiya|howdy|yo|good (?:morning|afternoon|evening|day|night)|greetings|dear|there|everyone|team|all"
@@ -80,16 +33,6 @@ _SMALL_TALK: Final = re.compile(
     r"|tạm biệt|tam biet|hẹn gặp lại|vâng|dạ|ừ|được rồi|tốt)\b",
     re.IGNORECASE,
 )
-_WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
-
-
-_ASKED_COUNT: Final = 3  # as if so many chunks held each of these words, and each pair of them
-_ASKED_PHRASES: Final = [phrase.split() for phrase in _ASKING_VI.replace("\n", " ").split(",")]
-_ASKED_PAIRS: Final = Counter({pair: _ASKED_COUNT for phrase in _ASKED_PHRASES for pair in pairwise(phrase)})
-_ASKED_AS: Final[Mapping[str, Collection[str]]] = {
-    fold(word): {each for phrase in _ASKED_PHRASES for each in phrase if fold(each) == fold(word)}
-    for word in {word for phrase in _ASKED_PHRASES for word in phrase}
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +51,7 @@ def read_question(question: str, index: ChunkIndex) -> Reading:
     language = _language_of(text, index)
     if is_small_talk(text):
         return Reading(text, language, is_small_talk=True)
-    return Reading(_mend(text, language, index), language)
+    return Reading(mend(text, language, index), language)
 
 
 def is_small_talk(text: str) -> bool:
@@ -133,96 +76,8 @@ def _language_of(text: str, index: ChunkIndex) -> Language:
     typed = [word for word in words(text) if word.isalpha()]
     if language == "vi" or not all(word.isascii() for word in typed):
         return language
-    shaped = sum(_VI_SYLLABLE.fullmatch(word) is not None or word in _SHORTHAND_VI for word in typed)
+    shaped = sum(_VI_SYLLABLE.fullmatch(word) is not None or is_shorthand(word) for word in typed)
     if len(typed) < _TELLING_WORDS or shaped < _SHAPED_SHARE * len(typed):
         return language
-    vietnamese = sum(word in _SHORTHAND_VI or _stands_for_other(word, index) for word in typed)
+    vietnamese = sum(is_shorthand(word) or stands_for_other(word, index) for word in typed)
     return "vi" if 2 * vietnamese > len(typed) else language
-
-
-def _stands_for_other(word: str, index: ChunkIndex) -> bool:
-    """Whether a word without diacritics is more often one with them."""
-    counts = _spellings(word, index)
-    return sum(counts[other] for other in counts if other != word) > counts.get(word, 0)
-
-
-def _mend(text: str, language: Language, index: ChunkIndex) -> str:
-    shorthand = _SHORTHAND_VI if language == "vi" else _SHORTHAND_EN
-    text = _replace(text, lambda word: shorthand.get(word) if not _is_known(word, index) else None)
-    if language == "vi":
-        text = _restore(text, index)
-    return _replace(text, lambda word: _nearest(word, index))
-
-
-def _replace(text: str, choose: Callable[[str], str | None]) -> str:
-    """The text with the words exchanged for which there is something else; capitals are kept at their beginning."""
-
-    def exchange(found: re.Match[str]) -> str:
-        word = found.group()
-        other = choose(word.casefold())
-        if other is None:
-            return word
-        return other[0].upper() + other[1:] if word[0].isupper() else other
-
-    return _WORD.sub(exchange, text)
-
-
-def _is_known(word: str, index: ChunkIndex) -> bool:
-    return bool(index.spellings(word).get(word))
-
-
-def _nearest(word: str, index: ChunkIndex) -> str | None:
-    """The word of the index that was most likely meant by one that is in no chunk; a word with diacritics is no slip."""
-    if not word.isascii() or word in _ASKED_AS or index.spellings(word):
-        return None
-    near = index.near(word)
-    return max(sorted(near), key=lambda other: near[other], default=None)
-
-
-def _restore(text: str, index: ChunkIndex) -> str:
-    """With the diacritics that the documents give to the words, if it was typed without."""
-    typed = [found.group().casefold() for found in _WORD.finditer(text)]
-    if sum(not word.isascii() for word in typed) >= _TYPED_WITH_DIACRITICS * len(typed):
-        return text
-    choices = [_spellings(word, index) for word in typed]
-    if all(len(each) == 1 for each in choices):
-        likeliest = [next(iter(each)) for each in choices]
-    else:
-        likeliest = _likeliest(choices, _ASKED_PAIRS + _count_pairs(choices, index))
-    restored = iter(likeliest)
-    return _replace(text, lambda word: other if (other := next(restored)) != word else None)
-
-
-def _spellings(word: str, index: ChunkIndex) -> dict[str, int]:
-    """What the word can stand for, and in how many chunks each does; itself, if it has diacritics or is unknown."""
-    if not word.isascii():
-        return {word: 1}
-    known = Counter(index.spellings(word))
-    known.update(dict.fromkeys(_ASKED_AS.get(word, ()), _ASKED_COUNT))
-    return known or {word: 0}
-
-
-def _count_pairs(choices: Sequence[Collection[str]], index: ChunkIndex) -> Counter[tuple[str, str]]:
-    """How often two words stand side by side in the chunks that all choices together find."""
-    found = index.search_lexical(" ".join(word for each in choices for word in each), _WITNESSES)
-    pairs: Counter[tuple[str, str]] = Counter()
-    for chunk in index.chunks([ordinal for ordinal, _ in found]):
-        pairs.update(pairwise(words(chunk.text)))
-    return pairs
-
-
-def _likeliest(choices: Sequence[Mapping[str, int]], pairs: Mapping[tuple[str, str], int]) -> list[str]:
-    """The row of words, one of each choice, that fits the pairs and the counts best (Viterbi)."""
-    best: dict[str, tuple[float, list[str]]] = {"": (0.0, [])}
-    for each in choices:
-        best = {
-            word: max(
-                (
-                    (score + _PAIR_WEIGHT * math.log1p(pairs.get((before, word), 0)) + math.log1p(count), [*row, word])
-                    for before, (score, row) in best.items()
-                ),
-                key=lambda scored: scored[0],
-            )
-            for word, count in each.items()
-        }
-    return max(best.values(), key=lambda scored: scored[0])[1] if best else []

@@ -1,7 +1,7 @@
 """Finds chunks by meaning and by words, and fuses both rankings into candidates."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final, TypeVar
 
 from rag.fusion import fuse
@@ -15,10 +15,12 @@ from rag.types import Candidate
 INLINE_MAX_CHUNKS: Final = 2_000
 
 Result = TypeVar("Result")
+First = TypeVar("First")
+Second = TypeVar("Second")
 
 
 # Of the other language's chunks so many of the nearest are candidates whatever the question's own offers: of 300
-# questions whose passage is in the other language, among 150 in their own, it is one of the five nearest for 95 to 97 %.
+# questions whose passage is in the other language, it is one of the five nearest there for 95 to 97 %.
 ACROSS_K: Final = 10
 _OTHER: Final[Mapping[Language, Language]] = {"en": "vi", "vi": "en"}
 
@@ -42,11 +44,22 @@ async def retrieve(
     """
     async with deadline.enforced():
         # The words are looked up while the question is embedded, which takes longer.
-        vector, lexical = await asyncio.gather(
+        vector, lexical = await _both(
             embedder.embed_query(question, timeout_s=deadline.left_s(), trace_id=trace_id),
             _search(index, lambda: index.search_lexical(question, k)),
         )
-        return await _search(index, lambda: _fuse(index, vector, lexical, asked_in, k, limit))
+        return await _search(index, lambda: _fuse(index, vector, lexical=lexical, asked_in=asked_in, k=k, limit=limit))
+
+
+async def _both(first: Awaitable[First], second: Awaitable[Second]) -> tuple[First, Second]:
+    """Both results; where one fails its error goes on, and the other is cancelled, which `gather` alone does not do."""
+    tasks = asyncio.ensure_future(first), asyncio.ensure_future(second)
+    try:
+        return await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _search(index: ChunkIndex, work: Callable[[], Result]) -> Result:
@@ -56,6 +69,7 @@ async def _search(index: ChunkIndex, work: Callable[[], Result]) -> Result:
 def _fuse(
     index: ChunkIndex,
     vector: Vectors,
+    *,
     lexical: Sequence[tuple[int, float]],
     asked_in: Language,
     k: int,

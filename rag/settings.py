@@ -3,6 +3,7 @@
 `rag.environment` reads them, once at start.
 """
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Final, Literal
@@ -31,6 +32,8 @@ OFFLINE: Final[Mapping[str, object]] = {
     "request_timeout_s": 200,
     "stream_timeout_s": 200,
 }
+ANY_ORIGIN: Final = "*"
+_ORIGIN: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s/?#@*,]+")
 
 
 def _check_model(text: str) -> str:
@@ -46,6 +49,18 @@ def _strip_slash(url: str) -> str:
     return url.rstrip("/")
 
 
+def _check_origins(text: str) -> str:
+    """As a browser sends them: no path, no slash at the end."""
+    origins = split_list(text)
+    if not origins or not all(origin == ANY_ORIGIN or _ORIGIN.fullmatch(origin) for origin in origins):
+        raise ValueError("names no origins")
+    return text
+
+
+def split_list(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
 def _check_redis(url: SecretStr) -> SecretStr:
     if not url.get_secret_value().startswith(("redis://", "rediss://", "unix://")):
         raise ValueError("is no Redis URL")
@@ -56,6 +71,7 @@ Model = Annotated[str, AfterValidator(_check_model)]
 OptionalModel = Annotated[Model | None, BeforeValidator(_read_none)]
 HttpUrl = Annotated[str, StringConstraints(pattern=r"^https?://[^\s/]+(/\S*)?$"), AfterValidator(_strip_slash)]
 OpenAiUrl = Annotated[str, StringConstraints(pattern=r"^https?://[^\s/]+(/\S*)?/v1/?$"), AfterValidator(_strip_slash)]
+Origins = Annotated[str, AfterValidator(_check_origins)]
 RedisUrl = Annotated[SecretStr, AfterValidator(_check_redis)]
 # The contract lets times be as low as a millisecond; ten minutes is beyond any answer that somebody waits for.
 Seconds = Annotated[float, Field(ge=0.001, le=600)]
@@ -142,6 +158,9 @@ class Settings(BaseSettings):
     generation_timeout_s: Seconds = Field(15, description="Seconds for drafting one answer; raise it on a slow model.")
     queue_timeout_s: Seconds = Field(0.2, description="Seconds that a request waits for a place before its 503.")
     max_concurrent_requests: int = Field(8, ge=1, le=10_000, description="Queries in flight per front process.")
+    max_connections: int = Field(
+        1000, ge=1, le=100_000, description="Open connections per process; at most half of its open files."
+    )
 
     rate_limit_window_s: Seconds = Field(60, description="Seconds of the sliding window of both quotas.")
     rate_limit_requests: int = Field(
@@ -163,13 +182,18 @@ class Settings(BaseSettings):
     jwt_audience: str | None = Field(None, min_length=1, description="The `aud` that a JWT must have.")
     jwt_issuer: str | None = Field(None, min_length=1, description="The `iss` that a JWT must have.")
 
+    cors_origins: Origins | None = Field(
+        None,
+        description="Origins whose pages may read the answers in a browser, by commas; `*` for all, unset: none.",
+    )
+
     store_token_vectors: bool = Field(
         True,
         description="Ingestion keeps every token's vector for a reranker of the embedder's model, 60 KB a chunk; "
         "false: passages are read when they are asked about.",
     )
     retrieve_k: int = Field(50, ge=1, le=1000, description="Chunks taken by each of the two searches.")
-    rerank_k: int = Field(10, ge=1, le=200, description="Fused candidates that are reranked; costs time linearly.")
+    rerank_k: int = Field(30, ge=1, le=200, description="Fused candidates that are reranked; costs time linearly.")
     context_tokens: int | None = Field(
         None,
         ge=64,
@@ -204,7 +228,7 @@ class Settings(BaseSettings):
         0.5, description="Support by RAG_VERIFIER_MODEL below which a sentence is unsupported; raise it to send less."
     )
     answerable_from: Share = Field(
-        0.08,
+        0.3,
         description="Probability, by the signs that passages answer a question, below which the answer is that there "
         "is none; raise it where a wrong answer costs more than a missing one, 0 to try always.",
     )
@@ -250,6 +274,11 @@ class Settings(BaseSettings):
         return (init_settings,)
 
     @property
+    def allowed_origins(self) -> frozenset[str]:
+        """Of `cors_origins`, in small letters."""
+        return frozenset(split_list((self.cors_origins or "").lower()))
+
+    @property
     def passage_tokens(self) -> int:
         """Tokens of the passages in the prompt."""
         default = LOCAL_CONTEXT_TOKENS if self.generator_url is None else REMOTE_CONTEXT_TOKENS
@@ -284,9 +313,9 @@ NEVER_IN_AN_ANSWER: Final = frozenset(
         "generator_gpu_memory_fraction", "generator_max_running", "generator_batch_tokens",
         "batch_tokens", "batch_wait_ms", "batch_pass_tokens",
         "request_timeout_s", "stream_timeout_s", "retrieval_timeout_s", "rerank_timeout_s", "generation_timeout_s",
-        "queue_timeout_s", "max_concurrent_requests",
+        "queue_timeout_s", "max_concurrent_requests", "max_connections",
         "rate_limit_window_s", "rate_limit_requests", "rate_limit_tokens", "redis_url", "redis_lost",
-        "identities_file", "jwt_jwks", "jwt_audience", "jwt_issuer",
+        "identities_file", "jwt_jwks", "jwt_audience", "jwt_issuer", "cors_origins",
         "log_level", "log_content_sample", "eval_data",
         "tenants_file",  # what it says counts, not where it stands (rag.version)
     }

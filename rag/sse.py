@@ -20,7 +20,7 @@ from schemas.events import CitationEvent, DoneEvent, ErrorEvent, Event
 
 PING_AFTER_S: Final = 15.0
 _PING: Final = b": ping\n\n"
-_HEADERS: Final = [
+STREAM_HEADERS: Final = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
     (b"cache-control", b"no-cache"),
     (b"x-accel-buffering", b"no"),  # nginx would hold events back until its buffer is full
@@ -73,7 +73,7 @@ class EventWriter:
         self._pings: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
-        await self._send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
+        await self._send({"type": "http.response.start", "status": 200, "headers": STREAM_HEADERS})
         self._sent_at = time.monotonic()
         self._pings = asyncio.create_task(self._ping())
         return self

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
 Stage = Literal["retrieval", "rerank", "generation", "verification"]
 Outcome = Literal["query_ok", "query_failed", "query_cancelled"]
-LoggedReason = FinishReason | Literal["timeout", "error", "client_disconnected"]
+# How a request to a query route ends that asks for no answer: HEAD, and a stream that is not begun again.
+Unasked = Literal["unasked"]
+LoggedReason = FinishReason | Literal["timeout", "error", "client_disconnected"] | None
 
 _UNTRACED: Final = nullcontext()
 _TIMEOUTS: Final = frozenset({ErrorCode.MODEL_TIMEOUT, ErrorCode.STREAM_TIMEOUT})
@@ -69,8 +71,10 @@ class QueryRecord:
         total = round((time.monotonic() - self.started) * 1000)
         return Latency(**parts, total=max(total, *parts.values(), 0))
 
-    def report(self, end: FinishReason | ErrorCode | None) -> None:
+    def report(self, end: FinishReason | ErrorCode | Unasked | None) -> None:
         """Accounts for the request: how it finished, how it failed, or None where the client went away.
+
+        One that asked for no answer is `query_ok` without a finish reason.
 
         Writes its line whatever the log level is.
         """
@@ -114,7 +118,7 @@ class QueryRecord:
         write(json.dumps(line, ensure_ascii=False))
 
     def _measure(self, outcome: Outcome, reason: LoggedReason, code: ErrorCode | None) -> None:
-        metrics.QUERIES.labels(self.route, outcome, reason, code or "").inc()
+        metrics.QUERIES.labels(self.route, outcome, reason or "", code or "").inc()
         metrics.DURATION.labels(self.route).observe(time.monotonic() - self.started)
         for stage, seconds in self._stage_s.items():
             metrics.STAGES.labels(stage).observe(seconds)
@@ -146,9 +150,11 @@ class QueryRecord:
         )
 
 
-def _logged_reason(end: FinishReason | ErrorCode | None) -> LoggedReason:
+def _logged_reason(end: FinishReason | ErrorCode | Unasked | None) -> LoggedReason:
     if end is None:
         return "client_disconnected"
+    if end == "unasked":
+        return None
     if isinstance(end, ErrorCode):
         return "timeout" if end in _TIMEOUTS else "error"
     return end

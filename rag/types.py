@@ -64,8 +64,8 @@ class Chunk:
 
     `chunk_id` is `<tenant>:<document_id>:<document version>:<5-digit number>`. `heading` is the last heading at or
     before its start; `context` are the headings above that its own text does not hold, from the highest down: they are
-    searched and ranked with the text, and never shown as part of it. `edition` sorts the editions of one document by age
-    (`rag.editions`).
+    searched and ranked with the text, and never shown as part of it. `edition` sorts the editions of one document by
+    age (`rag.editions`).
     """
 
     chunk_id: str
@@ -120,9 +120,8 @@ class EncodedTexts:
 class Candidate:
     """A chunk on its way through retrieval; a score is None where a stage did not see the chunk.
 
-    `similarity` is a cosine; `bm25_score` and `rrf_score` are positive; `relevance` is the reranker's, on one scale for all
-    languages. `tokens` are the
-    reranker's vectors where the index holds them.
+    `similarity` is a cosine; `bm25_score` and `rrf_score` are positive; `relevance` is the reranker's, on one scale for
+    all languages. `tokens` are the reranker's vectors where the index holds them.
     """
 
     chunk: Chunk
@@ -137,8 +136,8 @@ class Candidate:
 class Window:
     """The part `passage[start:end]` of a passage, to be scored in its context; `end` None is the passage's end.
 
-    Its first `head` characters, a title and headings, count for every window. `tokens` are the passage's, where the index
-    holds them.
+    Its first `head` characters, a title and headings, count for every window. `tokens` are the passage's, where the
+    index holds them.
     """
 
     passage: str
@@ -156,8 +155,8 @@ class Window:
 class RelevanceScale:
     """What a reranker's relevance is worth: below `floor` a passage answers nothing.
 
-    `across` is what is added to it by the languages of question and passage, in this order, where they differ: models of
-    meaning put every text of another language further away.
+    `across` is what is added to it by the languages of question and passage, in this order, where they differ: models
+    of meaning put every text of another language further away.
     """
 
     floor: float

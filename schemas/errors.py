@@ -17,6 +17,7 @@ class ErrorCode(StrEnum):
     PAYLOAD_TOO_LARGE = "PAYLOAD_TOO_LARGE"
     UNSUPPORTED_MEDIA_TYPE = "UNSUPPORTED_MEDIA_TYPE"
     VALIDATION_ERROR = "VALIDATION_ERROR"
+    HEADERS_TOO_LARGE = "HEADERS_TOO_LARGE"
     RATE_LIMITED = "RATE_LIMITED"
     UPSTREAM_RATE_LIMITED = "UPSTREAM_RATE_LIMITED"
     INTERNAL_ERROR = "INTERNAL_ERROR"
@@ -46,6 +47,7 @@ ERROR_TABLE: Mapping[ErrorCode, ErrorSpec] = MappingProxyType(
         ErrorCode.PAYLOAD_TOO_LARGE: ErrorSpec(413, False, "The body is larger than allowed."),
         ErrorCode.UNSUPPORTED_MEDIA_TYPE: ErrorSpec(415, False, "The body must be application/json."),
         ErrorCode.VALIDATION_ERROR: ErrorSpec(422, False, "The request does not match the schema."),
+        ErrorCode.HEADERS_TOO_LARGE: ErrorSpec(431, False, "The headers are larger than allowed, or too many."),
         ErrorCode.RATE_LIMITED: ErrorSpec(429, True, "The quota is spent; try again later."),
         ErrorCode.UPSTREAM_RATE_LIMITED: ErrorSpec(429, True, "The model provider limits requests."),
         ErrorCode.INTERNAL_ERROR: ErrorSpec(500, False, "Something went wrong inside the service."),

@@ -11,6 +11,9 @@ TOP_K_MAX: Final = 20
 OUTPUT_TOKENS_MIN: Final = 16
 OUTPUT_TOKENS_MAX: Final = 2048
 BODY_MAX_BYTES: Final = 64 * 1024
+# Of the request's target and its headers together.
+HEADERS_MAX_BYTES: Final = 64 * 1024
+HEADERS_MAX: Final = 100
 
 TenantId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,64}$", strict=True)]
 

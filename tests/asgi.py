@@ -43,7 +43,9 @@ class Connection:
             "raw_path": path.encode(),
             "root_path": "",
             "query_string": query.encode(),
-            "headers": [(name.lower().encode(), value.encode()) for name, value in (headers or {}).items()],
+            "headers": [
+                (name.lower().encode(), value.encode()) for name, value in ({"host": "rag"} | (headers or {})).items()
+            ],
             "client": ("127.0.0.1", 50000),
             "server": ("127.0.0.1", 3000),
         }

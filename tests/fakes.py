@@ -1,7 +1,7 @@
 """Fakes that implement the ports and that a test can script: what they say, when they stop, how they fail."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final, Literal, NoReturn
 
@@ -282,6 +282,7 @@ def make_app(
     log_content_sample: float = 0.0,
     ping_after_s: float = 15.0,
     tracer: Tracer = UNTRACED,
+    origins: Collection[str] = (),
 ) -> ASGIApp:
     """The whole front without BentoML: the edge around the routes around a pipeline on fakes."""
     answering = pipeline or make_pipeline(indexes=indexes)
@@ -299,7 +300,7 @@ def make_app(
     )
     versions = (indexes or FakeIndexes(demo=FakeIndex(ANNUAL_LEAVE))).versions
     app = create_app(desk, card=make_card(), index_versions=versions, probes=probes or {"index": probe_ok})
-    return ContractEdge(app, ours=app)
+    return ContractEdge(app, ours=app, origins=origins)
 
 
 def make_client(app: ASGIApp) -> httpx.AsyncClient:

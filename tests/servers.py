@@ -9,13 +9,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from load.processes import ROOT
+from load.server import FAKE_MODELS as FAKE_MODELS  # noqa: PLC0414 - the tests have it from here
 
 COMMAND_TIMEOUT_S: Final = 180
-FAKE_MODELS: Final = {
-    "RAG_EMBEDDER_MODEL": "fake:",
-    "RAG_RERANKER_MODEL": "fake:",
-    "RAG_GENERATOR_MODEL": "fake:",
-}
 # A machine of two busy cores is slow, not broken: only the tests of deadlines may run into one.
 PATIENT: Final = {
     "RAG_REQUEST_TIMEOUT_S": "120",

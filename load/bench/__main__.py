@@ -16,6 +16,7 @@ from load.bench.front import print_front
 from load.bench.generation import print_generation
 from load.bench.ingestion import print_ingestion
 from load.bench.limits import print_limits
+from load.bench.strangers import print_strangers
 
 ROUNDS: Final = 3
 # Each is given a number of rounds; some have their own.
@@ -26,6 +27,7 @@ BENCHES: Final[Mapping[str, Callable[[int], None]]] = {
     "batching": print_batching,
     "generation": print_generation,
     "limits": lambda _: print_limits(),
+    "strangers": lambda _: print_strangers(),
 }
 SHORT: Final = ("front", "encoder", "ingestion", "batching")
 

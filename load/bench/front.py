@@ -19,7 +19,7 @@ from typing import Final
 
 from load.bench.driving import Round, drive, probe
 from load.processes import ROOT, find_free_port, running, wait_until_ready
-from load.server import running_server
+from load.server import FAKE_MODELS, running_server
 
 CLIENTS: Final = (1, 8, 32)
 ROUNDS: Final = 3
@@ -33,9 +33,7 @@ GOAL_THROUGHPUT: Final = 0.5
 GOAL_HEALTH_MS: Final = 5.0
 BODY: Final = json.dumps({"question": "How many days of annual leave do full-time staff have?"}).encode()
 _ENVIRONMENT: Final = {
-    "RAG_EMBEDDER_MODEL": "fake:",
-    "RAG_RERANKER_MODEL": "fake:",
-    "RAG_GENERATOR_MODEL": "fake:",
+    **FAKE_MODELS,
     "RAG_RATE_LIMIT_REQUESTS": "10000000",
     "RAG_RATE_LIMIT_TOKENS": "1000000000",
 }

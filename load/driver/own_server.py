@@ -13,16 +13,11 @@ from pathlib import Path
 from typing import Final
 
 from load.processes import ROOT, ServerError
-from load.server import Server, running_server
+from load.server import FAKE_MODELS, Server, running_server
 
 KEY: Final = "load-driver"
 TENANTS: Final = ("demo", "second")
 DOCUMENTS: Final = ROOT / "examples" / "documents"
-FAKE_MODELS: Final = {
-    "RAG_EMBEDDER_MODEL": "fake:",
-    "RAG_RERANKER_MODEL": "fake:",
-    "RAG_GENERATOR_MODEL": "fake:",
-}
 UNLIMITED: Final = {"RAG_RATE_LIMIT_REQUESTS": "1000000000", "RAG_RATE_LIMIT_TOKENS": "1000000000000"}
 # As the Makefile has them, for who calls without it.
 _SERVING: Final = {

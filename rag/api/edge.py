@@ -8,15 +8,18 @@ import asyncio
 import logging
 import re
 import uuid
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from types import MappingProxyType
 from typing import Final
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from uvicorn.protocols.utils import ClientDisconnected
 
+from rag.api.cross_origin import CrossOrigin
 from rag.api.rendering import RequestState, render
+from rag.errors import BadRequest, RagError
 from rag.telemetry import QueryRecord
 from schemas.errors import ErrorCode
 from schemas.request import TRACE_ID_PATTERN
@@ -25,8 +28,8 @@ NATIVE_PATH: Final = "/v1/query"
 # Paths that BentoML declares and our own handlers answer: its native API exists so that its clients see it, and its
 # description of the service knows other errors than ours and no events.
 _ROUTED: Final[Mapping[str, str]] = MappingProxyType({NATIVE_PATH: "/query", "/docs.json": "/openapi.json"})
-_GET: Final = ("GET",)
-_GET_HEAD: Final = ("GET", "HEAD")
+_GET: Final = ("GET", "HEAD")
+_STREAM: Final = "/query/stream"
 _OURS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {
         "/": _GET,
@@ -34,15 +37,15 @@ _OURS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "/ready": _GET,
         "/models/current": _GET,
         "/query": ("POST",),
-        "/query/stream": ("GET", "POST"),
+        _STREAM: (*_GET, "POST"),
         NATIVE_PATH: ("POST",),
         "/openapi.json": _GET,
-        "/docs.json": _GET_HEAD,
+        "/docs.json": _GET,
     }
 )
-_QUERIES: Final = frozenset({"/query", "/query/stream", NATIVE_PATH})
+_QUERIES: Final = frozenset({"/query", _STREAM, NATIVE_PATH})
 _BENTOML: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
-    dict.fromkeys(("/livez", "/healthz", "/readyz", "/metrics", "/schema.json"), _GET_HEAD)
+    dict.fromkeys(("/livez", "/healthz", "/readyz", "/metrics", "/schema.json"), _GET)
 )
 # A closed list: the raw path is a label of BentoML's metrics, which would grow without end.
 METHODS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType({**_OURS, **_BENTOML})
@@ -56,6 +59,7 @@ _CODES: Final[Mapping[int, ErrorCode]] = MappingProxyType(
         413: ErrorCode.PAYLOAD_TOO_LARGE,
         415: ErrorCode.UNSUPPORTED_MEDIA_TYPE,
         422: ErrorCode.VALIDATION_ERROR,
+        431: ErrorCode.HEADERS_TOO_LARGE,
         429: ErrorCode.CONCURRENCY_LIMIT,
         502: ErrorCode.UPSTREAM_ERROR,
         503: ErrorCode.NOT_READY,
@@ -77,9 +81,11 @@ class ContractEdge:
     context that nobody reads: a third of the time that the front takes for it.
     """
 
-    def __init__(self, server: ASGIApp, *, ours: ASGIApp) -> None:
+    def __init__(self, server: ASGIApp, *, ours: ASGIApp, origins: Collection[str] = ()) -> None:
+        """`origins` are those whose pages may read the answers."""
         self._server = server
         self._ours = ours
+        self._cross_origin = CrossOrigin(origins)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
@@ -88,15 +94,17 @@ class ContractEdge:
         if scope["type"] != "http":
             await self._server(scope, receive, send)
             return
-        path = scope["path"]
-        state = RequestState(_trace_id(Headers(scope=scope)), path)
-        exit_ = _Exit(state, scope, receive, send)
-        methods = METHODS.get(path)
-        if methods is None:
+        path, headers = scope["path"], Headers(scope=scope)
+        state = RequestState(_trace_id(headers), path)
+        exit_ = _Exit(state, scope, receive, send, self._cross_origin.headers_for(headers))
+        methods = METHODS.get(path, ())
+        if len(headers.getlist("host")) != 1:  # two of them may lead a proxy and us to two places
+            await exit_.refuse(BadRequest("The request must have exactly one Host."))
+        elif not methods:
             await exit_.refuse(ErrorCode.NOT_FOUND)
+        elif preflight := self._cross_origin.answer_preflight(scope["method"], headers, methods):
+            await preflight(scope, exit_.receive, exit_.send)
         elif scope["method"] not in methods:
-            if path in _QUERIES:
-                QueryRecord(state.trace_id, path).report(ErrorCode.METHOD_NOT_ALLOWED)
             await exit_.refuse(ErrorCode.METHOD_NOT_ALLOWED, {"allow": ", ".join(methods)})
         else:
             await self._pass(state.attach(_routed(scope)), exit_)
@@ -109,19 +117,23 @@ class ContractEdge:
             logger.exception("request_failed", extra={"fields": {"trace_id": RequestState.of(scope).trace_id}})
             if RequestState.of(scope).started:
                 raise  # the status is spent: the server closes the connection, and the client sees that it broke
-            await exit_.refuse(ErrorCode.INTERNAL_ERROR)
+            await exit_.send_error(ErrorCode.INTERNAL_ERROR)
 
 
 class _Exit:
     """The way out of one request: adds the trace id, and puts the contract's body in the place of foreign errors."""
 
-    def __init__(self, state: RequestState, scope: Scope, receive: Receive, send: Send) -> None:
+    def __init__(
+        self, state: RequestState, scope: Scope, receive: Receive, send: Send, headers: list[tuple[str, str]]
+    ) -> None:
+        """`headers` are added to the response, whatever it is."""
         self._state = state
         self._scope = scope
         self._receive = receive
         self._send = send
+        self._headers = headers
         self._drops_body = False
-        self._is_error = False
+        self._drains = False
         self._body_read = False
 
     async def receive(self) -> Message:
@@ -136,32 +148,37 @@ class _Exit:
             return
         status = message["status"]
         if status >= 400 and not self._state.rendered:
-            self._drops_body = True
-            await self._send_error(_CODES.get(status, _default_code(status)), _kept_headers(message))
+            await self.send_error(_CODES.get(status, _default_code(status)), _kept_headers(message))
             return
         self._state.started = True
         await self._send(self._traced(message))
 
-    async def refuse(self, code: ErrorCode, headers: Mapping[str, str] | None = None) -> None:
-        self._drops_body = True
-        await self._send_error(code, headers)
+    async def refuse(self, error: RagError | ErrorCode, headers: Mapping[str, str] | None = None) -> None:
+        """Answers a request that nobody has seen; one for an answer leaves its line in the log."""
+        if self._state.route in _QUERIES:
+            code = error if isinstance(error, ErrorCode) else error.code
+            QueryRecord(self._state.trace_id, self._state.route).report(code)
+        await self.send_error(error, headers)
 
-    async def _send_error(self, code: ErrorCode, headers: Mapping[str, str] | None) -> None:
+    async def send_error(self, error: RagError | ErrorCode, headers: Mapping[str, str] | None = None) -> None:
         async def send(message: Message) -> None:
             if message["type"] == "http.response.start":
                 await self._send(self._traced(message))
             else:
                 await self._send_body(message)
 
+        self._drops_body = True
         self._state.started = True
-        await render(code, self._state, headers=headers)(self._scope, self._receive, send)
+        await render(error, self._state, headers=headers)(self._scope, self._receive, send)
 
     async def _send_body(self, message: Message) -> None:
-        """Ends an error's response only after the request's body.
+        """Ends an error's response only after the request's body; to HEAD there is none.
 
         A connection that is closed with something unread is reset, and then the client may never see the answer.
         """
-        if not self._is_error or self._body_read or message.get("more_body", False):
+        if self._scope["method"] == "HEAD":
+            message = {**message, "body": b""}
+        if not self._drains or self._body_read or message.get("more_body", False):
             await self._send(message)
             return
         await self._send({**message, "more_body": True})
@@ -173,14 +190,20 @@ class _Exit:
         await self._send({"type": "http.response.body", "body": b"", "more_body": False})
 
     def _traced(self, message: Message) -> Message:
-        self._is_error = message["status"] >= 400
+        # Errors, and the 204 to a stream that is not begun again, may come before the body was read.
+        self._drains = message["status"] >= 400 or message["status"] == 204
         headers = MutableHeaders(raw=list(message.get("headers", [])))
         headers["x-trace-id"] = self._state.trace_id
+        for name, value in self._headers:
+            headers.append(name, value)
         return {**message, "headers": headers.raw}
 
 
 async def _refuse_websocket(scope: Scope, receive: Receive, send: Send) -> None:
-    """No path speaks it: the handshake is answered like any request for a path that is not there."""
+    """No path speaks it: the handshake is answered like any request for a path that is not there.
+
+    Raises: ClientDisconnected: at the end of an answer with a body.
+    """
     state = RequestState(_trace_id(Headers(scope=scope)), scope["path"])
 
     async def send_denial(message: Message) -> None:
@@ -188,10 +211,12 @@ async def _refuse_websocket(scope: Scope, receive: Receive, send: Send) -> None:
         extra = {"headers": headers} if message["type"] == "http.response.start" else {}
         await send({**message, **extra, "type": f"websocket.{message['type']}"})
 
-    if "websocket.http.response" in scope.get("extensions", {}):
-        await render(ErrorCode.NOT_FOUND, state)({**scope, "type": "http", "method": "GET"}, receive, send_denial)
-    else:
+    if "websocket.http.response" not in scope.get("extensions", {}):
         await send({"type": "websocket.close"})
+        return
+    await render(ErrorCode.NOT_FOUND, state)({**scope, "type": "http", "method": "GET"}, receive, send_denial)
+    # What uvicorn understands: after a denial that is merely complete it logs an error about the missing handshake.
+    raise ClientDisconnected
 
 
 def _trace_id(headers: Headers) -> str:
@@ -200,8 +225,11 @@ def _trace_id(headers: Headers) -> str:
 
 
 def _routed(scope: Scope) -> Scope:
+    """As our own handlers know it: they answer HEAD as GET, but for streams, and the body is left out on the way."""
     path = _ROUTED.get(scope["path"])
-    return {**scope, "path": path, "raw_path": path.encode()} if path else scope
+    routed = {**scope, "path": path, "raw_path": path.encode()} if path else scope
+    is_read = scope["method"] == "HEAD" and routed["path"] in _OURS and routed["path"] != _STREAM
+    return {**routed, "method": "GET"} if is_read else routed
 
 
 def _kept_headers(message: Message) -> dict[str, str]:

@@ -7,7 +7,7 @@ watcher sees the client leave at any moment.
 import asyncio
 import logging
 import random
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from typing import Any, Final
@@ -24,8 +24,8 @@ from rag.identity import Authenticator, Principal
 from rag.limits import Deadline, Gate, Places
 from rag.pipeline import Pipeline, collect
 from rag.ports import RateLimiter
-from rag.sse import PING_AFTER_S, EventWriter, until_terminal
-from rag.telemetry import QueryRecord, redact
+from rag.sse import PING_AFTER_S, STREAM_HEADERS, EventWriter, until_terminal
+from rag.telemetry import QueryRecord, Unasked, redact
 from rag.tracing import UNTRACED, Tracer
 from rag.types import Reservation
 from schemas.errors import ErrorCode
@@ -38,7 +38,7 @@ _GRACE_S: Final = 1.0
 
 logger = logging.getLogger(__name__)
 
-End = FinishReason | ErrorCode
+End = FinishReason | ErrorCode | Unasked
 Settle = Callable[[], Awaitable[None]]
 
 
@@ -90,6 +90,9 @@ class QueryEndpoint:
         headers = Headers(scope=scope)
         principal = await self._desk.authenticator.authenticate(headers)
         record.principal_id = principal.id
+        if self._streams and "last-event-id" in headers:
+            # A browser that lost its stream asks from where it was: the answer would be made and paid for anew.
+            return await _send_head(send, 204)
         async with deadline.enforced():
             query = await _read(scope, headers, receive)
         record.tenant_id = query.tenant_id
@@ -97,6 +100,9 @@ class QueryEndpoint:
         if random.random() < self._desk.log_content_sample:  # noqa: S311  # a sample, not a secret
             record.content = redact(query.question)
         principal.require(query.tenant_id)
+        if scope["method"] == "HEAD":
+            record.model_version = self._desk.pipeline().model_version
+            return await _send_head(send, 200, STREAM_HEADERS)
         return await _unless_gone(receive, self._admit(principal, query, send, record, deadline), deadline)
 
     async def _admit(
@@ -171,8 +177,15 @@ class QueryEndpoint:
         return end
 
 
+async def _send_head(send: Send, status: int, headers: Sequence[tuple[bytes, bytes]] = ()) -> Unasked:
+    """A whole response without a body, for which nothing was done."""
+    await send({"type": "http.response.start", "status": status, "headers": [*headers]})
+    await send({"type": "http.response.body", "body": b""})
+    return "unasked"
+
+
 async def _read(scope: Scope, headers: Headers, receive: Receive) -> QueryRequest:
-    if scope["method"] == "GET":
+    if scope["method"] != "POST":
         return parse_query(scope["query_string"])
     return await read_query(headers, receive)
 

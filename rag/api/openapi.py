@@ -22,8 +22,10 @@ from schemas.response import DependencyState
 
 _ABOUT: Final = """Answers questions about a tenant's documents; every sentence of an answer is backed by a source.
 
-Every status of 400 or more, on whatever path, has the body `ErrorBody`. Two such answers belong to no operation: an
-unknown path is answered with the response `NotFound`, a method that a path does not take with `MethodNotAllowed`."""
+Every status of 400 or more, on whatever path, has the body `ErrorBody`. Some such answers belong to no operation: an
+unknown path is answered with the response `NotFound`, a method that a path does not take with `MethodNotAllowed`, a
+request without exactly one `Host` with `BadRequest`, one with more than 64 KiB or 100 headers with `HeadersTooLarge`.
+`HEAD` is taken wherever `GET` is, and answered alike without the body; on a stream nothing is done for it."""
 _EVENTS: Final = """Server-sent events. The schema is that of one event, not of the whole stream: what OpenAPI 3.2 calls
 `itemSchema`. `meta` comes first and once; then any of `token` and `citation`; then `done` or `error`, last and once.
 Ids count from 0 without gaps. All `text` together is the answer, and a citation comes before the first token with its
@@ -35,6 +37,8 @@ _TAGS: Final = (
     {"name": _SERVER, "description": "BentoML's own paths, for the platform and the tools around the service."},
 )
 
+# Whatever is asked.
+_ANYWHERE: Final = (ErrorCode.HEADERS_TOO_LARGE, ErrorCode.INTERNAL_ERROR)
 _IDENTIFIED: Final = (ErrorCode.UNAUTHORIZED, ErrorCode.NOT_READY)
 _ASKED: Final = (
     *_IDENTIFIED,
@@ -181,14 +185,14 @@ def _operation(
     parameters: Iterable[Described] = (),
     **fields: Any,  # other fields of an Operation Object
 ) -> Described:
-    """The trace id and a failure of our own belong to every operation; credentials only where they are given."""
+    """The trace id and some failures belong to every operation; credentials only where they are given."""
     return {
         "operationId": name,
         "summary": summary,
         "tags": [tag],
         "security": [],
         "parameters": [*parameters, ref("parameters", "x-trace-id")],
-        "responses": dict(sorted({**responses, **describe_errors([ErrorCode.INTERNAL_ERROR])}.items())),
+        "responses": dict(sorted({**responses, **describe_errors(_ANYWHERE)}.items())),
         **fields,
     }
 
@@ -208,5 +212,10 @@ def _stream() -> Described:
             "description": _EVENTS,
             "headers": describe_headers("Cache-Control", "X-Accel-Buffering"),
             "content": {"text/event-stream": {"schema": ref("schemas", "StreamEvent")}},
-        }
+        },
+        # The header is no parameter: with it the others are not looked at, which no description can say.
+        "204": {
+            "description": "To a browser that lost its stream and sends `Last-Event-ID`: an answer is not begun again.",
+            "headers": describe_headers(),
+        },
     }

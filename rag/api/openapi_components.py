@@ -42,6 +42,8 @@ def describe_components() -> Described:
         "responses": {
             "NotFound": describe_error([ErrorCode.NOT_FOUND]),
             "MethodNotAllowed": describe_error([ErrorCode.METHOD_NOT_ALLOWED]),
+            "BadRequest": describe_error([ErrorCode.BAD_REQUEST]),
+            "HeadersTooLarge": describe_error([ErrorCode.HEADERS_TOO_LARGE]),
         },
         "headers": _HEADERS,
         "parameters": _PARAMETERS,
@@ -168,7 +170,7 @@ _PARAMETERS: Final[dict[str, Described]] = {
         # Without the pattern: what does not match is no error, a new id is made instead.
         "description": "1 to 64 characters of `A-Za-z0-9._-`; anything else is ignored.",
         "schema": {"type": "string"},
-    }
+    },
 }
 _SECURITY_SCHEMES: Final[dict[str, Described]] = {
     "ApiKey": {
@@ -180,7 +182,7 @@ _SECURITY_SCHEMES: Final[dict[str, Described]] = {
     "BearerToken": {
         "type": "http",
         "scheme": "bearer",
-        "bearerFormat": "JWT",
-        "description": "`sub` is the caller, `tenants` the list of its tenants; `exp`, `aud` and `iss` are checked.",
+        "description": "A key from the identities file, or a JWT: `sub` is the caller, `tenants` the list of its "
+        "tenants; `exp`, `aud` and `iss` are checked.",
     },
 }

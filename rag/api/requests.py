@@ -4,7 +4,7 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 from urllib.parse import parse_qsl
 
 from pydantic import ValidationError
@@ -31,10 +31,15 @@ async def read_query(headers: Mapping[str, str], receive: Receive) -> QueryReque
 
     Raises: UnsupportedMediaType, PayloadTooLarge, BadRequest, InvalidRequest, ClientDisconnect.
     """
-    _require_json(headers.get("content-type", ""))
+    _require_json(headers)
     body = await _read_body(receive)
     try:
-        value = json.loads(body.decode("utf-8"), parse_int=_parse_int, parse_constant=_refuse_constant)
+        value = json.loads(
+            body.decode("utf-8"),
+            parse_int=_parse_int,
+            parse_constant=_refuse_constant,
+            object_pairs_hook=_require_distinct,
+        )
     except (ValueError, RecursionError) as error:
         raise BadRequest("The body is not JSON in UTF-8.") from error
     if not isinstance(value, dict):
@@ -59,7 +64,12 @@ def parse_query(query_string: bytes) -> QueryRequest:
     return _validate(values)
 
 
-def _require_json(content_type: str) -> None:
+def _require_json(headers: Mapping[str, str]) -> None:
+    # `items` also shows a header that was sent twice.
+    encodings = {value.strip().lower() for name, value in headers.items() if name == "content-encoding"}
+    if encodings - {"identity", ""}:
+        raise UnsupportedMediaType("The body must not have a content encoding.")
+    content_type = headers.get("content-type", "")
     media_type, *parameters = (part.strip().lower().replace('"', "") for part in content_type.split(";"))
     charsets = [parameter for parameter in parameters if parameter.startswith("charset")]
     if media_type != "application/json" or not _UTF_8.issuperset(charsets):
@@ -69,6 +79,17 @@ def _require_json(content_type: str) -> None:
 def _parse_int(digits: str) -> int | float:
     """What is too large for any field becomes what no integer field takes."""
     return int(digits) if len(digits) <= _INTEGER_MAX_CHARS else math.inf
+
+
+def _require_distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Of a name that stands twice Python takes the last, others the first: a filter before us would see another body.
+
+    Raises: BadRequest.
+    """
+    values = dict(pairs)
+    if len(values) != len(pairs):
+        raise BadRequest("A name stands twice in an object of the body.")
+    return values
 
 
 def _refuse_constant(name: str) -> None:

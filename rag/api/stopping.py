@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import uvicorn
 
+from rag.background import start
 from rag.limits import Gate
 
 # After the last query has ended, for connections that are still open; a client that does not read never closes its own.
@@ -42,7 +43,7 @@ def draining_on_sigterm(gate: Gate) -> Iterator[None]:
     def begin() -> None:
         if not gate.is_closed:
             gate.close()
-            draining.append(loop.create_task(drain()))
+            draining.append(start("drain", drain()))
 
     draining: list[asyncio.Task[None]] = []
     signal.signal(signal.SIGTERM, lambda *_: loop.call_soon_threadsafe(begin))

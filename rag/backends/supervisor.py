@@ -1,12 +1,15 @@
-"""How the process that `bentoml serve` starts ends the others: the front first, and nobody is forgotten.
+"""The process that `bentoml serve` starts: it obeys its own user alone, and ends the others in order.
 
-By itself BentoML removes the Unix sockets and signals all services at once. A query that had not yet called the
-Embedder then failed, vLLM's engine left in mid-answer, and a signal that came while circus looked after its processes
-was refused as a conflict and lost.
+By itself BentoML (1.4.39) has circus listen on loopback TCP, where anyone on the machine may read the environment,
+secrets included, and start commands as the server's user. And it removes the Unix sockets and signals all services at
+once: a query that had not yet called the Embedder failed, vLLM's engine left in mid-answer, and a signal that came
+while circus looked after its processes was refused as a conflict and lost.
 """
 
 import asyncio
 import logging
+import shutil
+import tempfile
 from typing import Any, Final
 
 from bentoml._internal.utils.circus import Arbiter
@@ -17,7 +20,21 @@ FRONT_WATCHER: Final = "service"
 _RETRY_AFTER_S: Final = 0.1
 
 logger = logging.getLogger(__name__)
+_construct: Final = Arbiter.__init__
 _stop_all: Final = Arbiter.stop
+
+
+def listen_privately() -> None:
+    """Makes every supervisor of this process take commands, and publish events, in a folder of its user's alone."""
+    Arbiter.__init__ = _construct_privately
+
+
+def _construct_privately(arbiter: Any, *args: Any, **kwargs: Any) -> None:  # Any: circus has no types
+    folder = tempfile.mkdtemp(prefix="rag-supervisor-")  # 0700
+    kwargs["endpoint"] = f"ipc://{folder}/commands"
+    kwargs["pubsub_endpoint"] = f"ipc://{folder}/events"
+    _construct(arbiter, *args, **kwargs)
+    arbiter.exit_stack.callback(shutil.rmtree, folder, ignore_errors=True)
 
 
 def stop_front_first() -> None:

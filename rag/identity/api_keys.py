@@ -13,7 +13,7 @@ from typing import Annotated, Final
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator
 
 from rag.errors import Unauthorized
-from rag.identity.principal import PRINCIPAL_ID_PATTERN, Principal
+from rag.identity.principal import KEY_SPACE, PRINCIPAL_ID_PATTERN, Principal
 from rag.identity.sources import SourceError, WatchedFile
 from rag.strict_yaml import FileError, explain, load_yaml, one_line, repeated
 from schemas.request import TenantId
@@ -90,7 +90,7 @@ class _Entry(BaseModel):
 
     def holder(self) -> KeyHolder:
         tenants = None if self.tenants is None else frozenset(self.tenants)
-        principal = Principal(self.id, tenants, self.requests_per_window, self.tokens_per_window)
+        principal = Principal(f"{KEY_SPACE}{self.id}", tenants, self.requests_per_window, self.tokens_per_window)
         return KeyHolder(bytes.fromhex(self.key_sha256), principal)
 
 

@@ -1,5 +1,6 @@
 """Which credentials a request carries, and who judges them."""
 
+import re
 from collections.abc import Mapping
 from typing import Final
 
@@ -11,10 +12,12 @@ from rag.identity.tokens import BearerTokens
 API_KEY_HEADER: Final = "x-api-key"
 AUTHORIZATION_HEADER: Final = "authorization"
 _SCHEME: Final = "bearer"
+# Source: RFC 7515, section 3.1 (compact serialisation). A key of ours holds no dot.
+_JWT: Final = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*")
 
 
 class CredentialAuthenticator:
-    """Takes exactly one credential: a key or a token.
+    """Takes exactly one credential: a key in either header, or a token.
 
     Two of them may name two callers, and picking one would let a proxy and this service see different ones.
     """
@@ -29,9 +32,13 @@ class CredentialAuthenticator:
         if len(given) != 1 or not given[0][1].isascii():
             raise Unauthorized
         name, value = given[0]
-        if name == API_KEY_HEADER and self._api_keys is not None:
-            return await self._api_keys.identify(value)
-        scheme, _, token = value.partition(" ")
-        if name == AUTHORIZATION_HEADER and self._tokens is not None and scheme.lower() == _SCHEME:
-            return await self._tokens.identify(token.strip())
-        raise Unauthorized
+        if name == AUTHORIZATION_HEADER:
+            scheme, _, value = value.partition(" ")
+            value = value.strip()
+            if scheme.lower() != _SCHEME:
+                raise Unauthorized
+            if self._tokens is not None and _JWT.fullmatch(value):
+                return await self._tokens.identify(value)
+        if self._api_keys is None:
+            raise Unauthorized
+        return await self._api_keys.identify(value)

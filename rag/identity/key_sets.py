@@ -16,6 +16,7 @@ import httpx
 import jwt
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
+from rag.background import start
 from rag.errors import NotReady
 from rag.identity.sources import SourceError, WatchedFile
 
@@ -108,7 +109,7 @@ class RemoteKeys:
         now = self._clock()
         if self._asking is None and (self._asked_at is None or now - self._asked_at >= FETCH_INTERVAL_S):
             self._asked_at = now
-            self._asking = asyncio.create_task(self._ask())
+            self._asking = start("key_set", self._ask())
 
     async def _ask(self) -> None:
         try:

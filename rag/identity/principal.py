@@ -12,9 +12,18 @@ OPEN_TENANT: Final = "demo"
 PRINCIPAL_ID_PATTERN: Final = r"^[!-~]([ -~]{0,253}[!-~])?$"
 
 
+# What the id of a principal begins with, in the limiter and in the log: an issuer who chooses a `sub` could otherwise
+# choose the id of a key, and spend its quota.
+KEY_SPACE: Final = "key:"
+JWT_SPACE: Final = "jwt:"
+
+
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """A known caller; `tenants` is None where it may use all of them, a quota is None where the default holds."""
+    """A known caller, whose id begins with its name space, but for `anonymous`.
+
+    `tenants` is None where it may use all of them, a quota is None where the default holds.
+    """
 
     id: str
     tenants: frozenset[str] | None

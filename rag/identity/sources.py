@@ -11,6 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final, Generic, TypeVar
 
+from rag.background import note_failure
+
 # How long a key that was taken away may still be used.
 CHECK_INTERVAL_S: Final = 1.0
 # A network file system that hangs must not hang the requests; they go on with what was read last.
@@ -44,15 +46,16 @@ class WatchedFile(Generic[T]):
             raise SourceError(f"{path}: {error}") from None
 
     async def current(self) -> T:
-        """The content as of at most CHECK_INTERVAL_S ago."""
+        """The content as of at most CHECK_INTERVAL_S ago, or the last that could be read."""
         if self._looking is None and self._clock() - self._looked_at >= CHECK_INTERVAL_S:
             self._looked_at = self._clock()
             self._looking = asyncio.create_task(asyncio.to_thread(self._look))
         if self._looking is not None:
             await asyncio.wait({self._looking}, timeout=LOOK_TIMEOUT_S)
         if self._looking is not None and self._looking.done():
-            self._looking.result()
-            self._looking = None
+            looked, self._looking = self._looking, None
+            if error := looked.exception():
+                note_failure("identities", error)
         return self._content
 
     def _look(self) -> None:

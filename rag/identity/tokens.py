@@ -11,7 +11,7 @@ import jwt
 
 from rag.errors import Unauthorized
 from rag.identity.key_sets import ALGORITHMS, KeySource
-from rag.identity.principal import PRINCIPAL_ID_PATTERN, Principal
+from rag.identity.principal import JWT_SPACE, PRINCIPAL_ID_PATTERN, Principal
 from schemas.request import TENANT_PATTERN
 
 # Between the issuer's clock and ours, for tokens that seem to come from the future; an expired token is expired.
@@ -74,4 +74,4 @@ def _principal_of(claims: dict[str, Any]) -> Principal:
         raise Unauthorized
     if not all(isinstance(tenant, str) and _TENANT.fullmatch(tenant) for tenant in tenants):
         raise Unauthorized
-    return Principal(principal_id, frozenset(tenants))
+    return Principal(f"{JWT_SPACE}{principal_id}", frozenset(tenants))

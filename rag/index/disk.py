@@ -2,7 +2,19 @@
 
 import os
 import shutil
+from contextlib import suppress
 from pathlib import Path
+from typing import BinaryIO, Final, Literal
+
+# An index holds the text of documents: other users of the machine are not to read it.
+_FOLDER_MODE: Final = 0o700
+_FILE_MODE: Final = 0o600
+
+
+def open_private(path: Path, mode: Literal["wb", "ab"]) -> BinaryIO:
+    """A file that only this user may read if it is new, whatever the umask is."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | (os.O_APPEND if mode == "ab" else os.O_TRUNC)
+    return os.fdopen(os.open(path, flags, _FILE_MODE), mode)
 
 
 class Disk:
@@ -28,16 +40,24 @@ class Disk:
         self.sync(target.parent)
 
     def make_folder(self, folder: Path) -> None:
-        """Makes a folder and those above it, where they are missing."""
+        """Makes a folder and those above it, where they are missing, for this user alone."""
         missing = [each for each in (folder, *folder.parents) if not each.exists()]
-        folder.mkdir(parents=True, exist_ok=True)
+        for each in reversed(missing):
+            each.mkdir(_FOLDER_MODE, exist_ok=True)
         for made in missing:
             self.sync(made.parent)
+
+    def make_private(self, folder: Path) -> None:
+        """Leaves a folder and all that is in it to this user alone, where the file system knows of users."""
+        for path in (folder, *folder.rglob("*")):
+            with suppress(OSError):
+                path.chmod(_FOLDER_MODE if path.is_dir() else _FILE_MODE)
 
     def write(self, path: Path, content: bytes) -> None:
         """Replaces a file's content: a reader sees the old or the new, never a part."""
         beside = path.with_name(path.name + ".new")
-        beside.write_bytes(content)
+        with open_private(beside, "wb") as file:
+            file.write(content)
         self.sync(beside)
         self.rename(beside, path)
 

@@ -65,7 +65,8 @@ class Manifest:
     """`removed` holds the last version that each document had: of those that are gone, and of those that a rollback
     took back to an earlier one. The next is counted from there, so that a chunk id never means two texts.
 
-    `has_tokens`: the version holds the embedder's vectors of each chunk's tokens.
+    `has_tokens`: the version holds the embedder's vectors of each chunk's tokens. `numbers_above`: a damaged version
+    had this number; what it gave to documents is not known, so the next numbers of all are above it.
     """
 
     format: Literal[1]
@@ -80,6 +81,7 @@ class Manifest:
     document_list: tuple[DocumentEntry, ...]
     removed: Mapping[str, int]
     has_tokens: bool = False
+    numbers_above: int = 0
 
     @property
     def last_versions(self) -> dict[str, int]:
@@ -113,8 +115,12 @@ def render_manifest(manifest: Manifest) -> bytes:
 
 def name_version(manifest: Manifest, content: bytes) -> str:
     """`<number>-<seal>`: numbers grow by one, the seal is the digest of the manifest's bytes."""
-    number = 1 if manifest.previous is None else int(manifest.previous.partition("-")[0]) + 1
+    number = 1 + max(number_of(manifest.previous) if manifest.previous else 0, manifest.numbers_above)
     return f"{number:06d}-{hashlib.sha256(content).hexdigest()[:8]}"
+
+
+def number_of(name: str) -> int:
+    return int(name.partition("-")[0])
 
 
 def is_version_name(text: str) -> bool:

@@ -62,8 +62,9 @@ class ServedIndexes:
         Raises: IndexUnavailable: it is broken, or made by another embedder.
         """
         index = self._open.get(tenant_id)
-        if index is not None:
+        if index is not None and index.is_whole():
             return index
+        self._forget(tenant_id)
         try:
             return await self._open_once(tenant_id)
         except (BrokenIndexError, OSError) as error:
@@ -119,6 +120,8 @@ class ServedIndexes:
         self._on_refresh(self.versions())
 
     async def _refresh_tenant(self, tenant_id: str, name: str | None) -> None:
+        if tenant_id in self._open and not self._open[tenant_id].is_whole():
+            self._forget(tenant_id)
         opened, before = self._open.get(tenant_id), self._seen.get(tenant_id, _Seen())
         version = opened.version if opened else before.version
         if version is not None and version.version == name:
@@ -137,6 +140,11 @@ class ServedIndexes:
             self._seen.pop(tenant_id, None)
         else:
             self._seen[tenant_id] = _Seen(version)
+
+    def _forget(self, tenant_id: str) -> None:
+        """Whatever was open: it is looked at anew, and refused if it was cut short."""
+        if self._open.pop(tenant_id, None) is not None:
+            self._seen.pop(tenant_id, None)
 
     async def _open_once(self, tenant_id: str) -> TenantIndex | None:
         """Opens the serving version for all who wait for it; a waiter that leaves does not stop the others.
@@ -172,7 +180,12 @@ class ServedIndexes:
 
     def _open_accepted(self, stored: StoredVersion) -> TenantIndex | None:
         self._accept(stored)
-        return TenantIndex(stored) if stored.manifest.chunks else None
+        try:
+            return TenantIndex(stored) if stored.manifest.chunks else None
+        except (BrokenIndexError, OSError):
+            raise
+        except Exception as error:  # of what a library says to bytes that are not its own nobody has a list
+            raise BrokenIndexError(f"cannot be opened: {type(error).__name__}") from error
 
     def _summarise(self, stored: StoredVersion) -> IndexVersion:
         self._accept(stored)

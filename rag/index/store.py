@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final, TypeVar
 
-from rag.index.disk import Disk
+from rag.index.disk import Disk, open_private
 from rag.index.manifest import (
     MANIFEST_NAME,
     BrokenIndexError,
@@ -25,9 +25,8 @@ from rag.index.manifest import (
     read_manifest,
     read_version,
     render_manifest,
-    verify_files,
 )
-from rag.index.version import TenantIndex
+from rag.index.recovery import find_highest_number, find_whole, read_all
 from rag.types import ModelInfo
 
 T = TypeVar("T")
@@ -125,7 +124,18 @@ class IndexStore:
 
         Raises: BrokenIndexError: with everything that is wrong.
         """
-        return self.read(tenant_id, _read_all)
+        return self.read(tenant_id, read_all)
+
+    def recover(self, tenant_id: str) -> tuple[StoredVersion | None, int]:
+        """Where the serving version is damaged: the last whole one, and the number that all new ones have to be above.
+
+        Called inside `exclusive`. Raises: OSError: the disk failed.
+        """
+        versions = self.folder(tenant_id) / _VERSIONS
+        serving = None
+        with contextlib.suppress(BrokenIndexError):
+            serving = self.serving_name(tenant_id)
+        return find_whole(versions), find_highest_number(versions, serving)
 
     @contextlib.contextmanager
     def exclusive(self, tenant_id: str, on_wait: Callable[[], object]) -> Iterator[Path]:
@@ -135,7 +145,7 @@ class IndexStore:
         """
         folder = self.folder(tenant_id)
         self._disk.make_folder(folder / _VERSIONS)
-        with (folder / _LOCK).open("ab") as lock:
+        with open_private(folder / _LOCK, "ab") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -143,7 +153,8 @@ class IndexStore:
                 fcntl.flock(lock, fcntl.LOCK_EX)
             building = folder / _BUILDING
             self._prune(tenant_id)
-            building.mkdir()
+            self._disk.make_private(folder)  # older code left it open to all
+            building.mkdir(0o700)
             try:
                 yield building
             finally:
@@ -158,6 +169,7 @@ class IndexStore:
         versions = self.folder(tenant_id) / _VERSIONS
         target = versions / name_version(manifest, content)
         (building / MANIFEST_NAME).write_bytes(content)
+        self._disk.make_private(building)
         self._disk.sync_tree(building)
         self._disk.rename(building, target)
         self._disk.write(self.folder(tenant_id) / _CURRENT, f"{target.name}\n".encode())
@@ -168,30 +180,44 @@ class IndexStore:
         """Makes the content of the version before the serving one serve again, as a new version; its name, and the new.
 
         The new version comes after the one that served, so a second rollback undoes the first. Of the one that served
-        only the manifest is needed: its files may be damaged.
+        only the manifest is needed; where that or `CURRENT` is damaged too, the last whole version serves again.
 
         Raises: RollbackError: there is no version before, or it is damaged or by another embedder than this.
-            BrokenIndexError: `CURRENT` or the serving manifest cannot be trusted. OSError: as `publish` has it.
+            OSError: as `publish` has it.
         """
-        if self.serving_name(tenant_id) is None:
-            raise RollbackError("there is no index")
+        with contextlib.suppress(BrokenIndexError):
+            if self.serving_name(tenant_id) is None:
+                raise RollbackError("there is no index")
         with self.exclusive(tenant_id, on_wait) as building:
-            name = self.serving_name(tenant_id)
-            assert name is not None
-            versions = self.folder(tenant_id) / _VERSIONS
-            serving = read_manifest(versions / name)
-            old = _read_previous(versions, serving, embedder)
+            try:
+                name = self.serving_name(tenant_id)
+                assert name is not None
+                serving = read_manifest(self.folder(tenant_id) / _VERSIONS / name)
+            except BrokenIndexError as damage:
+                old, numbers_above = self.recover(tenant_id)
+                if old is None:
+                    raise RollbackError(f"the serving version is damaged, and no other is whole: {damage}") from damage
+                _require_embedder(old, embedder)
+                manifest = replace(old.manifest, previous=old.name, numbers_above=numbers_above)
+            else:
+                old = _read_previous(self.folder(tenant_id) / _VERSIONS, serving, embedder)
+                manifest = _restore(old.manifest, after=name, serving=serving)
             for seal in old.manifest.files:
                 _link(old.folder / seal.name, building / seal.name)
-            restored = {entry.document_id: entry.document_version for entry in old.manifest.document_list}
-            removed = {each: last for each, last in serving.last_versions.items() if last > restored.get(each, 0)}
-            return old.name, self.publish(tenant_id, building, replace(old.manifest, previous=name, removed=removed))
+            return old.name, self.publish(tenant_id, building, manifest)
 
     def _prune(self, tenant_id: str) -> None:
-        """Removes what no reader can want: all but the serving version and the one before, and what a crash left."""
+        """Removes what no reader can want: all but the serving version and the one before, and what a crash left.
+
+        Where the serving one is too damaged to say which was before, all stay: one may be the last that is whole.
+        """
         folder = self.folder(tenant_id)
-        versions, name = folder / _VERSIONS, self.serving_name(tenant_id)
-        kept = {name, read_manifest(versions / name).previous} if name else set()
+        versions = folder / _VERSIONS
+        try:
+            name = self.serving_name(tenant_id)
+            kept = {name, read_manifest(versions / name).previous} if name else set()
+        except BrokenIndexError:
+            kept = {version.name for version in versions.iterdir()}
         for version in sorted(versions.iterdir()):
             if version.name not in kept:
                 self._disk.remove(version)
@@ -200,30 +226,36 @@ class IndexStore:
                 self._disk.remove(debris)
 
 
-def _read_all(stored: StoredVersion) -> StoredVersion:
-    """Raises: BrokenIndexError: a byte is not what was sealed, or a part cannot be opened."""
-    verify_files(stored)
-    if stored.manifest.chunks:
-        TenantIndex(stored)
-    return stored
-
-
 def _read_previous(versions: Path, serving: Manifest, embedder: ModelInfo) -> StoredVersion:
     """Raises: RollbackError: there is none, or none that could serve in the place of the serving one."""
     if serving.previous is None:
         raise RollbackError("there is no version before the one that serves")
     try:
-        old = _read_all(read_version(versions / serving.previous))
+        old = read_all(read_version(versions / serving.previous))
     except BrokenIndexError as error:
         raise RollbackError(f"the version before, {serving.previous}, is damaged: {error}") from error
-    # Servers embed questions with one embedder and refuse the vectors of others: a restart would find no index.
+    _require_embedder(old, embedder)
+    return old
+
+
+def _require_embedder(old: StoredVersion, embedder: ModelInfo) -> None:
+    """Servers embed questions with one embedder and refuse the vectors of others: a restart would find no index.
+
+    Raises: RollbackError.
+    """
     made_by = old.manifest.embedder
     if old.manifest.chunks and made_by != embedder:
         raise RollbackError(
             f"the version before, {old.name}, was made by {made_by.name} {made_by.revision}, "
             f"but {embedder.name} {embedder.revision} is set"
         )
-    return old
+
+
+def _restore(old: Manifest, *, after: str, serving: Manifest) -> Manifest:
+    """The old content as the version after the serving one; numbers count on."""
+    restored = {entry.document_id: entry.document_version for entry in old.document_list}
+    removed = {each: last for each, last in serving.last_versions.items() if last > restored.get(each, 0)}
+    return replace(old, previous=after, removed=removed, numbers_above=serving.numbers_above)
 
 
 def _link(source: Path, target: Path) -> None:

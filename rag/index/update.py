@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -12,23 +13,35 @@ from typing import Final
 import numpy as np
 
 from rag.index.chunks import ChunkFile, ChunkWriter
+from rag.index.contexts import contexts_of
 from rag.index.dense import EXACT_MAX_CHUNKS, build_dense
 from rag.index.languages import LANGUAGES_NAME, detect_codes
 from rag.index.lexical import build_lexical
-from rag.index.manifest import FORMAT, DenseInfo, DocumentEntry, Manifest, StoredVersion, seal_files
+from rag.index.manifest import (
+    FORMAT,
+    BrokenIndexError,
+    DenseInfo,
+    DocumentEntry,
+    Manifest,
+    StoredVersion,
+    seal_files,
+)
 from rag.index.store import IndexStore
 from rag.index.tokens import TokenWriter
 from rag.index.version import DENSE_NAME, LEXICAL_NAME, TenantIndex
-from rag.language import detect_language, words
+from rag.language import words
 from rag.ports import Vectors
-from rag.types import CONTEXT_SEPARATOR, Chunk, Document, EncodedTexts, ModelInfo, Span
+from rag.types import Chunk, Document, EncodedTexts, ModelInfo, Span
 
 # Enough for batches to be filled with texts of one length, and little to hold: some MB of text and vectors.
 GROUP_CHUNKS: Final = 2_000
 _VECTORS_NAME: Final = "vectors.f32"
-MAX_TITLE_CHARS: Final = 100  # of a title before its chunks
 
 EncodeChunks = Callable[[Sequence[Chunk]], EncodedTexts]
+# Told what is wrong with the serving version, and from which the update starts instead.
+OnDamage = Callable[[BrokenIndexError, StoredVersion | None], object]
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +53,11 @@ class Makers:
     keeps_tokens: bool = False
 
 
+def _warn(damage: BrokenIndexError, base: StoredVersion | None) -> None:
+    fields = {"reason": str(damage), "starts_from": base.name if base else None}
+    logger.warning("index_damaged", extra={"fields": fields})
+
+
 def digest_document(document: Document) -> str:
     """Changes when anything changes that a chunk of the document could show."""
     return hashlib.sha256(json.dumps(asdict(document)).encode()).hexdigest()
@@ -47,20 +65,43 @@ def digest_document(document: Document) -> str:
 
 @contextmanager
 def update_index(
-    store: IndexStore, tenant_id: str, on_wait: Callable[[], object], makers: Makers | None = None
+    store: IndexStore,
+    tenant_id: str,
+    on_wait: Callable[[], object],
+    makers: Makers | None = None,
+    on_damage: OnDamage = _warn,
 ) -> Iterator["IndexUpdate"]:
     """Starts an update and keeps other writers out; `on_wait` is called where one is in already.
 
-    Without makers it can only take away, from a version that is there.
+    Without makers it can only take away, from a version that is there. With them it starts from the last whole version,
+    or from nothing, where the serving one is damaged; `on_damage` is told both, for what came later is then lost.
 
-    Raises: BrokenIndexError: the serving version is damaged, and damage must not be sealed into the next one.
+    Raises: BrokenIndexError: the serving version is damaged, and there are no makers.
     """
     with store.exclusive(tenant_id, on_wait) as building, closing(ChunkWriter(building)) as writer:
-        base = store.verify(tenant_id)
+        is_damaged = False
+        try:
+            base = store.verify(tenant_id)
+            numbers_above = base.manifest.numbers_above if base else 0
+        except BrokenIndexError as damage:
+            if makers is None:
+                raise
+            is_damaged = True
+            base, numbers_above = store.recover(tenant_id)
+            on_damage(damage, base)
         if makers is None:
             assert base is not None
             makers = Makers(base.manifest.embedder, base.manifest.chunker_version, base.manifest.has_tokens)
-        yield IndexUpdate(store, tenant_id, building=building, writer=writer, base=base, makers=makers)
+        yield IndexUpdate(
+            store,
+            tenant_id,
+            building=building,
+            writer=writer,
+            base=base,
+            makers=makers,
+            numbers_above=numbers_above,
+            replaces_damage=is_damaged,
+        )
 
 
 class IndexUpdate:
@@ -75,13 +116,18 @@ class IndexUpdate:
         writer: ChunkWriter,
         base: StoredVersion | None,
         makers: Makers,
+        numbers_above: int,
+        replaces_damage: bool,
     ) -> None:
+        """The numbers of new documents are above `numbers_above`; damage is replaced even by what did not change."""
         self._store = store
         self._tenant_id = tenant_id
         self._building = building
         self._writer = writer
         self._base = base
         self._makers = makers
+        self._numbers_above = numbers_above
+        self._replaces_damage = replaces_damage
         self._new: list[DocumentEntry] = []
         self._kept: dict[str, DocumentEntry] = {}
         self._removed: dict[str, int] = {}
@@ -110,8 +156,10 @@ class IndexUpdate:
         """
         assert spans
         old = self._kept.pop(document_id, None)
-        number = 1 + max(old.document_version if old else 0, self._removed.pop(document_id, 0))
+        last = max(old.document_version if old else 0, self._removed.pop(document_id, 0))
+        number = 1 + max(last, self._numbers_above)
         first, cutter = len(self._writer), self._makers.chunker_version
+        contexts = contexts_of(title, spans)
         self._new.append(DocumentEntry(document_id, title, number, len(spans), first, digest, cutter))
         self._writer.append(
             [
@@ -125,10 +173,10 @@ class IndexUpdate:
                     page_start=span.page_start,
                     page_end=span.page_end,
                     heading=span.heading,
-                    context=_context_of(title, span),
+                    context=context,
                     edition=edition,
                 )
-                for position, span in enumerate(spans, start=1)
+                for position, (span, context) in enumerate(zip(spans, contexts, strict=True), start=1)
             ]
         )
 
@@ -148,7 +196,8 @@ class IndexUpdate:
         Raises: OSError: the disk is full or failed; the old version serves on.
         """
         old_documents = self._base.manifest.documents if self._base else 0
-        if not self._new and not self.reembeds and len(self._kept) == old_documents:
+        is_same = not self._new and not self.reembeds and len(self._kept) == old_documents
+        if is_same and not (self._replaces_damage and self._base):
             return self._base
         to_embed, kept = self.chunks_to_embed, list(self._kept.values())
         old = TenantIndex(self._base) if self._base and kept else None
@@ -233,17 +282,8 @@ class IndexUpdate:
             document_list=documents,
             removed=self._removed,
             has_tokens=self._makers.keeps_tokens and len(self._writer) > 0,
+            numbers_above=self._numbers_above,
         )
-
-
-def _context_of(title: str, span: Span) -> str:
-    """The title, then the headings above; no title that the text begins with, or that is in another language: of
-    questions in the language of the text it is seldom a part, and it draws the vectors away from them.
-    """
-    speaks = detect_language(title)
-    is_foreign = speaks != "other" and detect_language(span.text) not in (speaks, "other")
-    parts = [] if is_foreign or span.text.startswith(title) else [title[:MAX_TITLE_CHARS]]
-    return CONTEXT_SEPARATOR.join(filter(None, (*parts, span.context)))
 
 
 def _blocks(first: int, count: int) -> Iterator[tuple[int, int]]:

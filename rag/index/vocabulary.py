@@ -9,6 +9,8 @@ from rag.language import fold
 # Looking through more words than these for a typo would hold up a question.
 _NEAR_MAX_WORDS: Final = 200_000
 _NEAR_MIN_CHARS: Final = 5
+_LONG_WORD_CHARS: Final = 7
+_VERY_LONG_WORD_CHARS: Final = 9
 
 
 class Vocabulary:
@@ -48,17 +50,22 @@ class Vocabulary:
 
 
 def is_one_slip(word: str, other: str) -> bool:
-    """Whether one letter was left out, doubled or put in, or is wrong, or two neighbours were exchanged."""
-    if len(word) > len(other):
-        word, other = other, word
-    if len(other) - len(word) > 1:
-        return False
+    """Whether `word`, as it was typed, lacks one letter of `other`, has one too many, or has two neighbours exchanged.
+
+    A letter too many, or a wrong one, makes a word of its own out of many a short one (`black`, `back`; `score`,
+    `scope`): that is a slip in long words alone, or if the letter is merely doubled.
+    """
     start = 0
-    while start < len(word) and word[start] == other[start]:
+    while start < min(len(word), len(other)) and word[start] == other[start]:
         start += 1
-    if len(word) < len(other):
-        return word[start:] == other[start + 1 :]
-    rest, other_rest = word[start + 1 :], other[start + 1 :]
-    if rest == other_rest:
+    rest, other_rest = word[start:], other[start:]
+    if len(word) + 1 == len(other):
+        return rest == other_rest[1:]
+    if len(word) == len(other) + 1:
+        is_doubled = word[start - 1 : start] == rest[:1]
+        return rest[1:] == other_rest and (is_doubled or len(word) >= _LONG_WORD_CHARS)
+    if len(word) != len(other) or len(rest) < 1:
+        return False
+    if len(rest) > 1 and rest[:2] == other_rest[1::-1] and rest[2:] == other_rest[2:]:
         return True
-    return len(rest) > 0 and word[start : start + 2] == other[start : start + 2][::-1] and rest[1:] == other_rest[1:]
+    return rest[1:] == other_rest[1:] and len(word) >= _VERY_LONG_WORD_CHARS

@@ -85,8 +85,7 @@ def run(
         terminal.tell("interrupted: the index is as it was")
         return EXIT_INTERRUPTED
     except BrokenIndexError as error:
-        folder = store.folder(arguments.tenant)
-        advice = f"where `rollback` fails too, remove {folder} and add its documents again"
+        advice = "`rollback` and `add` start from the last version that is whole"
         terminal.tell(f"error: the index is damaged: {error}; {advice}")
         return EXIT_FAILED
     except RollbackError as error:

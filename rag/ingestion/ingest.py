@@ -114,8 +114,8 @@ def embedding_text(chunk: Chunk) -> str:
 class Ingestion:
     """The five things that can be done to a tenant's index.
 
-    All raise BrokenIndexError where the serving version is damaged, and OSError where the disk is full or failed; the
-    serving version is then as it was.
+    All but `add`, `rollback` and `check` raise BrokenIndexError where the serving version is damaged, and all OSError
+    where the disk is full or failed; the serving version is then as it was.
     """
 
     def __init__(
@@ -139,11 +139,14 @@ class Ingestion:
         self._encoder: PassageEncoder | None = None
 
     def add(self, tenant_id: str, sources: Sequence[Source], failed: Sequence[Failure] = ()) -> AddReport:
-        """Puts what can be read into one new version and names the rest; a document that did not change stays."""
+        """Puts what can be read into one new version and names the rest; a document that did not change stays.
+
+        Where the serving version is damaged it starts from the last whole one, or from nothing, and tells so.
+        """
         started = time.monotonic()
         failures = list(failed)
         makers = Makers(self._describe_embedder(), CHUNKER_VERSION, self._keeps_tokens)
-        with update_index(self._store, tenant_id, self._tell_waiting, makers) as update:
+        with update_index(self._store, tenant_id, self._tell_waiting, makers, self._tell_damage) as update:
             added = list(self._put_all(update, sources, failures))
             if update.reembeds:
                 self._watcher.tell("the index is by another embedder, or without its tokens: all is embedded again")
@@ -236,6 +239,12 @@ class Ingestion:
         if self._encoder is None:
             self._encoder = self._open_encoder()
         return self._encoder
+
+    def _tell_damage(self, damage: BrokenIndexError, base: StoredVersion | None) -> None:
+        lost = "no other is whole, so this starts from nothing: add all documents again"
+        if base is not None:
+            lost = f"this starts from {base.name}, the last whole one: add and remove again what came after it"
+        self._watcher.tell(f"the serving version is damaged ({damage}); {lost}")
 
     def _tell_waiting(self) -> None:
         self._watcher.tell("another ingestion is changing this tenant's index; waiting for it to end")

@@ -52,7 +52,10 @@ def find_sources(paths: Sequence[Path]) -> Findings:
 
 
 def _walk(root: Path, folder: Path, visited: set[tuple[int, int]], findings: Findings) -> None:
-    """Follows links to folders, but into each folder once: a link may lead back up."""
+    """Follows links, but into each folder once, for a link may lead back up; and to nothing outside of the root.
+
+    Whoever may write into a folder must not thereby read, in answers, what only the one who ingests may read.
+    """
     try:
         status = folder.stat()
         if (status.st_dev, status.st_ino) in visited:
@@ -65,7 +68,9 @@ def _walk(root: Path, folder: Path, visited: set[tuple[int, int]], findings: Fin
     for entry in entries:
         if entry.name.startswith("."):
             continue
-        if entry.is_dir():
+        if entry.is_symlink() and not entry.resolve().is_relative_to(root.resolve()):
+            findings.failed.append(Failure(str(entry), "it is a link that leads out of the folder"))
+        elif entry.is_dir():
             _walk(root, entry, visited, findings)
         elif entry.suffix.lower() in SUFFIXES:
             name = entry.relative_to(root).with_suffix("").as_posix()

@@ -14,8 +14,8 @@ EDGE_BYTES: Final = 1 << 20
 REVISION_CHARS: Final = 12
 # XQuAD, 300 questions a language, 150 passages in each in one index: with these shifts a passage in the other language
 # is the first for 0.76 (en) and 0.68 (vi) of the questions that it alone answers, for 0.49 and 0.22 without them, and
-# of the questions with a passage in their own language 0.97 and 0.94 find it first (0.98 and 0.96). Of the passages that
-# answer 99 % are above 0.79 in one language, and above 0.75 across, shift and all.
+# of the questions with a passage in their own language 0.97 and 0.94 find it first (0.98 and 0.96). Of the passages
+# that answer 99 % are above 0.79 in one language, and above 0.75 across, shift and all.
 LATE_INTERACTION_SCALE: Final = RelevanceScale(0.755, {("en", "vi"): 0.033, ("vi", "en"): 0.057})
 # A sigmoid: not measured here, and low, because a missed answer costs more than a quotation too many.
 CROSS_ENCODER_SCALE: Final = RelevanceScale(0.02)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 from uuid import uuid4
 
+from rag.background import start
 from rag.errors import NotReady, RateLimited
 from rag.quotas.local import LocalLimiter
 from rag.quotas.quota import Quotas
@@ -122,7 +123,7 @@ class SharedLimiter:
         """Settles it when the server is back; `answers` of it, even that it knows of none, make it settled."""
         self._debts.append(_Debt(reservation, used_tokens, time.monotonic() + self._quotas.window_s, answers))
         if self._paying is None or self._paying.done():
-            self._paying = asyncio.create_task(self._pay())
+            self._paying = start("debts", self._pay())
 
     async def _pay(self) -> None:
         while self._debts:

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from rag.language import words
+from rag.language import fold, words
 from rag.parts import find_names
 from rag.verification.support import Claim, Facts, Idf, read_claim, stem
 
-AnswerKind = Literal["figure", "money", "duration", "time", "name", "contact"]
+AnswerKind = Literal["figure", "money", "duration", "time", "name", "contact", "reason"]
 
 
 def _pattern(*alternatives: str) -> re.Pattern[str]:
@@ -20,9 +20,10 @@ def _pattern(*alternatives: str) -> re.Pattern[str]:
 # The most telling first: a question for a phone number is one for a number too.
 _SOUGHT: Final[dict[AnswerKind, re.Pattern[str]]] = {
     "contact": _pattern(
-        r"\b(?:phone|telephone|e-?mail|hotline|contact|website|web ?site|url|link)\b(?! (?:policy|rules?|centre|center))",
+        r"\b(?:phone|telephone|e-?mail|hotline|contact|web ?site|url|link)\b(?! (?:policy|rules?|cent(?:re|er)))",
         r"\b(?:số điện thoại|điện thoại|email|hotline|tổng đài|liên hệ|website|trang web|đường dây)\b",
     ),
+    "reason": _pattern(r"\bwhy\b|\bwhat (?:caused|was the reason|is the reason)\b|\b(?:vì sao|tại sao|do đâu|lý do)\b"),
     "money": _pattern(
         r"\bhow much (?:does|do|is|are|will|would|money|per|for|can i (?:spend|claim))\b",
         r"\b(?:prices?|costs?|fees?|fares?|salary|paid|deposit|fine|allowance|budget)\b(?! for what)",
@@ -39,7 +40,8 @@ _SOUGHT: Final[dict[AnswerKind, re.Pattern[str]]] = {
     ),
     "figure": _pattern(
         r"\bhow (?:many|much|old|far|tall|high|deep|large|big|fast|often|loud|heavy|wide)\b",
-        r"\bwhat (?:\w+ ){0,2}(?:percent|percentage|number|amount|population|share|limit|maximum|minimum|rate|weight)\b",
+        r"\bwhat (?:\w+ ){0,2}(?:percent|percentage|number|amount|population|share|limit|maximum|minimum)\b",
+        r"\bwhat (?:\w+ ){0,2}(?:rate|weight|height|width|size|speed|temperature)\b",
         r"\b(?:bao nhiêu|mấy|bao xa|tỷ lệ|tỉ lệ|phần trăm|số lượng|tối đa|tối thiểu)\b",
     ),
     "name": _pattern(
@@ -50,28 +52,38 @@ _SOUGHT: Final[dict[AnswerKind, re.Pattern[str]]] = {
     ),
 }
 _LIST_SOUGHT = _pattern(
-    r"\b(?:what|which) (?:\w+ ){0,3}(?:documents|papers|steps|cases|items|things|conditions|requirements|exceptions|reasons"
-    r"|features|changes|benefits|expenses|costs|options|methods|ways|types|kinds|duties|exclusions|papers|forms)\b",
-    r"\bwhat(?:'s| is| are|s)? (?:not |in|ex|never )?(?:covered|included|excluded|allowed|needed|required|accepted|new)\b",
+    r"\b(?:what|which) (?:\w+ ){0,3}(?:documents|papers|steps|cases|items|things|conditions|requirements|exceptions"
+    r"|reasons|features|changes|benefits|expenses|costs|options|methods|ways|types|kinds|duties|exclusions|forms)\b",
+    r"\bwhat(?:'s| is| are|s)? (?:not |in|ex|never )?(?:covered|included|excluded|allowed|needed|required|new)\b",
     r"\b(?:how (?:do|can|should|to)\b|list\b|steps|procedure|process)",
-    r"\b(?:các|những) (?:\w+ ){1,4}(?:nào|gì)\b|\b(?:gồm|cần|bao gồm|mang theo|nộp) (?:những )?(?:\w+ ){0,3}(?:gì|nào)\b",
+    r"\b(?:các|những) (?:\w+ ){1,4}(?:nào|gì)\b",
+    r"\b(?:gồm|cần|bao gồm|mang theo|nộp) (?:những )?(?:\w+ ){0,3}(?:gì|nào)\b",
     r"\b(?:các bước|thủ tục|quy trình|giấy tờ|hồ sơ|làm thế nào|làm sao|cách nào|trường hợp nào|điều kiện)\b",
 )
 _NEGATED = _pattern(
-    r"\b(?:not|n't|never|no|without|except|exclud\w+|exclusions?|exceptions?|refus\w+|forbidden|prohibited|cannot|banned)\b",
+    r"\b(?:not|n't|never|no|except|exclud\w+|exclusions?|exceptions?|refus\w+|forbidden|prohibited|cannot|banned)\b",
     r"n't\b",
     r"\b(?:không|chưa|trừ|ngoại trừ|loại trừ|ngoại lệ|cấm|từ chối|đừng)\b",
 )
 _YES_OR_NO = _pattern(r"\b(?:không|chưa|ko)\s*[?？]?\s*\Z")  # a Vietnamese question that ends so denies nothing
-_MONEY = _pattern(r"[$€£¥₫%]\s?\d|\d\s?(?:[$€£¥₫%]|(?:k|đ|đồng|vnd|vnđ|usd|eur|gbp|triệu|nghìn|ngàn|tỷ|percent|pence|pounds?|dollars?|euros?|cents?)\b)",
+_MONEY = _pattern(
+    r"[$€£¥₫%]\s?\d|\d\s?(?:[$€£¥₫%]|(?:k|đ|đồng|vnd|vnđ|usd|eur|gbp|triệu|nghìn|ngàn|tỷ|percent|pence|pounds?|dollars?|euros?|cents?)\b)",
     r"\bfree\b|miễn phí|\btimes the\b",
 )
 _DURATION = _pattern(
-    r"(?:\d|\b(?:one|two|three|four|five|six|seven|eight|nine|ten|twelve|một|hai|ba|bốn|năm|sáu|bảy|tám|chín|mười))[\s-]"
-    r"(?:\w+ )?(?:seconds?|secs?|minutes?|mins?|hours?|hrs?|h|days?|weeks?|months?|years?|giây|phút|giờ|tiếng|ngày|tuần|tháng|năm|buổi)\b",
+    r"(?:\d|\b(?:one|two|three|four|five|six|seven|eight|nine|ten|twelve|một|hai|ba|bốn|năm|sáu|bảy|tám|chín|mười))"
+    r"[\s-](?:\w+ )?(?:seconds?|secs?|minutes?|mins?|hours?|hrs?|h|days?|weeks?|months?|years?"
+    r"|giây|phút|giờ|tiếng|ngày|tuần|tháng|năm|buổi)\b",
 )
 _CONTACT = _pattern(r"[\w.+-]+@\w|https?://|www\.|\b\w[\w-]*\.(?:com|org|net|vn|io|gov|edu)\b|(?:\+?\d[\d .()-]{5,}\d)")
-_CLOCK = _pattern(r"\b\d{1,2}(?::|h|g)\d{0,2}\b|\b\d{1,2} ?(?:am|pm|giờ)\b|\b(?:mon|tues|wednes|thurs|fri|satur|sun)days?\b|\bthứ (?:hai|ba|tư|năm|sáu|bảy)\b|\bchủ nhật\b|\d{1,2}/\d{1,2}")
+_REASON = _pattern(
+    r"\b(?:because|since|due to|owing to|reason|caused?|so that|therefore|in order to)\b",
+    r"\b(?:vì|do|bởi|nguyên nhân|lý do|nhằm|để|nên)\b",
+)
+_CLOCK = _pattern(
+    r"\b\d{1,2}(?::|h|g)\d{0,2}\b|\b\d{1,2} ?(?:am|pm|giờ)\b|\d{1,2}/\d{1,2}",
+    r"\b(?:mon|tues|wednes|thurs|fri|satur|sun)days?\b|\bthứ (?:hai|ba|tư|năm|sáu|bảy)\b|\bchủ nhật\b",
+)
 
 
 # `D9`, `RC7`, `4.3`; not `3rd`, `10kg`, `2.5m`, `12h`.
@@ -84,7 +96,7 @@ class Asked:
     """What a question asks: its words as a claim's, and the kind of thing that would answer it, if it says one."""
 
     claim: Claim
-    names: tuple[tuple[str, ...], ...]  # the stems of each name
+    names: tuple[tuple[str, ...], ...]  # the stems of each name, without diacritics
     codes: tuple[str, ...]  # words of letters and figures, and numbers of versions
     kind: AnswerKind | None
     seeks_list: bool
@@ -95,7 +107,7 @@ def read_asked(question: str, idf: Idf) -> Asked:
     question = " ".join(unicodedata.normalize("NFC", question).split())
     return Asked(
         read_claim(question, idf),
-        names=tuple(tuple(map(stem, words(name))) for name in find_names(question)),
+        names=tuple(tuple(fold(stem(word)) for word in words(name)) for name in find_names(question)),
         codes=tuple(word for word in words(question) if _CODE.fullmatch(word) and not _QUANTITY.fullmatch(word)),
         kind=next((kind for kind, sought in _SOUGHT.items() if sought.search(question)), None),
         seeks_list=_LIST_SOUGHT.search(question) is not None,
@@ -119,6 +131,7 @@ def _brings_figure(asked: Asked, facts: Facts) -> bool:
 
 
 _HOLDS: Final[dict[AnswerKind, Callable[[Asked, Facts, str], bool]]] = {
+    "reason": lambda _, __, text: _REASON.search(text) is not None,
     "contact": lambda _, __, text: _CONTACT.search(text) is not None,
     "money": lambda asked, facts, text: _brings_figure(asked, facts) and _MONEY.search(text) is not None,
     "duration": lambda asked, facts, text: _brings_figure(asked, facts) and _DURATION.search(text) is not None,

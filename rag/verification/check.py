@@ -4,17 +4,18 @@ Nothing that a document or a model writes is trusted here. A sentence is sent as
 stand in a passage of this context; what goes out instead is a quotation, and that only while it is relevant.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
 from rag.injection import gives_orders
 from rag.language import Language
-from rag.markers import strip_markers
 from rag.types import DraftSentence, Passage, Quote, RelevanceScale, Verdict, Window
 from rag.verification.answering import AnswerModel
 from rag.verification.asking import read_asked
 from rag.verification.judging import Entail, Judge, Judgement, Reason, differ, states_something
+from rag.verification.notices import INTRODUCTIONS, older_edition_text
 from rag.verification.policy import Policy
 from rag.verification.ranking import Part, RankedQuote, rank_part
 from rag.verification.sources import Source, quotables, quote_for, read_source
@@ -28,24 +29,22 @@ MAX_QUOTATIONS: Final = 3
 _OWN_WORDS: Final = 0.8
 # A sentence of the generator's that is carried by what answers so likely, against the likeliest, need not be replaced.
 _AS_LIKELY: Final = 0.5
-# Said before what is quoted in another language than the question's.
-INTRODUCTIONS: Final[Mapping[tuple[Language, Language], str]] = {
-    ("en", "vi"): "In the documents, in Vietnamese: ",
-    ("vi", "en"): "Trong tài liệu, bằng tiếng Anh: ",
-}
 # Less than so much of the best quotation's probability, and nothing that was sent has to do with the question.
 _BESIDE_THE_QUESTION: Final = 0.1
 # A generator that has read the passages and declines is believed up to here, by the model of `answering`.
 _BELIEVED_BELOW: Final = 0.5
-_FEW_WORDS: Final = 4
+# Of a later part what answers it is often not what answered the one before, even if that is the likeliest.
+_ANOTHER_FROM: Final = 0.35
+_ENDED = re.compile(r"[.!?…。！？][\"'”’»)\]*_]*\Z")
 
 
 @dataclass(frozen=True, slots=True)
 class Inquiry:
     """One question, and what its answer may rest on.
 
-    `parts` are what it asks, each with its own candidates; `decline` is what the generator was told to write where the
-    passages do not answer; `entail` asks a verifier model, if there is one.
+    `parts` are what it asks, each with its own candidates. The generator knows the first `shown` of the passages, None:
+    all of them; a marker of another is unknown. `decline` is what the generator was told to write where the passages do
+    not answer; `entail` asks a verifier model, if there is one.
     """
 
     question: str
@@ -53,6 +52,7 @@ class Inquiry:
     parts: Sequence[Part]
     passages: Sequence[Passage]
     idf: Idf
+    shown: int | None = None
     decline: str = ""
     entail: Entail | None = None
 
@@ -87,12 +87,14 @@ class RequestCheck:
         newest_first = sorted(self._sources.values(), key=lambda source: source.passage.number in older)
         self._quotables = quotables(newest_first)
         self._superseded = find_superseded(older, self._quotables)
-        self._judge = Judge(policy, self._sources, inquiry.asked_in, inquiry.entail)
+        known = dict(list(self._sources.items())[: inquiry.shown])
+        self._judge = Judge(policy, known, inquiry.asked_in, inquiry.entail)
         self._probabilities: list[float] = []  # that the passages answer, part by part
         self._sent: set[str] = set()
         self._shown: set[str] = set()  # statements of documents that stand behind what was sent
         self._quotations = 0
         self._quoted_across = False
+        self._ends_open = False  # what was sent last has no full stop
         self._most_quotations = max(MAX_QUOTATIONS, len(inquiry.parts))
         self._has_stood = False  # a sentence of the draft itself was sent
         self._has_declined = False
@@ -125,11 +127,11 @@ class RequestCheck:
                 at,
                 part,
                 asked,
-                self._quotables,
-                calibrated,
-                self._verifier.answers,
-                self._superseded,
-                self._inquiry.asked_in,
+                found=self._quotables,
+                relevances=calibrated,
+                model=self._verifier.answers,
+                superseded=self._superseded,
+                asked_in=self._inquiry.asked_in,
             )
             self._probabilities.append(probability)
             ranked += quotes if self._is_answerable(at) else []
@@ -165,7 +167,9 @@ class RequestCheck:
         is_replaced = judgement.reason not in {Reason.STATES_NOTHING, Reason.REPEATED, Reason.DECLINES}
         if self._policy.mode == "repair" and is_replaced and not self._declined:
             instead = judgement.instead.key if judgement.instead else None
-            for ranked in self._wanted(sorted(quotes, key=lambda each: instead not in each.keys)):  # stable: else best first
+            for ranked in self._wanted(
+                sorted(quotes, key=lambda each: instead not in each.keys)
+            ):  # stable: else best first
                 return self._quote(ranked, judgement.reason, draft=sentence, support=judgement.support)
         return Verdict(judgement.kind, sentence.text, "", (), judgement.reason, judgement.support, lead=sentence.lead)
 
@@ -182,10 +186,7 @@ class RequestCheck:
             best = of_part[0].probability
             if self._has_stood and self._said(of_part) >= _BESIDE_THE_QUESTION * best:
                 continue
-            verdicts += [
-                self._quote(ranked, Reason.NOTHING_ANSWERS, draft=DraftSentence("", (), lead=" "))
-                for ranked in self._wanted(of_part)
-            ]
+            verdicts += [self._quote_of_its_own(ranked) for ranked in self._wanted(of_part)]
         return [*verdicts, *self._name_older()]
 
     def _name_older(self) -> list[Verdict]:
@@ -238,9 +239,9 @@ class RequestCheck:
     def _answers(self, claim: Claim, judgement: Judgement, quotes: Sequence[RankedQuote]) -> bool:
         """Whether a sentence without a marker says what answers the question, and not just something true.
 
-        It takes the place of the best quotation if it is a passage's own words, nearly, if what carries it answers about
-        as likely, and if it says more than the question does ("The attacks on teachers are causing."). After one that
-        stood, and in the modes without quotation, nothing better is to be had.
+        It takes the place of the best quotation if it is a passage's own words, nearly, if what carries it answers
+        about as likely, and if it says more than the question does ("The attacks on teachers are causing."). After one
+        that stood, and in the modes without quotation, nothing better is to be had.
         """
         best = quotes[0] if quotes else None
         if self._has_stood or self._policy.mode != "repair":
@@ -277,7 +278,16 @@ class RequestCheck:
         self._sent.update((sameness_key(ranked.sent), *ranked.keys))
         self._shown.update(ranked.keys)
         self._quotations += 1
-        return Verdict("repaired", draft.text, self._introduce(ranked), (ranked.quote,), reason, support, lead=draft.lead)
+        return Verdict(
+            "repaired", draft.text, self._introduce(ranked), (ranked.quote,), reason, support, lead=draft.lead
+        )
+
+    def _quote_of_its_own(self, ranked: RankedQuote) -> Verdict:
+        """Apart from what was sent before by a line break, if either is a list or has no full stop."""
+        before, self._ends_open = self._ends_open, not _ENDED.search(ranked.sent)
+        is_list = "\n" in ranked.sent
+        lead = "\n\n" if is_list else "\n" if before else " "
+        return self._quote(ranked, Reason.NOTHING_ANSWERS, draft=DraftSentence("", (), lead=lead))
 
     def _introduce(self, ranked: RankedQuote) -> str:
         """The quotation; the first one in another language than the question's is announced in the question's own."""
@@ -293,21 +303,24 @@ class RequestCheck:
 
     def _wanted(self, quotes: Sequence[RankedQuote]) -> Iterator[RankedQuote]:
         """The quotations to send, best first, for as long as what was sent does not hold the answer well enough."""
-        for of_part in _by_part(quotes):
+        for at, of_part in enumerate(_by_part(quotes)):
+            shown = frozenset(self._shown)
+            fresh = [each for each in of_part if not each.keys & shown]
+            is_another_wanted = at > 0 and _is_clear(fresh)
             for ranked in of_part:
-                if 0 < self._said(of_part) >= self._policy.quoted_enough or self._quotations >= self._most_quotations:
+                has_enough = 0 < self._said(of_part) >= self._policy.quoted_enough and not is_another_wanted
+                if has_enough or self._quotations >= self._most_quotations:
                     break
                 is_new = not ranked.keys & (self._sent | self._shown)
                 if ranked.relevance >= self._verifier.scale.floor and is_new:
+                    is_another_wanted = False
                     yield ranked
 
 
-def older_edition_text(title: str, language: Language) -> str:
-    """That an older edition of a document says otherwise than what was just said."""
-    plain = strip_markers(title)
-    if language == "vi":
-        return f"Bản cũ hơn, “{plain}”, quy định khác."
-    return f"An older edition, “{plain}”, says otherwise."
+def _is_clear(quotes: Sequence[RankedQuote]) -> bool:
+    """Whether the best of these is much likelier than the others."""
+    total = sum(each.probability for each in quotes)
+    return bool(total) and quotes[0].probability >= _ANOTHER_FROM * total
 
 
 def _carrying(claim: Claim, source: Source) -> list[Statement]:
@@ -317,6 +330,4 @@ def _carrying(claim: Claim, source: Source) -> list[Statement]:
 
 def _by_part(quotes: Sequence[RankedQuote]) -> list[list[RankedQuote]]:
     """The quotations of each part that has some, best first, in the order of the parts."""
-    return [
-        [each for each in quotes if each.part == part] for part in sorted({each.part for each in quotes})
-    ]
+    return [[each for each in quotes if each.part == part] for part in sorted({each.part for each in quotes})]

@@ -15,8 +15,8 @@ from rag.verification.addresses import is_address_missing
 from rag.verification.alignment import Original, find_edit
 from rag.verification.phrases import declines, is_chatter, is_lead_in, refers_elsewhere, without_introduction
 from rag.verification.policy import Policy
-from rag.verification.statements import Statement, sameness_key
 from rag.verification.sources import Source, best_alone, drop_dispensable, measure_sources, quote_for
+from rag.verification.statements import Statement, sameness_key
 from rag.verification.support import Claim, Support
 
 # Premise and hypothesis → the probability that the first supports the second.

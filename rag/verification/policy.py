@@ -24,7 +24,7 @@ class Policy:
     unsupported_below: float = 0.22
     supported_from: float = 0.45
     entailed_from: float = 0.5
-    answerable_from: float = 0.08
+    answerable_from: float = 0.3
     quoted_enough: float = 0.65
 
 

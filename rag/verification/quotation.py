@@ -49,13 +49,23 @@ def quote_statement(
         return Quotation(statement.start, statement.end, sent, at, at)
     if statement.first_item is not None and statement.last_item is not None:
         return _quote_list(chunk, statements, at, seeks_list=seeks_list)
-    first = at
+    first, last = unit_of(chunk, statements, at)
+    return _verbatim(chunk, statements, first, last)
+
+
+def unit_of(chunk: Chunk, statements: Sequence[Statement], at: int) -> tuple[int, int]:
+    """The first and the last statement that say together what the one at `at` says: a sentence that points back says it
+    with the one before, a lead or a heading with the items under it.
+    """
+    statement = statements[at]
+    if statement.kind in ("lead", "heading"):
+        return at, at if statement.last_item is None else statement.last_item
     before = statements[at - 1] if at else None
-    if _POINTS_BACK.match(statement.text) and before is not None and before.kind == "sentence":
-        is_next_to = not chunk.text[before.end : statement.start].strip(" ")
-        if is_next_to and before.is_quotable and statement.end - before.start <= MAX_SENTENCE_CHARS:
-            first = at - 1
-    return _verbatim(chunk, statements, first, at)
+    if statement.kind == "sentence" and before is not None and before.kind == "sentence":
+        is_next_to = not chunk.text[before.end : statement.start].strip(" ") and before.is_quotable
+        if is_next_to and _POINTS_BACK.match(statement.text) and statement.end - before.start <= MAX_SENTENCE_CHARS:
+            return at - 1, at
+    return at, at
 
 
 def carrying_span(
@@ -121,7 +131,13 @@ def _pick_cells(row: str, asked: Claim) -> str:
     if len(cells) < 3 or not all(mark for _, mark, _ in cells[1:]):
         return row
     name = cells[0][2] or cells[0][0]
-    shares = [coverage(asked, [read_facts(label).stems - read_facts(name).stems]) for label, _, _ in cells[1:]]
+    known = read_facts(name).stems
+    labels = [read_facts(label).stems - known for label, _, _ in cells[1:]]
+    shares = [coverage(asked, [stems]) for stems in labels]
+    # `Birk D8` and not `Birk D8 Eco` where nothing is said of Eco.
+    whole = [bool(stems) and stems <= asked.content.keys() for stems in labels]
+    if any(whole):
+        shares = [share if is_whole else 0.0 for share, is_whole in zip(shares, whole, strict=True)]
     most = max(shares)
     if not most:
         return row

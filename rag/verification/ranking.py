@@ -20,7 +20,7 @@ from rag.verification.superseding import Superseded
 # So many of the likeliest sentences say whether what is sought is there at all.
 LIKELIEST: Final = 3
 # What an older edition says answers only where the newer one says nothing.
-_OLDER: Final = 0.1
+_OLDER: Final = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +51,7 @@ def rank_part(
     at: int,
     part: Part,
     asked: Asked,
+    *,
     found: Sequence[Quotable],
     relevances: Sequence[float],
     model: AnswerModel,
@@ -85,6 +86,9 @@ def rank_part(
         )
     if not sources:
         return ranked, 0.0
-    likeliest = [(found[place], relevances[place]) for place in order[:LIKELIEST]]
+    likeliest = [(found[place], relevances[place], likely[place]) for place in order[:LIKELIEST]]
     scores = [each.relevance for each in part.candidates if each.relevance is not None] or [0.0]
-    return ranked, answer_probability(read_passages(asked, sources, scores, likeliest, asked_in), model)
+    chunks = [each.chunk for each in part.candidates]
+    return ranked, answer_probability(
+        read_passages(asked, sources, found=chunks, relevances=scores, likeliest=likeliest, asked_in=asked_in), model
+    )

@@ -10,9 +10,9 @@ from typing import Final
 
 from rag.language import Language, detect_language, stored_language
 from rag.types import Chunk, Passage, Quote, Window
-from rag.verification.quotation import Quotation, carrying_span, quote_statement
+from rag.verification.quotation import Quotation, carrying_span, quote_statement, unit_of
 from rag.verification.statements import Statement, read_statements
-from rag.verification.support import Claim, Evidence, Facts, Support, measure, read_evidence, read_facts
+from rag.verification.support import Claim, Evidence, Facts, Support, join_facts, measure, read_evidence, read_facts
 
 # About 40 KB each. A chunk's id, which is part of the key, names its tenant: nothing is shared between two of them.
 _KEPT_CHUNKS: Final = 512
@@ -52,13 +52,26 @@ class Quotable:
         return self.source.statements[self.at]
 
     @property
+    def unit(self) -> tuple[int, int]:
+        """The first and the last statement that say it together."""
+        return unit_of(self.source.passage.chunk, self.source.statements, self.at)
+
+    @property
+    def text(self) -> str:
+        first, last = self.unit
+        statements = self.source.statements
+        return self.source.passage.chunk.text[statements[first].start : statements[last].end]
+
+    @property
     def facts(self) -> Facts:
-        return self.source.evidence.sentences[self.at]
+        first, last = self.unit
+        return join_facts(self.source.evidence.sentences[first : last + 1])
 
     @property
     def earlier(self) -> frozenset[str]:
         """The stems of what it may refer to: what stands above it, and the sentence before."""
-        before = self.source.evidence.sentences[self.at - 1].stems if self.at else frozenset[str]()
+        first = self.unit[0]
+        before = self.source.evidence.sentences[first - 1].stems if first else frozenset[str]()
         return before | self.source.topics[self.at]
 
     @property
@@ -69,11 +82,10 @@ class Quotable:
     @property
     def window(self) -> Window:
         """The statement in its passage, to be scored there."""
-        passage, statement = self.source.passage, self.statement
+        passage, (first, last) = self.source.passage, self.unit
         before = passage.chunk.text_start
-        return Window(
-            passage.chunk.ranked_text, before + statement.start, before + statement.end, before, passage.tokens
-        )
+        start, end = self.source.statements[first].start, self.source.statements[last].end
+        return Window(passage.chunk.ranked_text, before + start, before + end, before, passage.tokens)
 
     def quote(self, asked: Claim, *, seeks_list: bool) -> tuple[Quote, Quotation] | None:
         """What goes out for it; None if it is too long to be shown."""
@@ -97,11 +109,10 @@ def _read(chunk: Chunk) -> tuple[tuple[Statement, ...], Evidence, tuple[frozense
     statements = tuple(read_statements(chunk))
     evidence = read_evidence([statement.text for statement in statements])
     over_all = read_facts(". ".join(filter(None, (chunk.title, chunk.context, chunk.heading))))
-    evidence = replace(
-        evidence, stems=evidence.stems | over_all.stems, bigrams=evidence.bigrams | over_all.bigrams
-    )
+    evidence = replace(evidence, stems=evidence.stems | over_all.stems, bigrams=evidence.bigrams | over_all.bigrams)
     topics = tuple(
-        over_all.stems.union(*(evidence.sentences[place].stems for place in statement.above)) for statement in statements
+        over_all.stems.union(*(evidence.sentences[place].stems for place in statement.above))
+        for statement in statements
     )
     return statements, evidence, topics, read_facts(chunk.title).stems, stored_language(chunk.text)
 

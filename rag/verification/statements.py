@@ -147,18 +147,16 @@ def _says_something(chunk: Chunk, statement: Statement) -> bool:
     text, kind = statement.text, statement.kind
     if kind in ("lead", "heading"):
         return statement.first_item is not None
-    if len(text) > MAX_SENTENCE_CHARS or text[-1] in "?？":
+    # What begins a chunk in lower case is the rest of a sentence that began in the chunk before.
+    if len(text) > MAX_SENTENCE_CHARS or text[-1] in "?？" or (statement.start == 0 and text[0].islower()):
         return False
-    if statement.start == 0 and text[0].islower():
-        return False  # the rest of a sentence that began in the chunk before
     count, has_figure = len(words(text)), any(map(str.isdigit, text))
     if kind == "row":
         return ": " in text or has_figure  # else names of columns
     if kind == "item":
         return count > 1 or has_figure
-    if count < (3 if has_figure else 4):
-        return False
-    return bool(_ENDED.search(text)) or has_figure or ": " in text or count > _SENTENCE_WORDS
+    is_sentence = bool(_ENDED.search(text)) or has_figure or ": " in text or count > _SENTENCE_WORDS
+    return is_sentence and count >= (3 if has_figure else 4)
 
 
 def _trim_start(chunk: Chunk, start: int, end: int) -> int:

@@ -12,8 +12,10 @@ from typing import Final
 from rag.editions import family_of, names_edition
 from rag.types import Passage
 from rag.verification.sources import Quotable, Source
+from rag.verification.support import is_function_word
 
-_SAME_MATTER: Final = 0.5  # of the stems of both statements together
+_SAME_MATTER: Final = 0.6
+_SHARED_WORDS: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +31,7 @@ class Superseded:
 
 
 def find_older(question: str, sources: Iterable[Source]) -> dict[int, frozenset[int]]:
-    """The passages of older editions by their numbers, each with those of the newest one; none that the question names.
-    """
+    """The passages of older editions by their numbers, each with those of the newest; none that the question names."""
     families: dict[frozenset[str], list[Passage]] = {}
     for source in sources:
         family = family_of(source.passage.chunk.title)
@@ -62,5 +63,9 @@ def find_superseded(older: Mapping[int, frozenset[int]], quotables: Sequence[Quo
 
 
 def _likeness(one: Quotable, other: Quotable) -> float:
-    together = one.facts.stems | other.facts.stems
-    return len(one.facts.stems & other.facts.stems) / len(together) if together else 0.0
+    """The share of the words with content of the shorter one that stand in both."""
+    words, others = (
+        {stem for stem in each.facts.stems if not is_function_word(stem) and stem.isalpha()} for each in (one, other)
+    )
+    shared, least = len(words & others), min(len(words), len(others))
+    return shared / least if shared >= _SHARED_WORDS else 0.0

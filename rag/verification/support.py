@@ -133,6 +133,19 @@ def read_facts(sentence: str) -> Facts:
     )
 
 
+def join_facts(facts: Sequence[Facts]) -> Facts:
+    """Those of several sentences together."""
+    if len(facts) == 1:
+        return facts[0]
+    return Facts(
+        stems=frozenset[str]().union(*(each.stems for each in facts)),
+        bigrams=frozenset[tuple[str, str]]().union(*(each.bigrams for each in facts)),
+        figures=frozenset[float]().union(*(each.figures for each in facts)),
+        names=frozenset[str]().union(*(each.names for each in facts)),
+        is_dated=any(each.is_dated for each in facts),
+    )
+
+
 def measure(claim: Claim, passages: Sequence[Evidence]) -> Support:
     """The support that these passages give together."""
     missing_figures = sum(not any(value in passage.figures for passage in passages) for value in claim.figures)

@@ -72,6 +72,7 @@ def test_every_code_is_described_under_its_status() -> None:
     ]
     responses += [(404, DESCRIPTION.document["components"]["responses"]["NotFound"])]
     responses += [(405, DESCRIPTION.document["components"]["responses"]["MethodNotAllowed"])]
+    responses += [(431, DESCRIPTION.document["components"]["responses"]["HeadersTooLarge"])]
     described = [(status, code) for status, each in responses if status >= 400 for code in codes_of(each)]
     in_events = DESCRIPTION.document["components"]["schemas"]["ErrorEvent"]["properties"]["code"]["enum"]
 

@@ -73,7 +73,7 @@ async def ask(client: httpx.AsyncClient, key: str, path: str = "/query", **field
         [("x-api-key", b"\xff\xfe")],
         [("x-api-key", "reader"), ("x-api-key", "everyone")],
         [("x-api-key", "reader"), ("authorization", "Bearer a.b.c")],
-        [("authorization", "Bearer reader")],
+        [("authorization", "Bearer READER")],
         [("authorization", "Bearer")],
         [("authorization", "Basic cmVhZGVyOg==")],
         [("authorization", "reader")],
@@ -187,7 +187,7 @@ async def test_the_line_names_the_principal_and_never_its_key(
     await ask(client, "sk-wrong", path)
 
     known, unknown = log_lines()
-    assert (known["principal_id"], known["tenant_id"]) == ("reader", "demo")
+    assert (known["principal_id"], known["tenant_id"]) == ("key:reader", "demo")
     assert (unknown["principal_id"], unknown["tenant_id"], unknown["error_code"]) == (None, None, "UNAUTHORIZED")
     assert "sk-wrong" not in str(unknown)
     assert hashlib.sha256(b"reader").hexdigest() not in str(known)

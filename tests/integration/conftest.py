@@ -142,6 +142,14 @@ def guarded_server(place: Path, model: ScriptedModel) -> Iterator[Server]:
         yield server
 
 
+@pytest.fixture(scope="session")
+def fake_server(place: Path) -> Iterator[Server]:
+    """Fake models, open, without documents: for what is about HTTP alone."""
+    environment = make_environment(RAG_INDEX_DIR=str(place / "no-index"), **FAKE_MODELS, **UNLIMITED)
+    with running_server(place / "fake", environment) as server:
+        yield server
+
+
 @pytest.fixture
 def real(real_server: Server) -> Iterator[Rag]:
     with httpx.Client(base_url=real_server.url, timeout=CLIENT_TIMEOUT_S) as client:

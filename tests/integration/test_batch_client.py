@@ -81,7 +81,7 @@ class Job:
         return Counter(
             (line["error_code"], line["input_chars"])
             for line in ended
-            if (line["principal_id"], line["route"]) == (self.key, "/v1/query")
+            if (line["principal_id"], line["route"]) == (f"key:{self.key}", "/v1/query")
         )
 
     def _command(self, *options: str) -> list[str]:

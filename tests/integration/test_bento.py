@@ -6,12 +6,14 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
 import yaml
 
-from load.processes import ROOT, find_free_port, running, wait_until_ready
+from load.processes import ROOT, find_free_port, find_ports, running, wait_until_ready
+from load.server import Server
 from rag.settings import LOCAL_GENERATOR
 from tests.servers import FAKE_MODELS, make_environment
 
@@ -103,7 +105,7 @@ def test_its_description_is_the_one_that_the_server_gives(bento: tuple[str, Path
 
 
 @pytest.fixture(scope="module")
-def bento_url(home: Path, bento: tuple[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def served_bento(home: Path, bento: tuple[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """The Bento served from its own folder, on fake models."""
     folder = tmp_path_factory.mktemp("served-bento")
     source, port = bento[1] / "src", find_free_port()
@@ -111,15 +113,21 @@ def bento_url(home: Path, bento: tuple[str, Path], tmp_path_factory: pytest.Temp
     environment |= {"BENTOML_HOME": str(home), "BENTOML_CONFIG": str(source / "configuration.yaml")}
     command = ["-m", "bentoml", "serve", str(bento[1]), "--host", "127.0.0.1", "--port", str(port)]
     url = f"http://127.0.0.1:{port}"
-    started = running([sys.executable, *command], environment=environment, log_path=folder / "log", folder=folder)
+    log_path = folder / "log"
+    started = running([sys.executable, *command], environment=environment, log_path=log_path, folder=folder)
     with started as process:
-        wait_until_ready(f"{url}/ready", process, folder / "log")
-        yield url
+        wait_until_ready(f"{url}/ready", process, log_path)
+        yield Server(url, log_path, process)
 
 
-def test_it_serves_without_the_project(bento_url: str) -> None:
+def test_it_serves_without_the_project(served_bento: Server) -> None:
     """From a working directory that holds nothing of it."""
-    answer = httpx.post(f"{bento_url}/query", json={"question": "Anything?"})
+    answer = httpx.post(f"{served_bento.url}/query", json={"question": "Anything?"})
 
     assert answer.status_code == 200
     assert answer.json()["finish_reason"] == "no_answer"
+
+
+def test_it_listens_on_its_http_port_alone(served_bento: Server) -> None:
+    """Its supervisor too takes commands where no other user can give them."""
+    assert find_ports(served_bento.process) == {urlsplit(served_bento.url).port}

@@ -14,7 +14,7 @@ import numpy as np
 from rag.index.disk import Disk
 from rag.index.manifest import StoredVersion
 from rag.index.store import IndexStore
-from rag.index.update import Makers, digest_document, update_index
+from rag.index.update import Makers, OnDamage, digest_document, update_index
 from rag.index.version import TenantIndex
 from rag.language import words
 from rag.ports import Vectors
@@ -129,10 +129,12 @@ def change(
     exact_max_chunks: int = 50_000,
     keeps_tokens: bool = False,
     on_wait: Callable[[], object] = lambda: None,
+    on_damage: OnDamage = lambda *_: None,
 ) -> StoredVersion:
     """One update: each document is given as the texts of its chunks; those that did not change are left alone."""
     encoder = encoder or FakeEncoder(embedder.dimension)
-    with update_index(store, tenant_id, on_wait, Makers(embedder, chunker_version, keeps_tokens)) as update:
+    makers = Makers(embedder, chunker_version, keeps_tokens)
+    with update_index(store, tenant_id, on_wait, makers, on_damage) as update:
         for document_id, texts in documents.items():
             digest = digest_document(Document(document_id, "\n\n".join(texts)))
             if update.find_unchanged(document_id, digest) is None:

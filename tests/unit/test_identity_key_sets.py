@@ -56,7 +56,7 @@ async def test_a_new_key_of_the_issuer_is_found_with_its_first_token() -> None:
     issuer.content = key_set(public_jwk(P256, "next"))
     clock.now += FETCH_INTERVAL_S
 
-    assert (await tokens.identify(sign(P256, "ES256", "next"))).id == "user-1"
+    assert (await tokens.identify(sign(P256, "ES256", "next"))).id == "jwt:user-1"
     with pytest.raises(Unauthorized):
         await tokens.identify(sign())
 
@@ -83,7 +83,7 @@ async def test_known_keys_stay_in_force_while_the_issuer_is_away(logged: list[lo
 
     for _ in range(3):
         clock.now += MAX_AGE_S
-        assert (await tokens.identify(sign())).id == "user-1"
+        assert (await tokens.identify(sign())).id == "jwt:user-1"
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         await asyncio.sleep(0)
@@ -122,7 +122,7 @@ async def test_tokens_cannot_be_judged_before_the_first_key_set(content: bytes |
     clock.now += FETCH_INTERVAL_S
 
     assert caught.value.retry_after_s == FETCH_INTERVAL_S
-    assert (await tokens.identify(sign())).id == "user-1"
+    assert (await tokens.identify(sign())).id == "jwt:user-1"
     assert issuer.fetched == 2
 
 
@@ -134,7 +134,7 @@ async def test_a_request_that_is_cancelled_does_not_cancel_the_fetch_of_others()
     await asyncio.sleep(0)
     leaving.cancel()
 
-    assert (await staying).id == "user-1"
+    assert (await staying).id == "jwt:user-1"
 
 
 @asynccontextmanager

@@ -56,8 +56,8 @@ async def test_a_key_names_its_principal_with_tenants_and_quotas(tmp_path: Path)
 
     batch, admin = await keys.identify("k1"), await keys.identify("k2")
 
-    assert batch == Principal("batch", frozenset({"demo", "acme"}), 600, 1_000_000)
-    assert admin == Principal("admin", None)
+    assert batch == Principal("key:batch", frozenset({"demo", "acme"}), 600, 1_000_000)
+    assert admin == Principal("key:admin", None)
     assert admin.may_use("anything")
 
 
@@ -176,7 +176,7 @@ async def test_a_changed_file_is_read_again(tmp_path: Path, change: Callable[[Pa
     change(file)
     clock.now += CHECK_INTERVAL_S
 
-    assert (await keys.identify("new-key")).id == "new"
+    assert (await keys.identify("new-key")).id == "key:new"
     with pytest.raises(Unauthorized):
         await keys.identify("old-key")
 
@@ -224,7 +224,7 @@ async def test_a_file_that_breaks_leaves_the_last_good_one_in_force_and_warns_on
     async def look() -> None:
         for _ in range(2):
             clock.now += CHECK_INTERVAL_S
-            assert (await keys.identify("k")).id == "p"
+            assert (await keys.identify("k")).id == "key:p"
 
     file.write_text("principals: [")
     await look()
@@ -236,7 +236,7 @@ async def test_a_file_that_breaks_leaves_the_last_good_one_in_force_and_warns_on
     await look()
 
     assert [record.msg for record in logged] == ["identity_file_broken"] * 3 + ["identity_file_read"]
-    assert (await keys.identify("k2")).id == "q"
+    assert (await keys.identify("k2")).id == "key:q"
 
 
 def test_a_new_key_is_let_in_by_the_entry_that_is_printed_with_it(capsys: pytest.CaptureFixture[str]) -> None:
@@ -249,7 +249,7 @@ def test_a_new_key_is_let_in_by_the_entry_that_is_printed_with_it(capsys: pytest
     assert len(key.strip()) == len("rag_") + 43
     assert key.strip() not in printed
     assert holder.digest == hashlib.sha256(key.strip().encode()).digest()
-    assert holder.principal == Principal("team: a", frozenset({"demo", "acme"}))
+    assert holder.principal == Principal("key:team: a", frozenset({"demo", "acme"}))
 
 
 @pytest.mark.parametrize("arguments", [["--tenants", "a/b"], ["--tenants", ""], ["--tenants", "a,*"], ["--id", ""]])
@@ -276,7 +276,8 @@ def test_no_two_keys_are_the_same() -> None:
         {"x-api-key": ""},
         {"x-api-key": "ké"},
         {"authorization": "k"},
-        {"authorization": "Bearer k"},
+        {"authorization": "Bearer"},
+        {"authorization": "Bearer K"},
         {"authorization": "Basic azpr"},
         {"x-api-key": "k", "authorization": "Bearer x"},
         Headers(raw=[(b"x-api-key", b"k"), (b"x-api-key", b"k")]),
@@ -291,10 +292,40 @@ async def test_credentials_that_are_missing_malformed_or_two_are_refused(tmp_pat
         await authenticator.authenticate(headers)
 
 
-async def test_a_key_in_its_header_is_taken(tmp_path: Path) -> None:
-    """As Starlette gives the headers."""
-    authenticator = open_authenticator(identities_file=write(tmp_path / "identities.yaml", entry("p", "k")))
+@pytest.mark.parametrize(
+    ("key", "headers"),
+    [
+        ("k", {"X-API-Key": "k", "accept": "*/*"}),
+        ("k", {"Authorization": "Bearer k"}),
+        ("k", {"Authorization": "bearer  k "}),
+        ("a.b.c", {"Authorization": "Bearer a.b.c"}),
+    ],
+)
+async def test_a_key_is_taken_in_either_header(tmp_path: Path, key: str, headers: dict[str, str]) -> None:
+    """As Starlette gives them; whatever a bearer looks like, where no JWTs are configured it is a key."""
+    authenticator = open_authenticator(identities_file=write(tmp_path / "identities.yaml", entry("p", key)))
 
-    principal = await authenticator.authenticate(Headers({"X-API-Key": "k", "accept": "*/*"}))
+    principal = await authenticator.authenticate(Headers(headers))
 
-    assert principal.id == "p"
+    assert principal.id == "key:p"
+
+
+async def test_a_reader_that_fails_is_told_and_the_last_content_stays(tmp_path: Path) -> None:
+    """Once: a failure of an unknown kind failed every request after it, until a restart."""
+    file, clock = tmp_path / "identities.yaml", HandClock()
+    file.write_bytes(b"good")
+
+    def parse(data: bytes) -> bytes:
+        if data == b"odd":
+            raise RuntimeError("nobody thought of it")
+        return data
+
+    watched = WatchedFile(file, parse, clock=clock)
+    found = []
+    for content in (b"odd", b"better"):
+        file.write_bytes(content)
+        for _ in range(2):
+            clock.now += CHECK_INTERVAL_S
+            found.append(await watched.current())
+
+    assert found == [b"good", b"good", b"better", b"better"]

@@ -66,14 +66,14 @@ async def test_a_token_signed_by_a_key_of_the_set_is_taken(authenticator: Authen
 
     principal = await authenticator.authenticate(bearer(sign(key, algorithm, kid, tenants=["demo", "acme"])))
 
-    assert principal == Principal("user-1", frozenset({"demo", "acme"}), None, None)
+    assert principal == Principal("jwt:user-1", frozenset({"demo", "acme"}), None, None)
 
 
 async def test_the_scheme_is_read_in_any_case_and_audiences_may_be_several(authenticator: Authenticator) -> None:
     """RFC 9110 section 11.1, RFC 7519 section 4.1.3."""
     token = sign(aud=["other", AUDIENCE])
 
-    assert (await authenticator.authenticate({"authorization": f"bEARER {token}"})).id == "user-1"
+    assert (await authenticator.authenticate({"authorization": f"bEARER {token}"})).id == "jwt:user-1"
 
 
 @pytest.mark.parametrize("claim", ["nbf", "iat"])
@@ -81,7 +81,7 @@ async def test_clocks_may_differ_by_a_few_seconds(authenticator: Authenticator, 
     """A token that was issued just now seems to come from the future."""
     soon: dict[str, Any] = {claim: int(time.time()) + 3}
 
-    assert (await authenticator.authenticate(bearer(sign(**soon)))).id == "user-1"
+    assert (await authenticator.authenticate(bearer(sign(**soon)))).id == "jwt:user-1"
 
 
 PUBLIC_PEM = RSA.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
@@ -161,7 +161,7 @@ async def test_a_token_without_key_id_is_taken_where_one_key_fits(tmp_path: Path
     file.write_bytes(key_set(public_jwk(P256, None), public_jwk(RSA, None)))
     authenticator = open_authenticator(jwt_jwks=str(file), jwt_audience=AUDIENCE, jwt_issuer=ISSUER)
 
-    assert (await authenticator.authenticate(bearer(sign(kid=None)))).id == "user-1"
+    assert (await authenticator.authenticate(bearer(sign(kid=None)))).id == "jwt:user-1"
 
 
 async def test_a_token_without_key_id_is_refused_where_several_keys_fit(tmp_path: Path) -> None:
@@ -228,7 +228,21 @@ async def test_keys_and_tokens_work_side_by_side(tmp_path: Path, jwks: Path) -> 
         identities_file=file, jwt_jwks=str(jwks), jwt_audience=AUDIENCE, jwt_issuer=ISSUER
     )
 
-    assert (await authenticator.authenticate({"x-api-key": "k"})).id == "p"
-    assert (await authenticator.authenticate(bearer(sign()))).id == "user-1"
+    assert (await authenticator.authenticate({"x-api-key": "k"})).id == "key:p"
+    assert (await authenticator.authenticate(bearer(sign()))).id == "jwt:user-1"
+    assert (await authenticator.authenticate(bearer("k"))).id == "key:p"
     with pytest.raises(Unauthorized):
         await authenticator.authenticate({"x-api-key": "k", **bearer(sign())})
+
+
+async def test_a_subject_is_never_the_id_of_a_key(tmp_path: Path, jwks: Path) -> None:
+    """An issuer that signs the name of a key does not get at its quota: the two are two principals."""
+    file = write(tmp_path / "identities.yaml", entry("user-1", "k"))
+    authenticator = open_authenticator(
+        identities_file=file, jwt_jwks=str(jwks), jwt_audience=AUDIENCE, jwt_issuer=ISSUER
+    )
+
+    by_key = await authenticator.authenticate({"x-api-key": "k"})
+    by_token = await authenticator.authenticate(bearer(sign()))
+
+    assert (by_key.id, by_token.id) == ("key:user-1", "jwt:user-1")

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import os
 import shutil
 import threading
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from rag.errors import IndexUnavailable
+from rag.index import version
 from rag.index.manifest import StoredVersion
 from rag.index.provider import ServedIndexes
 from rag.index.store import IndexStore
@@ -244,6 +246,27 @@ async def test_versions_name_what_serves(store: IndexStore, served: ServedIndexe
     assert list(served.versions()) == ["a", "b"]
 
 
+async def test_a_version_that_makes_a_library_fail_is_a_broken_one(
+    store: IndexStore, served: ServedIndexes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever is raised over damaged bytes: the tenant is NOT_READY, and the others are looked at."""
+    change(store, DOCUMENTS)
+    change(store, DOCUMENTS, tenant_id="other")
+    opened = await served.current("demo")
+    change(store, {"hr": ["no leave"]})
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("faiss has seen something")
+
+    monkeypatch.setattr("rag.index.version.DenseIndex.load", fail)
+    await served.refresh()
+
+    assert opened is await served.current("demo")  # which serves on
+    assert served.versions().keys() == {"demo", "other"}
+    with pytest.raises(IndexUnavailable):
+        await served.current("other")
+
+
 async def test_watch_looks_at_once_and_ends_when_cancelled(store: IndexStore, served: ServedIndexes) -> None:
     """The task that runs beside the server needs no first call of `refresh`."""
     change(store, DOCUMENTS)
@@ -256,3 +279,44 @@ async def test_watch_looks_at_once_and_ends_when_cancelled(store: IndexStore, se
         await watch
 
     assert list(served.versions()) == ["demo"]
+
+
+@pytest.fixture
+def watchful(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No time passes between two looks at the files."""
+    monkeypatch.setattr(version, "TRUSTED_S", 0)
+
+
+@pytest.mark.usefixtures("watchful")
+async def test_a_file_cut_short_while_it_is_open_is_noticed(store: IndexStore, served: ServedIndexes) -> None:
+    """To read what is mapped of it would end the process; the tenant is refused, and served again once it is mended."""
+    change(store, DOCUMENTS)
+    assert await texts(served) == ["twelve days of leave"]
+    path = next(store.folder("demo").rglob("chunks.jsonl"))
+    content = path.read_bytes()
+    os.truncate(path, 0)
+
+    with pytest.raises(IndexUnavailable):
+        await served.current("demo")
+    await served.refresh()
+    assert served.state() == "unreachable"
+
+    path.write_bytes(content)
+    await served.refresh()
+    assert await texts(served) == ["twelve days of leave"]
+    assert served.state() == "ok"
+
+
+@pytest.mark.usefixtures("watchful")
+async def test_a_cut_is_noticed_without_a_query(
+    store: IndexStore, served: ServedIndexes, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Readiness and the log say so within a second."""
+    change(store, DOCUMENTS)
+    await served.open_all()
+    os.truncate(next(store.folder("demo").rglob("dense.faiss")), 8)
+
+    await served.refresh()
+
+    assert served.state() == "unreachable"
+    assert [record.message for record in caplog.records] == ["index_version_refused"]

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from rag.index.disk import Disk
-from rag.index.manifest import BrokenIndexError, StoredVersion
+from rag.index.manifest import StoredVersion
 from rag.index.provider import ServedIndexes
 from rag.index.store import IndexStore, RollbackError
 from rag.index.update import Makers, update_index
@@ -268,16 +268,125 @@ class TestRefusals:
         with pytest.raises(RollbackError, match=r"chunks\.jsonl"):
             roll_back(store)
 
-    def test_serving_manifest_that_cannot_be_trusted_leads_nowhere(
+    def test_nothing_whole_leads_nowhere(
         self, store: IndexStore, versions: tuple[StoredVersion, StoredVersion]
     ) -> None:
-        """It alone says which version was before and which numbers are taken; nothing is guessed or removed."""
+        """One line says so, and nothing is removed: somebody may still mend it."""
+        flip_byte(versions[0].folder / "dense.faiss")
         flip_byte(versions[1].folder / "manifest.json")
 
-        with pytest.raises(BrokenIndexError, match="manifest"):
+        with pytest.raises(RollbackError, match="manifest"):
             roll_back(store)
 
         assert all(version.folder.exists() for version in versions)
+
+
+def spoil_manifest(store: IndexStore, serving: StoredVersion) -> None:
+    flip_byte(serving.folder / "manifest.json")
+
+
+def lose_manifest(store: IndexStore, serving: StoredVersion) -> None:
+    (serving.folder / "manifest.json").unlink()
+
+
+def lose_version(store: IndexStore, serving: StoredVersion) -> None:
+    shutil.rmtree(serving.folder)
+
+
+def spoil_both(store: IndexStore, serving: StoredVersion) -> None:
+    spoil_manifest(store, serving)
+    (store.folder("demo") / "CURRENT").write_text("nonsense")
+
+
+DAMAGES = [spoil_manifest, lose_manifest, lose_version, spoil_both]
+
+
+class TestDamage:
+    @pytest.mark.parametrize("damage", DAMAGES)
+    def test_a_serving_version_that_cannot_be_trusted_can_be_left(
+        self,
+        store: IndexStore,
+        versions: tuple[StoredVersion, StoredVersion],
+        damage: Callable[[IndexStore, StoredVersion], None],
+    ) -> None:
+        """The last whole version serves again under the next name; a second time it is the same."""
+        good, bad = versions
+        damage(store, bad)
+
+        restored, stored = store.rollback("demo", EMBEDDER, lambda: None)
+        again = roll_back(store)
+
+        assert restored == good.name
+        assert (stored.name[:7], again.name[:7]) == ("000003-", "000004-")
+        assert stored_texts(store) == GOOD_TEXTS
+
+    @pytest.mark.parametrize("damage", [*DAMAGES, lambda _, bad: flip_byte(bad.folder / "dense.faiss")])
+    def test_an_update_starts_from_the_last_whole_version_and_says_so(
+        self,
+        store: IndexStore,
+        versions: tuple[StoredVersion, StoredVersion],
+        damage: Callable[[IndexStore, StoredVersion], None],
+    ) -> None:
+        """What came after it is lost, which `on_damage` is told; the damaged version is gone afterwards."""
+        good, bad = versions
+        damage(store, bad)
+        told = []
+
+        stored = change(store, {"fresh": ["new"]}, on_damage=lambda *each: told.append(each))
+
+        ((_, base),) = told
+        assert base is not None
+        assert base.name == good.name
+        assert stored_texts(store) == {**GOOD_TEXTS, "demo:fresh:v3:00001": "new"}
+        assert stored.name.startswith("000003-")
+        assert stored.manifest.previous == good.name
+        assert not bad.folder.exists()
+
+    def test_an_update_that_changes_nothing_replaces_damage(
+        self, store: IndexStore, versions: tuple[StoredVersion, StoredVersion]
+    ) -> None:
+        """The documents are those of the last whole version: it must serve, or the tenant stays without answers."""
+        spoil_manifest(store, versions[1])
+
+        change(store, GOOD_DOCUMENTS)
+
+        assert stored_texts(store) == GOOD_TEXTS
+
+    def test_without_a_whole_version_an_update_starts_from_nothing(
+        self, store: IndexStore, versions: tuple[StoredVersion, StoredVersion]
+    ) -> None:
+        """Numbers go on, though nobody can say which were given."""
+        flip_byte(versions[0].folder / "chunks.jsonl")
+        spoil_manifest(store, versions[1])
+        told = []
+
+        change(store, {"hr": ["all new"]}, on_damage=lambda *each: told.append(each[1]))
+
+        assert told == [None]
+        assert stored_texts(store) == {"demo:hr:v3:00001": "all new"}
+
+    def test_nothing_to_put_leaves_damage_as_it_is(self, store: IndexStore) -> None:
+        """Files that cannot be read must not end as an empty index."""
+        folder = change(store, {"hr": ["text"]}).folder
+        flip_byte(folder / "chunks.jsonl")
+
+        with update_index(store, "demo", lambda: None, Makers(EMBEDDER, "c1")) as update:
+            assert update.publish(FakeEncoder().encode_chunks) is None
+
+        assert folder.exists()
+
+    def test_ids_of_a_damaged_version_are_never_given_again(
+        self, store: IndexStore, versions: tuple[StoredVersion, StoredVersion]
+    ) -> None:
+        """Not to documents that only the damaged version knew, and not after the way back from the way back."""
+        texts = stored_texts(store)
+        spoil_manifest(store, versions[1])
+        roll_back(store)
+        for text in ("one", "two"):
+            change(store, {"new": [text], "hr": [text]})
+            for chunk_id, stored in stored_texts(store).items():
+                assert texts.setdefault(chunk_id, stored) == stored
+            roll_back(store)
 
 
 class TestCrashes:

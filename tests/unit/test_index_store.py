@@ -348,14 +348,36 @@ class TestDamage:
             store.current("demo")
 
     def test_damage_is_not_sealed_into_the_next_version(self, store: IndexStore) -> None:
-        """An update reads all that it carries over, and stops where it cannot be trusted; nothing is removed."""
-        folder = change(store, OLD_DOCUMENTS).folder
-        flip_byte(folder / "chunks.jsonl")
+        """An update reads all that it carries over; what cannot be trusted is not carried, and taking away refuses."""
+        first = change(store, OLD_DOCUMENTS)
+        flip_byte(first.folder / "chunks.jsonl")
 
-        with pytest.raises(BrokenIndexError, match="chunks"):
-            change(store, NEW_DOCUMENTS)
+        with (
+            pytest.raises(BrokenIndexError, match="chunks"),
+            update_index(store, "demo", lambda: None) as update,
+        ):
+            update.drop("hr")
+        assert first.folder.exists()
 
-        assert folder.exists()
+        change(store, {"fresh": ["new"]})
+        assert list(stored_texts(store).values()) == ["new"]
+
+    def test_an_index_is_its_users_alone(self, tmp_path: Path) -> None:
+        """Folders 0700 and files 0600 whatever the umask is, those that older code left open too."""
+        store = IndexStore(tmp_path / "made" / "index")
+        before = os.umask(0)
+        try:
+            change(store, OLD_DOCUMENTS, keeps_tokens=True)
+            (store.folder("demo") / "LOCK").chmod(0o644)
+            store.folder("demo").chmod(0o755)
+            change(store, {"fresh": ["new"]}, keeps_tokens=True)
+            store.rollback("demo", EMBEDDER, lambda: None)
+        finally:
+            os.umask(before)
+
+        modes = {path: path.stat().st_mode & 0o777 for path in [tmp_path / "made", *(tmp_path / "made").rglob("*")]}
+        assert len(modes) > 20
+        assert modes == {path: 0o700 if path.is_dir() else 0o600 for path in modes}
 
     def test_version_that_is_pruned_while_it_is_read_is_read_anew(self, store: IndexStore) -> None:
         """Readers take no lock; who loses a version to the pruning gets the one that serves now."""

@@ -90,6 +90,29 @@ class TestSources:
         assert findings.skipped == [documents / "photo.jpg"]
         assert findings.failed == []
 
+    def test_links_out_of_the_folder_are_not_followed(self, documents: Path, tmp_path: Path) -> None:
+        """A file, a folder, and a link to a link: each is named with its reason; what is inside is still read."""
+        outside = tmp_path / "outside"
+        outside.mkdir()
+        (outside / "secret.txt").write_text("The password of the door is 1234.")
+        (documents / "file.txt").symlink_to(outside / "secret.txt")
+        (documents / "folder").symlink_to(outside)
+        (documents / "hr" / "again.txt").symlink_to(documents / "file.txt")
+        (documents / "inside.txt").symlink_to("it.txt")
+
+        findings = find_sources([documents])
+
+        reason = "it is a link that leads out of the folder"
+        paths = [documents / "file.txt", documents / "folder", documents / "hr" / "again.txt"]
+        assert findings.failed == [Failure(str(path), reason) for path in paths]
+        assert [source.document_id for source in findings.sources] == ["hr-Ch-nh-s-ch-2026", "inside", "it"]
+
+    def test_a_link_that_is_given_itself_is_followed(self, documents: Path, tmp_path: Path) -> None:
+        """Who runs the command has named it."""
+        (tmp_path / "link").symlink_to(documents)
+
+        assert len(find_sources([tmp_path / "link"]).sources) == 2
+
     def test_links_are_followed_once(self, documents: Path) -> None:
         """A link that leads back up does not lead round and round."""
         (documents / "loop").symlink_to(documents)
@@ -451,14 +474,18 @@ class TestCommand:
     def test_damaged_index_is_one_line_that_says_what_to_do(
         self, command: Callable[..., tuple[int, Any, str]], documents: Path, tmp_path: Path
     ) -> None:
-        """Nothing is built on damage; the folder to remove is named."""
+        """Nothing is taken out of damage; `add` says what it starts from instead, and what is lost."""
         command("add", "--tenant", "demo", documents)
         (tmp_path / "index" / "tenant-demo" / "CURRENT").write_text("nonsense")
 
-        status, report, progress = command("add", "--tenant", "demo", documents)
+        removed = command("remove", "--tenant", "demo", "--document-id", "it")
+        added = command("add", "--tenant", "demo", documents)
 
-        assert (status, report) == (1, None)
-        assert str(tmp_path / "index" / "tenant-demo") in progress
+        assert removed[:2] == (1, None)
+        assert "`rollback` and `add`" in removed[2]
+        assert (added[0], added[1]["documents"]) == (0, 2)
+        assert "CURRENT names no version" in added[2]
+        assert "this starts from 000001-" in added[2]
 
     def test_name_that_is_no_text_is_printed(
         self, command: Callable[..., tuple[int, Any, str]], tmp_path: Path

@@ -15,7 +15,7 @@ from schemas.errors import ErrorCode
 # What a metric may be parted by; a tenant, a caller or a document is none of it.
 LABELS = {
     *("route", "outcome", "reason", "code", "stage", "kind", "service", "quota", "decision", "dependency"),
-    *("function", "verdict", "bound", "version", "model_version", "prompt_version"),
+    *("task", "function", "verdict", "bound", "version", "model_version", "prompt_version"),
 }
 DEAD_WORKER = """
 import os, signal

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pytest
 
 from rag.backends.fake import FakeEmbedder, FakeScorer
-from rag.errors import DeadlineExceeded, UpstreamError
+from rag.errors import DeadlineExceeded, IndexUnavailable, UpstreamError
 from rag.reranking import rerank, score_windows
 from rag.retrieval import retrieve
 from rag.types import Candidate, Window
@@ -77,6 +77,32 @@ async def test_a_hanging_embedder_is_cut_off_at_the_deadline() -> None:
             deadline=make_deadline(0.001),
             trace_id="tr_test",
         )
+
+
+class BrokenWords(FakeIndex):
+    """An index whose words cannot be searched."""
+
+    def search_lexical(self, text: str, k: int) -> list[tuple[int, float]]:
+        raise IndexUnavailable
+
+
+async def test_a_failing_search_ends_the_embedding_beside_it() -> None:
+    """Its failure is the client's, and nothing is left running for a request that has been answered."""
+    embedder = HangingEmbedder()
+
+    with pytest.raises(IndexUnavailable):
+        await retrieve(
+            QUESTION,
+            index=BrokenWords(ANNUAL_LEAVE),
+            embedder=embedder,
+            k=1,
+            limit=1,
+            deadline=make_deadline(),
+            trace_id="tr_test",
+        )
+
+    assert embedder.reached.is_set()
+    assert embedder.waiting == 0
 
 
 async def test_the_embedders_failure_passes_unchanged() -> None:

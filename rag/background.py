@@ -1,0 +1,60 @@
+"""Work beside the requests that must not end unseen: what fails is logged and counted, what is to last is begun again.
+
+asyncio tells of the failure of a task that nobody waits for when the task is collected, if at all.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+from rag import metrics
+
+# Long enough that work which fails at once neither fills the log nor takes a core, and short beside the 5 s in which a
+# new index version has to be taken up.
+RESTART_AFTER_S: Final = 2.0
+
+Work = Callable[[], Coroutine[Any, Any, None]]
+
+logger = logging.getLogger(__name__)
+
+
+@asynccontextmanager
+async def kept_running(name: str, work: Work, *, restart_after_s: float = RESTART_AFTER_S) -> AsyncIterator[None]:
+    """Runs the work as a task while the block lasts, anew after each failure; work that returns is done."""
+    task = asyncio.create_task(_keep_running(name, work, restart_after_s), name=name)
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
+
+
+async def _keep_running(name: str, work: Work, restart_after_s: float) -> None:
+    while True:
+        try:
+            await work()
+        except Exception as error:  # noqa: BLE001  # whatever it is, the next try may succeed
+            note_failure(name, error)
+            await asyncio.sleep(restart_after_s)
+        else:
+            return
+
+
+def start(name: str, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    """A task that runs once, and whose failure is told although nobody waits for it."""
+    task = asyncio.create_task(work, name=name)
+    task.add_done_callback(_tell)
+    return task
+
+
+def note_failure(name: str, error: BaseException) -> None:
+    """`name` comes from a closed set: it is a label."""
+    metrics.BACKGROUND_FAILURES.labels(name).inc()
+    logger.error("background_task_failed", exc_info=error, extra={"fields": {"task": name}})
+
+
+def _tell(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        note_failure(task.get_name(), error)

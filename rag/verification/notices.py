@@ -1,0 +1,21 @@
+"""What an answer says in words of the service's own, in the language of the question."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from rag.language import Language
+from rag.markers import strip_markers
+
+# Said before what is quoted in another language than the question's.
+INTRODUCTIONS: Final[Mapping[tuple[Language, Language], str]] = {
+    ("en", "vi"): "In the documents, in Vietnamese: ",
+    ("vi", "en"): "Trong tài liệu, bằng tiếng Anh: ",
+}
+
+
+def older_edition_text(title: str, language: Language) -> str:
+    """That an older edition of a document says otherwise than what was just said."""
+    plain = strip_markers(title)
+    if language == "vi":
+        return f"Bản cũ hơn, “{plain}”, quy định khác."
+    return f"An older edition, “{plain}”, says otherwise."

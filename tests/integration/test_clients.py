@@ -1,0 +1,49 @@
+"""Clients that people use, as they are out of the box, against a real server; each asks twice over one client."""
+
+import json
+import shutil
+import subprocess
+from typing import Final
+
+import pytest
+
+from load.processes import ROOT
+from load.server import Server
+
+pytestmark = pytest.mark.integration
+
+CLIENTS: Final = ROOT / "tests" / "clients"
+TIMEOUT_S: Final = 60
+QUESTION: Final = json.dumps({"question": "How many days of annual leave?"})
+CURL: Final = ("curl", "-sS", "-H", "content-type: application/json", "-w", "\n%{http_code}\n")
+
+
+def assert_answered(*command: str) -> None:
+    """The client prints body and status, twice."""
+    if shutil.which(command[0]) is None:
+        pytest.skip(f"{command[0]} is not on the PATH")
+    done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
+    printed = done.stdout.splitlines()
+
+    assert done.returncode == 0, done.stderr
+    assert printed[1::2] == ["200", "200"]
+    for body in printed[::2]:
+        assert json.loads(body)["finish_reason"] in {"stop", "no_answer"}
+
+
+@pytest.mark.parametrize("command", [("java", "Ask.java"), ("node", "ask.mjs")])
+def test_the_clients_of_languages_are_answered(fake_server: Server, command: tuple[str, str]) -> None:
+    """Java's offers an upgrade to HTTP/2 with its first request, whose body was lost with it."""
+    program, script = command
+    if program == "java" and shutil.which("javac") is None:
+        pytest.skip("java without its compiler runs no source")
+
+    assert_answered(program, str(CLIENTS / script), f"{fake_server.url}/query", QUESTION)
+
+
+@pytest.mark.parametrize("version", ["--http1.0", "--http1.1", "--http2"])
+def test_curl_is_answered(fake_server: Server, version: str) -> None:
+    """Whatever version it would like."""
+    url = f"{fake_server.url}/query"
+
+    assert_answered(*CURL, version, "-d", QUESTION, url, url)
