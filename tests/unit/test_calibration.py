@@ -24,7 +24,7 @@ ASKED = "How many days of annual leave do staff have?"
 
 
 def passage_signs(relevance: float) -> PassageSigns:
-    return PassageSigns(relevance, 0.05, 0.5, 0.3, 0.5, 0.0, 0.0, 0.0, 1.5, 0.9, 0.0, 0.0)
+    return PassageSigns(relevance, 0.05, 0.5, 0.3, 0.5, 0.0, 0.0, 0.0, 0.0, 1.5, 0.9, 0.0, 0.0, 0.5)
 
 
 def sentence(relevance: float, *, is_right: bool) -> QuotableSentence:
@@ -98,7 +98,7 @@ def make_observatory(scorer: CountingScorer) -> Observatory:
     stages = RetrievalStages(
         KnownVectors(FakeEncoder()), LocalScorer(scorer), RelevanceScale(0.0), retrieve_k=10, rerank_k=10
     )
-    return Observatory(stages, LATE_INTERACTION, top_k=6)
+    return Observatory(stages, LATE_INTERACTION)
 
 
 class Shelf(FakeIndex):
