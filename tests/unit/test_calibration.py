@@ -3,6 +3,7 @@
 import random
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -15,6 +16,7 @@ from load.evaluation.selection import Selection
 from load.evaluation.situations import WHOLE, Observatory, QuotableSentence, Sight, Situation
 from load.evaluation.xquad import Paragraph, Question, QuestionSet
 from rag.backends.fake import FakeEncoder, overlap
+from rag.ingestion.sources import Source
 from rag.types import Chunk, RelevanceScale
 from rag.verification import LATE_INTERACTION, PassageSigns, SentenceSigns
 from schemas.services import Pair
@@ -83,6 +85,45 @@ def test_the_fit_finds_what_tells() -> None:
     assert model.sentence.relevance > 0
 
 
+def test_everyday_questions_weigh_more() -> None:
+    """A sign that speaks for the sentences of one set and against those of the other is fitted to the everyday one."""
+    others = [each for each in make_situations(8) if each.collection == WHOLE]
+    sentences = (sentence(0.8, is_right=True), sentence(0.9, is_right=False))
+    everyday = [
+        Situation(EVERYDAY, f"q{at}", WHOLE, each.is_answerable, Sight(each.sight.passages, sentences))
+        for at, each in enumerate(others)
+    ]
+
+    assert fit([*others, *others]).sentence.relevance > 0
+    assert fit([*others, *everyday]).sentence.relevance < 0
+
+
+def test_a_large_set_counts_no_more_than_one_of_two_hundred() -> None:
+    """Else those who ask of XQuAD would have the last word on how people ask."""
+    others, everyday = make_situations(200), [replace(each, questions=EVERYDAY) for each in make_situations(20)]
+    once, thrice = fit([*others, *everyday]), fit([*others, *others, *others, *everyday])
+
+    assert thrice.sentence.relevance == pytest.approx(once.sentence.relevance, rel=0.05)
+    assert thrice.bias == pytest.approx(once.bias, rel=0.05)
+
+
+def test_the_likeliest_sentence_is_judged_where_it_can_be_right() -> None:
+    """An unanswerable question is none that was missed."""
+    choice = calibrate(make_situations(), LATE_INTERACTION, 0.12).sets["en"].choice
+
+    assert choice.questions == 24
+    assert choice.shipped > 0.5
+    assert choice.held_out > 0.5
+
+
+def test_what_is_too_long_to_go_out_is_not_taken() -> None:
+    """However likely it is to answer."""
+    pair = (replace(sentence(0.9, is_right=True), words=0), sentence(0.8, is_right=False))
+    situations = [replace(each, sight=Sight(each.sight.passages, pair)) for each in make_situations()]
+
+    assert calibrate(situations, LATE_INTERACTION, 0.12).sets["en"].choice.shipped == 0.0
+
+
 class CountingScorer:
     """Scores by shared words; remembers how many pairs it was asked about."""
 
@@ -128,6 +169,49 @@ async def test_a_question_is_observed_with_and_without_its_paragraph() -> None:
     ]
     assert [any(one.is_right for one in each.sight.sentences) for each in seen] == [True, False, True, False]
     assert scorer.pairs == 2 * len(texts)
+
+
+async def test_an_everyday_question_is_observed_without_its_document_and_without_what_answers_it() -> None:
+    """What nothing answers is asked of all documents; of chat nothing is seen."""
+    index = Shelf(ANNUAL_LEAVE, SICK_LEAVE, PARKING)
+    chunks = index.chunks([0, 1, 2])
+    path = Path("leave.md")
+    known = EverydayQuestion(
+        question_id="en-1", kind="fact", language="en", text=ASKED, document=path.name, facts=(("12 days",),)
+    )
+    unknown = EverydayQuestion(question_id="en-2", kind="unanswerable", language="en", text="Who owns the company?")
+    chat = EverydayQuestion(question_id="en-3", kind="chat", language="en", text="hello")
+    part = EverydayPart("tuning", (Source(path, chunks[0].document_id),), (known, unknown, chat))
+
+    seen = await observe_everyday(make_observatory(CountingScorer()), part, part.questions, index, chunks)
+
+    assert [(each.article, each.collection, each.is_answerable) for each in seen] == [
+        ("en-1", WHOLE, True),
+        ("en-1", NO_DOCUMENT, False),
+        ("en-1", NO_PASSAGE, False),
+        ("en-2", WHOLE, False),
+    ]
+    assert [any(one.is_right for one in each.sight.sentences) for each in seen] == [True, False, False, False]
+
+
+def test_a_selection_knows_the_words_of_its_documents_alone() -> None:
+    """A word that is only elsewhere is no spelling of another one here."""
+
+    class Spelled(Shelf):
+        def spellings(self, word: str) -> dict[str, int]:
+            return {"leave": 2, "park": 1, "of": 2}
+
+        def near(self, word: str) -> dict[str, int]:
+            return {"visitors": 1}
+
+    index = Spelled(ANNUAL_LEAVE, SICK_LEAVE, PARKING)
+    chunks = index.chunks([0, 1, 2])
+    first = Selection(index, chunks, {chunks[0].chunk_id})
+    last = Selection(index, chunks, {chunks[2].chunk_id})
+
+    assert first.spellings("x") == {"leave": 1, "of": 1}
+    assert last.spellings("x") == {"park": 1}
+    assert (first.near("visitos"), last.near("visitos")) == ({}, {"visitors": 1})
 
 
 def test_a_selection_holds_only_its_documents() -> None:
