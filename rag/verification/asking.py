@@ -8,7 +8,8 @@ from typing import Final, Literal
 
 from rag.language import fold, words
 from rag.parts import find_names
-from rag.verification.support import Claim, Facts, Idf, read_claim, stem
+from rag.stems import stem
+from rag.verification.support import Claim, Facts, Idf, read_claim
 
 AnswerKind = Literal["figure", "money", "duration", "time", "name", "contact", "reason"]
 
