@@ -258,7 +258,7 @@ async def test_closing_the_events_at_any_point_closes_the_generator(read: int) -
 async def test_the_lead_of_a_sentence_is_kept_and_there_is_none_at_the_start() -> None:
     """A line break of the draft stays one; the answer begins with its first word."""
     draft = f"  {ANNUAL_LEAVE} [S1]\n{SICK_LEAVE} [S2] {PARKING} [S3]"
-    query = make_query(question=f"{QUESTION} {SICK_LEAVE} {PARKING}")
+    query = make_query(question=f"{QUESTION} And of sick leave, and where do visitors park?")
     indexes = FakeIndexes(demo=FakeIndex(ANNUAL_LEAVE, SICK_LEAVE, PARKING))
     answer = text_of(await run(make_pipeline(generator=ScriptedGenerator(draft), indexes=indexes), query))
 
