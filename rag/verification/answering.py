@@ -7,7 +7,7 @@ by `load.evaluation.calibration`, which reports how they do on articles that the
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
@@ -18,6 +18,7 @@ from rag.types import Chunk
 from rag.verification.asking import Asked, is_negated, is_of_kind
 from rag.verification.judging import differ
 from rag.verification.sources import Quotable, Source
+from rag.verification.statements import Statement
 from rag.verification.support import Claim, Facts
 
 _EARLIER_SHARE: Final = 0.5  # what the sentence before says of the question counts half
@@ -95,7 +96,7 @@ LATE_INTERACTION: Final = AnswerModel(
         missing_figures=-0.1,
         length=-0.65,
         best_relevance=20,
-        lacks_kind=-0.45,
+        lacks_kind=-1.5,
         is_across=0.5,
         clearness=1.8,
     ),
@@ -206,8 +207,7 @@ def read_passages(
             asked.kind is not None
             and not any(
                 is_of_kind(asked, facts, statement.text)
-                for source in sources
-                for facts, statement in zip(source.evidence.sentences, source.statements, strict=True)
+                for facts, statement in _where_sought(asked, sources, likeliest)
             )
         ),
         is_across=float(bool(likeliest) and differ(asked_in, likeliest[0][0].language)),
@@ -266,6 +266,17 @@ def _read_sentence(asked: Asked, quotable: Quotable, relevance: float, gap: floa
         is_head=float(is_head),
         heads_list=float(asked.seeks_list and statement.first_item is not None),
     )
+
+
+def _where_sought(
+    asked: Asked, sources: Sequence[Source], likeliest: Sequence[tuple[Quotable, float, float]]
+) -> Iterator[tuple[Facts, Statement]]:
+    """The sentences that may hold what is sought; of numbers to call and names there are many, each about one thing."""
+    if asked.kind in ("contact", "called"):
+        yield from ((each.facts, each.statement) for each, _, _ in likeliest)
+        return
+    for source in sources:
+        yield from zip(source.evidence.sentences, source.statements, strict=True)
 
 
 def _share(claim: Claim, stems: frozenset[str], title: frozenset[str]) -> float:

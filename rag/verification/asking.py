@@ -11,7 +11,7 @@ from rag.parts import find_names
 from rag.stems import stem
 from rag.verification.support import Claim, Facts, Idf, read_claim
 
-AnswerKind = Literal["figure", "money", "duration", "time", "name", "contact", "reason"]
+AnswerKind = Literal["figure", "money", "duration", "time", "name", "contact", "reason", "called"]
 
 
 def _pattern(*alternatives: str) -> re.Pattern[str]:
@@ -25,6 +25,9 @@ _SOUGHT: Final[dict[AnswerKind, re.Pattern[str]]] = {
         r"\b(?:số điện thoại|điện thoại|email|hotline|tổng đài|liên hệ|website|trang web|đường dây)\b",
     ),
     "reason": _pattern(r"\bwhy\b|\bwhat (?:caused|was the reason|is the reason)\b|\b(?:vì sao|tại sao|do đâu|lý do)\b"),
+    "called": _pattern(
+        r"\b(?:what(?:'s| is| are)|tell me) (?:\w+ ){0,4}names?\b", r"\btên (?:của|là|gì)\b|\btên\b.*\blà gì\b"
+    ),
     "money": _pattern(
         r"\bhow much (?:does|do|is|are|will|would|money|per|for|can i (?:spend|claim))\b",
         r"\b(?:prices?|costs?|fees?|fares?|salary|paid|deposit|fine|allowance|budget)\b(?! for what)",
@@ -47,7 +50,6 @@ _SOUGHT: Final[dict[AnswerKind, re.Pattern[str]]] = {
     ),
     "name": _pattern(
         r"\b(?:(?-i:[Ww]ho)|whom|whose|where)\b",  # the WHO is a name, AI is not `ai`
-        r"\bwhat(?:'s| is| are) (?:\w+ ){0,4}(?:name|called)\b|\btên (?:của|là|gì)\b|\b(?:tên|họ tên)\b.*\blà gì\b",
         r"\b(?:what|which) (?:person|team|player|company|king|scientist|city|country|state|place|region)\b",
         r"\b(?:(?-i:[Aa]i)|người nào|ở đâu|đâu|nơi nào|thành phố nào|quốc gia nào|nước nào|phòng nào|bộ phận nào)\b",
     ),
@@ -72,7 +74,7 @@ _ASKS_WHETHER = _pattern(
 )
 _YES_OR_NO = _pattern(r"\b(?:không|chưa|ko)\s*[?？]?\s*\Z")  # a Vietnamese question that ends so denies nothing
 _MONEY = _pattern(
-    r"[$€£¥₫%]\s?\d|\d\s?(?:[$€£¥₫%]|(?:k|đ|đồng|vnd|vnđ|usd|eur|gbp|triệu|nghìn|ngàn|tỷ|percent|pence|pounds?|dollars?|euros?|cents?)\b)",
+    r"[$€£¥₫]\s?\d|\d\s?(?:[$€£¥₫]|(?:k|đ|đồng|vnd|vnđ|usd|eur|gbp|triệu|nghìn|ngàn|tỷ|percent|pence|pounds?|dollars?|euros?|cents?)\b)",
     r"\bfree\b|miễn phí|\btimes the\b",
 )
 _DURATION = _pattern(
@@ -133,12 +135,19 @@ def is_of_kind(asked: Asked, facts: Facts, text: str) -> bool:
     return _HOLDS[asked.kind](asked, facts, text)
 
 
+def _is_new_name(asked: Asked, name: str) -> bool:
+    """Whether it is a full name, and none that the question is about."""
+    parts = words(name)
+    return len(parts) > 1 and not any(stem(part) in asked.claim.content for part in parts)
+
+
 def _brings_figure(asked: Asked, facts: Facts) -> bool:
     return bool(facts.figures.difference(asked.claim.figures))
 
 
 _HOLDS: Final[dict[AnswerKind, Callable[[Asked, Facts, str], bool]]] = {
     "reason": lambda _, __, text: _REASON.search(text) is not None,
+    "called": lambda asked, _, text: any(_is_new_name(asked, name) for name in find_names(text)),
     "contact": lambda _, __, text: _CONTACT.search(text) is not None,
     "money": lambda asked, facts, text: _brings_figure(asked, facts) and _MONEY.search(text) is not None,
     "duration": lambda asked, facts, text: _brings_figure(asked, facts) and _DURATION.search(text) is not None,
