@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rag.backends.openai_client import EventDecoder, OpenAIGenerator
+from rag.backends.event_stream import EventDecoder
+from rag.backends.openai_client import OpenAIGenerator
 from rag.errors import DeadlineExceeded, RagError, UpstreamError, UpstreamRateLimited
 from rag.types import Delta, Message, TokenUsage
 
@@ -91,9 +92,9 @@ def test_any_cut_gives_the_same_events(cuts: list[int], newline: bytes) -> None:
             start += length
         yield stream[start:]
 
-    found = [data for piece in pieces() for data in decoder.feed(piece)] + list(decoder.close())
+    found = [event for piece in pieces() for event in decoder.feed(piece)] + list(decoder.close())
 
-    assert [data.decode() for data in found] == events
+    assert [event.data.decode() for event in found] == events
 
 
 @pytest.mark.parametrize(
