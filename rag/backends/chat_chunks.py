@@ -1,4 +1,4 @@
-"""The chunks of a chat completion, as many servers write them, to deltas; what is a failure in any shape is one here."""
+"""The chunks of a chat completion, as many servers write them, to deltas; a failure in any shape is one here."""
 
 import json
 from typing import Any, Final

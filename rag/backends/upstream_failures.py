@@ -18,15 +18,20 @@ _WORD: Final = re.compile(r"[^\W_]+")
 _GAPS: Final = re.compile(r"…(?:[^\w<>]*…)+")
 # Words of failures that say nothing of a prompt, whatever stands in it.
 _KNOWN: Final = frozenset(
-    "a above access account after again all allowed an and any api are as at available bad be because been below body by"
-    " cannot chat check code completion completions content context could credit credits current currently deployment"
-    " detail detected disabled does due error errors exceed exceeded exceeds exist exists expired failed field filter"
-    " filtered for forbidden found from function has have header however id in input insufficient internal invalid is it"
-    " key latency length less limit limited loaded loading long max maximum may message messages missing model models"
-    " must name no not of on only or org organization out output overloaded parameter permission please policy prompt"
-    " provided provider quota rate refused request requested requests required resource response retry server service"
-    " should size state status stream such supported temperature than that the this time timeout to token tokens too try"
-    " type unauthorized unavailable unknown unsupported upstream use user value was while with you your".split()
+    _WORD.findall(
+        """
+        a above access account after again all allowed an and any api are as at available bad be because been below
+        body by cannot chat check code completion completions content context could credit credits current currently
+        deployment detail detected disabled does due error errors exceed exceeded exceeds exist exists expired failed
+        field filter filtered for forbidden found from function has have header however id in input insufficient
+        internal invalid is it key latency length less limit limited loaded loading long max maximum may message
+        messages missing model models must name no not of on only or org organization out output overloaded parameter
+        permission please policy prompt provided provider quota rate refused request requested requests required
+        resource response retry server service should size state status stream such supported temperature than that
+        the this time timeout to token tokens too try type unauthorized unavailable unknown unsupported upstream use
+        user value was while with you your
+        """
+    )
 )
 
 

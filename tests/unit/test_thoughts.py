@@ -1,6 +1,7 @@
 """What a model thinks aloud is no draft, wherever its tags are cut."""
 
 from collections.abc import AsyncIterator
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -43,7 +44,7 @@ def test_thoughts_are_taken_out_however_they_are_cut(text: str, said: str, data:
     cuts = sorted(data.draw(st.lists(st.integers(0, len(text)), max_size=8)))
     bounds = [0, *cuts, len(text)]
 
-    assert say([text[start:end] for start, end in zip(bounds, bounds[1:], strict=False)]) == said
+    assert say([text[start:end] for start, end in pairwise(bounds)]) == said
     assert say(list(text)) == said
 
 
