@@ -14,6 +14,7 @@ from typing import Final
 from rag.injection import has_control_token
 from rag.language import sentence_spans, word_set
 from rag.ports import TokenCounter
+from rag.stems import is_function_word
 from rag.types import Candidate, Chunk, Passage
 
 # Less room than this holds no sentence.
@@ -66,7 +67,7 @@ def fit_into_budget(
 def _excerpt(text: str, question: str, room_tokens: int, counter: TokenCounter) -> str:
     """The sentences of the text that share most words with the question and fit together, parted by line breaks."""
     sentences = [text[start:end] for start, end in sentence_spans(text)]
-    asked = word_set(question)
+    asked = {word for word in word_set(question) if not is_function_word(word)}
     kept: list[int] = []
     for at in sorted(range(len(sentences)), key=lambda place: -len(asked & word_set(sentences[place]))):
         cost_tokens = counter.count(sentences[at] + "\n")

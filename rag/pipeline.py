@@ -29,8 +29,8 @@ from rag.prompt import build_messages, no_answer_text, no_answer_to_part_text, s
 from rag.reading import Reading, is_small_talk, read_question
 from rag.retrieval import INLINE_MAX_CHUNKS
 from rag.telemetry import QueryRecord
-from rag.types import DraftSentence, Passage, Verdict
-from rag.verification import Entail, Inquiry, Part, Policies, RankedQuote, Reason, RequestCheck, Verifier
+from rag.types import DraftSentence, Passage, Verdict, Window
+from rag.verification import Alike, Entail, Inquiry, Part, Policies, RankedQuote, Reason, RequestCheck, Verifier
 from schemas.events import CitationEvent, DoneEvent, ErrorEvent, Event, MetaEvent, TokenEvent
 from schemas.request import QueryRequest
 from schemas.response import Citation, QueryResponse
@@ -159,6 +159,7 @@ class Pipeline:
                 shown=job.query.top_k,
                 decline=no_answer_text(job.language),
                 entail=self._asker(job, self._entailment) if self._entailment else None,
+                alike=self._comparer(job),
             )
             return self._verifier.begin(self._policies.of(job.query.tenant_id), inquiry)
 
@@ -167,6 +168,15 @@ class Pipeline:
         relevances = await self._finder.score(parts, check.windows, record=job.record, deadline=job.deadline)
         with job.record.stage("verification"):
             return check.rank(relevances)
+
+    def _comparer(self, job: _Job) -> Alike:
+        """Says how near windows are to a text, within the request's deadline."""
+
+        async def alike(text: str, windows: Sequence[Window]) -> list[float]:
+            scores = await self._finder.score([Part(text, ())], windows, record=job.record, deadline=job.deadline)
+            return scores[0]
+
+        return alike
 
     def _asker(self, job: _Job, model: EntailmentModel) -> Entail:
         """Asks the verifier model within the request's deadline; where it fails the answer fails: nothing unchecked."""

@@ -304,6 +304,11 @@ class Settings(BaseSettings):
         description="Probability of holding the answer at which an answer by quotation is long enough; raise it for "
         "longer and more complete answers.",
     )
+    translated_answers: bool = Field(
+        False,
+        description="The generator can translate: its sentence on a passage in another language goes out beside the "
+        "quotation, if figures and names stand there and the reranker finds both alike; false: the quotation alone.",
+    )
     tenants_file: Path | None = Field(
         None, description="YAML with tenants that have verification thresholds of their own."
     )

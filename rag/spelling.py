@@ -112,7 +112,7 @@ def _restore(text: str, index: ChunkIndex) -> str:
     """With the diacritics that the documents give to the words, if it was typed without."""
     typed = [found.group().casefold() for found in _WORD.finditer(text)]
     if sum(not word.isascii() for word in typed) >= _TYPED_WITH_DIACRITICS * len(typed):
-        return text
+        return fold(text) if _are_typed_without(typed, index) else text
     choices = [_spellings(word, index) for word in typed]
     if all(len(each) == 1 for each in choices):
         likeliest = [next(iter(each)) for each in choices]
@@ -129,6 +129,13 @@ def _spellings(word: str, index: ChunkIndex) -> dict[str, int]:
     known = Counter(index.spellings(word))
     known.update(dict.fromkeys(_ASKED_AS.get(word, ()), _ASKED_COUNT))
     return known or {word: 0}
+
+
+def _are_typed_without(typed: Sequence[str], index: ChunkIndex) -> bool:
+    """Whether the documents that hold these words were typed without diacritics themselves."""
+    accented = [word for word in typed if not word.isascii()]
+    spellings = [(word, index.spellings(word)) for word in accented]
+    return sum(fold(word) in found and word not in found for word, found in spellings) > len(accented) / 2
 
 
 def _count_pairs(choices: Sequence[Collection[str]], index: ChunkIndex) -> Counter[tuple[str, str]]:

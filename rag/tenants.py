@@ -61,6 +61,7 @@ def load_policies(settings: Settings) -> Policies:
         entailed_from=settings.entailed_from,
         answerable_from=settings.answerable_from,
         quoted_enough=settings.quoted_enough,
+        translates=settings.translated_answers,
     )
     if settings.tenants_file is None:
         return Policies(default)

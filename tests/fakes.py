@@ -1,8 +1,10 @@
 """Fakes that implement the ports and that a test can script: what they say, when they stop, how they fail."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
+from functools import cached_property
 from typing import Any, Final, Literal, NoReturn
 
 import httpx
@@ -12,13 +14,15 @@ from starlette.types import ASGIApp
 from rag.api import ContractEdge, Probe, QueryDesk, create_app
 from rag.backends.fake import FakeCounter, FakeEmbedder, FakeEncoder, FakeScorer, overlap
 from rag.identity import Authenticator, OpenAuthenticator
+from rag.index.vocabulary import Vocabulary
+from rag.language import Language, detect_language, word_set
 from rag.limits import Deadline, Gate, Places
 from rag.pipeline import Pipeline, StageLimits
 from rag.ports import EntailmentModel, PassageScorer, RateLimiter, TextEmbedder, TextGenerator, Vectors
 from rag.quotas import LocalLimiter, Quotas
 from rag.telemetry import QueryRecord
 from rag.tracing import UNTRACED, Tracer
-from rag.types import Chunk, Delta, IndexVersion, Message, ModelInfo, TokenUsage, Window
+from rag.types import Chunk, Delta, IndexVersion, Message, ModelInfo, RelevanceScale, TokenUsage, Window
 from rag.verification import ZERO_TO_ONE, Policies, Policy, Verifier
 from rag.version import ModelCard
 
@@ -54,10 +58,11 @@ class FakeIndex:
     def version(self) -> IndexVersion:
         return IndexVersion("v1", len(self._chunks), 1, "2026-05-10T10:00:00Z")
 
-    def search_dense(self, vector: Vectors, k: int) -> list[tuple[int, float]]:
+    def search_dense(self, vector: Vectors, k: int, language: Language | None = None) -> list[tuple[int, float]]:
         similarities = self._vectors @ vector
-        order = np.argsort(-similarities, kind="stable")[:k]
-        return [(int(ordinal), float(similarities[ordinal])) for ordinal in order]
+        order = [int(each) for each in np.argsort(-similarities, kind="stable")]
+        found = [each for each in order if language in (None, detect_language(self._chunks[each].text))]
+        return [(ordinal, float(similarities[ordinal])) for ordinal in found[:k]]
 
     def search_lexical(self, text: str, k: int) -> list[tuple[int, float]]:
         scores = [(ordinal, overlap(text, chunk.text)) for ordinal, chunk in enumerate(self._chunks)]
@@ -68,6 +73,17 @@ class FakeIndex:
 
     def token_vectors(self, ordinals: Sequence[int]) -> list[None]:
         return [None] * len(ordinals)
+
+    @cached_property
+    def _vocabulary(self) -> Vocabulary:
+        counts = Counter(word for chunk in self._chunks for word in word_set(chunk.text))
+        return Vocabulary(counts, counts.__getitem__)
+
+    def spellings(self, word: str) -> dict[str, int]:
+        return self._vocabulary.spellings(word)
+
+    def near(self, word: str) -> dict[str, int]:
+        return self._vocabulary.near(word)
 
     def idf(self, words: Sequence[str]) -> list[float]:
         return [1.0] * len(words)
@@ -226,7 +242,10 @@ def make_pipeline(
         generator=(generator or ScriptedGenerator(f"{ANNUAL_LEAVE} [S1]")) if drafts else None,
         indexes=indexes or FakeIndexes(demo=FakeIndex(ANNUAL_LEAVE, SICK_LEAVE, PARKING)),
         counter=FakeCounter(),
-        verifier=Verifier(relevance_floor=abstain_relevance, answers=ZERO_TO_ONE),
+        verifier=Verifier(
+            RelevanceScale(abstain_relevance, dict.fromkeys((("en", "vi"), ("vi", "en")), abstain_relevance / 2)),
+            ZERO_TO_ONE,
+        ),
         policies=Policies(Policy(mode)),
         entailment=entailment,
         limits=StageLimits(
@@ -234,8 +253,6 @@ def make_pipeline(
             rerank_k=10,
             context_tokens=500,
             draft_tokens=draft_tokens,
-            abstain_relevance=abstain_relevance,
-            abstain_relevance_across=abstain_relevance / 2,
             retrieval_timeout_s=stage_timeout_s,
             rerank_timeout_s=stage_timeout_s,
             generation_timeout_s=generation_timeout_s,

@@ -26,8 +26,8 @@ class AnswerQuality:
     """Shares are of all questions asked, those that failed included; `faults` and `errors` count replies by kind,
     `retried` the errors after which a question was asked again.
 
-    `answered`: the answer holds the gold answer; `cited`: a cited chunk holds it; `in_context`: a chunk that the
-    answer could rest on holds it; `faultless`: the share of responses whose citations all resolve as the contract says, and
+    `answered`: the answer holds the gold answer; `cited`: a cited chunk holds it; `in_context`: a passage that the
+    trace names holds it; `faultless`: the share of responses whose citations all resolve as the contract says, and
     whose repairs are quotations. `verbatim`: the share of sentences that went out as they stand in a chunk that they
     cite; `sentences_per_answer`: the mean over answers. Where there are no such sentences, None. `reasons`: the share
     of all judged sentences by verdict and reason, of those that have one.

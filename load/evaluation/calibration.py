@@ -133,7 +133,7 @@ def _cut(
 
 
 def _choose(whole: Iterable[Situation], model: AnswerModel, models: Mapping[str, AnswerModel]) -> Choice:
-    usable = [each for each in whole if any(one.is_right for one in each.sight.sentences)]
+    usable = [each for each in whole if each.is_answerable and any(one.is_right for one in each.sight.sentences)]
     if not usable:
         return Choice(0, 0.0, 0.0)
     return Choice(

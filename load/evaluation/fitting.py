@@ -49,7 +49,9 @@ def fit(situations: Sequence[Situation]) -> AnswerModel:
 
 def _fit_sentences(situations: Iterable[Situation], sizes: Counter[str]) -> SentenceSigns:
     usable = [
-        each for each in situations if each.collection == WHOLE and any(one.is_right for one in each.sight.sentences)
+        each
+        for each in situations
+        if each.collection == WHOLE and each.is_answerable and any(one.is_right for one in each.sight.sentences)
     ]
     weights = [_EVERYDAY_CHOICE if each.questions == EVERYDAY else _share_of(each, sizes) for each in usable]
     return SentenceSigns(*_fit_choice([each.sight.sentences for each in usable], weights))

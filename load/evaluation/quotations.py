@@ -16,7 +16,7 @@ from load.evaluation.citations import MARKER
 from rag.language import sentence_spans, words
 from rag.markers import strip_markers
 from rag.types import Chunk
-from rag.verification.check import INTRODUCTIONS
+from rag.verification.notices import INTRODUCTIONS
 from rag.verification.support import LIST_MARK
 from schemas.response import QueryResponse, TraceSentence
 

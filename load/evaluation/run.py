@@ -37,7 +37,6 @@ from rag.ingestion.ingest import Ingestion
 from rag.settings import Settings
 from rag.types import Chunk
 from rag.verification import LATE_INTERACTION
-from schemas.request import QueryRequest
 
 # The name of each run of retrieval, the language of its questions and that of its documents.
 DIRECTIONS: Final[Sequence[tuple[str, Language, Language]]] = (
@@ -137,7 +136,7 @@ async def calibrate_all(
     folder = models.locate(settings.reranker_model, weights=False)
     if models.is_cross_encoder(folder):
         return None
-    observatory = Observatory(stages, LATE_INTERACTION, top_k=QueryRequest.model_fields["top_k"].default)
+    observatory = Observatory(stages, LATE_INTERACTION)
     situations: list[Situation] = []
     for part in parts.values():
         index = part.corpus.open_index()

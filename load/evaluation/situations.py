@@ -15,6 +15,7 @@ from load.evaluation.retrieval import NO_HURRY_S, TRACE_ID, RetrievalStages
 from load.evaluation.selection import Selection
 from load.evaluation.xquad import Question, QuestionSet
 from rag.context import choose_passages
+from rag.finding import READ_K
 from rag.language import words
 from rag.limits import Deadline
 from rag.ports import ChunkIndex
@@ -78,10 +79,9 @@ class Observatory:
     no edition of a document supersedes another one here.
     """
 
-    def __init__(self, stages: RetrievalStages, answers: AnswerModel, *, top_k: int) -> None:
+    def __init__(self, stages: RetrievalStages, answers: AnswerModel) -> None:
         self._stages = stages
         self._answers = answers
-        self._top_k = top_k
 
     async def observe(
         self, asked: QuestionSet, questions: Iterable[Question], index: ChunkIndex, chunks: Sequence[Chunk]
@@ -113,7 +113,7 @@ class Observatory:
     async def _read(self, reading: Reading, asked: Asked, candidates: Sequence[Candidate], worth: Worth) -> Sight:
         scores = [each.relevance or 0.0 for each in candidates]
         relevant = [each for each, score in zip(candidates, scores, strict=True) if score >= self._stages.scale.floor]
-        sources = [read_source(passage) for passage in choose_passages(relevant, top_k=self._top_k)]
+        sources = [read_source(passage) for passage in choose_passages(relevant, top_k=READ_K)]
         found = quotables(sources)
         if not found:
             return Sight()
@@ -123,8 +123,14 @@ class Observatory:
         signs = read_sentences(asked, found, relevances, of_passages)
         likely = sentence_probabilities(signs, self._answers)
         order = sorted(range(len(found)), key=lambda at: -likely[at])
-        likeliest = [(found[at], relevances[at]) for at in order[:LIKELIEST]]
-        passages = read_passages(asked, sources, scores, likeliest, reading.language)
+        passages = read_passages(
+            asked,
+            sources,
+            found=[each.chunk for each in candidates],
+            relevances=scores,
+            likeliest=[(found[at], relevances[at], likely[at]) for at in order[:LIKELIEST]],
+            asked_in=reading.language,
+        )
         return Sight(passages, tuple(_judge(asked, found, signs, worth)))
 
     async def _score(self, reading: Reading, found: Sequence[Quotable]) -> list[float]:

@@ -18,7 +18,7 @@ AnswersReport = Mapping[str, AnswerQuality]
 _SHARES: Final[Mapping[str, str]] = {
     "answered": "answer holds the gold answer",
     "cited": "a cited chunk holds it",
-    "in_context": "a chunk in the context holds it",
+    "in_context": "a passage of the trace holds it",
     "no_answer": "no_answer",
     "faultless": "all citations resolve, all repairs are quotations",
     "citation_recall": "citation recall",

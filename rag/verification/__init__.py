@@ -1,7 +1,7 @@
 """Sentence and passages → verdict; repair by quotation. One entry: `Verifier.begin(…).check(…)`."""
 
 from rag.verification.answering import LATE_INTERACTION, ZERO_TO_ONE, AnswerModel, PassageSigns, SentenceSigns
-from rag.verification.check import Inquiry, RequestCheck, Verifier
+from rag.verification.check import Alike, Inquiry, RequestCheck, Verifier
 from rag.verification.judging import Entail, Reason
 from rag.verification.policy import Mode, Policies, Policy
 from rag.verification.ranking import Part, RankedQuote
@@ -9,6 +9,7 @@ from rag.verification.ranking import Part, RankedQuote
 __all__ = [
     "LATE_INTERACTION",
     "ZERO_TO_ONE",
+    "Alike",
     "AnswerModel",
     "Entail",
     "Inquiry",

@@ -8,7 +8,8 @@ from typing import Final, Literal
 
 from rag.language import fold, words
 from rag.parts import find_names
-from rag.verification.support import Claim, Facts, Idf, read_claim, stem
+from rag.stems import stem
+from rag.verification.support import Claim, Facts, Idf, read_claim
 
 AnswerKind = Literal["figure", "money", "duration", "time", "name", "contact", "reason"]
 
@@ -65,6 +66,10 @@ _NEGATED = _pattern(
     r"n't\b",
     r"\b(?:không|chưa|trừ|ngoại trừ|loại trừ|ngoại lệ|cấm|từ chối|đừng)\b",
 )
+_ASKS_WHETHER = _pattern(
+    r"(?:\A|[.!?] )(?:is|are|was|were|do|does|did|can|could|may|must|should|will|would|has|have|had|am)(?:n't)?\b",
+    r"\b(?:không|chưa|ko|phải không)\s*[?？.]?\s*\Z",
+)
 _YES_OR_NO = _pattern(r"\b(?:không|chưa|ko)\s*[?？]?\s*\Z")  # a Vietnamese question that ends so denies nothing
 _MONEY = _pattern(
     r"[$€£¥₫%]\s?\d|\d\s?(?:[$€£¥₫%]|(?:k|đ|đồng|vnd|vnđ|usd|eur|gbp|triệu|nghìn|ngàn|tỷ|percent|pence|pounds?|dollars?|euros?|cents?)\b)",
@@ -101,6 +106,7 @@ class Asked:
     kind: AnswerKind | None
     seeks_list: bool
     is_negated: bool
+    is_yes_or_no: bool
 
 
 def read_asked(question: str, idf: Idf) -> Asked:
@@ -112,6 +118,7 @@ def read_asked(question: str, idf: Idf) -> Asked:
         kind=next((kind for kind, sought in _SOUGHT.items() if sought.search(question)), None),
         seeks_list=_LIST_SOUGHT.search(question) is not None,
         is_negated=is_negated(_YES_OR_NO.sub("", question)),
+        is_yes_or_no=_ASKS_WHETHER.search(question) is not None,
     )
 
 

@@ -5,12 +5,12 @@ stand in a passage of this context; what goes out instead is a quotation, and th
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
 from rag.injection import gives_orders
-from rag.language import Language
+from rag.language import Language, words
 from rag.types import DraftSentence, Passage, Quote, RelevanceScale, Verdict, Window
 from rag.verification.answering import AnswerModel
 from rag.verification.asking import read_asked
@@ -32,7 +32,14 @@ _AS_LIKELY: Final = 0.5
 # Less than so much of the best quotation's probability, and nothing that was sent has to do with the question.
 _BESIDE_THE_QUESTION: Final = 0.1
 # A generator that has read the passages and declines is believed up to here, by the model of `answering`.
-_BELIEVED_BELOW: Final = 0.5
+_BELIEVED_BELOW: Final = 0.6
+_FEW_WORDS: Final = 4
+# MaxSim of sentences and their translations, XQuAD, 202 each way: 95 % are above 0.737, and the translation is nearer
+# than every other sentence of its paragraph for 96 %.
+_TRANSLATED_FROM: Final = 0.735
+
+# How near windows are to a text, by the reranker, in their order.
+Alike = Callable[[str, Sequence[Window]], Awaitable[list[float]]]
 # Of a later part what answers it is often not what answered the one before, even if that is the likeliest.
 _ANOTHER_FROM: Final = 0.35
 _ENDED = re.compile(r"[.!?…。！？][\"'”’»)\]*_]*\Z")
@@ -44,7 +51,7 @@ class Inquiry:
 
     `parts` are what it asks, each with its own candidates. The generator knows the first `shown` of the passages, None:
     all of them; a marker of another is unknown. `decline` is what the generator was told to write where the passages do
-    not answer; `entail` asks a verifier model, if there is one.
+    not answer; `entail` asks a verifier model, if there is one; `alike` says how near windows are to a text.
     """
 
     question: str
@@ -55,6 +62,7 @@ class Inquiry:
     shown: int | None = None
     decline: str = ""
     entail: Entail | None = None
+    alike: Alike | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +105,7 @@ class RequestCheck:
         self._ends_open = False  # what was sent last has no full stop
         self._most_quotations = max(MAX_QUOTATIONS, len(inquiry.parts))
         self._has_stood = False  # a sentence of the draft itself was sent
-        self._has_declined = False
+        self._has_declined = self._has_declined_as_told = False
 
     @property
     def is_answerable(self) -> bool:
@@ -159,6 +167,8 @@ class RequestCheck:
         if judgement.kind == "attributed" and not self._answers(claim, judgement, quotes):
             judgement = Judgement("dropped", reason=Reason.NO_CITATION, support=judgement.support)
         judgement = await self._judge.confirm(sentence, claim, judgement)
+        if judgement.sources and judgement.reason == Reason.LANGUAGES_DIFFER and self._policy.translates:
+            return await self._send_translation(sentence, judgement)
         if judgement.sources:
             self._has_stood = True
             return self._send(sentence, claim, judgement)
@@ -222,26 +232,37 @@ class RequestCheck:
     @property
     def _declined(self) -> bool:
         """The generator, which has read the passages, wrote that they do not answer, and nothing says it is wrong."""
+        if self._verifier.answers.passages is None:  # nothing to weigh it against but its own, instructed words
+            return self._has_declined_as_told
         return self._has_declined and max(self._probabilities, default=0.0) < _BELIEVED_BELOW
 
     def _find_unfit(self, sentence: DraftSentence, claim: Claim) -> Judgement | None:
         """What need not be compared with any passage; None where the sentence has to be."""
         key = sameness_key(sentence.text)
         if key == self._decline_key and not self._sent:
-            self._has_declined = True
+            self._has_declined_as_told = True
             return Judgement("skipped", reason=Reason.DECLINES)
-        if not states_something(sentence.text, claim, is_cited=bool(self._judge.cited(sentence))):
+        is_cited = bool(self._judge.cited(sentence))
+        if not states_something(sentence.text, claim, is_cited=is_cited) or not self._says_more(sentence.text, claim):
             return Judgement("skipped", reason=Reason.STATES_NOTHING)
         if key in self._sent:
             return Judgement("dropped", reason=Reason.REPEATED)
         return Judgement("dropped", reason=Reason.GIVES_ORDERS) if gives_orders(sentence.text) else None
 
+    def _says_more(self, text: str, claim: Claim) -> bool:
+        """Whether the sentence says what the question does not: a word, a figure or a name; and in four words at least,
+        if it is no figure or name. A question that is answered by yes or no may be told again.
+        """
+        asked = self._asked.claim
+        brings = bool(set(claim.figures).difference(asked.figures) or set(claim.names).difference(asked.names))
+        is_new = brings or self._asked.is_yes_or_no or not claim.content.keys() <= asked.content.keys()
+        return is_new and (brings or len(words(text)) >= _FEW_WORDS)
+
     def _answers(self, claim: Claim, judgement: Judgement, quotes: Sequence[RankedQuote]) -> bool:
         """Whether a sentence without a marker says what answers the question, and not just something true.
 
         It takes the place of the best quotation if it is a passage's own words, nearly, if what carries it answers
-        about as likely, and if it says more than the question does ("The attacks on teachers are causing."). After one
-        that stood, and in the modes without quotation, nothing better is to be had.
+        about as likely. After one that stood, and in the modes without quotation, nothing better is to be had.
         """
         best = quotes[0] if quotes else None
         if self._has_stood or self._policy.mode != "repair":
@@ -250,10 +271,25 @@ class RequestCheck:
             return True
         carrying = {statement.key for statement in _carrying(claim, judgement.sources[0])}
         likely = sum(each.probability for each in quotes if each.keys & carrying)
-        says_more = not claim.content.keys() <= self._asked.claim.content.keys() or bool(
-            set(claim.figures) - set(self._asked.claim.figures)
-        )
-        return likely >= _AS_LIKELY * best.probability and (judgement.support or 0.0) >= _OWN_WORDS and says_more
+        return likely >= _AS_LIKELY * best.probability and (judgement.support or 0.0) >= _OWN_WORDS
+
+    async def _send_translation(self, sentence: DraftSentence, judgement: Judgement) -> Verdict:
+        """The sentence, whose figures and names stand there, beside what it translates; nothing, if they differ.
+
+        Raises: what the scorer's call raises.
+        """
+        found = quotables(judgement.sources)
+        alike = self._inquiry.alike
+        scores = await alike(sentence.text, [each.window for each in found]) if alike and found else []
+        if not scores or max(scores) < _TRANSLATED_FROM:
+            return Verdict("skipped", sentence.text, "", (), Reason.LANGUAGES_DIFFER, None, lead=sentence.lead)
+        source = found[scores.index(max(scores))]
+        self._has_stood = True
+        self._sent.add(sameness_key(sentence.text))
+        self._shown.add(source.statement.key)
+        quote = Quote(source.source.passage, source.text)
+        sent = f"{sentence.text} (“{quote.text}”)"
+        return Verdict("skipped", sentence.text, sent, (quote,), Reason.LANGUAGES_DIFFER, lead=sentence.lead)
 
     def _send(self, sentence: DraftSentence, claim: Claim, judgement: Judgement) -> Verdict:
         quotes = []

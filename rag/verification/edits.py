@@ -7,10 +7,10 @@ from functools import lru_cache
 from itertools import combinations, pairwise
 from typing import Final, NamedTuple
 
+from rag.stems import is_function_word, stem
 from rag.verification.addresses import without_addresses
 from rag.verification.numbers import FigureSet, locate_figures
 from rag.verification.opposites import ANTONYMS, NEGATIONS, NEGATIVE, NOT_ONLY, UNITS, is_compound
-from rag.verification.support import is_function_word, stem
 
 _GAP_MAX: Final = 6  # words: a longer gap is a paraphrase, whose names and figures do not answer each other
 _NAMES_EXCHANGED_MAX: Final = 8

@@ -172,7 +172,8 @@ class Judge:
         support = measure_sources(claim, cited)
         if is_asked_for and self.entail and not support.missing_figures:
             return Judgement("kept", tuple(cited))
-        has_anchor = bool(claim.figures or claim.names)
+        # What else it says is compared by `RequestCheck`, if the generator is trusted to translate.
+        has_anchor = bool(claim.figures or claim.names) or self.policy.translates
         if is_asked_for and has_anchor and support.is_complete:
             return Judgement("skipped", tuple(cited), Reason.LANGUAGES_DIFFER)
         return Judgement("skipped", reason=Reason.LANGUAGES_DIFFER)

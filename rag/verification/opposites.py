@@ -6,7 +6,7 @@ words.
 
 from typing import Final
 
-from rag.verification.support import stem
+from rag.stems import stem
 
 
 def _lexicon(*lines: str) -> frozenset[str]:

@@ -17,7 +17,8 @@ class Policy:
     unsupported, from the second on a passage may be given to a sentence that did not cite it. `entailed_from` is the
     same bound for a verifier model, where there is one. Below `answerable_from` no answer is tried; it is lower than it
     could be on questions like XQuAD's, because people word theirs further from the documents. An answer by
-    quotation is long enough when the sentences quoted hold the answer with the probability `quoted_enough`.
+    quotation is long enough when the sentences quoted hold the answer with the probability `quoted_enough`. With
+    `translates` the generator is trusted to put passages of another language into the question's, beside the quotation.
     """
 
     mode: Mode = "repair"
@@ -26,6 +27,7 @@ class Policy:
     entailed_from: float = 0.5
     answerable_from: float = 0.3
     quoted_enough: float = 0.65
+    translates: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from rag.editions import family_of, names_edition
+from rag.stems import is_function_word
 from rag.types import Passage
 from rag.verification.sources import Quotable, Source
-from rag.verification.support import is_function_word
 
 _SAME_MATTER: Final = 0.6
 _SHARED_WORDS: Final = 3

@@ -4,18 +4,18 @@ G = (C + B) / 2 - 0.20 · min(missing figures, 2) - 0.06 · min(missing names, 3
 words (weighted by idf) that stand in the best two sentences together, and B the share of the word bigrams that stand
 in the passages. On six sets of labelled sentences its AUROC is 0.75 to 0.96, and neither boosting over these features
 nor a cross-encoder of six layers, at fifty times the cost, did better. It does not see an inserted "not", or one name
-in the place of another of the same passage.
+in the place of another of the same passage: `rag.verification.alignment` does, behind it.
 """
 
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import pairwise
 from typing import Final
 
 from rag.language import sentence_spans, words
+from rag.stems import is_function_word, stem
 from rag.verification.addresses import without_addresses
 from rag.verification.numbers import FigureSet, find_figures
 
@@ -23,22 +23,8 @@ Idf = Callable[[Sequence[str]], list[float]]
 
 LIST_MARK: Final = re.compile(r"(?:[-*+•‣◦▪●○–—]|#{1,6}|\(?\d{1,2}[.)])\s+")
 
-_EN_STOP_WORDS: Final = """
-    a an the and or but if then than that this these those there here of in on at to from by with for as into onto about
-    over under between through during before after up down out off is are was were be been being am do does did done has
-    have had having will would shall should can could may might must not no nor so such too very also it its he him his
-    she her they them their we us our you your i me my who whom whose which what when where why how all any both each
-    few more most other some own same only just because while until again further once
-"""
-# Function syllables alone: none that is half of a common content word.
-_VI_STOP_WORDS: Final = """
-    là và của có các những cho với được bị trong trên dưới từ đến tại về theo này đó kia ấy thì mà hay hoặc nhưng nếu
-    khi vì do bởi để cũng đã đang sẽ rất như một mỗi ở ra vào lên xuống lại rồi nên còn chỉ cả gì ai nào sao
-"""
-_STOP_WORDS: Final = frozenset(_EN_STOP_WORDS.split()) | frozenset(_VI_STOP_WORDS.split())
 _TOKEN = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
 _INTRODUCING: Final = frozenset("\n:;!?…")
-_MIN_STEM_CHARS: Final = 4
 _WITHIN_A_NAME = re.compile(r"[ \u00a0]?[\"'“”‘’«»(]?-?[ .\"'“”‘’«»)]{0,3}")
 _ENOUGH_OF_A_NAME: Final = 2
 _NAME_TITLES: Final = "mr mrs ms mx dr prof sir lord lady king queen ông bà anh chị cô ts ths pgs gs"
@@ -99,7 +85,7 @@ def read_claim(text: str, idf: Idf) -> Claim:
     """What the sentence states; the `2.` of a list item is no figure of it."""
     text = LIST_MARK.sub("", text, count=1) if LIST_MARK.match(text) else text
     folded = words(text)
-    content = list(dict.fromkeys(word for word in folded if word not in _STOP_WORDS))
+    content = list(dict.fromkeys(word for word in folded if not is_function_word(word)))
     weights: dict[str, float] = {}
     for word, weight in zip(content, idf(content), strict=True):
         weights[stem(word)] = max(weight, weights.get(stem(word), 0.0))
@@ -201,28 +187,11 @@ def _names(text: str) -> dict[str, frozenset[str]]:
                 run, firm = [], []
             if token is not None and token.group()[0].isupper():
                 begins = position is None or any(mark in _INTRODUCING for mark in gap)
-                stems = [stem(word) for word in words(token.group()) if word not in _STOP_WORDS]
+                stems = [stem(word) for word in words(token.group()) if not is_function_word(word)]
                 run += [stem for stem in stems if stem not in _TITLES]
                 firm += [] if begins else stems
             position = position if token is None else token.end()
     return names
-
-
-def is_function_word(word: str) -> bool:
-    """Whether a word, case-folded, says nothing by itself."""
-    return word in _STOP_WORDS
-
-
-@lru_cache(16_384)
-def stem(word: str) -> str:
-    """English endings off, lightly; Vietnamese syllables have none and are mostly too short to be touched."""
-    if len(word) <= _MIN_STEM_CHARS or not word.isascii():
-        return word
-    for ending, kept in (("ies", "y"), ("sses", "ss"), ("ing", ""), ("ed", ""), ("es", ""), ("ly", ""), ("s", "")):
-        if word.endswith(ending) and len(word) - len(ending) + len(kept) >= 3 and not word.endswith(("ss", "us", "is")):
-            rest = word[: -len(ending)] + kept
-            return rest[:-1] if rest[-1:] == "e" else rest
-    return word[:-1] if word.endswith("e") else word
 
 
 def _lower(text: str) -> str:

@@ -9,6 +9,7 @@ from rag.backends.fake import FakeCounter, FakeEmbedder
 from rag.identity import Principal
 from rag.pipeline import Pipeline, StageLimits
 from rag.ports import PassageScorer
+from rag.types import RelevanceScale
 from rag.verification import LATE_INTERACTION, ZERO_TO_ONE, AnswerModel, Mode, Policies, Policy, Verifier
 from schemas.response import QueryResponse
 from tests.contract.asking import ANSWER, DECLINE_EN, HANDBOOK, INVENTED, ScriptedScorer, verdicts
@@ -51,9 +52,9 @@ def make_pipeline(
         generator=generator or ScriptedGenerator(draft),
         indexes=FakeIndexes(**{name: FakeIndex(*handbook, tenant_id=name) for name in ("demo", *tenants)}),
         counter=FakeCounter(),
-        verifier=Verifier(relevance_floor=0.01, answers=answers),
+        verifier=Verifier(RelevanceScale(0.01), answers),
         policies=Policies(Policy(), tenants),
-        limits=StageLimits(10, 10, 500, None, 0.01, 0.01, 5, 5, 5),
+        limits=StageLimits(10, 10, 500, None, 5, 5, 5),
         model_version=MODEL_VERSION,
     )
 

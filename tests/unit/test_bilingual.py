@@ -6,7 +6,7 @@ from load.evaluation.bilingual import MixedQuestions
 from load.evaluation.retrieval import KnownVectors, LocalScorer, RetrievalStages, measure_retrieval
 from load.evaluation.xquad import Paragraph, Question, QuestionSet
 from rag.backends.fake import FakeEncoder, overlap
-from rag.types import Chunk
+from rag.types import Chunk, RelevanceScale
 from schemas.services import Pair
 from tests.fakes import FakeIndex, make_chunk
 
@@ -61,8 +61,9 @@ async def test_a_question_is_answered_by_the_other_language_alone() -> None:
     mixed = MixedQuestions(ENGLISH, VIETNAMESE)
     index = Shelf(mixed.paragraphs)
     (question,) = mixed.sample(10)
-    vectors = KnownVectors({question.text: FakeEncoder().encode_queries([question.text])[0]})
-    stages = RetrievalStages(vectors, LocalScorer(Overlap()), retrieve_k=10, rerank_k=10)
+    stages = RetrievalStages(
+        KnownVectors(FakeEncoder()), LocalScorer(Overlap()), RelevanceScale(0.0), retrieve_k=10, rerank_k=10
+    )
 
     ((asked, selection),) = mixed.put([question], index, index.chunk_file)
     ranked = await stages.rank(asked.text, selection)

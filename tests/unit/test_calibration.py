@@ -3,15 +3,21 @@
 import random
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from load.evaluation.calibration import calibrate, fit
+from load.evaluation.calibration import calibrate
+from load.evaluation.everyday.questions import EverydayPart, EverydayQuestion
+from load.evaluation.everyday.situations import EVERYDAY, NO_DOCUMENT, NO_PASSAGE, observe_everyday
+from load.evaluation.fitting import fit
 from load.evaluation.retrieval import KnownVectors, LocalScorer, RetrievalStages
-from load.evaluation.situations import Observatory, QuotableSentence, Selection, Situation
+from load.evaluation.selection import Selection
+from load.evaluation.situations import WHOLE, Observatory, QuotableSentence, Sight, Situation
 from load.evaluation.xquad import Paragraph, Question, QuestionSet
-from rag.backends.fake import FakeCounter, FakeEncoder, overlap
-from rag.types import Chunk
+from rag.backends.fake import FakeEncoder, overlap
+from rag.ingestion.sources import Source
+from rag.types import Chunk, RelevanceScale
 from rag.verification import LATE_INTERACTION, PassageSigns, SentenceSigns
 from schemas.services import Pair
 from tests.fakes import ANNUAL_LEAVE, PARKING, SICK_LEAVE, FakeIndex
@@ -20,11 +26,11 @@ ASKED = "How many days of annual leave do staff have?"
 
 
 def passage_signs(relevance: float) -> PassageSigns:
-    return PassageSigns(relevance, 0.05, 0.5, 0.3, 0.5, 0.0, 0.0, 1.5)
+    return PassageSigns(relevance, 0.05, 0.5, 0.3, 0.5, 0.0, 0.0, 0.0, 0.0, 1.5, 0.9, 0.0, 0.0, 0.5)
 
 
 def sentence(relevance: float, *, is_right: bool) -> QuotableSentence:
-    return QuotableSentence(SentenceSigns(relevance, 0.0, 0.5, 0.0, 0.2, 1.0), is_right, words=20)
+    return QuotableSentence(SentenceSigns(relevance, 0.0, 0.5, 0.0, 0.2, 1.0, 0.0, 0.0, 0.0), is_right, words=20)
 
 
 def make_situations(articles: int = 24) -> list[Situation]:
@@ -36,30 +42,34 @@ def make_situations(articles: int = 24) -> list[Situation]:
             signs = passage_signs((0.9 if is_answerable else 0.8) + draw.uniform(-0.06, 0.06))
             best, other = draw.uniform(0.85, 0.95), draw.uniform(0.75, 0.88)
             pair = (sentence(best, is_right=is_answerable), sentence(other, is_right=False))
-            made.append(Situation("en", f"article {number}", None, is_answerable, signs, pair))
-            made.append(Situation("en", f"article {number}", 8, is_answerable, signs, pair))
+            sight = Sight(signs, pair)
+            made.append(Situation("en", f"article {number}", WHOLE, is_answerable, sight))
+            made.append(Situation("en", f"article {number}", "8 documents", is_answerable, sight))
     return made
 
 
 def test_stricter_thresholds_refuse_more_and_answer_less() -> None:
     """The curve that the default was chosen on."""
-    curve = calibrate(make_situations(), LATE_INTERACTION, 0.12).languages["en"].held_out
+    curve = calibrate(make_situations(), LATE_INTERACTION, 0.12).sets["en"].held_out
 
-    assert [cut.refused for cut in curve] == sorted(cut.refused for cut in curve)
-    assert [cut.answered for cut in curve] == sorted((cut.answered for cut in curve), reverse=True)
+    refused = [cut.refused for cut in curve if cut.refused is not None]
+    answered = [cut.answered for cut in curve if cut.answered is not None]
+    assert len(refused) == len(answered) == len(curve)
+    assert refused == sorted(refused)
+    assert answered == sorted(answered, reverse=True)
 
 
 def test_what_was_not_found_is_refused() -> None:
     """Whatever the threshold."""
-    nothing = [Situation("en", f"a{n}", None, n % 2 == 0, None, ()) for n in range(8)]
-    found = calibrate([*make_situations(), *nothing], LATE_INTERACTION, 0.001).languages["en"]
+    nothing = [Situation("en", f"a{n}", WHOLE, n % 2 == 0, Sight()) for n in range(8)]
+    found = calibrate([*make_situations(), *nothing], LATE_INTERACTION, 0.001).sets["en"]
 
     assert found.chosen.refused == pytest.approx(4 / 28)
 
 
 def test_longer_answers_hit_more() -> None:
     """And have more words."""
-    lengths = calibrate(make_situations(), LATE_INTERACTION, 0.12).languages["en"].lengths
+    lengths = calibrate(make_situations(), LATE_INTERACTION, 0.12).sets["en"].lengths
 
     assert [each.hits for each in lengths] == sorted(each.hits for each in lengths)
     assert lengths[0].sentences == 1.0
@@ -75,6 +85,45 @@ def test_the_fit_finds_what_tells() -> None:
     assert model.sentence.relevance > 0
 
 
+def test_everyday_questions_weigh_more() -> None:
+    """A sign that speaks for the sentences of one set and against those of the other is fitted to the everyday one."""
+    others = [each for each in make_situations(8) if each.collection == WHOLE]
+    sentences = (sentence(0.8, is_right=True), sentence(0.9, is_right=False))
+    everyday = [
+        Situation(EVERYDAY, f"q{at}", WHOLE, each.is_answerable, Sight(each.sight.passages, sentences))
+        for at, each in enumerate(others)
+    ]
+
+    assert fit([*others, *others]).sentence.relevance > 0
+    assert fit([*others, *everyday]).sentence.relevance < 0
+
+
+def test_a_large_set_counts_no_more_than_one_of_two_hundred() -> None:
+    """Else those who ask of XQuAD would have the last word on how people ask."""
+    others, everyday = make_situations(200), [replace(each, questions=EVERYDAY) for each in make_situations(20)]
+    once, thrice = fit([*others, *everyday]), fit([*others, *others, *others, *everyday])
+
+    assert thrice.sentence.relevance == pytest.approx(once.sentence.relevance, rel=0.05)
+    assert thrice.bias == pytest.approx(once.bias, rel=0.05)
+
+
+def test_the_likeliest_sentence_is_judged_where_it_can_be_right() -> None:
+    """An unanswerable question is none that was missed."""
+    choice = calibrate(make_situations(), LATE_INTERACTION, 0.12).sets["en"].choice
+
+    assert choice.questions == 24
+    assert choice.shipped > 0.5
+    assert choice.held_out > 0.5
+
+
+def test_what_is_too_long_to_go_out_is_not_taken() -> None:
+    """However likely it is to answer."""
+    pair = (replace(sentence(0.9, is_right=True), words=0), sentence(0.8, is_right=False))
+    situations = [replace(each, sight=Sight(each.sight.passages, pair)) for each in make_situations()]
+
+    assert calibrate(situations, LATE_INTERACTION, 0.12).sets["en"].choice.shipped == 0.0
+
+
 class CountingScorer:
     """Scores by shared words; remembers how many pairs it was asked about."""
 
@@ -84,6 +133,13 @@ class CountingScorer:
     def score(self, pairs: Sequence[Pair]) -> list[float]:
         self.pairs += len(pairs)
         return [overlap(pair.question, pair.passage[pair.start : pair.end]) for pair in pairs]
+
+
+def make_observatory(scorer: CountingScorer) -> Observatory:
+    stages = RetrievalStages(
+        KnownVectors(FakeEncoder()), LocalScorer(scorer), RelevanceScale(0.0), retrieve_k=10, rerank_k=10
+    )
+    return Observatory(stages, LATE_INTERACTION)
 
 
 class Shelf(FakeIndex):
@@ -101,27 +157,68 @@ async def test_a_question_is_observed_with_and_without_its_paragraph() -> None:
     paragraphs = tuple(Paragraph(chunk.document_id, "Handbook", chunk.text) for chunk in chunks)
     question = Question("q1", ASKED, chunks[0].document_id, ("12 days",))
     scorer = CountingScorer()
-    vectors = KnownVectors({ASKED: FakeEncoder().encode_queries([ASKED])[0]})
-    stages = RetrievalStages(vectors, LocalScorer(scorer), retrieve_k=10, rerank_k=10)
-    observatory = Observatory(stages, FakeCounter(), relevance_floor=0.0, context_tokens=500, top_k=6)
+    observatory = make_observatory(scorer)
 
     seen = await observatory.observe(QuestionSet("en", paragraphs, (question,)), [question], index, chunks)
 
-    assert [(each.documents, each.is_answerable) for each in seen] == [
-        (None, True),
-        (None, False),
-        (8, True),
-        (8, False),
+    assert [(each.collection, each.is_answerable) for each in seen] == [
+        (WHOLE, True),
+        (WHOLE, False),
+        ("8 documents", True),
+        ("8 documents", False),
     ]
-    assert [any(one.is_right for one in each.sentences) for each in seen] == [True, False, True, False]
+    assert [any(one.is_right for one in each.sight.sentences) for each in seen] == [True, False, True, False]
     assert scorer.pairs == 2 * len(texts)
+
+
+async def test_an_everyday_question_is_observed_without_its_document_and_without_what_answers_it() -> None:
+    """What nothing answers is asked of all documents; of chat nothing is seen."""
+    index = Shelf(ANNUAL_LEAVE, SICK_LEAVE, PARKING)
+    chunks = index.chunks([0, 1, 2])
+    path = Path("leave.md")
+    known = EverydayQuestion(
+        question_id="en-1", kind="fact", language="en", text=ASKED, document=path.name, facts=(("12 days",),)
+    )
+    unknown = EverydayQuestion(question_id="en-2", kind="unanswerable", language="en", text="Who owns the company?")
+    chat = EverydayQuestion(question_id="en-3", kind="chat", language="en", text="hello")
+    part = EverydayPart("tuning", (Source(path, chunks[0].document_id),), (known, unknown, chat))
+
+    seen = await observe_everyday(make_observatory(CountingScorer()), part, part.questions, index, chunks)
+
+    assert [(each.article, each.collection, each.is_answerable) for each in seen] == [
+        ("en-1", WHOLE, True),
+        ("en-1", NO_DOCUMENT, False),
+        ("en-1", NO_PASSAGE, False),
+        ("en-2", WHOLE, False),
+    ]
+    assert [any(one.is_right for one in each.sight.sentences) for each in seen] == [True, False, False, False]
+
+
+def test_a_selection_knows_the_words_of_its_documents_alone() -> None:
+    """A word that is only elsewhere is no spelling of another one here."""
+
+    class Spelled(Shelf):
+        def spellings(self, word: str) -> dict[str, int]:
+            return {"leave": 2, "park": 1, "of": 2}
+
+        def near(self, word: str) -> dict[str, int]:
+            return {"visitors": 1}
+
+    index = Spelled(ANNUAL_LEAVE, SICK_LEAVE, PARKING)
+    chunks = index.chunks([0, 1, 2])
+    first = Selection(index, chunks, {chunks[0].chunk_id})
+    last = Selection(index, chunks, {chunks[2].chunk_id})
+
+    assert first.spellings("x") == {"leave": 1, "of": 1}
+    assert last.spellings("x") == {"park": 1}
+    assert (first.near("visitos"), last.near("visitos")) == ({}, {"visitors": 1})
 
 
 def test_a_selection_holds_only_its_documents() -> None:
     """Its words weigh by its own chunks."""
     index = Shelf(ANNUAL_LEAVE, SICK_LEAVE, PARKING)
     chunks = index.chunks([0, 1, 2])
-    selection = Selection(index, chunks, frozenset({chunks[2].document_id}))
+    selection = Selection(index, chunks, {chunks[2].chunk_id})
 
     assert [at for at, _ in selection.search_dense(FakeEncoder().encode_queries([ASKED])[0], 10)] == [2]
     assert selection.idf(["park"])[0] <= selection.idf(["leave"])[0]

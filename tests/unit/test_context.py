@@ -1,10 +1,10 @@
-"""Candidates → passages: in order, each text once, within the budget, and exactly as stored."""
+"""Candidates → passages: in order, each text once, exactly as stored; and what of them fits into a prompt."""
 
 from collections.abc import Sequence
 
 import pytest
 
-from rag.context import build_context
+from rag.context import choose_passages, fit_into_budget
 from rag.types import Candidate, Chunk, Passage
 
 
@@ -21,8 +21,12 @@ def make_candidate(text: str, *, document_id: str = "doc", start: int | None = N
     return Candidate(Chunk(chunk_id, document_id, "Title", text, start, start + len(text), None, None, None))
 
 
-def build(candidates: Sequence[Candidate], *, top_k: int = 6, budget_tokens: int = 1000) -> list[Passage]:
-    return build_context(candidates, top_k=top_k, budget_tokens=budget_tokens, counter=WordCounter())
+def build(candidates: Sequence[Candidate], *, top_k: int = 6) -> list[Passage]:
+    return choose_passages(candidates, top_k=top_k)
+
+
+def fit(candidates: Sequence[Candidate], *, budget_tokens: int, question: str = "Which words?") -> list[Passage]:
+    return fit_into_budget(build(candidates), question=question, budget_tokens=budget_tokens, counter=WordCounter())
 
 
 def test_passages_are_numbered_in_the_order_of_relevance() -> None:
@@ -58,27 +62,39 @@ def test_chunks_that_share_more_than_half_go_in_once(start: int, count: int) -> 
     assert len(build([first, second])) == count
 
 
-def test_a_passage_that_does_not_fit_is_passed_over_and_never_cut() -> None:
-    """Resolving a chunk_id gives exactly the text that the generator saw."""
+def test_a_passage_that_does_not_fit_gives_its_best_sentences() -> None:
+    """Its place goes to no worse one; what it gives stands in its own order, whole and verbatim."""
     first = make_candidate("best text")
-    long, short = make_candidate("word " * 50, number=2), make_candidate("short text", number=3)
+    beside = "Nothing of this has anything to do with what somebody wants to know here. " * 3
+    long = make_candidate(f"{beside}Leave is 12 days. {beside}It needs consent of a manager.", number=2)
 
-    passages = build([first, long, short], budget_tokens=10)
+    passages = fit(
+        [first, long, make_candidate("short", number=3)], budget_tokens=32, question="Who gives consent to leave?"
+    )
 
-    assert [(p.number, p.chunk.text) for p in passages] == [(1, "best text"), (2, "short text")]
+    assert [passage.number for passage in passages] == [1, 2]
+    assert {"Leave is 12 days.", "It needs consent of a manager."} <= set(passages[1].chunk.text.splitlines())
+    assert all(line in long.chunk.text for line in passages[1].chunk.text.splitlines())
+
+
+def test_what_fits_is_whole() -> None:
+    """Resolving a chunk_id gives exactly the text that the generator saw."""
+    candidates = [make_candidate(f"text {n}", number=n) for n in range(3)]
+
+    assert [passage.chunk for passage in fit(candidates, budget_tokens=100)] == [each.chunk for each in candidates]
 
 
 def test_the_best_passage_goes_in_whatever_its_size() -> None:
     """Without it there is no answer."""
-    assert len(build([make_candidate("word " * 50)], budget_tokens=10)) == 1
+    assert len(fit([make_candidate("word " * 50)], budget_tokens=10)) == 1
 
 
 def test_the_labels_count_against_the_budget() -> None:
     """The prompt must fit the generator's window."""
     both = [make_candidate("two words"), make_candidate("two more", number=2)]
 
-    assert len(build(both, budget_tokens=5)) == 1
-    assert len(build(both, budget_tokens=6)) == 2
+    assert len(fit(both, budget_tokens=5)) == 1
+    assert len(fit(both, budget_tokens=6)) == 2
 
 
 @pytest.mark.parametrize(

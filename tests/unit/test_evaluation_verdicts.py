@@ -37,6 +37,12 @@ from tests.unit.evaluation_replies import (
 OTHER = make_chunk("The canteen opens at 8.", "p0002")
 COPY = make_chunk("Everybody has 12 days.", "p0003")
 SILENT = make_chunk("It never snows.", "p0001", number=2)
+GUIDE = make_chunk(
+    "Mang theo:\n\n- giấy tờ tùy thân\n- ảnh 3x4\n\nIt lasts. It is light.\n\n"
+    "Model: Sparrow X2 | Suction power: 7,500 Pa | Weight: 3 kg\n"
+    "Model: Sparrow X3 | Suction power: 9,000 Pa | Weight: 4 kg",
+    "p0004",
+)
 ALL = {chunk.chunk_id: chunk for chunk in (CHUNK, OTHER, COPY, SILENT)}
 LEAVE = "Full-time staff have 12 days of annual leave per year."
 
@@ -147,6 +153,44 @@ class TestQuotations:
         response = respond(sent, citations, trace=trace_of(judged("repaired", sent)))
 
         assert find_fault(response, ALL) == fault
+
+    @pytest.mark.parametrize(
+        ("sent", "quote"),
+        [
+            ("Mang theo:\n\n- giấy tờ tùy thân\n- ảnh 3x4 [S1]", "Mang theo:\n\n- giấy tờ tùy thân\n- ảnh 3x4"),
+            ("Mang theo: giấy tờ tùy thân [S1]", "giấy tờ tùy thân"),
+            ("Sparrow X2: Suction power 7,500 Pa [S1]", "Model: Sparrow X2 | Suction power: 7,500 Pa | Weight: 3 kg"),
+            ("Sparrow X2: Suction power 7,500 Pa, Weight 3 kg [S1]", "Model: Sparrow X2"),
+            ("In the documents, in Vietnamese: Mang theo: ảnh 3x4 [S1]", "ảnh 3x4"),
+            ("Trong tài liệu, bằng tiếng Anh: It lasts. It is light [S1].", "It lasts. It is light."),
+        ],
+    )
+    def test_a_repair_may_be_put_together_from_its_chunk(self, sent: str, quote: str) -> None:
+        """A list with its lead, an item after the lead, cells of a row; each may be introduced."""
+        response = respond(sent, [cite(chunk_id=GUIDE.chunk_id, quote=quote)], trace=trace_of(judged("repaired", sent)))
+
+        assert find_fault(response, {GUIDE.chunk_id: GUIDE}) is None
+
+    @pytest.mark.parametrize(
+        "sent",
+        [
+            "Mang theo: It lasts [S1].",
+            "Đừng mang theo: ảnh 3x4 [S1]",
+            "theo: ảnh 3x4 [S1]",
+            "Mang theo: ảnh [S1]",
+            "Sparrow X3: Suction power 7,500 Pa [S1]",
+            "Sparrow X2: Weight 7,500 Pa [S1]",
+            "Sparrow X2: Weight 3 kg, Suction power 7,500 Pa, Noise 40 dB [S1]",
+            "Sparrow X2: [S1]",
+            "In the documents: Mang theo: ảnh 3x4 [S1]",
+        ],
+    )
+    def test_what_is_put_together_otherwise_is_a_fault(self, sent: str) -> None:
+        """No item under another lead, no half of either, no cell under another column or of another row."""
+        citation = cite(chunk_id=GUIDE.chunk_id, quote="It lasts.")
+        response = respond(sent, [citation], trace=trace_of(judged("repaired", sent)))
+
+        assert find_fault(response, {GUIDE.chunk_id: GUIDE}) is not None
 
     def test_a_sentence_of_the_draft_need_not_be_verbatim(self) -> None:
         """It is counted where it is."""

@@ -15,6 +15,7 @@ from load.evaluation.everyday.questions import EverydayPart, Kind, load_parts
 from load.evaluation.report import Report, render_tables
 from load.evaluation.xquad import DataError, Language, Question
 from rag.parsing import parse
+from rag.verification.notices import older_edition_text
 from tests.unit.evaluation_replies import NO_ANSWER, cite, respond
 
 
@@ -117,6 +118,16 @@ def test_a_notice_of_an_older_version_may_say_the_old_value() -> None:
     assert told.verdict == "right"
     assert (mixed.verdict, mixed.found_never) == ("wrong", ("£150",))
     assert untold.verdict == "wrong"
+
+
+@pytest.mark.parametrize("language", ["en", "vi"])
+def test_what_the_service_says_of_an_older_edition_is_a_notice(language: Language) -> None:
+    """Its title may be what is forbidden: the edition of a year whose value no longer holds."""
+    question = ask(["£175"], never=["2025"], kind="version", language=language)
+    notice = older_edition_text("Travel 2025", language)
+
+    assert grade(question, f"It is £175 [S1]. {notice[:-1]} [S2].", "stop").verdict == "right"
+    assert grade(question, f"It is £175 [S1]. It was so in 2025. {notice}", "stop").verdict == "wrong"
 
 
 def write_part(folder: Path, *lines: dict[str, object]) -> None:

@@ -134,7 +134,7 @@ def test_chunks_without_any_word_are_indexed(tmp_path: Path) -> None:
     """Text of signs alone has no words; it is stored and found by meaning."""
     index = TenantIndex(change(IndexStore(tmp_path), {"signs": ["!!!", "???"]}))
 
-    assert index.search_lexical("signs", 2) == []
+    assert index.search_lexical("words", 2) == []
     assert len(index.search_dense(embed("!!!"), 2)) == 2
 
 

@@ -190,14 +190,14 @@ class TestAdd:
         assert desk.encoders == []
 
     def test_only_the_changed_document_is_embedded(self, desk: Desk, documents: Path) -> None:
-        """Its chunks get new ids, the others keep theirs."""
+        """Its chunks get new ids, the others keep theirs; a chunk is embedded with the title of its document."""
         desk.add(documents)
         desk.encoders.clear()
         (documents / "it.txt").write_text("Every new colleague gets two laptops.")
 
         desk.add(documents)
 
-        assert desk.encoded == ["Every new colleague gets two laptops."]
+        assert desk.encoded == ["it\nEvery new colleague gets two laptops."]
         assert sorted(stored_texts(desk.store)) == ["demo:hr-Ch-nh-s-ch-2026:v1:00001", "demo:it:v2:00001"]
 
     def test_another_title_is_a_change(self, desk: Desk, documents: Path) -> None:

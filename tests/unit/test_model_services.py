@@ -72,7 +72,8 @@ async def test_every_call_carries_the_trace_id_and_the_time_left() -> None:
     assert [request.headers["x-trace-id"] for request in seen] == ["tr-1", "tr-1", "tr-1"]
     assert [request.headers["x-timeout-ms"] for request in seen] == ["1000", "1000", "1000"]
     assert json.loads(seen[0].content) == {"texts": ["x"]}
-    assert json.loads(seen[1].content) == {"pairs": [{"question": "x", "passage": "a passage", "start": 2, "end": 9}]}
+    pair = {"question": "x", "passage": "a passage", "start": 2, "end": 9, "head": 0}
+    assert json.loads(seen[1].content) == {"pairs": [pair]}
     assert json.loads(seen[2].content) == {"pairs": [{"premise": "a text", "hypothesis": "a claim"}]}
     assert vector.tolist() == pytest.approx([0.6, 0.8])
     assert scores == [0.5]

@@ -258,7 +258,7 @@ async def test_closing_the_events_at_any_point_closes_the_generator(read: int) -
 async def test_the_lead_of_a_sentence_is_kept_and_there_is_none_at_the_start() -> None:
     """A line break of the draft stays one; the answer begins with its first word."""
     draft = f"  {ANNUAL_LEAVE} [S1]\n{SICK_LEAVE} [S2] {PARKING} [S3]"
-    query = make_query(question=f"{QUESTION} {SICK_LEAVE} {PARKING}")
+    query = make_query(question=f"{QUESTION} And of sick leave, and where do visitors park?")
     indexes = FakeIndexes(demo=FakeIndex(ANNUAL_LEAVE, SICK_LEAVE, PARKING))
     answer = text_of(await run(make_pipeline(generator=ScriptedGenerator(draft), indexes=indexes), query))
 
@@ -289,8 +289,8 @@ async def test_our_own_bound_on_a_draft_is_not_the_clients() -> None:
     assert [call["max_tokens"] for call in generator.calls] == [16]
 
 
-async def test_a_passage_in_another_language_has_a_floor_of_its_own() -> None:
-    """Between languages every relevance is lower; within one, what is as low answers nothing."""
+async def test_relevance_across_languages_is_brought_to_one_scale() -> None:
+    """Between languages every relevance is lower by nature; within one, what is as low answers nothing."""
     scorer = FlatScorer(0.6)
     question = "Nhân viên toàn thời gian có bao nhiêu ngày nghỉ phép trong một năm?"
     pipeline = make_pipeline(scorer=scorer, abstain_relevance=0.8)

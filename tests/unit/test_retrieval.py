@@ -8,7 +8,7 @@ from rag.backends.fake import FakeEmbedder, FakeScorer
 from rag.errors import DeadlineExceeded, IndexUnavailable, UpstreamError
 from rag.reranking import rerank, score_windows
 from rag.retrieval import retrieve
-from rag.types import Candidate, Window
+from rag.types import Candidate, RelevanceScale, Window
 from tests.fakes import (
     ANNUAL_LEAVE,
     PARKING,
@@ -22,6 +22,7 @@ from tests.fakes import (
     make_deadline,
 )
 
+SCALE = RelevanceScale(0.0)
 INDEX = FakeIndex(PARKING, ANNUAL_LEAVE, "Xin chào.", SICK_LEAVE)
 
 
@@ -37,7 +38,14 @@ class FixedScorer:
 
 async def find(*, k: int = 10, limit: int = 10) -> list[Candidate]:
     return await retrieve(
-        QUESTION, index=INDEX, embedder=FakeEmbedder(), k=k, limit=limit, deadline=make_deadline(), trace_id="tr_test"
+        QUESTION,
+        asked_in="en",
+        index=INDEX,
+        embedder=FakeEmbedder(),
+        k=k,
+        limit=limit,
+        deadline=make_deadline(),
+        trace_id="tr_test",
     )
 
 
@@ -70,6 +78,7 @@ async def test_a_hanging_embedder_is_cut_off_at_the_deadline() -> None:
     with pytest.raises(DeadlineExceeded):
         await retrieve(
             QUESTION,
+            asked_in="en",
             index=INDEX,
             embedder=HangingEmbedder(),
             k=1,
@@ -93,6 +102,7 @@ async def test_a_failing_search_ends_the_embedding_beside_it() -> None:
     with pytest.raises(IndexUnavailable):
         await retrieve(
             QUESTION,
+            asked_in="en",
             index=BrokenWords(ANNUAL_LEAVE),
             embedder=embedder,
             k=1,
@@ -110,6 +120,7 @@ async def test_the_embedders_failure_passes_unchanged() -> None:
     with pytest.raises(UpstreamError):
         await retrieve(
             QUESTION,
+            asked_in="en",
             index=INDEX,
             embedder=FailingEmbedder(UpstreamError()),
             k=1,
@@ -126,7 +137,13 @@ def candidates(count: int) -> list[Candidate]:
 async def test_reranking_puts_the_most_relevant_first() -> None:
     """Negative relevances are as good as any: cross-encoders have them."""
     ranked = await rerank(
-        QUESTION, candidates(3), scorer=FixedScorer(-5.0, 2.0, -1.0), deadline=make_deadline(), trace_id="tr_test"
+        QUESTION,
+        candidates(3),
+        asked_in="en",
+        scale=SCALE,
+        scorer=FixedScorer(-5.0, 2.0, -1.0),
+        deadline=make_deadline(),
+        trace_id="tr_test",
     )
 
     assert [candidate.relevance for candidate in ranked] == [2.0, -1.0, -5.0]
@@ -136,7 +153,13 @@ async def test_reranking_puts_the_most_relevant_first() -> None:
 async def test_equal_relevance_keeps_the_order_of_retrieval() -> None:
     """The same question gives the same answer."""
     ranked = await rerank(
-        QUESTION, candidates(3), scorer=FixedScorer(1.0, 1.0, 1.0), deadline=make_deadline(), trace_id="tr_test"
+        QUESTION,
+        candidates(3),
+        asked_in="en",
+        scale=SCALE,
+        scorer=FixedScorer(1.0, 1.0, 1.0),
+        deadline=make_deadline(),
+        trace_id="tr_test",
     )
 
     assert [candidate.chunk.text for candidate in ranked] == ["text 0", "text 1", "text 2"]
@@ -144,19 +167,46 @@ async def test_equal_relevance_keeps_the_order_of_retrieval() -> None:
 
 async def test_nothing_found_asks_no_scorer() -> None:
     """An empty batch is not worth a call."""
-    assert await rerank(QUESTION, [], scorer=HangingScorer(), deadline=make_deadline(0.001), trace_id="tr_test") == []
+    assert (
+        await rerank(
+            QUESTION,
+            [],
+            asked_in="en",
+            scale=SCALE,
+            scorer=HangingScorer(),
+            deadline=make_deadline(0.001),
+            trace_id="tr_test",
+        )
+        == []
+    )
 
 
 async def test_a_hanging_scorer_is_cut_off_at_the_deadline() -> None:
     """MODEL_TIMEOUT again."""
     with pytest.raises(DeadlineExceeded):
-        await rerank(QUESTION, candidates(1), scorer=HangingScorer(), deadline=make_deadline(0.001), trace_id="tr_test")
+        await rerank(
+            QUESTION,
+            candidates(1),
+            asked_in="en",
+            scale=SCALE,
+            scorer=HangingScorer(),
+            deadline=make_deadline(0.001),
+            trace_id="tr_test",
+        )
 
 
 async def test_a_scorer_that_loses_rows_is_our_fault_not_a_wrong_order() -> None:
     """Rows that shift between passages would be silent nonsense."""
     with pytest.raises(ValueError, match="shorter"):
-        await rerank(QUESTION, candidates(3), scorer=FixedScorer(1.0), deadline=make_deadline(), trace_id="tr_test")
+        await rerank(
+            QUESTION,
+            candidates(3),
+            asked_in="en",
+            scale=SCALE,
+            scorer=FixedScorer(1.0),
+            deadline=make_deadline(),
+            trace_id="tr_test",
+        )
 
 
 async def test_sentences_are_scored_in_their_passages() -> None:

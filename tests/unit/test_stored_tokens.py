@@ -114,9 +114,9 @@ class TestScoring:
         """The mean, over the question's tokens, of the best cosine with a token inside the window."""
         scorer = StoredInteraction(Reader(pack([1, 0], [0, 1])), Lengths())
         tokens = pack([1, 0], [0.6, 0.8])
-        windows = [Window("a b", tokens=tokens), Window("a b", 0, 1, tokens), Window("a b", 2, 3, tokens)]
+        windows = [Window("a b", tokens=tokens), Window("a b", 0, 1, tokens=tokens), Window("a b", 2, 3, tokens=tokens)]
 
-        scores = await scorer.score("q", [*windows, Window("a b c", 4, 5, tokens)], timeout_s=1, trace_id="t")
+        scores = await scorer.score("q", [*windows, Window("a b c", 4, 5, tokens=tokens)], timeout_s=1, trace_id="t")
 
         assert scores == pytest.approx([0.9, 0.5, 0.7, NO_TOKENS])
 

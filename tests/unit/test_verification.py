@@ -1,5 +1,7 @@
 """The check of one sentence: what the passages carry goes out with its quote, what they do not never does."""
 
+from dataclasses import replace
+
 import pytest
 
 from rag.types import DraftSentence
@@ -65,7 +67,10 @@ async def test_a_draft_that_begins_without_a_marker_is_replaced_by_what_answers_
     """What the passages say of part-time staff is no answer about full-time staff; cited, the sentence stays."""
     check = begin()
 
-    first = await check.check(DraftSentence("Part-time staff have 6 days.", ()), rank())
+    best, *others = rank()
+    unlikely = [replace(each, probability=0.1) for each in others]
+
+    first = await check.check(DraftSentence("Part-time staff have 6 days.", ()), [best, *unlikely])
     second = await check.check(DraftSentence("Part-time staff have 6 days.", (1,)), rank())
 
     assert (first.kind, first.reason) == ("repaired", Reason.NO_CITATION)

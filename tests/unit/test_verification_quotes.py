@@ -6,11 +6,14 @@ import pytest
 
 from rag.types import DraftSentence, Passage, Quote
 from rag.verification.sources import quotables, read_source
-from tests.unit.verification_fakes import LEAVE, PASSAGES, REMOTE, begin, make_passages
+from rag.verification.support import read_claim
+from tests.unit.verification_fakes import LEAVE, PASSAGES, REMOTE, begin, flat_idf, make_passages
 
 
 def quotable(passages: Sequence[Passage]) -> list[Quote]:
-    return [each.quote for each in quotables(map(read_source, passages))]
+    asked = read_claim("How many days of leave are there?", flat_idf)
+    found = [each.quote(asked, seeks_list=False) for each in quotables(map(read_source, passages))]
+    return [quote for quote, _ in filter(None, found)]
 
 
 class TestQuotable:
@@ -24,10 +27,21 @@ class TestQuotable:
         ("text", "quotes"),
         [
             (LEAVE.partition(" Part-time")[0], ["Full-time staff have 12 days of annual leave per year."]),
-            ("- Staff have 12 days.\n- Interns have 6 days.", ["Staff have 12 days.", "Interns have 6 days."]),
+            (
+                "- Staff have 12 days of leave.\n- Interns have 6 days of it.",
+                ["Staff have 12 days of leave.", "Interns have 6 days of it."],
+            ),
+            ("- ID card\n- Tax form", ["ID card\n- Tax form"] * 2),
+            ("Bring with you:\n\n- ID card\n- Tax form", ["Bring with you:\n\n- ID card\n- Tax form"] * 3),
+            ("Model: X2 | Power: 7,500 Pa", ["Model: X2 | Power: 7,500 Pa"]),
+            ("Model | Power", []),
             (
                 "Staff have 12 days of leave.[12] They like it a lot.",
                 ["Staff have 12 days of leave.", "They like it a lot."],
+            ),
+            (
+                "Staff have 12 days of leave. They lapse in March.",
+                ["Staff have 12 days of leave.", "Staff have 12 days of leave. They lapse in March."],
             ),
             ("Staff [S99] have 12 days of leave.", []),
             ("As ［S9］ says, leave is 12 days.", []),

@@ -13,9 +13,9 @@ from rag.errors import RagError, UpstreamError
 from rag.index.provider import ServedIndexes
 from rag.pipeline import Pipeline, StageLimits
 from rag.ports import IndexProvider, TextEmbedder, TextGenerator, Vectors
-from rag.types import Window
+from rag.types import RelevanceScale, Window
 from rag.verification import ZERO_TO_ONE, Verifier
-from rag.warm_up import TRIED_WHATEVER_IT_SAYS, AnyIndex, warm_up, without_thresholds
+from rag.warm_up import TRIED_WHATEVER_IT_SAYS, AnyIndex, warm_up, with_patience
 from tests.fakes import FailingEmbedder, FakeIndex, FakeIndexes, HangingEmbedder, ScriptedGenerator
 
 LIMITS = StageLimits(
@@ -23,8 +23,6 @@ LIMITS = StageLimits(
     rerank_k=10,
     context_tokens=500,
     draft_tokens=None,
-    abstain_relevance=0.9,
-    abstain_relevance_across=0.9,
     retrieval_timeout_s=5,
     rerank_timeout_s=5,
     generation_timeout_s=5,
@@ -63,9 +61,9 @@ def make_first(
         generator=generator,
         indexes=indexes,
         counter=FakeCounter(),
-        verifier=Verifier(relevance_floor=0.9, answers=ZERO_TO_ONE),
+        verifier=Verifier(RelevanceScale(-1.0), ZERO_TO_ONE),
         policies=TRIED_WHATEVER_IT_SAYS,
-        limits=without_thresholds(LIMITS),
+        limits=with_patience(LIMITS),
         model_version="rag-test+00000000",
     )
 

@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 
 from rag.language import detect_language
-from rag.types import Chunk, DraftSentence, Passage, Verdict
-from rag.verification import ZERO_TO_ONE, Entail, Inquiry, Mode, Policy, RankedQuote, RequestCheck, Verifier
+from rag.types import Chunk, DraftSentence, Passage, RelevanceScale, Verdict
+from rag.verification import ZERO_TO_ONE, Entail, Inquiry, Mode, Part, Policy, RankedQuote, RequestCheck, Verifier
 from rag.verification.sources import quotables, read_source
+from rag.verification.support import read_claim
 
 FLOOR = 0.5
 DECLINE = "The documents do not contain an answer to this question."
@@ -40,15 +41,26 @@ def begin(
     question: str = "How many days of leave do full-time staff have?",
     entail: Entail | None = None,
 ) -> RequestCheck:
-    inquiry = Inquiry(question, detect_language(question), [], passages, flat_idf, DECLINE, entail)
-    return Verifier(relevance_floor=FLOOR, answers=ZERO_TO_ONE).begin(Policy(mode), inquiry)
+    parts = [Part(question, [])]
+    inquiry = Inquiry(question, detect_language(question), parts, passages, flat_idf, decline=DECLINE, entail=entail)
+    return Verifier(RelevanceScale(FLOOR), ZERO_TO_ONE).begin(Policy(mode), inquiry)
 
 
 def rank(passages: Sequence[Passage] = PASSAGES, *, best: float = 1.0, probability: float = 0.4) -> list[RankedQuote]:
     """All quotable sentences in the order of the passages, each a little less relevant than the one before."""
+    asked = read_claim("How many days of leave do full-time staff have?", flat_idf)
+    found = [(each, each.quote(asked, seeks_list=False)) for each in quotables(map(read_source, passages))]
     return [
-        RankedQuote(each.quote, each.statement.key, best - 0.01 * at, probability)
-        for at, each in enumerate(quotables(map(read_source, passages)))
+        RankedQuote(
+            quote=shown[0],
+            sent=shown[1].sent,
+            keys=frozenset((each.statement.key,)),
+            language=each.language,
+            relevance=best - 0.01 * at,
+            probability=probability,
+        )
+        for at, (each, shown) in enumerate(found)
+        if shown
     ]
 
 

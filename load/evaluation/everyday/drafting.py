@@ -119,7 +119,7 @@ async def _ask(client: httpx.AsyncClient, text: str) -> Heard:
 def read_stream(events: Iterable[tuple[float, str, str]]) -> Heard:
     """The answer out of its events, each with its time, its name and its data."""
     text, first_s, at_s = "", None, 0.0
-    for at_s, name, data in events:  # noqa: B007 - the last time is the answer's
+    for at_s, name, data in events:
         told = json.loads(data)
         if name == "done":
             return Heard(text, str(told["finish_reason"]), first_s, at_s)
