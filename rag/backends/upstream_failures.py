@@ -13,7 +13,9 @@ _READ_CHARS: Final = 4096
 _FIELDS: Final = ("type", "code", "status", "message", "msg", "detail", "reason")
 _DEPTH: Final = 3
 # Keys of known forms, what stands behind `Bearer`, what is half hidden by stars, and what is long and opaque.
-_SECRETS: Final = re.compile(r"sk-\S+|bearer\s+\S+|\S{0,64}\*{2,}\S*|(?=\S*\d)[\w\-+/=]{32,}", re.IGNORECASE)
+_SECRETS: Final = re.compile(
+    r"sk-\S+|bearer\s+\S+|\S{0,64}\*{2,}\S*|(?<![\w\-+/=])(?=[\w\-+/=]*\d)[\w\-+/=]{32,}", re.IGNORECASE
+)
 _WORD: Final = re.compile(r"[^\W_]+")
 _GAPS: Final = re.compile(r"…(?:[^\w<>…]*…)+")
 # Words of failures that say nothing of a prompt, whatever stands in it.
