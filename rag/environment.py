@@ -23,6 +23,10 @@ _RANGES: Final[Mapping[str, str]] = {
     "verifier_model": _MODEL_FORMS,
     "generator_model": f"{_MODEL_FORMS}, or none",
     "generator_url": f"{_HTTP_URL} that ends in /v1",
+    "generator_api_key": "a key of printable ASCII characters",
+    "generator_name": "1 to 256 characters without white space around them",
+    "generator_headers": "a JSON object of header names and their values or null, none of them a header of ours",
+    "generator_body": "a JSON object, without messages, model, n and stream",
     "embedder_url": _HTTP_URL,
     "reranker_url": _HTTP_URL,
     "cors_origins": "origins as https://example.org, parted by commas, or *",
@@ -68,6 +72,12 @@ def _contradictions(settings: Settings) -> list[str]:
     jwt = (settings.jwt_jwks, settings.jwt_audience, settings.jwt_issuer)
     if any(jwt) and not all(jwt):
         found.append("RAG_JWT_JWKS, RAG_JWT_AUDIENCE, RAG_JWT_ISSUER: must be set together or not at all")
+    if settings.generator_url is None:
+        found += [
+            f"{environment_name(field)}: is of no use without RAG_GENERATOR_URL; unset it"
+            for field in ("generator_name", "generator_headers", "generator_body")
+            if getattr(settings, field) is not None
+        ]
     if settings.generator_model is None:
         if settings.generator_url is not None:
             found.append("RAG_GENERATOR_MODEL: must not be none beside RAG_GENERATOR_URL; unset one of the two")

@@ -11,8 +11,9 @@ RagError
 ├── NotReady              NOT_READY
 │   └── IndexUnavailable
 ├── ConcurrencyLimited    CONCURRENCY_LIMIT
-├── UpstreamError         UPSTREAM_ERROR
-├── UpstreamRateLimited   UPSTREAM_RATE_LIMITED
+├── UpstreamFailure
+│   ├── UpstreamError         UPSTREAM_ERROR
+│   └── UpstreamRateLimited   UPSTREAM_RATE_LIMITED
 ├── DeadlineExceeded      MODEL_TIMEOUT
 └── OurFault              INTERNAL_ERROR
 ParseError                a file cannot become a document (ingestion only, never seen by a client of the API)
@@ -89,11 +90,29 @@ class ConcurrencyLimited(RagError):
     code = ErrorCode.CONCURRENCY_LIMIT
 
 
-class UpstreamError(RagError):
+class UpstreamFailure(RagError):
+    """A model service failed; its status, and what it said of it without keys and prompt, are for our log alone."""
+
+    code = ErrorCode.UPSTREAM_ERROR
+
+    def __init__(
+        self,
+        message: str | None = None,
+        *,
+        retry_after_s: float | None = None,
+        upstream_status: int | None = None,
+        upstream_error: str | None = None,
+    ) -> None:
+        super().__init__(message, retry_after_s=retry_after_s)
+        self.upstream_status: Final = upstream_status
+        self.upstream_error: Final = upstream_error
+
+
+class UpstreamError(UpstreamFailure):
     code = ErrorCode.UPSTREAM_ERROR
 
 
-class UpstreamRateLimited(RagError):
+class UpstreamRateLimited(UpstreamFailure):
     code = ErrorCode.UPSTREAM_RATE_LIMITED
 
 

@@ -47,6 +47,7 @@ from rag.warm_up import TRIED_WHATEVER_IT_SAYS, AnyIndex, warm_up, with_patience
 from schemas.response import DependencyState
 
 LOADING_RETRY_AFTER_S: Final = 5.0
+MIN_SECRET_CHARS: Final = 4
 GC_YOUNG_OBJECTS: Final = 20_000
 
 
@@ -218,13 +219,22 @@ class Front:
             return None
         if settings.generator_url is None and is_fake(settings.generator_model):
             return FakeGenerator()
-        ours = settings.generator_url is None
-        client = await stack.enter_async_context(open_http_client(settings.generator_url or address_of("Generator")))
-        if settings.generator_api_key is not None and not ours:
-            client.headers["authorization"] = f"Bearer {settings.generator_api_key.get_secret_value()}"
-        self._probes["generator"] = ServiceProbe(client, "/readyz" if ours else "/models", ours=ours)
-        path = "/v1/chat/completions" if ours else "/chat/completions"
-        return OpenAIGenerator(client, path=path, model_name=self._card.generator.name)
+        if settings.generator_url is None:
+            client = await stack.enter_async_context(open_http_client(address_of("Generator")))
+            self._probes["generator"] = ServiceProbe(client, "/readyz", ours=True)
+            return OpenAIGenerator(client, path="/v1/chat/completions", model_name=self._card.generator.name)
+        client = await stack.enter_async_context(open_http_client(settings.generator_url))
+        for name, value in settings.upstream_headers.items():
+            client.headers.pop(name, None)
+            if value is not None:
+                client.headers[name] = value
+        self._probes["generator"] = ServiceProbe(client, "/models", ours=False)
+        return OpenAIGenerator(
+            client,
+            model_name=settings.generator_name or self._card.generator.name,
+            body=settings.upstream_body,
+            secrets=[part for value in settings.upstream_headers.values() for part in _secret_parts(value)],
+        )
 
     async def _open_when_loaded(self, pipeline: Pipeline, first: Pipeline, ours: list[str]) -> None:
         await wait_until_ok([self._probes[name] for name in ours])
@@ -280,3 +290,8 @@ class Front:
 
 async def always_ok(_: str | None) -> DependencyState:
     return "ok"
+
+
+def _secret_parts(value: str | None) -> list[str]:
+    """A header's value, and what stands in it behind `Bearer` or the like; what is short is no secret."""
+    return [part for part in (value or "", *(value or "").split()) if len(part) >= MIN_SECRET_CHARS]

@@ -12,6 +12,7 @@ from typing import Final, Protocol
 from rag.errors import RagError
 from rag.limits import Deadline
 from rag.ports import TextGenerator, TokenCounter
+from rag.thoughts import ThoughtFilter
 from rag.types import Delta, DraftSentence, Message, TokenUsage
 
 # What a chat template may put around a message.
@@ -22,6 +23,8 @@ _CHARS_PER_TOKEN_MAX: Final = 16
 _USAGE_TIMEOUT_S: Final = 1.0
 # Nobody reads so far ahead but a server that ignores `max_tokens` before a client that does not read.
 _AHEAD_SENTENCES: Final = 32
+# A bound that was reached, in the words of OpenAI, Anthropic, Gemini and Mistral, in small letters.
+_CUT_REASONS: Final = frozenset({"length", "max_tokens", "max_output_tokens", "max_length", "model_length"})
 
 
 class Parser(Protocol):
@@ -33,11 +36,17 @@ class Parser(Protocol):
 
 
 class Draft:
-    """The sentences of one generation as they are completed, and what is known of it so far."""
+    """The sentences of one generation as they are completed, and what is known of it so far.
+
+    Thoughts are no sentences of it. Where they end that were never begun, all before was thoughts, and what has not
+    been taken from here yet is taken back. To hold every draft back until its end would cost everybody the stream for
+    the sake of servers that are set up wrong.
+    """
 
     def __init__(self, messages: Sequence[Message], parser: Parser, *, max_tokens: int) -> None:
         self.messages: Final = messages
         self._parser = parser
+        self._thoughts = ThoughtFilter()
         self.max_tokens: Final = max_tokens
         self._sentences: asyncio.Queue[DraftSentence | None] = asyncio.Queue(_AHEAD_SENTENCES)
         self._error: Exception | None = None
@@ -50,7 +59,7 @@ class Draft:
     @property
     def is_cut(self) -> bool:
         """Whether the generator ran into its bound."""
-        return self._finish_reason == "length"
+        return self._finish_reason is not None and self._finish_reason.lower() in _CUT_REASONS
 
     def usage(self, counter: TokenCounter) -> TokenUsage:
         """As the generator reported it, or counted here: it reports none when it is stopped early or fails."""
@@ -79,20 +88,30 @@ class Draft:
         left_chars, has_begun = self.max_tokens * _CHARS_PER_TOKEN_MAX, False
         async for delta in deltas:
             self._take(delta)
-            for sentence in self._parser.feed(delta.text):
+            for sentence in self._parse(delta.text):
                 has_begun = True
                 await self._sentences.put(sentence)
-            left_chars -= len(delta.text)
+            left_chars -= len(delta.text) + len(delta.thought)
             if left_chars < 0:
                 self._finish_reason = "length"
             if self._finish_reason is not None:
                 break
         if not (self.is_cut and has_begun and not keeps_cut_tail):
+            for sentence in self._parser.feed(self._thoughts.close()):
+                await self._sentences.put(sentence)
             for sentence in self._parser.close():
                 await self._sentences.put(sentence)
         self._is_whole = True
         if left_chars >= 0:
             await self._read_usage(deltas)
+
+    def _parse(self, text: str) -> Sequence[DraftSentence]:
+        speech = self._thoughts.feed(text)
+        if speech.is_anew:
+            self._parser.close()  # forgets the sentence that it holds
+            while not self._sentences.empty():
+                self._sentences.get_nowait()
+        return self._parser.feed(speech.text)
 
     async def _read_usage(self, deltas: AsyncIterator[Delta]) -> None:
         """What comes after the end of the text, if it comes soon: the answer is whole without it."""
@@ -102,7 +121,7 @@ class Draft:
                     self._take(Delta(usage=delta.usage))
 
     def _take(self, delta: Delta) -> None:
-        self._texts.append(delta.text)
+        self._texts += (delta.thought, delta.text)  # thoughts are paid for too
         self._finish_reason = delta.finish_reason or self._finish_reason
         self._usage = delta.usage or self._usage
 

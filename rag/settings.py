@@ -3,6 +3,7 @@
 `rag.environment` reads them, once at start.
 """
 
+import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -33,6 +34,11 @@ OFFLINE: Final[Mapping[str, object]] = {
     "stream_timeout_s": 200,
 }
 ANY_ORIGIN: Final = "*"
+# What frames a request, and what the contract promises of it.
+_OUR_HEADERS: Final = frozenset({"connection", "content-length", "content-type", "transfer-encoding", "x-trace-id"})
+_OUR_FIELDS: Final = frozenset({"messages", "model", "n", "stream"})
+_HEADER_NAME: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # RFC 9110, section 5.6.2
+_HEADER_VALUE: Final = re.compile(r"[!-~](?:[ -~]*[!-~])?")
 _ORIGIN: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s/?#@*,]+")
 
 
@@ -61,6 +67,48 @@ def split_list(text: str) -> list[str]:
     return [part.strip() for part in text.split(",") if part.strip()]
 
 
+def _strip_key(key: object) -> object:
+    """Without the line break with which many a file of secrets ends."""
+    return (key.strip() or None) if isinstance(key, str) else key
+
+
+def _check_key(key: SecretStr) -> SecretStr:
+    if not _HEADER_VALUE.fullmatch(key.get_secret_value()):
+        raise ValueError("cannot stand in a header")
+    return key
+
+
+def _parse_object(text: str) -> dict[str, object]:
+    try:
+        found = json.loads(text, parse_constant=_refuse_constant)
+    except RecursionError as error:
+        raise ValueError("is nested too deep") from error
+    if not isinstance(found, dict):
+        raise ValueError("is no JSON object")
+    return found
+
+
+def _refuse_constant(name: str) -> object:
+    raise ValueError(f"{name} is no JSON")
+
+
+def _check_headers(text: SecretStr) -> SecretStr:
+    for name, value in _parse_object(text.get_secret_value()).items():
+        if not _HEADER_NAME.fullmatch(name) or name.lower() in _OUR_HEADERS:
+            raise ValueError("names no header that may be set")
+        if value is not None and not (isinstance(value, str) and _HEADER_VALUE.fullmatch(value.strip())):
+            raise ValueError("holds no value of a header")
+    return text
+
+
+def _check_body(text: str) -> str:
+    """In one form, so that white space makes no other deployment."""
+    fields = _parse_object(text)
+    if _OUR_FIELDS & fields.keys():
+        raise ValueError("names a field that is ours")
+    return json.dumps(fields, sort_keys=True, allow_nan=False)
+
+
 def _check_redis(url: SecretStr) -> SecretStr:
     if not url.get_secret_value().startswith(("redis://", "rediss://", "unix://")):
         raise ValueError("is no Redis URL")
@@ -70,8 +118,14 @@ def _check_redis(url: SecretStr) -> SecretStr:
 Model = Annotated[str, AfterValidator(_check_model)]
 OptionalModel = Annotated[Model | None, BeforeValidator(_read_none)]
 HttpUrl = Annotated[str, StringConstraints(pattern=r"^https?://[^\s/]+(/\S*)?$"), AfterValidator(_strip_slash)]
-OpenAiUrl = Annotated[str, StringConstraints(pattern=r"^https?://[^\s/]+(/\S*)?/v1/?$"), AfterValidator(_strip_slash)]
+# Gemini's is the one face of OpenAI's API that ends otherwise.
+OpenAiUrl = Annotated[
+    str, StringConstraints(pattern=r"^https?://[^\s/]+(/\S*)?/v1(beta/openai)?/?$"), AfterValidator(_strip_slash)
+]
 Origins = Annotated[str, AfterValidator(_check_origins)]
+HeaderKey = Annotated[SecretStr, AfterValidator(_check_key)]
+Headers = Annotated[SecretStr, AfterValidator(_check_headers)]
+Body = Annotated[str, AfterValidator(_check_body)]
 RedisUrl = Annotated[SecretStr, AfterValidator(_check_redis)]
 # The contract lets times be as low as a millisecond; ten minutes is beyond any answer that somebody waits for.
 Seconds = Annotated[float, Field(ge=0.001, le=600)]
@@ -120,7 +174,20 @@ class Settings(BaseSettings):
     generator_url: OpenAiUrl | None = Field(
         None, description="Base URL of an OpenAI-compatible server; unset: our own Generator service."
     )
-    generator_api_key: SecretStr | None = Field(None, description="Bearer key for the generator; goes nowhere else.")
+    generator_api_key: Annotated[HeaderKey | None, BeforeValidator(_strip_key)] = Field(
+        None, description="Bearer key for the generator; goes nowhere else."
+    )
+    generator_name: str | None = Field(
+        None, pattern=r"^\S(.{0,254}\S)?$", description="The model's name at RAG_GENERATOR_URL; unset: its card's."
+    )
+    generator_headers: Headers | None = Field(
+        None, description="JSON object of headers for RAG_GENERATOR_URL; null leaves one out. As secret as a key."
+    )
+    generator_body: Body | None = Field(
+        None,
+        description="JSON object of fields for RAG_GENERATOR_URL beside ours; null leaves one out, and the value "
+        '"{max_tokens}" becomes the bound of the draft.',
+    )
     generator_context_tokens: int = Field(
         8192, ge=1024, le=1_000_000, description="Tokens of prompt and output that our own Generator can hold."
     )
@@ -279,6 +346,22 @@ class Settings(BaseSettings):
         return (init_settings,)
 
     @property
+    def upstream_headers(self) -> dict[str, str | None]:
+        """Of `RAG_GENERATOR_URL`, the key among them; names in small letters, None for one that is left out."""
+        headers: dict[str, str | None] = {}
+        if self.generator_api_key is not None:
+            headers["authorization"] = f"Bearer {self.generator_api_key.get_secret_value()}"
+        if self.generator_headers is not None:
+            given = _parse_object(self.generator_headers.get_secret_value())
+            headers |= {name.lower(): None if value is None else str(value).strip() for name, value in given.items()}
+        return headers
+
+    @property
+    def upstream_body(self) -> dict[str, object]:
+        """Fields beside ours, None for one that is left out."""
+        return {} if self.generator_body is None else _parse_object(self.generator_body)
+
+    @property
     def allowed_origins(self) -> frozenset[str]:
         """Of `cors_origins`, in small letters."""
         return frozenset(split_list((self.cors_origins or "").lower()))
@@ -313,7 +396,7 @@ class Settings(BaseSettings):
 # A time limit, a quota or a credential decides whether there is an answer, never which.
 NEVER_IN_AN_ANSWER: Final = frozenset(
     {
-        "env", "model_version", "index_dir", "generator_api_key",
+        "env", "model_version", "index_dir", "generator_api_key", "generator_headers",
         "profile",  # what it chooses counts
         "generator_gpu_memory_fraction", "generator_max_running", "generator_batch_tokens",
         "batch_tokens", "batch_wait_ms", "batch_pass_tokens",

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Literal
 
 from rag import metrics
-from rag.errors import RagError
+from rag.errors import RagError, UpstreamFailure
 from rag.logs import now, write
 from rag.types import TokenUsage, VerdictKind
 from schemas.errors import ERROR_TABLE, ErrorCode
@@ -45,6 +45,7 @@ class QueryRecord:
     citations: int = 0
     verdicts: list[tuple[VerdictKind, str | None, float | None]] = field(default_factory=list)  # kind, reason, support
     content: str | None = None
+    upstream: UpstreamFailure | None = None  # how a model service failed, if one did
     span: "Span | None" = None  # where a collector of traces is named
     _stage_s: dict[Stage, float] = field(default_factory=dict)
 
@@ -57,6 +58,8 @@ class QueryRecord:
                 yield
         except RagError as error:
             metrics.note_upstream_error(stage, error.code)
+            if isinstance(error, UpstreamFailure):
+                self.upstream = error
             raise
         finally:
             self._stage_s[stage] = self._stage_s.get(stage, 0.0) + time.monotonic() - began
@@ -113,6 +116,9 @@ class QueryRecord:
             "repaired_sentences": kinds["repaired"],
             "dropped_sentences": kinds["dropped"],
         }
+        if self.upstream is not None:
+            line["upstream_status"] = self.upstream.upstream_status
+            line["upstream_error"] = self.upstream.upstream_error
         if self.content is not None:
             line["content"] = self.content
         write(json.dumps(line, ensure_ascii=False))

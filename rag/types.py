@@ -189,11 +189,15 @@ class TokenUsage:
 
 @dataclass(frozen=True, slots=True)
 class Delta:
-    """One piece of streamed text; the last ones may carry the reason of the end and the usage instead."""
+    """One piece of streamed text; the last ones may carry the reason of the end and the usage instead.
+
+    `thought` is what a server gives as reasoning beside the text: it is no draft.
+    """
 
     text: str = ""
     finish_reason: str | None = None
     usage: TokenUsage | None = None
+    thought: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,8 +36,7 @@ class ServiceProbe:
             return self._absent("timeout")
         except (httpx.HTTPError, OSError):
             return self._absent("unreachable")
-        # Another's server may have no such path or want other credentials for it: any answer but a failure counts.
-        if response.status_code < (httpx.codes.BAD_REQUEST if self._ours else httpx.codes.INTERNAL_SERVER_ERROR):
+        if response.status_code == httpx.codes.OK:  # a refused key would be refused with every question too
             self._has_answered = True
             return "ok"
         return self._absent("unreachable")

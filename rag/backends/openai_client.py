@@ -3,83 +3,60 @@
 One adapter for vLLM inside our own Generator service and for whatever RAG_GENERATOR_URL names.
 """
 
-import json
+import asyncio
 import math
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
 import httpx
 
+from rag.backends.chat_chunks import DeltaDecoder, failure
+from rag.backends.chat_request import adapt
+from rag.backends.event_stream import EventDecoder, ServerEvent
 from rag.backends.http_transport import BrokenReply
+from rag.backends.upstream_failures import Redaction
 from rag.errors import DeadlineExceeded, UpstreamError, UpstreamRateLimited
-from rag.types import Delta, Message, TokenUsage
+from rag.types import Delta, Message
 
-# A chunk of chat completion is a few hundred bytes; a line of a megabyte is an attack or a defect.
-LINE_LIMIT_BYTES: Final = 1 << 20
-LINES_LIMIT: Final = 1000
 DONE: Final = b"[DONE]"
 DEFAULT_RETRY_AFTER_S: Final = 1.0
 # Who asks for more than a day has made a mistake, which is not to be handed on.
 MAX_RETRY_AFTER_S: Final = 86_400.0
-BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
-
-
-class EventDecoder:
-    """Bytes of an event stream to the data of its events, however the bytes are cut; does no I/O.
-
-    Works on bytes, so that a character cut in two is whole again before it is decoded, and splits at LF and CR alone:
-    `str.splitlines` would also cut at U+2028, which JSON allows inside a string.
-    Source: HTML Standard, section 9.2, server-sent events.
-    """
-
-    def __init__(self) -> None:
-        self._buffer = b""
-        self._data: list[bytes] = []
-        self._has_begun = False
-
-    def feed(self, piece: bytes) -> Iterator[bytes]:
-        """Raises: UpstreamError: a line or an event has no end."""
-        self._buffer += piece
-        if not self._has_begun:
-            if len(self._buffer) < len(BYTE_ORDER_MARK) and BYTE_ORDER_MARK.startswith(self._buffer):
-                return
-            self._buffer = self._buffer.removeprefix(BYTE_ORDER_MARK)
-            self._has_begun = True
-        if b"\r" in self._buffer:
-            # A CR at the very end may be half of a CR LF; it waits for the next piece.
-            held = self._buffer.endswith(b"\r")
-            self._buffer = self._buffer[:-1] if held else self._buffer
-            self._buffer = self._buffer.replace(b"\r\n", b"\n").replace(b"\r", b"\n") + (b"\r" if held else b"")
-        *lines, self._buffer = self._buffer.split(b"\n")
-        if len(self._buffer) > LINE_LIMIT_BYTES:
-            raise UpstreamError
-        for line in lines:
-            if line.startswith(b"data:"):
-                self._data.append(line[5:].removeprefix(b" "))
-                if sum(map(len, self._data)) > LINE_LIMIT_BYTES or len(self._data) > LINES_LIMIT:
-                    raise UpstreamError
-            elif not line and self._data:
-                data, self._data = b"\n".join(self._data), []
-                yield data
-
-    def close(self) -> Iterator[bytes]:
-        """What an unfinished last event holds: some servers leave out the last blank line."""
-        yield from self.feed(b"\n\n")
+# What is read of a body that is no event stream, to say in the log why, and how long that may take.
+_REASON_LIMIT_BYTES: Final = 65_536
+_REASON_TIMEOUT_S: Final = 0.5
+# What may come after `[DONE]`, so that the connection can be used again: the end of the chunked body, mostly.
+_REST_LIMIT_BYTES: Final = 65_536
+_REST_TIMEOUT_S: Final = 0.25
 
 
 class OpenAIGenerator:
-    """Streams chat completions from `path` below the client's address; the client carries key and limits too."""
+    """Streams chat completions from `path` below the client's address; the client carries key, headers and limits.
+
+    `body` are fields of every request beside ours, with None those that are left out; see `rag.backends.chat_request`.
+    `secrets` are what must not come back in a log.
+    """
 
     def __init__(
-        self, client: httpx.AsyncClient, *, model_name: str, path: str = "/chat/completions", temperature: float = 0.0
+        self,
+        client: httpx.AsyncClient,
+        *,
+        model_name: str,
+        path: str = "/chat/completions",
+        temperature: float = 0.0,
+        body: Mapping[str, object] | None = None,
+        secrets: Sequence[str] = (),
     ) -> None:
         self._client = client
         self._path = path
         self._model_name = model_name
         self._temperature = temperature
+        self._body = body or {}
+        self._secrets = secrets
+        self._resting: set[asyncio.Task[None]] = set()  # asyncio itself holds tasks weakly
 
     @asynccontextmanager
     async def stream(
@@ -93,16 +70,26 @@ class OpenAIGenerator:
             "stream": True,
             "stream_options": {"include_usage": True},
         }
+        redaction = Redaction(messages, self._secrets)
         # Leaving the stack closes the connection, which is what ends the generation upstream.
         async with AsyncExitStack() as stack:
             try:
-                response = await self._open(stack, body, timeout_s, trace_id)
+                response = await self._open(stack, adapt(body, self._body, max_tokens), timeout_s, trace_id)
             except httpx.TimeoutException as error:
                 raise DeadlineExceeded from error
             except (httpx.HTTPError, httpx.InvalidURL) as error:
-                raise UpstreamError from error
-            _check_status(response)
-            yield _read_deltas(response)
+                raise UpstreamError(upstream_error=type(error).__name__) from error
+            reading = _Reading(response, redaction)
+            await reading.check_status()
+            yield reading.deltas()
+            if reading.is_done:
+                self._finish(stack.pop_all(), reading)
+
+    def _finish(self, stack: AsyncExitStack, reading: "_Reading") -> None:
+        """Reads what is left of an answer that is whole, while the client has it already."""
+        task = asyncio.create_task(reading.finish(stack))
+        self._resting.add(task)
+        task.add_done_callback(self._resting.discard)
 
     async def _open(
         self, stack: AsyncExitStack, body: Mapping[str, object], timeout_s: float, trace_id: str
@@ -127,13 +114,6 @@ def _came_to_nothing(error: httpx.HTTPError) -> bool:
     return isinstance(error, httpx.NetworkError | httpx.RemoteProtocolError) and not isinstance(error, BrokenReply)
 
 
-def _check_status(response: httpx.Response) -> None:
-    if response.status_code == httpx.codes.TOO_MANY_REQUESTS:
-        raise UpstreamRateLimited(retry_after_s=_read_retry_after(response.headers))
-    if response.status_code != httpx.codes.OK:
-        raise UpstreamError
-
-
 def _read_retry_after(headers: Mapping[str, str]) -> float:
     """Seconds to wait, whether given as a number or as a date; RFC 9110, section 10.2.3."""
     value = headers.get("retry-after", "").strip()
@@ -142,7 +122,7 @@ def _read_retry_after(headers: Mapping[str, str]) -> float:
     except ValueError:
         try:
             at = parsedate_to_datetime(value)
-        except ValueError:
+        except (ValueError, OverflowError):
             return DEFAULT_RETRY_AFTER_S
         seconds = (at.replace(tzinfo=at.tzinfo or UTC) - datetime.now(UTC)).total_seconds()
     if not math.isfinite(seconds):
@@ -150,73 +130,79 @@ def _read_retry_after(headers: Mapping[str, str]) -> float:
     return min(max(DEFAULT_RETRY_AFTER_S, seconds), MAX_RETRY_AFTER_S)
 
 
-async def _read_deltas(response: httpx.Response) -> AsyncIterator[Delta]:
-    """The deltas until `[DONE]`.
+class _Reading:
+    """One response, read with distrust."""
 
-    Raises: DeadlineExceeded: silence. UpstreamError: no event stream, not JSON, or cut before its end.
-    """
-    events, deltas = EventDecoder(), DeltaDecoder()
-    try:
-        async for piece in response.aiter_bytes():
-            for data in events.feed(piece):
-                if data.strip() == DONE:
-                    return
-                yield deltas.decode(data)
-    except httpx.TimeoutException as error:
-        raise DeadlineExceeded from error
-    except httpx.HTTPError as error:
-        raise UpstreamError from error
-    for data in events.close():
-        if data.strip() == DONE:
+    def __init__(self, response: httpx.Response, redaction: Redaction) -> None:
+        self.is_done = False  # `[DONE]` has come
+        self._response = response
+        self._redaction = redaction
+        self._pieces = response.aiter_bytes()
+        self._head = bytearray()  # what came before the first event
+
+    async def check_status(self) -> None:
+        """Raises: UpstreamRateLimited, UpstreamError: the status is not 200."""
+        status = self._response.status_code
+        if status == httpx.codes.OK:
             return
-        yield deltas.decode(data)
-    if not deltas.has_finished:
-        raise UpstreamError
+        with suppress(TimeoutError, httpx.HTTPError):
+            async with asyncio.timeout(_REASON_TIMEOUT_S):
+                async for piece in self._pieces:
+                    self._head += piece
+                    if len(self._head) > _REASON_LIMIT_BYTES:
+                        break
+        described = self._describe_head()
+        if status == httpx.codes.TOO_MANY_REQUESTS:
+            wait_s = _read_retry_after(self._response.headers)
+            raise UpstreamRateLimited(retry_after_s=wait_s, upstream_status=status, upstream_error=described)
+        raise UpstreamError(upstream_status=status, upstream_error=described)
 
+    async def deltas(self) -> AsyncIterator[Delta]:
+        """The deltas until `[DONE]`.
 
-class DeltaDecoder:
-    """The data of events to deltas; does no I/O."""
+        Raises: DeadlineExceeded: silence. UpstreamError: no event stream, no answer, or cut before its end.
+        """
+        decoder, has_events = DeltaDecoder(self._redaction), False
+        async with aclosing(self._events()) as events:
+            async for event in events:
+                has_events = True
+                if event.data.strip() == DONE:
+                    self.is_done = True
+                    break
+                yield decoder.decode(event)
+        if not has_events:
+            raise failure(self._describe_head())
+        if not decoder.has_begun:
+            raise failure("no delta")
+        if not (self.is_done or decoder.has_finished):
+            raise failure("the stream was cut")
 
-    def __init__(self) -> None:
-        self.has_finished = False  # a reason for the end has come
-        self._high_half = ""
-
-    def decode(self, data: bytes) -> Delta:
-        """Raises: UpstreamError: it is no chunk of a chat completion."""
+    async def _events(self) -> AsyncGenerator[ServerEvent, None]:
+        decoder, has_events = EventDecoder(), False
         try:
-            chunk = json.loads(data)
-        except (ValueError, RecursionError) as error:
-            raise UpstreamError from error
-        if not isinstance(chunk, dict) or chunk.get("error"):
-            raise UpstreamError
-        choices = chunk.get("choices") or []
-        choice = choices[0] if isinstance(choices, list) and choices else {}
-        if not isinstance(choice, dict):
-            raise UpstreamError
-        delta = choice.get("delta") or {}
-        content = delta.get("content") if isinstance(delta, dict) else None
-        reason = choice.get("finish_reason")
-        self.has_finished = self.has_finished or isinstance(reason, str)
-        return Delta(
-            text=self._mend(content) if isinstance(content, str) else "",
-            finish_reason=reason if isinstance(reason, str) else None,
-            usage=_parse_usage(chunk.get("usage")),
-        )
+            async for piece in self._pieces:
+                if not has_events and len(self._head) < _REASON_LIMIT_BYTES:
+                    self._head += piece
+                for event in decoder.feed(piece):
+                    has_events = True
+                    yield event
+        except httpx.TimeoutException as error:
+            raise DeadlineExceeded from error
+        except httpx.HTTPError as error:
+            raise failure(f"the stream was cut: {type(error).__name__}") from error
+        for event in decoder.close():
+            yield event
 
-    def _mend(self, text: str) -> str:
-        """Puts the halves of a surrogate pair together that a server has cut apart; half a pair alone is no text."""
-        text = self._high_half + text
-        self._high_half = text[-1:] if "\ud800" <= text[-1:] <= "\udbff" else ""
-        text = text.removesuffix(self._high_half)
-        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    async def finish(self, stack: AsyncExitStack) -> None:
+        """Reads to the end, if that is near, and lets go of the connection."""
+        left_bytes = _REST_LIMIT_BYTES
+        async with stack:
+            with suppress(TimeoutError, httpx.HTTPError):
+                async with asyncio.timeout(_REST_TIMEOUT_S):
+                    async for piece in self._pieces:
+                        left_bytes -= len(piece)
+                        if left_bytes < 0:
+                            break
 
-
-def _parse_usage(usage: object) -> TokenUsage | None:
-    if not isinstance(usage, dict):
-        return None
-    prompt_tokens, completion_tokens = usage.get("prompt_tokens"), usage.get("completion_tokens")
-    if type(prompt_tokens) is not int or type(completion_tokens) is not int:  # a bool is an int too
-        return None
-    if prompt_tokens < 0 or completion_tokens < 0:
-        return None
-    return TokenUsage(prompt_tokens, completion_tokens)
+    def _describe_head(self) -> str:
+        return self._redaction.describe_body(bytes(self._head), self._response.headers.get("content-type", ""))

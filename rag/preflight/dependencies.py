@@ -120,8 +120,8 @@ def _judge_service(client: httpx.Client, name: str, url: str, expected: Sequence
 
 def _judge_generator(client: httpx.Client, settings: Settings) -> Finding:
     """It is asked for its models, with the key, and must have the one that every prompt will name."""
-    name, url, key = "generator", str(settings.generator_url), settings.generator_api_key
-    headers = {} if key is None else {"authorization": f"Bearer {key.get_secret_value()}"}
+    name, url = "generator", str(settings.generator_url)
+    headers = {header: value for header, value in settings.upstream_headers.items() if value is not None}
     try:
         response = client.get(f"{url}/models", headers=headers)
     except httpx.HTTPError as error:
@@ -129,22 +129,22 @@ def _judge_generator(client: httpx.Client, settings: Settings) -> Finding:
         return Finding("missing", name, found, "start it, or mend RAG_GENERATOR_URL")
     if response.status_code in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
         found = f"{place_of(url)} does not let us in ({response.status_code})"
-        return Finding("missing", name, found, "set RAG_GENERATOR_API_KEY")
+        return Finding("missing", name, found, "set RAG_GENERATOR_API_KEY, or RAG_GENERATOR_HEADERS")
     if not response.is_success:
         found = f"{place_of(url)} answers /models with {response.status_code}"
         return Finding("warning", name, found, "not every server has this path; ask a question")
     # With a URL there is a model: `none` beside it stops the start.
-    return _judge_served_models(place_of(url), response, str(settings.generator_model))
+    asked = settings.generator_name or _name_of(str(settings.generator_model))
+    return _judge_served_models(place_of(url), response, asked)
 
 
-def _judge_served_models(place: str, response: httpx.Response, model: str) -> Finding:
+def _judge_served_models(place: str, response: httpx.Response, asked: str) -> Finding:
     try:
         served = [str(each["id"]) for each in response.json()["data"]]
     except (ValueError, TypeError, KeyError):
         return Finding("warning", "generator", f"{place} lists its models in no known form", "ask a question")
-    asked = _name_of(model)
     if asked not in served:
-        todo = f"serve it under that name (vLLM: --served-model-name {asked}), or set RAG_GENERATOR_MODEL"
+        todo = f"serve it under that name (vLLM: --served-model-name {asked}), or set RAG_GENERATOR_NAME"
         return Finding("missing", "generator", f"{place} does not serve {asked!r}", todo)
     return Finding("ok", "generator", f"{place} serves {asked}")
 

@@ -108,7 +108,6 @@ async def test_the_request_has_everything_the_contract_names() -> None:
         b"".join(delta(content) for content in (None, "", 7, ["x"], {"text": "x"}, True)) + WHOLE,
         delta(None, role="assistant", tool_calls=[{"function": {"arguments": "S99"}}]) + WHOLE,
         delta(None, reasoning_content="The sources [S99] say so.") + WHOLE,
-        WHOLE.replace(end(), end("content_filter")),
         WHOLE.replace(end(), end(7)),
     ],
 )
@@ -118,6 +117,21 @@ async def test_a_whole_answer_is_one_however_it_is_framed(body: bytes) -> None:
 
     assert response.json()["answer"] == ANSWER
     assert response.json()["finish_reason"] == "stop"
+
+
+async def test_thoughts_are_no_part_of_the_answer() -> None:
+    """Neither checked nor sent, and no `no_answer` for their sake."""
+    response, _ = await ask(HEAD + delta("<think>They have 99 days, or") + delta(" not.</th") + delta("ink>") + WHOLE)
+
+    assert response.json()["answer"] == ANSWER
+
+
+@pytest.mark.parametrize("reason", ["length", "max_tokens", "MAX_TOKENS", "model_length"])
+async def test_a_draft_that_was_cut_does_not_end_with_stop(reason: str) -> None:
+    """In whatever word the server says it."""
+    response, _ = await ask(HEAD + WHOLE.replace(end(), end(reason)))
+
+    assert response.json()["finish_reason"] == "length"
 
 
 @pytest.mark.parametrize(
@@ -179,6 +193,10 @@ async def test_a_character_may_be_cut_between_its_surrogates() -> None:
         status("302 Found", "location: /v1/elsewhere"),
         HEAD,
         HEAD + delta("Full-time staff"),
+        HEAD + WHOLE.replace(end(), end("content_filter")),
+        HEAD + DONE,
+        HEAD + delta("", refusal="I cannot help with that.") + end() + DONE,
+        HEAD + b"event: error\ndata: sk-secret\n\n",
         HEAD + delta(ANSWER) + event({"error": {"message": "sk-secret"}}) + DONE,
         HEAD + b"data: [1]\n\n" + WHOLE,
         HEAD + b"data: {\n\n" + WHOLE,

@@ -1,15 +1,21 @@
 """The reader of a generator's stream believes nothing: cuts, lies, silence and secrets end in our own words."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 
 import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rag.backends.openai_client import EventDecoder, OpenAIGenerator
+from rag.backends.bento_client import open_http_client
+from rag.backends.chat_request import BOUND
+from rag.backends.event_stream import LINE_LIMIT_BYTES, EventDecoder, ServerEvent
+from rag.backends.openai_client import OpenAIGenerator
 from rag.errors import DeadlineExceeded, RagError, UpstreamError, UpstreamRateLimited
 from rag.types import Delta, Message, TokenUsage
 
@@ -91,9 +97,9 @@ def test_any_cut_gives_the_same_events(cuts: list[int], newline: bytes) -> None:
             start += length
         yield stream[start:]
 
-    found = [data for piece in pieces() for data in decoder.feed(piece)] + list(decoder.close())
+    found = [event for piece in pieces() for event in decoder.feed(piece)] + list(decoder.close())
 
-    assert [data.decode() for data in found] == events
+    assert [event.data.decode() for event in found] == events
 
 
 @pytest.mark.parametrize(
@@ -176,3 +182,158 @@ async def test_a_line_without_end_is_refused() -> None:
     """Memory stays bounded whatever the server sends."""
     with pytest.raises(UpstreamError):
         await read(answer(b"data: ", b"x" * (2 << 20)))
+
+
+async def test_the_operator_adds_and_removes_fields_of_the_body() -> None:
+    """`None` leaves a field out, and `{max_tokens}` becomes the request's own bound, wherever it stands."""
+    seen: list[httpx.Request] = []
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        seen.append(request)
+        return httpx.Response(200, content=chunk("Hi", "stop"))
+
+    changes = {"temperature": None, "max_tokens": None, "max_completion_tokens": BOUND, "options": {"n": BOUND}}
+    async with httpx.AsyncClient(base_url="http://model/v1/", transport=httpx.MockTransport(handle)) as client:
+        model = OpenAIGenerator(client, model_name="tiny", body=changes)
+        async with model.stream(QUESTION, max_tokens=7, timeout_s=3, trace_id="tr_1") as deltas:
+            assert [delta.text async for delta in deltas] == ["Hi"]
+
+    assert json.loads(seen[0].content) == {
+        "model": "tiny",
+        "messages": [{"role": "user", "content": "How many days?"}],
+        "stream": True,
+        "stream_options": {"include_usage": True},
+        "max_completion_tokens": 7,
+        "options": {"n": 7},
+    }
+
+
+def test_a_line_is_looked_at_once() -> None:
+    """A megabyte without an end, in pieces as small as they come, is copied once; beyond it is refused."""
+    decoder = EventDecoder()
+    for _ in range(LINE_LIMIT_BYTES // 16):
+        assert not list(decoder.feed(b"x" * 16))
+    assert len(decoder._line) == LINE_LIMIT_BYTES // 16  # nothing was joined
+
+    with pytest.raises(UpstreamError):
+        list(decoder.feed(b"x"))
+
+
+@pytest.mark.parametrize(
+    ("stream", "events"),
+    [
+        (b"data: a\ndata: b\n\n", [b"a\nb"]),
+        (b"data\ndata:\n\n", [b"\n"]),
+        (b":x\n: y\n\ndata:a\n\n", [b"a"]),
+        (b"\xef\xbb\xbfdata: a\n\n", [b"a"]),
+        (b"data: a\r\rdata: b\r\n\r\n", [b"a", b"b"]),
+        (b"event: error\n\ndata: a", [b"a"]),
+        (b"dataset: a\n\n", []),
+    ],
+)
+def test_fields_are_read_as_the_standard_says(stream: bytes, events: list[bytes]) -> None:
+    """Lines of data are joined, comments and unknown fields ignored, a byte order mark is none of it."""
+    decoder = EventDecoder()
+
+    assert [event.data for event in [*decoder.feed(stream), *decoder.close()]] == events
+
+
+def test_an_event_has_the_name_that_stands_beside_its_data() -> None:
+    """Not that of an event before it, which had no data."""
+    decoder = EventDecoder()
+
+    found = list(decoder.feed(b"event: ping\n\nevent: error\ndata: a\n\ndata: b\n\n"))
+
+    assert found == [ServerEvent(b"a", b"error"), ServerEvent(b"b")]
+
+
+class KeepingServer:
+    """Answers every request on a connection it keeps; the end of the body comes after `[DONE]`, in a packet of its own.
+
+    With a `rest` it sends that instead of the end, and keeps silent.
+    """
+
+    def __init__(self, rest: bytes | None = None) -> None:
+        self.connections = 0
+        self.open = 0
+        self._rest = rest
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        self.open += 1
+        with suppress(ConnectionError, asyncio.IncompleteReadError):
+            while True:
+                head = await reader.readuntil(b"\r\n\r\n")
+                await reader.readexactly(int(head.lower().partition(b"content-length: ")[2].partition(b"\r")[0]))
+                body = chunk("ok", "stop") + b"data: [DONE]\n\n"
+                writer.write(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n%x\r\n%s\r\n" % (len(body), body))
+                await writer.drain()
+                await asyncio.sleep(0)
+                writer.write(b"0\r\n\r\n" if self._rest is None else self._rest)
+        writer.close()
+        with suppress(ConnectionError):
+            await writer.wait_closed()
+        self.open -= 1
+
+    async def left_by_all(self) -> None:
+        async with asyncio.timeout(5):
+            while self.open:  # noqa: ASYNC110  # the loop must turn for the connections to close
+                await asyncio.sleep(0)
+
+
+@asynccontextmanager
+async def keeping(server: KeepingServer) -> AsyncIterator[OpenAIGenerator]:
+    async with await asyncio.start_server(server.serve, "127.0.0.1", 0) as listening:
+        url = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}/v1"
+        async with open_http_client(url) as client:
+            yield OpenAIGenerator(client, model_name="tiny")
+        await server.left_by_all()
+
+
+async def ask(model: OpenAIGenerator) -> list[str]:
+    async with model.stream(QUESTION, max_tokens=7, timeout_s=3, trace_id="tr_1") as deltas:
+        return [delta.text async for delta in deltas]
+
+
+async def test_a_connection_is_used_again() -> None:
+    """What comes after `[DONE]` is read, so that the next request needs no new connection."""
+    server = KeepingServer()
+    async with keeping(server) as model:
+        for _ in range(20):
+            assert await ask(model) == ["ok"]
+            await asyncio.gather(*model._resting)
+
+        assert server.connections == 1
+
+
+@pytest.mark.parametrize("rest", [b"", b"20000\r\n" + b"x" * 0x20000 + b"\r\n"], ids=["silence", "flood"])
+async def test_what_follows_the_end_holds_up_nobody(rest: bytes) -> None:
+    """The answer is there at once; silence and a flood behind it cost the connection, and soon."""
+    server = KeepingServer(rest)
+    async with keeping(server) as model:
+        assert await ask(model) == ["ok"]
+        (resting,) = model._resting
+        assert not resting.done()
+        async with asyncio.timeout(5):
+            await resting
+        await server.left_by_all()
+
+
+async def test_an_answer_that_is_left_early_frees_the_slot() -> None:
+    """The connection is closed at once, and nothing read on."""
+    server = KeepingServer(b"")
+    async with keeping(server) as model:
+        async with model.stream(QUESTION, max_tokens=7, timeout_s=3, trace_id="tr_1") as deltas:
+            assert (await anext(deltas)).text == "ok"
+        assert not model._resting
+        await server.left_by_all()
+
+
+async def test_a_date_as_retry_after_is_counted_from_now() -> None:
+    """RFC 9110: seconds or a date."""
+    at = datetime.now(UTC) + timedelta(seconds=90)
+
+    with pytest.raises(UpstreamRateLimited) as caught:
+        await read(lambda _: httpx.Response(429, headers={"retry-after": format_datetime(at, usegmt=True)}))
+
+    assert 80 < (caught.value.retry_after_s or 0) <= 90

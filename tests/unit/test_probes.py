@@ -6,7 +6,7 @@ from collections.abc import Callable
 import httpx
 import pytest
 
-from rag.api.probes import ModelProbe
+from rag.api.probes import ModelProbe, ServiceProbe
 from rag.types import ModelInfo
 from schemas.response import DependencyState
 
@@ -62,3 +62,24 @@ async def test_what_is_no_json_is_no_answer() -> None:
         return httpx.Response(200, content=b"<html>")
 
     assert await ask(answers([SERVED]), html) == ["ok", "unreachable"]
+
+
+@pytest.mark.parametrize(
+    ("status", "state"), [(200, "ok"), (401, "unreachable"), (404, "unreachable"), (500, "unreachable")]
+)
+async def test_another_server_must_show_its_models(status: int, state: DependencyState) -> None:
+    """With the credentials of the questions: a key that is refused here is refused there too."""
+    asked: list[httpx.Request] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request)
+        return httpx.Response(status, json={"data": []})
+
+    headers = {"authorization": "Bearer k", "api-key": "k2"}
+    transport = httpx.MockTransport(answer)
+    async with httpx.AsyncClient(base_url="http://model/v1", transport=transport, headers=headers) as client:
+        found = await ServiceProbe(client, "/models", ours=False)("tr-1")
+
+    assert found == state
+    assert asked[0].url.path == "/v1/models"
+    assert (asked[0].headers["authorization"], asked[0].headers["api-key"]) == ("Bearer k", "k2")

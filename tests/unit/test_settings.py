@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from rag.environment import SettingsError, environment_name, load_settings
+from rag.environment import SettingsError, environment_name, load_settings, value_range
 from rag.model_ref import ModelRef
 from rag.settings import LOCAL_GENERATOR, NEVER_IN_AN_ANSWER, OFFLINE, Settings
 from rag.version import versioned
@@ -308,3 +308,77 @@ def test_limits_and_credentials_leave_the_fingerprint_alone() -> None:
 def test_a_version_is_the_name_and_eight_hex_digits() -> None:
     """The same parts give the same version in every process, whatever their order."""
     assert versioned("rag-v1", {"a": 1, "b": 2}) == versioned("rag-v1", {"b": 2, "a": 1}) == "rag-v1+d8497d9d"
+
+
+GENERATOR = {"RAG_GENERATOR_URL": "http://host/v1"}
+
+
+def test_a_key_is_stripped_of_white_space() -> None:
+    """Files of secrets end with a line break; one that is white space alone is none."""
+    assert load_settings({**GENERATOR, "RAG_GENERATOR_API_KEY": " sk-1\n"}).upstream_headers == {
+        "authorization": "Bearer sk-1"
+    }
+    assert load_settings({**GENERATOR, "RAG_GENERATOR_API_KEY": " \n"}).generator_api_key is None
+
+
+def test_headers_and_fields_of_the_generator_are_json_objects() -> None:
+    """`null` stays: it leaves a header or a field out."""
+    settings = load_settings(
+        {
+            **GENERATOR,
+            "RAG_GENERATOR_API_KEY": "sk-1",
+            "RAG_GENERATOR_HEADERS": '{"Authorization": null, "api-key": "k2\\n"}',
+            "RAG_GENERATOR_BODY": '{"temperature": null, "top_p": 0.5}',
+        }
+    )
+
+    assert settings.upstream_headers == {"authorization": None, "api-key": "k2"}
+    assert settings.upstream_body == {"temperature": None, "top_p": 0.5}
+    assert "k2" not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("RAG_GENERATOR_API_KEY", "sk-1\nx: y"),
+        ("RAG_GENERATOR_API_KEY", "sk-ngày"),
+        ("RAG_GENERATOR_NAME", " gpt "),
+        *(
+            ("RAG_GENERATOR_HEADERS", value)
+            for value in (
+                "{", "[]", '{"a b": "c"}', '{"": "c"}', '{"a": 1}', '{"a": "b\\r\\nc: d"}', '{"X-Trace-Id": "1"}',
+                '{"Content-Length": "1"}',
+            )
+        ),
+        *(
+            ("RAG_GENERATOR_BODY", value)
+            for value in (
+                "{", "7", '{"a": NaN}', '{"a": 1e999}', '{"messages": []}', '{"stream": false}', '{"model": "x"}',
+                '{"a":' + "[" * 100_000,
+            )
+        ),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_sent_to_the_generator_stops_the_start(name: str, value: str) -> None:
+    """One line, without the value."""
+    assert problems({**GENERATOR, name: value}) == [f"{name}: must be {value_range(name[4:].lower())}"]
+
+
+@pytest.mark.parametrize("name", ["RAG_GENERATOR_NAME", "RAG_GENERATOR_HEADERS", "RAG_GENERATOR_BODY"])
+def test_what_is_said_to_no_generator_stops_the_start(name: str) -> None:
+    """Our own Generator is told nothing of it."""
+    (line,) = problems({name: "{}"})
+
+    assert line.startswith(f"{name}: ")
+
+
+def test_what_the_generator_is_told_changes_the_deployment_and_its_credentials_do_not() -> None:
+    """Name and body change answers; headers and key do not; nor does white space in the body."""
+
+    def answers(**more: str) -> dict[str, str]:
+        return load_settings({**GENERATOR, **more}).answer_settings()
+
+    assert answers(RAG_GENERATOR_NAME="gpt") != answers()
+    assert answers(RAG_GENERATOR_BODY='{"top_p": 1}') != answers()
+    assert answers(RAG_GENERATOR_BODY='{"top_p": 1}') == answers(RAG_GENERATOR_BODY='{"top_p":1}')
+    assert answers(RAG_GENERATOR_HEADERS='{"a": "b"}', RAG_GENERATOR_API_KEY="k") == answers()

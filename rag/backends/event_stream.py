@@ -1,0 +1,96 @@
+"""Server-sent events out of the bytes of a response, however they are cut; bounded in memory, linear in time.
+
+Source: HTML Standard, section 9.2, server-sent events.
+"""
+
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+from rag.errors import UpstreamError
+
+# A chunk of chat completion is a few hundred bytes; a line of a megabyte is an attack or a defect.
+LINE_LIMIT_BYTES: Final = 1 << 20
+LINES_LIMIT: Final = 1000
+BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
+
+
+class ServerEvent(NamedTuple):
+    """One event: the lines of its data, and its `event:` field, empty where there is none."""
+
+    data: bytes
+    kind: bytes = b""
+
+
+class EventDecoder:
+    """Bytes of an event stream to its events; does no I/O.
+
+    Works on bytes, so that a character cut in two is whole again before it is decoded, and splits at LF and CR alone:
+    `str.splitlines` would also cut at U+2028, which JSON allows inside a string. A piece is looked at once: the
+    beginning of a line waits as a list and is joined when its end has come.
+    """
+
+    def __init__(self) -> None:
+        self._line: list[bytes] = []
+        self._line_bytes = 0
+        self._data: list[bytes] = []
+        self._data_bytes = 0
+        self._kind = b""
+        self._after_cr = False
+        self._begin: bytes | None = b""  # what may be a byte order mark; None once that is known
+
+    def feed(self, piece: bytes) -> Iterator[ServerEvent]:
+        """Raises: UpstreamError: a line or an event has no end."""
+        if self._begin is not None:
+            piece = self._begin + piece
+            if len(piece) < len(BYTE_ORDER_MARK) and BYTE_ORDER_MARK.startswith(piece):
+                self._begin = piece
+                return
+            piece, self._begin = piece.removeprefix(BYTE_ORDER_MARK), None
+        if not piece:
+            return
+        if self._after_cr:  # a CR LF that was cut in two is one end of a line
+            piece = piece.removeprefix(b"\n")
+        if b"\r" in piece:
+            self._after_cr = piece.endswith(b"\r")
+            piece = piece.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        else:
+            self._after_cr = False
+        first, *rest = piece.split(b"\n")
+        self._hold(first)
+        for following in rest:
+            line, self._line, self._line_bytes = b"".join(self._line), [], 0
+            if (event := self._take(line)) is not None:
+                yield event
+            self._hold(following)
+
+    def close(self) -> Iterator[ServerEvent]:
+        """What an unfinished last event holds: some servers leave out the last blank line."""
+        if self._begin:
+            yield from self.feed(b" ")  # two bytes of a mark are no line
+        yield from self.feed(b"\n")
+        yield from self.feed(b"\n")
+
+    def _hold(self, part: bytes) -> None:
+        if part:
+            self._line.append(part)
+            self._line_bytes += len(part)
+            if self._line_bytes > LINE_LIMIT_BYTES:
+                raise UpstreamError(upstream_error="a line without end")
+
+    def _take(self, line: bytes) -> ServerEvent | None:
+        """An event, if this line ends one."""
+        if line:
+            name, _, value = line.partition(b":")
+            if name == b"data":
+                self._add_data(value.removeprefix(b" "))
+            elif name == b"event":
+                self._kind = value.removeprefix(b" ")
+            return None
+        data, kind, self._data, self._kind, self._data_bytes = self._data, self._kind, [], b"", 0
+        return ServerEvent(b"\n".join(data), kind) if data else None
+
+    def _add_data(self, value: bytes) -> None:
+        self._data.append(value)
+        self._data_bytes += len(value)
+        if self._data_bytes > LINE_LIMIT_BYTES or len(self._data) > LINES_LIMIT:
+            raise UpstreamError(upstream_error="an event without end")

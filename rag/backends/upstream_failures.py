@@ -1,0 +1,84 @@
+"""What another's server says of its failure, cut down to what may stand in our log: no key, nothing of the prompt."""
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from rag.types import Message
+
+LIMIT_CHARS: Final = 200
+# Of a longer message nothing else is looked at.
+_READ_CHARS: Final = 4096
+_FIELDS: Final = ("type", "code", "status", "message", "msg", "detail", "reason")
+_DEPTH: Final = 3
+# Keys of known forms, what stands behind `Bearer`, what is half hidden by stars, and what is long and opaque.
+_SECRETS: Final = re.compile(
+    r"sk-\S+|bearer\s+\S+|\S{0,64}\*{2,}\S*|(?<![\w\-+/=])(?=[\w\-+/=]*\d)[\w\-+/=]{32,}", re.IGNORECASE
+)
+_WORD: Final = re.compile(r"[^\W_]+")
+_GAPS: Final = re.compile(r"…(?:[^\w<>…]*…)+")
+# Words of failures that say nothing of a prompt, whatever stands in it.
+_KNOWN: Final = frozenset(
+    _WORD.findall(
+        """
+        a above access account after again all allowed an and any api are as at available bad be because been below
+        body by cannot chat check code completion completions content context could credit credits current currently
+        deployment detail detected disabled does due error errors exceed exceeded exceeds exist exists expired failed
+        field filter filtered for forbidden found from function has have header however id in input insufficient
+        internal invalid is it key latency length less limit limited loaded loading long max maximum may message
+        messages missing model models must name no not of on only or org organization out output overloaded parameter
+        permission please policy prompt provided provider quota rate refused request requested requests required
+        resource response retry server service should size state status stream such supported temperature than that
+        the this time timeout to token tokens too try type unauthorized unavailable unknown unsupported upstream use
+        user value was while with you your
+        """
+    )
+)
+
+
+class Redaction:
+    """Describes the failures of one request; knows what was sent with it, and looks at that only when one comes."""
+
+    def __init__(self, messages: Sequence[Message], secrets: Sequence[str]) -> None:
+        self._messages = messages
+        self._secrets = secrets
+
+    def describe(self, failure: object) -> str:
+        """The type, code and message that stand in parsed JSON of any shape, or a text; at most 200 characters."""
+        return self._clean(": ".join(dict.fromkeys(_read_texts(failure, _DEPTH)))) or "no reason given"
+
+    def describe_body(self, body: bytes, content_type: str) -> str:
+        """The same of the body of a response, of which nothing but JSON is believed to hold a reason."""
+        try:
+            return self.describe(json.loads(body))
+        except (ValueError, RecursionError):
+            return self._clean(f"no JSON: {content_type.partition(';')[0] or 'no content type'}")
+
+    def _clean(self, text: str) -> str:
+        if len(text) > _READ_CHARS:
+            text = text[:_READ_CHARS].rpartition(" ")[0]
+        for secret in self._secrets:
+            text = text.replace(secret, "<key>")
+        text = _SECRETS.sub("<key>", text)
+        sent = {word.lower() for message in self._messages for word in _WORD.findall(message.content)} - _KNOWN
+        text = _WORD.sub(lambda found: found[0] if found[0].isascii() and found[0].lower() not in sent else "…", text)
+        text = "".join(char if char.isprintable() else " " for char in text)
+        return _GAPS.sub("…", " ".join(text.split()))[:LIMIT_CHARS]
+
+
+def _read_texts(failure: object, depth: int) -> Iterator[str]:
+    """The texts that say what went wrong, the outermost first."""
+    if isinstance(failure, str):
+        yield failure.strip()
+    elif isinstance(failure, int) and not isinstance(failure, bool):
+        yield str(failure)[:20]
+    elif depth and isinstance(failure, list):
+        yield from _read_texts(failure[0] if failure else None, depth - 1)
+    elif depth and isinstance(failure, dict):
+        inner = failure.get("error") or failure.get("errors")
+        if inner:
+            yield from _read_texts(inner, depth)
+            return
+        for field in _FIELDS:
+            yield from _read_texts(failure.get(field), depth - 1)
