@@ -18,7 +18,11 @@ NAME: Final = "app.kubernetes.io/name"
 COMPONENT: Final = "app.kubernetes.io/component"
 INSTANCE: Final = "app.kubernetes.io/instance"
 # What stands in for the values of the Secrets, which are not in the repository.
-SECRETS: Final[Mapping[str, str]] = {"RAG_REDIS_URL": "rediss://limits:6379/0", "RAG_GENERATOR_API_KEY": "key"}
+SECRETS: Final[Mapping[str, str]] = {
+    "RAG_REDIS_URL": "rediss://limits:6379/0",
+    "RAG_GENERATOR_API_KEY": "key",
+    "RAG_GENERATOR_HEADERS": '{"api-key": "key"}',
+}
 
 Manifest = dict[str, Any]  # Any: JSON
 Labels = Mapping[str, str]
