@@ -75,7 +75,7 @@ def _contradictions(settings: Settings) -> list[str]:
     if settings.generator_url is None:
         found += [
             f"{environment_name(field)}: is of no use without RAG_GENERATOR_URL; unset it"
-            for field in ("generator_name", "generator_headers", "generator_body")
+            for field in ("generator_name", "generator_body")  # credentials may lie in a secret of all deployments
             if getattr(settings, field) is not None
         ]
     if settings.generator_model is None:

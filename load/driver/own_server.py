@@ -28,7 +28,7 @@ _SERVING: Final = {
     "HF_HUB_OFFLINE": "1",
     "VLLM_NO_USAGE_STATS": "1",
 }
-_SECRET: Final = ("KEY", "URL", "FILE")
+_SECRET: Final = ("KEY", "URL", "FILE", "HEADERS")
 
 
 @contextmanager

@@ -132,7 +132,7 @@ def _judge_generator(client: httpx.Client, settings: Settings) -> Finding:
         return Finding("missing", name, found, "set RAG_GENERATOR_API_KEY, or RAG_GENERATOR_HEADERS")
     if not response.is_success:
         found = f"{place_of(url)} answers /models with {response.status_code}"
-        return Finding("warning", name, found, "not every server has this path; ask a question")
+        return Finding("missing", name, found, "/ready wants 200 from it: put a gateway before it that has this path")
     # With a URL there is a model: `none` beside it stops the start.
     asked = settings.generator_name or _name_of(str(settings.generator_model))
     return _judge_served_models(place_of(url), response, asked)

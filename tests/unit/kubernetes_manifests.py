@@ -21,7 +21,7 @@ INSTANCE: Final = "app.kubernetes.io/instance"
 SECRETS: Final[Mapping[str, str]] = {
     "RAG_REDIS_URL": "rediss://limits:6379/0",
     "RAG_GENERATOR_API_KEY": "key",
-    "RAG_GENERATOR_HEADERS": "",  # unset
+    "RAG_GENERATOR_HEADERS": '{"api-key": "key"}',
 }
 
 Manifest = dict[str, Any]  # Any: JSON

@@ -299,6 +299,7 @@ def test_the_report_tells_no_secret_setting(tmp_path: Path) -> None:
     given = {
         "RAG_MAX_CONCURRENT_REQUESTS": "4",
         "RAG_GENERATOR_API_KEY": "sk",
+        "RAG_GENERATOR_HEADERS": "{}",
         "RAG_REDIS_URL": "redis://:secret@x",
         "RAG_INDEX_DIR": "/home/me",
         "HOME": "/home/me",
@@ -307,5 +308,5 @@ def test_the_report_tells_no_secret_setting(tmp_path: Path) -> None:
     shown = show_settings(given, is_fake=True)
 
     assert shown["RAG_MAX_CONCURRENT_REQUESTS"] == "4"
-    assert not {"sk", "redis://:secret@x", "/home/me"} & set(shown.values())
+    assert not {"sk", "{}", "redis://:secret@x", "/home/me"} & set(shown.values())
     assert "RAG_GENERATOR_MODEL" not in make_settings(tmp_path, is_fake=False)

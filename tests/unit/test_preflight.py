@@ -317,7 +317,7 @@ class TestServices:
             (Reply(pieces=(b'{"data": [{"id": "fake"}]}',)), "ok"),
             (Reply(pieces=(b'{"data": [{"id": "another"}]}',)), "missing"),
             (Reply(pieces=(b"[]",)), "warning"),
-            (Reply(404), "warning"),
+            (Reply(404), "missing"),
             (Reply(401), "missing"),
         ],
         ids=["serves it", "serves another", "says nothing known", "has no such path", "wants a key"],

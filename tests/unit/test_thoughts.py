@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rag.citations import SentenceParser
@@ -38,6 +38,7 @@ def say(pieces: list[str]) -> str:
         ("<thinker>x</thinker>", "<thinker>x</thinker>"),
     ],
 )
+@settings(deadline=None)  # the machine may be busy
 @given(data=st.data())
 def test_thoughts_are_taken_out_however_they_are_cut(text: str, said: str, data: st.DataObject) -> None:
     """Of any case, closed or not, opened or not; what only looks like a tag is said."""
