@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from itertools import islice
 from typing import Final, TypeVar
 
 from rag.fusion import fuse
@@ -78,7 +79,12 @@ def _fuse(
     dense = index.search_dense(vector, k)
     other = _OTHER.get(asked_in)
     across = index.search_dense(vector, min(k, ACROSS_K), other) if other else []
-    fused = fuse([[ordinal for ordinal, _ in ranking] for ranking in (dense, lexical, across)])[:limit]
+    # Fused alone, one of them would stand behind all that both searches find, however far down.
+    everything = fuse([[ordinal for ordinal, _ in ranking] for ranking in (dense, lexical, across)])
+    chosen = {ordinal for ordinal, _ in across[: limit // 3]}
+    others = (ordinal for ordinal, _ in everything if ordinal not in chosen)
+    chosen |= set(islice(others, limit - len(chosen)))
+    fused = [pair for pair in everything if pair[0] in chosen]
     similarity, bm25_score = dict([*across, *dense]), dict(lexical)
     ordinals = [ordinal for ordinal, _ in fused]
     return [

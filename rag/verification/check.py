@@ -288,7 +288,7 @@ class RequestCheck:
         self._sent.add(sameness_key(sentence.text))
         self._shown.add(source.statement.key)
         quote = Quote(source.source.passage, source.text)
-        sent = f"{sentence.text} (“{quote.text}”)"
+        sent = f"{sentence.text.rstrip('. ')} (“{quote.text.rstrip('. ')}”)."
         return Verdict("skipped", sentence.text, sent, (quote,), Reason.LANGUAGES_DIFFER, lead=sentence.lead)
 
     def _send(self, sentence: DraftSentence, claim: Claim, judgement: Judgement) -> Verdict:
