@@ -16,7 +16,7 @@ from load.evaluation.metrics import ratio, share
 from load.evaluation.situations import WHOLE, QuotableSentence, Situation
 from rag.verification import AnswerModel
 from rag.verification.answering import answer_probability, sentence_probabilities
-from rag.verification.check import MAX_QUOTATIONS
+from rag.verification.quoting import MAX_QUOTATIONS
 
 THRESHOLDS: Final = (0.02, 0.05, 0.08, 0.1, 0.12, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6)
 LENGTHS: Final = (0.0, 0.5, 0.6, 0.65, 0.7, 0.8, 0.9)

@@ -4,8 +4,7 @@ Nothing that a document or a model writes is trusted here. A sentence is sent as
 stand in a passage of this context; what goes out instead is a quotation, and that only while it is relevant.
 """
 
-import re
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -14,16 +13,16 @@ from rag.language import Language, words
 from rag.types import DraftSentence, Passage, Quote, RelevanceScale, Verdict, Window
 from rag.verification.answering import AnswerModel
 from rag.verification.asking import read_asked
-from rag.verification.judging import Entail, Judge, Judgement, Reason, differ, states_something
-from rag.verification.notices import INTRODUCTIONS, older_edition_text
+from rag.verification.judging import Entail, Judge, Judgement, Reason, states_something
+from rag.verification.notices import older_edition_text
 from rag.verification.policy import Policy
+from rag.verification.quoting import MAX_QUOTATIONS, Quoting, by_part
 from rag.verification.ranking import Part, RankedQuote, rank_part
 from rag.verification.sources import Source, quotables, quote_for, read_source
 from rag.verification.statements import Statement, sameness_key
 from rag.verification.superseding import find_older, find_superseded
 from rag.verification.support import Claim, Idf, read_claim
 
-MAX_QUOTATIONS: Final = 3
 # G from which a sentence without a marker is the passage's own words, more or less. Below it 25 of 44 such sentences of
 # the local generator were right (XQuAD, English); the quotation in their place is right in 0.93 of cases.
 _OWN_WORDS: Final = 0.8
@@ -40,9 +39,6 @@ _TRANSLATED_FROM: Final = 0.735
 
 # How near windows are to a text, by the reranker, in their order.
 Alike = Callable[[str, Sequence[Window]], Awaitable[list[float]]]
-# Of a later part what answers it is often not what answered the one before, even if that is the likeliest.
-_ANOTHER_FROM: Final = 0.35
-_ENDED = re.compile(r"[.!?…。！？][\"'”’»)\]*_]*\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,12 +94,12 @@ class RequestCheck:
         known = dict(list(self._sources.items())[: inquiry.shown])
         self._judge = Judge(policy, known, inquiry.asked_in, inquiry.entail)
         self._probabilities: list[float] = []  # that the passages answer, part by part
-        self._sent: set[str] = set()
-        self._shown: set[str] = set()  # statements of documents that stand behind what was sent
-        self._quotations = 0
-        self._quoted_across = False
-        self._ends_open = False  # what was sent last has no full stop
-        self._most_quotations = max(MAX_QUOTATIONS, len(inquiry.parts))
+        self._quoting = Quoting(
+            enough=policy.quoted_enough,
+            floor=verifier.scale.floor,
+            asked_in=inquiry.asked_in,
+            most=max(MAX_QUOTATIONS, len(inquiry.parts)),
+        )
         self._has_stood = False  # a sentence of the draft itself was sent
         self._has_declined = self._has_declined_as_told = False
 
@@ -163,7 +159,7 @@ class RequestCheck:
         """
         claim = read_claim(sentence.text, self._inquiry.idf)
         judgement = self._find_unfit(sentence, claim) or self._judge_in_force(sentence, claim)
-        self._has_declined |= judgement.reason == Reason.DECLINES and not self._sent
+        self._has_declined |= judgement.reason == Reason.DECLINES and not self._quoting.sent
         if judgement.kind == "attributed" and not self._answers(claim, judgement, quotes):
             judgement = Judgement("dropped", reason=Reason.NO_CITATION, support=judgement.support)
         judgement = await self._judge.confirm(sentence, claim, judgement)
@@ -177,10 +173,10 @@ class RequestCheck:
         is_replaced = judgement.reason not in {Reason.STATES_NOTHING, Reason.REPEATED, Reason.DECLINES}
         if self._policy.mode == "repair" and is_replaced and not self._declined:
             instead = judgement.instead.key if judgement.instead else None
-            for ranked in self._wanted(
+            for ranked in self._quoting.wanted(
                 sorted(quotes, key=lambda each: instead not in each.keys)
             ):  # stable: else best first
-                return self._quote(ranked, judgement.reason, draft=sentence, support=judgement.support)
+                return self._quoting.quote(ranked, judgement.reason, draft=sentence, support=judgement.support)
         return Verdict(judgement.kind, sentence.text, "", (), judgement.reason, judgement.support, lead=sentence.lead)
 
     def complete(self, quotes: Sequence[RankedQuote]) -> list[Verdict]:
@@ -192,11 +188,11 @@ class RequestCheck:
         if self._policy.mode != "repair" or self._declined:
             return self._name_older()
         verdicts: list[Verdict] = []
-        for of_part in _by_part(quotes):
+        for of_part in by_part(quotes):
             best = of_part[0].probability
-            if self._has_stood and self._said(of_part) >= _BESIDE_THE_QUESTION * best:
+            if self._has_stood and self._quoting.said(of_part) >= _BESIDE_THE_QUESTION * best:
                 continue
-            verdicts += [self._quote_of_its_own(ranked) for ranked in self._wanted(of_part)]
+            verdicts += [self._quoting.quote_alone(ranked) for ranked in self._quoting.wanted(of_part)]
         return [*verdicts, *self._name_older()]
 
     def _name_older(self) -> list[Verdict]:
@@ -204,7 +200,7 @@ class RequestCheck:
         older = {
             quotable.source.passage.number: quotable
             for key, quotable in self._superseded.contradicts.items()
-            if key in self._shown
+            if key in self._quoting.shown
         }
         return [
             Verdict(
@@ -239,13 +235,13 @@ class RequestCheck:
     def _find_unfit(self, sentence: DraftSentence, claim: Claim) -> Judgement | None:
         """What need not be compared with any passage; None where the sentence has to be."""
         key = sameness_key(sentence.text)
-        if key == self._decline_key and not self._sent:
+        if key == self._decline_key and not self._quoting.sent:
             self._has_declined_as_told = True
             return Judgement("skipped", reason=Reason.DECLINES)
         is_cited = bool(self._judge.cited(sentence))
         if not states_something(sentence.text, claim, is_cited=is_cited) or not self._says_more(sentence.text, claim):
             return Judgement("skipped", reason=Reason.STATES_NOTHING)
-        if key in self._sent:
+        if key in self._quoting.sent:
             return Judgement("dropped", reason=Reason.REPEATED)
         return Judgement("dropped", reason=Reason.GIVES_ORDERS) if gives_orders(sentence.text) else None
 
@@ -285,8 +281,8 @@ class RequestCheck:
             return Verdict("skipped", sentence.text, "", (), Reason.LANGUAGES_DIFFER, None, lead=sentence.lead)
         source = found[scores.index(max(scores))]
         self._has_stood = True
-        self._sent.add(sameness_key(sentence.text))
-        self._shown.add(source.statement.key)
+        self._quoting.sent.add(sameness_key(sentence.text))
+        self._quoting.shown.add(source.statement.key)
         quote = Quote(source.source.passage, source.text)
         sent = f"{sentence.text.rstrip('. ')} (“{quote.text.rstrip('. ')}”)."
         return Verdict("skipped", sentence.text, sent, (quote,), Reason.LANGUAGES_DIFFER, lead=sentence.lead)
@@ -296,8 +292,8 @@ class RequestCheck:
         for source in judgement.sources:
             if found := quote_for(claim, source):
                 quotes.append(found[0])
-                self._shown.update(statement.key for statement in found[1])
-        self._sent.add(sameness_key(sentence.text))
+                self._quoting.shown.update(statement.key for statement in found[1])
+        self._quoting.sent.add(sameness_key(sentence.text))
         return Verdict(
             judgement.kind,
             draft=sentence.text,
@@ -308,62 +304,7 @@ class RequestCheck:
             lead=sentence.lead,
         )
 
-    def _quote(
-        self, ranked: RankedQuote, reason: Reason | None, *, draft: DraftSentence, support: float | None = None
-    ) -> Verdict:
-        self._sent.update((sameness_key(ranked.sent), *ranked.keys))
-        self._shown.update(ranked.keys)
-        self._quotations += 1
-        return Verdict(
-            "repaired", draft.text, self._introduce(ranked), (ranked.quote,), reason, support, lead=draft.lead
-        )
-
-    def _quote_of_its_own(self, ranked: RankedQuote) -> Verdict:
-        """Apart from what was sent before by a line break, if either is a list or has no full stop."""
-        before, self._ends_open = self._ends_open, not _ENDED.search(ranked.sent)
-        is_list = "\n" in ranked.sent
-        lead = "\n\n" if is_list else "\n" if before else " "
-        return self._quote(ranked, Reason.NOTHING_ANSWERS, draft=DraftSentence("", (), lead=lead))
-
-    def _introduce(self, ranked: RankedQuote) -> str:
-        """The quotation; the first one in another language than the question's is announced in the question's own."""
-        asked_in = self._inquiry.asked_in
-        if self._quoted_across or not differ(asked_in, ranked.language):
-            return ranked.sent
-        self._quoted_across = True
-        return INTRODUCTIONS[asked_in, ranked.language] + ranked.sent
-
-    def _said(self, quotes: Sequence[RankedQuote]) -> float:
-        """The probability that what was sent holds the answer."""
-        return sum(each.probability for each in quotes if each.keys & self._shown)
-
-    def _wanted(self, quotes: Sequence[RankedQuote]) -> Iterator[RankedQuote]:
-        """The quotations to send, best first, for as long as what was sent does not hold the answer well enough."""
-        for at, of_part in enumerate(_by_part(quotes)):
-            shown = frozenset(self._shown)
-            fresh = [each for each in of_part if not each.keys & shown]
-            is_another_wanted = at > 0 and _is_clear(fresh)
-            for ranked in of_part:
-                has_enough = 0 < self._said(of_part) >= self._policy.quoted_enough and not is_another_wanted
-                if has_enough or self._quotations >= self._most_quotations:
-                    break
-                is_new = not ranked.keys & (self._sent | self._shown)
-                if ranked.relevance >= self._verifier.scale.floor and is_new:
-                    is_another_wanted = False
-                    yield ranked
-
-
-def _is_clear(quotes: Sequence[RankedQuote]) -> bool:
-    """Whether the best of these is much likelier than the others."""
-    total = sum(each.probability for each in quotes)
-    return bool(total) and quotes[0].probability >= _ANOTHER_FROM * total
-
 
 def _carrying(claim: Claim, source: Source) -> list[Statement]:
     found = quote_for(claim, source)
     return found[1] if found else []
-
-
-def _by_part(quotes: Sequence[RankedQuote]) -> list[list[RankedQuote]]:
-    """The quotations of each part that has some, best first, in the order of the parts."""
-    return [[each for each in quotes if each.part == part] for part in sorted({each.part for each in quotes})]
