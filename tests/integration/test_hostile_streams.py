@@ -20,6 +20,7 @@ from rag.markers import has_marker
 from rag.pipeline import Pipeline
 from rag.sse import until_terminal
 from rag.types import Delta, DraftSentence, Message, ModelInfo, Window
+from rag.verification.notices import INTRODUCTIONS
 from schemas.events import CitationEvent, DoneEvent, ErrorEvent, Event, MetaEvent, TokenEvent
 from schemas.request import OUTPUT_TOKENS_MAX, QueryRequest
 from schemas.response import Citation, Trace
@@ -188,11 +189,16 @@ def keeps_the_opening(told: Told) -> bool:
     return not opening or not told.finish_reason or told.answer.startswith(f"{opening} [S1]{final}")
 
 
+# Before a quotation in another language than the question's.
+INTRODUCTION = re.compile("|".join(map(re.escape, INTRODUCTIONS.values())))
+
+
 def quotes_word_for_word(told: Told) -> bool:
     """A quote is a part of its chunk, and an answer by quotation is one of its quotes."""
     texts = {f"demo:handbook:v1:{number:05d}": text for number, text in enumerate(PASSAGES, start=1)}
     sentences = told.trace.sentences if told.trace else []
     repairs = [OWN_MARKERS.sub("", sentence.sent) for sentence in sentences if sentence.verdict == "repaired"]
+    repairs = [INTRODUCTION.sub("", repair) for repair in repairs]
     are_parts = all(citation.quote and citation.quote in texts[citation.chunk_id] for citation in told.citations)
     return are_parts and all(any(repair in text for text in texts.values()) for repair in repairs)
 
