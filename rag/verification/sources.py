@@ -17,7 +17,7 @@ from rag.verification.support import Claim, Evidence, Facts, Support, join_facts
 # About 40 KB each. A chunk's id, which is part of the key, names its tenant: nothing is shared between two of them.
 _KEPT_CHUNKS: Final = 512
 _DISPENSABLE_SUPPORT: Final = 0.02  # a marker that adds less than this is taken off
-# Fewer words say too little of the language that they are in.
+# Fewer words say too little of the language that they are in; so do rows and items, which are names and figures.
 _TELLING_WORDS: Final = 4
 
 
@@ -76,8 +76,9 @@ class Quotable:
 
     @property
     def language(self) -> Language:
-        text = self.statement.text
-        return detect_language(text) if len(text.split()) >= _TELLING_WORDS else self.source.language
+        statement = self.statement
+        is_telling = statement.kind == "sentence" and len(statement.text.split()) >= _TELLING_WORDS
+        return detect_language(statement.text) if is_telling else self.source.language
 
     @property
     def window(self) -> Window:
