@@ -106,6 +106,7 @@ def _check_body(text: str) -> str:
     fields = _parse_object(text)
     if _OUR_FIELDS & fields.keys():
         raise ValueError("names a field that is ours")
+    json.dumps(fields, ensure_ascii=False).encode()  # as it is sent: half a surrogate pair never could be
     return json.dumps(fields, sort_keys=True, allow_nan=False)
 
 

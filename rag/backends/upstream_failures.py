@@ -2,6 +2,7 @@
 
 import json
 import re
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from typing import Final
 
@@ -16,7 +17,11 @@ _DEPTH: Final = 3
 _SECRETS: Final = re.compile(
     r"sk-\S+|bearer\s+\S+|\S{0,64}\*{2,}\S*|(?<![\w\-+/=])(?=[\w\-+/=]*\d)[\w\-+/=]{32,}", re.IGNORECASE
 )
+# Characters as JSON, Python, HTML and URLs write them: what holds one may be any word of the prompt.
+_ESCAPE: Final = re.compile(r"\\\w|&#?\w+;|%[0-9a-f]{2}", re.IGNORECASE)
 _WORD: Final = re.compile(r"[^\W_]+")
+# Behind a word that may be the beginning of a longer one.
+_CUT: Final = re.compile(r"['\"`)\]}]{0,4}(?:\.{2}|…|$)")
 _GAPS: Final = re.compile(r"…(?:[^\w<>…]*…)+")
 # Words of failures that say nothing of a prompt, whatever stands in it.
 _KNOWN: Final = frozenset(
@@ -61,10 +66,23 @@ class Redaction:
         for secret in self._secrets:
             text = text.replace(secret, "<key>")
         text = _SECRETS.sub("<key>", text)
+        text = " ".join("…" if _ESCAPE.search(part) else part for part in text.split())
         sent = {word.lower() for message in self._messages for word in _WORD.findall(message.content)} - _KNOWN
-        text = _WORD.sub(lambda found: found[0] if found[0].isascii() and found[0].lower() not in sent else "…", text)
+        in_order = sorted(sent)
+
+        def keep(found: re.Match[str]) -> str:
+            word = found[0].lower()
+            is_quoted = word in sent or (_CUT.match(text, found.end()) is not None and _begins_one(word, in_order))
+            return found[0] if word.isascii() and not is_quoted else "…"
+
+        text = _WORD.sub(keep, text)
         text = "".join(char if char.isprintable() else " " for char in text)
         return _GAPS.sub("…", " ".join(text.split()))[:LIMIT_CHARS]
+
+
+def _begins_one(word: str, in_order: Sequence[str]) -> bool:
+    at = bisect_left(in_order, word)
+    return word not in _KNOWN and at < len(in_order) and in_order[at].startswith(word)
 
 
 def _read_texts(failure: object, depth: int) -> Iterator[str]:

@@ -354,7 +354,7 @@ def test_headers_and_fields_of_the_generator_are_json_objects() -> None:
             ("RAG_GENERATOR_BODY", value)
             for value in (
                 "{", "7", '{"a": NaN}', '{"a": 1e999}', '{"messages": []}', '{"stream": false}', '{"model": "x"}',
-                '{"a":' + "[" * 100_000,
+                '{"a":' + "[" * 100_000, '{"a": "\\ud800"}',
             )
         ),
     ],

@@ -1,6 +1,7 @@
 """The streams of servers that people use: their answers are read, and their failures seen and told."""
 
 import json
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -81,6 +82,31 @@ async def test_a_status_and_its_reason_are_told(status: int, kind: type[Upstream
 def test_what_is_told_of_a_failure_holds_no_key_and_nothing_of_the_prompt(message: str, told: str) -> None:
     """Servers quote what they were sent."""
     assert Redaction(PROMPT, [KEY]).describe({"error": {"message": message}}) == told
+
+
+QUOTED = "Sick pay is 1234 euros.\n\nNghỉ phép?"
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        json.dumps({"input": QUOTED}),
+        json.dumps(json.dumps({"input": QUOTED})),
+        repr(QUOTED),
+        repr(QUOTED.encode()),
+        quote(QUOTED),
+        QUOTED.encode("ascii", "xmlcharrefreplace").decode(),
+        "Ngh&igrave; ph&eacute;p",
+        "Sick pay is 1234 eur...",
+        "'Sick pay is 1234 eur'",
+    ],
+)
+def test_the_prompt_is_known_again_when_it_is_quoted_escaped_or_cut(written: str) -> None:
+    """A gateway quotes the reply of the server behind it, which quotes the prompt; many stop inside a word."""
+    told = Redaction(PROMPT, []).describe({"error": {"type": "bad_request", "message": f"Blocked: {written}"}})
+
+    assert told.startswith("bad_request: Blocked: ")
+    assert not [part for part in ("Sick", "pay", "1234", "eur", "Ngh", "ph", "p?") if part in told]
 
 
 def test_what_is_told_of_a_failure_is_short() -> None:
