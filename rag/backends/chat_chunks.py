@@ -43,9 +43,8 @@ class DeltaDecoder:
         self.has_begun = self.has_begun or bool(delta)
         if delta.get("refusal"):
             raise failure("refusal")
-        content = delta.get("content")
         return Delta(
-            text=self._mend(content) if isinstance(content, str) else "",
+            text=self._mend(_read_content(delta.get("content"))),
             # Some servers send the same under both names.
             thought=next((text for field in _THOUGHT_FIELDS if isinstance(text := delta.get(field), str)), ""),
             finish_reason=self._read_reason(choice.get("finish_reason")),
@@ -84,6 +83,14 @@ class DeltaDecoder:
 def failure(described: str) -> UpstreamError:
     """Of a response whose status was 200; the text goes into the log."""
     return UpstreamError(upstream_status=200, upstream_error=described)
+
+
+def _read_content(content: object) -> str:
+    """A text, or the texts of a list of parts, as Mistral's models that think send it; its thoughts are other parts."""
+    if not isinstance(content, list):
+        return content if isinstance(content, str) else ""
+    texts = (part.get("text") for part in content if isinstance(part, dict) and part.get("type") == "text")
+    return "".join(text for text in texts if isinstance(text, str))
 
 
 def _is_error(chunk: dict[str, Any]) -> bool:  # Any: JSON of any kind

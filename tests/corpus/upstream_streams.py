@@ -56,6 +56,18 @@ data: {"choices":[],"created":1,"id":"chatcmpl-1","model":"m","object":"chat.com
 data: [DONE]
 
 """,
+    "mistral": """\
+data: {"id":"1","object":"chat.completion.chunk","created":1,"model":"m","choices":[{"index":0,"delta":{"role":"assistant","content":""},"finish_reason":null}]}
+
+data: {"id":"1","object":"chat.completion.chunk","created":1,"model":"m","choices":[{"index":0,"delta":{"content":[{"type":"thinking","thinking":[{"type":"text","text":"Let me see."}]}]},"finish_reason":null}]}
+
+data: {"id":"1","object":"chat.completion.chunk","created":1,"model":"m","choices":[{"index":0,"delta":{"content":[{"type":"text","text":"Staff have"},{"type":"text","text":" 12 days"}]},"finish_reason":null}]}
+
+data: {"id":"1","object":"chat.completion.chunk","created":1,"model":"m","choices":[{"index":0,"delta":{"content":" [S1]."},"finish_reason":"stop"}],"usage":{"prompt_tokens":9,"total_tokens":16,"completion_tokens":7}}
+
+data: [DONE]
+
+""",
     "litellm": """\
 data: {"id":"chatcmpl-1","created":1,"model":"m","object":"chat.completion.chunk","choices":[{"index":0,"delta":{"content":"Staff have 12 days","role":"assistant"}}],"stream_options":{"include_usage":true}}
 
