@@ -7,7 +7,7 @@ from typing import Final, TypeVar
 
 from rag.fusion import fuse
 from rag.language import Language
-from rag.limits import Deadline
+from rag.limits import Deadline, gather
 from rag.ports import ChunkIndex, TextEmbedder, Vectors
 from rag.types import Candidate
 
@@ -53,14 +53,9 @@ async def retrieve(
 
 
 async def _both(first: Awaitable[First], second: Awaitable[Second]) -> tuple[First, Second]:
-    """Both results; where one fails its error goes on, and the other is cancelled, which `gather` alone does not do."""
     tasks = asyncio.ensure_future(first), asyncio.ensure_future(second)
-    try:
-        return await asyncio.gather(*tasks)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+    await gather(tasks)
+    return tasks[0].result(), tasks[1].result()
 
 
 async def _search(index: ChunkIndex, work: Callable[[], Result]) -> Result:

@@ -1,6 +1,7 @@
 """Search by meaning: the vectors of a version and the nearest of them. The only home of faiss."""
 
 import math
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -61,14 +62,13 @@ class DenseIndex:
         centres: Vectors = self._index.quantizer.reconstruct_n(0, self._index.nlist)
         return centres
 
-    def search(self, vector: Vectors, k: int, among: NDArray[np.int64] | None = None) -> list[tuple[int, float]]:
+    def search(self, vector: Vectors, k: int, subset: "DenseSubset | None" = None) -> list[tuple[int, float]]:
         """The k nearest as (ordinal, cosine), best first; ties by ordinal, at the cut too.
 
-        `among` are the ordinals that may be found; None: all.
+        `subset`, made by this index, holds what may be found; None: everything.
         """
         query = np.ascontiguousarray(vector, dtype=np.float32).reshape(1, -1)
-        total = len(self) if among is None else len(among)
-        options = None if among is None else self._narrow(among)
+        total, options = (len(self), None) if subset is None else (subset.size, subset.options)
         k = min(k, total)
         if k <= 0:
             return []
@@ -82,14 +82,25 @@ class DenseIndex:
                 return take_best(ordinals, similarities, k)
             fetched = min(fetched * 2, total)
 
-    def _narrow(self, among: NDArray[np.int64]) -> faiss.SearchParameters:
-        bits = np.zeros(len(self), dtype=bool)
-        bits[among] = True
-        # faiss's stubs know the signatures of C++ and not those that its wrappers have in Python.
-        selector = faiss.IDSelectorBitmap(np.packbits(bits, bitorder="little"))  # type: ignore[call-arg, arg-type]
-        if isinstance(self._index, faiss.IndexIVF):
-            return faiss.SearchParametersIVF(sel=selector, nprobe=self._index.nprobe)  # type: ignore[call-arg]
-        return faiss.SearchParameters(sel=selector)  # type: ignore[call-arg]
+    def subset(self, ordinals: NDArray[np.int64]) -> "DenseSubset":
+        """These alone, to be searched many times.
+
+        Of an approximate index the nearest lists that hold any of them are probed, and so many that as many of them are
+        compared as of all in a search of everything: the lists nearest a question need not hold one.
+
+        Raises: BrokenIndexError: its lists do not belong to it.
+        """
+        selector = _select(ordinals, len(self))
+        if not isinstance(self._index, faiss.IndexIVF):
+            return DenseSubset(len(ordinals), faiss.SearchParameters(sel=selector))  # type: ignore[call-arg]
+        holding = np.unique(_read_lists(self._index)[ordinals])
+        wanted = self._index.nprobe * len(self) / self._index.nlist
+        probes = min(len(holding), math.ceil(wanted * len(holding) / max(1, len(ordinals))))
+        lists = faiss.SearchParameters(sel=_select(holding, self._index.nlist))  # type: ignore[call-arg]
+        options = faiss.SearchParametersIVF(  # type: ignore[call-arg]
+            sel=selector, nprobe=max(1, probes), quantizer_params=lists
+        )
+        return DenseSubset(len(ordinals), options)
 
     def vectors(self, first: int, count: int) -> Vectors:
         """The vectors with the ordinals from `first` on, float32, (count, dim)."""
@@ -98,6 +109,34 @@ class DenseIndex:
         # Not `reconstruct_n`, which walks through all lists each time: 10 ms a document of a million vectors.
         rows: Vectors = self._index.reconstruct_batch(np.arange(first, first + count))
         return rows
+
+
+@dataclass(frozen=True, slots=True)
+class DenseSubset:
+    """How many there are, and how faiss finds them alone."""
+
+    size: int
+    options: faiss.SearchParameters
+
+
+def _select(numbers: NDArray[np.int64], total: int) -> faiss.IDSelector:
+    bits = np.zeros(total, dtype=bool)
+    bits[numbers] = True
+    # faiss's stubs know the signatures of C++ and not those that its wrappers have in Python.
+    return faiss.IDSelectorBitmap(np.packbits(bits, bitorder="little"))  # type: ignore[call-arg, arg-type]
+
+
+def _read_lists(index: faiss.IndexIVF) -> NDArray[np.int64]:
+    """The list that holds each ordinal, (n,)."""
+    lists = index.invlists
+    assert lists is not None
+    list_of = np.zeros(index.ntotal, dtype=np.int64)
+    try:
+        for number in range(index.nlist):
+            list_of[faiss.rev_swig_ptr(lists.get_ids(number), lists.list_size(number))] = number
+    except IndexError as error:
+        raise BrokenIndexError("its lists hold what it does not have") from error
+    return list_of
 
 
 def build_dense(

@@ -15,7 +15,8 @@ from rag.index.manifest import BrokenIndexError
 from rag.language import Language, detect_language
 
 LANGUAGES_NAME: Final = "languages.i8"
-_CODES: Final[tuple[Language, ...]] = ("other", "en", "vi")
+# As they are numbered in the file.
+LANGUAGES: Final[tuple[Language, ...]] = ("other", "en", "vi")
 
 
 class LanguageFile:
@@ -24,7 +25,7 @@ class LanguageFile:
     def __init__(self, codes: NDArray[np.int8], *, is_known: bool = True) -> None:
         self.codes: Final = codes
         self.is_known: Final = is_known
-        self._ordinals = {name: np.flatnonzero(codes == code) for code, name in enumerate(_CODES)}
+        self._ordinals = {name: np.flatnonzero(codes == code) for code, name in enumerate(LANGUAGES)}
 
     @classmethod
     def load(cls, folder: Path, total: int) -> "LanguageFile":
@@ -44,4 +45,4 @@ class LanguageFile:
 
 def detect_codes(texts: Iterable[str]) -> NDArray[np.int8]:
     """As they are stored: int8, (n,)."""
-    return np.array([_CODES.index(detect_language(text)) for text in texts], dtype=np.int8)
+    return np.array([LANGUAGES.index(detect_language(text)) for text in texts], dtype=np.int8)

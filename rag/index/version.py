@@ -9,7 +9,7 @@ from typing import Final
 from rag.errors import IndexUnavailable
 from rag.index.chunks import ChunkFile
 from rag.index.dense import DenseIndex
-from rag.index.languages import LanguageFile
+from rag.index.languages import LANGUAGES, LanguageFile
 from rag.index.lexical import LexicalIndex
 from rag.index.manifest import BrokenIndexError, StoredVersion
 from rag.index.tokens import TokenFile
@@ -40,6 +40,7 @@ class TenantIndex:
         sizes = {len(self.dense), len(self.lexical), len(self.chunk_file), len(self.token_file or self.chunk_file)}
         if sizes != {stored.manifest.chunks} or self.dense.dimension != dimension:
             raise BrokenIndexError("vectors, words and chunks do not belong together")
+        self._by_language = {each: self.dense.subset(self.languages.ordinals(each)) for each in LANGUAGES}
 
     @property
     def version(self) -> IndexVersion:
@@ -63,7 +64,7 @@ class TenantIndex:
         return True
 
     def search_dense(self, vector: Vectors, k: int, language: Language | None = None) -> list[tuple[int, float]]:
-        return self.dense.search(vector, k, None if language is None else self.languages.ordinals(language))
+        return self.dense.search(vector, k, self._by_language[language] if language else None)
 
     def search_lexical(self, text: str, k: int) -> list[tuple[int, float]]:
         return self.lexical.search(words(text), k)

@@ -185,6 +185,44 @@ def test_large_index_is_approximate_with_measured_recall(tmp_path: Path) -> None
     assert hits / (10 * len(queries)) >= 0.98
 
 
+def test_a_subset_far_from_the_question_is_found_in_a_large_index(tmp_path: Path) -> None:
+    """As the chunks in the other language are: the lists nearest the question hold none of them."""
+    rows = clusters(60, 40, 24)
+    info = build_dense(rows, tmp_path / "ivf", exact_max_chunks=2_000)
+    index = DenseIndex.load(tmp_path / "ivf")
+    furthest = np.sort(np.argsort(rows @ rows[0])[:10])
+
+    found = [ordinal for ordinal, _ in index.search(rows[0], 10, index.subset(furthest))]
+
+    assert info.kind == "ivf"
+    assert sorted(found) == furthest.tolist()
+
+
+@pytest.mark.parametrize("exact_max_chunks", [2_000, 10_000])
+def test_a_subset_is_searched_as_well_as_the_whole(tmp_path: Path, exact_max_chunks: int) -> None:
+    """A tenth of the vectors, by any index: nothing else is found, and of the ten nearest as much as is promised."""
+    rows = clusters(60, 40, 24)
+    build_dense(rows, tmp_path / "dense", exact_max_chunks=exact_max_chunks)
+    index = DenseIndex.load(tmp_path / "dense")
+    ordinals = np.arange(0, len(rows), 10)
+    subset = index.subset(ordinals)
+
+    queries = clusters(60, 2, 24)
+    found = [{ordinal for ordinal, _ in index.search(row, 10, subset)} for row in queries]
+    nearest = [set(ordinals[np.argsort(-(rows[ordinals] @ row))[:10]].tolist()) for row in queries]
+
+    assert all(each <= set(ordinals.tolist()) for each in found)
+    assert sum(len(each & exact) for each, exact in zip(found, nearest, strict=True)) / (10 * len(queries)) >= 0.98
+
+
+def test_an_empty_subset_holds_nothing(tmp_path: Path) -> None:
+    """As of a language that no chunk is in."""
+    build_dense(clusters(60, 40, 24), tmp_path / "ivf", exact_max_chunks=2_000)
+    index = DenseIndex.load(tmp_path / "ivf")
+
+    assert index.search(clusters(1, 1, 24)[0], 3, index.subset(np.array([], dtype=np.int64))) == []
+
+
 def test_grown_index_keeps_its_lists(tmp_path: Path) -> None:
     """Centres are found once, and again only when they no longer do: adding a document does not pay for all."""
     rows = clusters(60, 40, 24)

@@ -182,6 +182,11 @@ def test_text_is_cleaned_of_what_nobody_sees(raw: str, expected: str) -> None:
         pytest.param("<p>x<ul><li>a<li>b<ol><li>c</ol></ul>y", "x\n\n- a\n- b\n1. c\n\ny", id="lists"),
         pytest.param("<table><tr><th>a<th>b<tr><td>c<p>d<td>e</table>", "a: c d | b: e", id="tables"),
         pytest.param("<table><tr><td><h2>a</h2>b<td>c</table>", "a\n\nb\n\nc", id="tables that lay out the page"),
+        pytest.param(
+            "<table><tr><th>a<th colspan=2>b<tr><td rowspan=2>c<td>d<td>e<tr><td>f<td>g</table>",
+            "a: c | b: d | b: e\na: c | b: f | b: g",
+            id="cells over several columns and rows",
+        ),
         pytest.param("<pre>a\n    b</pre>", "a\n    b", id="preformatted"),
         pytest.param("<p>Vi&ecirc;n &#x1EA1; <img alt='ảnh' src=x>", "Viên ạ ảnh", id="entities and pictures"),
         pytest.param("<main>a<footer>b</footer></main><footer>c</footer>", "a\n\nb", id="the footer of the site"),

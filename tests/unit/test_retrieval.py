@@ -165,6 +165,23 @@ async def test_equal_relevance_keeps_the_order_of_retrieval() -> None:
     assert [candidate.chunk.text for candidate in ranked] == ["text 0", "text 1", "text 2"]
 
 
+async def test_both_languages_are_ranked_on_one_scale() -> None:
+    """What the model takes from a passage in another language is added before the order is made, not after."""
+    vietnamese = Candidate(make_chunk("Nhân viên toàn thời gian có 12 ngày nghỉ phép năm.", 2))
+    ranked = await rerank(
+        QUESTION,
+        [Candidate(make_chunk(PARKING, 1)), vietnamese],
+        asked_in="en",
+        scale=RelevanceScale(0.0, {("en", "vi"): 0.2}),
+        scorer=FixedScorer(0.5, 0.4),
+        deadline=make_deadline(),
+        trace_id="tr_test",
+    )
+
+    assert [candidate.relevance for candidate in ranked] == [pytest.approx(0.6), 0.5]
+    assert ranked[0].chunk == vietnamese.chunk
+
+
 async def test_nothing_found_asks_no_scorer() -> None:
     """An empty batch is not worth a call."""
     assert (
