@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 from rag.pipeline import Pipeline
 from rag.types import Chunk
 from rag.verification import ZERO_TO_ONE, Policies, Policy, Verifier
@@ -157,10 +159,18 @@ async def test_the_newest_edition_counts_and_the_older_one_is_named() -> None:
     assert [citation.document_id for citation in answer.citations] == ["policy-2026", "policy-2024"]
 
 
-async def test_nothing_survives_a_better_ranked_passage_that_was_refused() -> None:
-    """Everything is on one scale, so the first that is too irrelevant ends the list."""
-    scorer = ScriptedScorer({ANNUAL_LEAVE: 0.4, PARKING: 0.2}, others=0.1)
+@pytest.mark.parametrize(("floor", "kept"), [(0.1, 3), (0.3, 2), (0.7, 1), (0.9, 0)])
+async def test_nothing_survives_a_better_ranked_passage_that_was_refused(floor: float, kept: int) -> None:
+    """Whatever its language: one scale, one floor, and the first below it ends the list.
 
-    answer = await ask(quoting(ANNUAL_LEAVE, PARKING, scorer=scorer, abstain_relevance=0.5), "Who parks on leave days?")
+    The fakes add half the floor to what is in the other language.
+    """
+    scorer = ScriptedScorer({ANNUAL_LEAVE: 0.6, LEAVE_VI: 0.4, PARKING: 0.2}, others=0.0)
+    pipeline = quoting(PARKING, LEAVE_VI, ANNUAL_LEAVE, scorer=scorer, abstain_relevance=floor)
 
-    assert answer.finish_reason == "no_answer"
+    answer = await ask(pipeline, "How many days of annual leave do full-time staff have?")
+
+    assert answer.trace is not None
+    ranked = [candidate.chunk_id for candidate in answer.trace.candidates]
+    assert {passage.chunk_id for passage in answer.trace.passages} == set(ranked[:kept])
+    assert (answer.finish_reason == "no_answer") is (kept == 0)
