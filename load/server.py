@@ -37,25 +37,25 @@ def running_server(
 ) -> Iterator[Server]:
     """Yields: the server, once `ready_path` answers well; on a free port if none is given.
 
-    `folder` is the server's own: its log stands there, and its BENTOML_HOME, because a starting server wipes the
-    metrics of whoever shares it. The models are those of the BENTOML_HOME in the environment.
+    `folder` is the server's own: it holds the log, and the BENTOML_HOME, because a starting server clears the metrics
+    of every other one that shares it. The models are those of the environment's BENTOML_HOME, else the user's.
 
     Raises: ServerError: it ended, or was not ready in time.
     """
     folder.mkdir(parents=True, exist_ok=True)
     port, log_path = port or find_free_port(), folder / "server.log"
     command = [sys.executable, "-m", "bentoml", "serve", f"service:{service}", "--host", "127.0.0.1"]
-    ours = {**environment, "BENTOML_HOME": str(_make_home(folder, environment))}
+    ours = {**environment, "BENTOML_HOME": str(_make_home(folder, environment.get("BENTOML_HOME")))}
     with running([*command, "--port", str(port)], environment=ours, log_path=log_path) as process:
         server = Server(f"http://127.0.0.1:{port}", log_path, process)
         wait_until_ready(server.url + ready_path, process, log_path)
         yield server
 
 
-def _make_home(folder: Path, environment: Mapping[str, str]) -> Path:
+def _make_home(folder: Path, shared: str | None) -> Path:
     home = (folder / "bentoml").resolve()
     home.mkdir(exist_ok=True)
     models = home / "models"
-    if not models.exists():
-        models.symlink_to(Path(environment["BENTOML_HOME"]).resolve() / "models")
+    if shared is not None and not models.exists():
+        models.symlink_to(Path(shared).resolve() / "models")
     return home

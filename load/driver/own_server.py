@@ -21,8 +21,6 @@ DOCUMENTS: Final = ROOT / "examples" / "documents"
 UNLIMITED: Final = {"RAG_RATE_LIMIT_REQUESTS": "1000000000", "RAG_RATE_LIMIT_TOKENS": "1000000000000"}
 # As the Makefile has them, for who calls without it.
 _SERVING: Final = {
-    "BENTOML_HOME": str(ROOT / ".data" / "bentoml"),
-    "BENTOML_CONFIG": str(ROOT / "configuration.yaml"),
     "BENTOML_DO_NOT_TRACK": "True",
     "DO_NOT_TRACK": "1",
     "HF_HUB_OFFLINE": "1",

@@ -14,8 +14,9 @@ from rag.identity.principal import OPEN_TENANT
 from rag.identity.sources import SourceError
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m rag.identity", description=__doc__.split("\n", maxsplit=1)[0])
+def main(argv: Sequence[str] | None = None, *, prog: str = "python -m rag.identity") -> int:
+    """Run the command; `prog` is its name in what it says of itself. Return the exit status."""
+    parser = argparse.ArgumentParser(prog=prog, description=__doc__.split("\n", maxsplit=1)[0])
     commands = parser.add_subparsers(dest="command", required=True)
     new_key = commands.add_parser(
         "new-key", help="makes an API key", description="Prints a new key to stdout, its YAML entry to stderr."

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Sequence
 
 from rag.backends.fake import FakeEncoder
 from rag.environment import SettingsError, load_settings
@@ -25,8 +26,9 @@ def open_encoder(model: str) -> PassageEncoder:
     return SentenceEncoder(locate(model), describe(model))
 
 
-def main() -> int:
-    arguments = parse_arguments(sys.argv[1:])
+def main(argv: Sequence[str], *, prog: str) -> int:
+    """Run the command; `prog` is its name in what it says of itself. Return the exit status."""
+    arguments = parse_arguments(argv, prog=prog)
     try:
         settings = load_settings(os.environ)
     except SettingsError as error:
@@ -47,4 +49,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:], prog="python -m rag.ingestion"))

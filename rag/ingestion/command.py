@@ -49,11 +49,9 @@ class Terminal:
             yield advance
 
 
-def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
+def parse_arguments(argv: Sequence[str], *, prog: str = "python -m rag.ingestion") -> argparse.Namespace:
     """Raises: SystemExit: with status 2, after one line that says what is wrong."""
-    parser = argparse.ArgumentParser(
-        prog="python -m rag.ingestion", description="Changes what a tenant is answered from."
-    )
+    parser = argparse.ArgumentParser(prog=prog, description="Changes what a tenant is answered from.")
     commands = parser.add_subparsers(dest="command", required=True)
     add = commands.add_parser("add", help="put files, or all files below folders, into the index")
     remove = commands.add_parser("remove", help="take one document out of the index")

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,6 +20,8 @@ REVISION_CHARS: Final = 12
 LATE_INTERACTION_SCALE: Final = RelevanceScale(0.755, {("en", "vi"): 0.033, ("vi", "en"): 0.057})
 # A sigmoid: not measured here, and low, because a missed answer costs more than a quotation too many.
 CROSS_ENCODER_SCALE: Final = RelevanceScale(0.02)
+# Where BentoML keeps models and Bentos if BENTOML_HOME does not say otherwise.
+USERS_HOME: Final = Path(os.path.expanduser("~"), "bentoml")  # noqa: PTH111 - Path.home() fails for a user without one
 METADATA_FILES: Final = ("*.json", "*.jinja", "*.txt", "*.model", "*/config.json")
 
 
@@ -89,17 +92,22 @@ def _bento_labels(tag: str) -> dict[str, str]:
 
 
 def _get_bento(tag: str) -> Any:  # Any: BentoML has no types here
-    """From the store of the Bento that this runs in, where it runs in an image, or from that of the machine.
+    """Find a model in the stores where it may be: the Bento's, then that of BENTOML_HOME, then the user's own.
 
-    BentoML itself looks into the Bento's only where the whole of it is served, and not for one service or a command.
+    BentoML itself looks into the Bento's store only if it serves the whole Bento, not for one service or a command. And
+    each server on a machine needs a BENTOML_HOME of its own, because it clears the metrics there; models are shared.
+
+    Raises: bentoml.exceptions.NotFound: no store has it.
     """
     import bentoml  # noqa: PLC0415
     from bentoml._internal.models.model import ModelStore  # noqa: PLC0415
 
-    ours = Path(os.environ.get("BENTO_PATH", ""), "models")
-    if "BENTO_PATH" in os.environ and ours.is_dir():
-        return ModelStore(ours).get(tag)
-    return bentoml.models.get(tag)
+    homes = [Path(os.environ[name]) for name in ("BENTO_PATH", "BENTOML_HOME") if os.environ.get(name)]
+    for home in homes:
+        if (home / "models").is_dir():
+            with suppress(bentoml.exceptions.NotFound):
+                return ModelStore(home / "models").get(tag)
+    return ModelStore(USERS_HOME / "models").get(tag)
 
 
 def _locate_hub(ref: ModelRef, *, weights: bool) -> Path:

@@ -28,10 +28,10 @@ From outside, where the clients are:                PREFLIGHT_API_KEY=... python
 """
 
 
-def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
+def parse_arguments(argv: Sequence[str], *, prog: str = "python -m rag.preflight") -> argparse.Namespace:
     """Raises: SystemExit: with status 2, after one line that says what is wrong."""
     parser = argparse.ArgumentParser(
-        prog="python -m rag.preflight", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog=prog, description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--json", action="store_true", help="one JSON object instead of lines")
     parser.add_argument("--url", help="look at a running deployment too; asks it one question")

@@ -92,8 +92,7 @@ def check_serving(environ: Mapping[str, str]) -> Iterator[Finding]:
 def _judge_bentoml_config(path: str | None) -> Finding:
     name = "BENTOML_CONFIG"
     if not path:
-        todo = "set it to the configuration.yaml of the Bento"
-        return Finding("missing", name, "not set: the knobs of configuration.yaml are not applied", todo)
+        return Finding("ok", name, "not set: the Bento's configuration.yaml applies")
     try:
         content = load_yaml(Path(path).read_bytes())
     except (OSError, FileError) as error:

@@ -32,7 +32,7 @@ PREMISES = [
 HYPOTHESES = ["Staff have 12 days.", "Part time staff have 6 days of annual leave.", "park", "north " * 60]
 PAIRS = [(premise, hypothesis) for premise in PREMISES for hypothesis in HYPOTHESES]
 # In a process of its own: importing the services reads the environment and opens the front's parts.
-PRINT_PARTS = "import service; print(*service.Reranker.apis, *service.RagService.dependencies)"
+PRINT_PARTS = "import service; print(*service.Reranker.apis, *service.RagService.all_services(exclude_urls=True))"
 
 
 @pytest.fixture(scope="module")
@@ -101,10 +101,10 @@ def test_both_models_of_the_service_answer_at_once(
 @pytest.mark.parametrize(
     ("named", "expected"),
     [
-        ([], ["describe"]),
-        (["RAG_RERANKER_MODEL"], ["describe", "rerank", "reranker"]),
-        (["RAG_VERIFIER_MODEL"], ["describe", "entail", "reranker"]),
-        (["RAG_RERANKER_MODEL", "RAG_VERIFIER_MODEL"], ["describe", "entail", "rerank", "reranker"]),
+        ([], ["describe", "RagService"]),
+        (["RAG_RERANKER_MODEL"], ["describe", "rerank", "RagService", "Reranker"]),
+        (["RAG_VERIFIER_MODEL"], ["describe", "entail", "RagService", "Reranker"]),
+        (["RAG_RERANKER_MODEL", "RAG_VERIFIER_MODEL"], ["describe", "entail", "rerank", "RagService", "Reranker"]),
     ],
 )
 def test_the_service_has_the_models_that_are_named(

@@ -129,13 +129,15 @@ class TestConfiguration:
 
         assert states(check_serving(environ)) == {"BENTOML_CONFIG": "ok"}
 
-    @pytest.mark.parametrize(
-        ("content", "state"), [(None, "missing"), ("services: {Rag: {}}", "warning"), ("{", "missing")]
-    )
-    def test_serving_knobs_that_are_not_applied_are_seen(self, config: Path, content: str | None, state: str) -> None:
+    def test_the_bentos_own_knobs_need_no_variable(self) -> None:
+        """service.py names configuration.yaml to BentoML."""
+        assert states(check_serving({"BENTOML_DO_NOT_TRACK": "True"})) == {"BENTOML_CONFIG": "ok"}
+
+    @pytest.mark.parametrize(("content", "state"), [("services: {Rag: {}}", "warning"), ("{", "missing")])
+    def test_serving_knobs_that_are_not_applied_are_seen(self, config: Path, content: str, state: str) -> None:
         """BentoML takes unknown names in silence."""
-        config.write_text(content or "")
-        environ = {} if content is None else {"BENTOML_CONFIG": str(config)}
+        config.write_text(content)
+        environ = {"BENTOML_CONFIG": str(config)}
 
         assert states(check_serving(environ)) == {"BENTOML_CONFIG": state, "usage reports": "warning"}
 

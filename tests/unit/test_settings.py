@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from rag.environment import SettingsError, environment_name, load_settings, value_range
+from rag.environment import SettingsError, environment_name, load_settings, read_port, value_range
 from rag.model_ref import ModelRef
 from rag.settings import LOCAL_GENERATOR, NEVER_IN_AN_ANSWER, OFFLINE, Settings
 from rag.version import versioned
@@ -382,3 +382,16 @@ def test_what_the_generator_is_told_changes_the_deployment_and_its_credentials_d
     assert answers(RAG_GENERATOR_BODY='{"top_p": 1}') != answers()
     assert answers(RAG_GENERATOR_BODY='{"top_p": 1}') == answers(RAG_GENERATOR_BODY='{"top_p":1}')
     assert answers(RAG_GENERATOR_HEADERS='{"a": "b"}', RAG_GENERATOR_API_KEY="k") == answers()
+
+
+@pytest.mark.parametrize(("environ", "port"), [({}, 3000), ({"PORT": ""}, 3000), ({"PORT": "8080"}, 8080)])
+def test_the_port_is_the_platforms(environ: dict[str, str], port: int) -> None:
+    """Platforms say by PORT where a container is to listen."""
+    assert read_port(environ) == port
+
+
+@pytest.mark.parametrize("text", ["0", "65536", "-1", "http", "30.5", "٣٠٠٠"])
+def test_a_port_that_is_none_stops_the_start(text: str) -> None:
+    """With one line, as a setting of ours does."""
+    with pytest.raises(SettingsError, match="PORT: must be a whole number from 1 to 65535"):
+        read_port({"PORT": text})
