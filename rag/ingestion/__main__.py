@@ -1,4 +1,4 @@
-"""Wiring of the ingestion command: settings, models, exit status."""
+"""Wire the ingestion command: settings, models, exit status."""
 
 import os
 import sys

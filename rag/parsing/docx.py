@@ -1,5 +1,4 @@
-"""Read Word documents: paragraphs, headings by style, list items, tables. They have no pages before they are printed.
-"""
+"""Read Word documents: paragraphs, headings by style, list items, tables. They have no pages before printing."""
 
 import io
 import re

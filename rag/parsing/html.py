@@ -18,7 +18,7 @@ from rag.parsing.tables import Cell, render_rows
 _DECLARED_CHARSET = re.compile(
     rb"<(?:meta|\?xml)[^>]{0,300}(?:charset|encoding)\s*=\s*[\"']?([\w.:-]{1,40})", re.IGNORECASE
 )
-_SNIFFED_BYTES: Final = 4096  # HTML standard, 13.2.3.2: the declaration is in the first 1024 bytes; some pages have it later
+_SNIFFED_BYTES: Final = 4096  # HTML standard, 13.2.3.2: declared within the first 1024 bytes; some pages do it later
 
 
 def _tags(*lines: str) -> frozenset[str]:
@@ -28,7 +28,7 @@ def _tags(*lines: str) -> frozenset[str]:
 _LEFT_OUT: Final = _tags(
     "head script style noscript template nav svg iframe object canvas audio video button select textarea datalist",
 )
-_OWNERS_OF_FOOTERS: Final = ("article", "main", "section", "blockquote")  # other footers are the site's: copyright and links
+_OWNERS_OF_FOOTERS: Final = ("article", "main", "section", "blockquote")  # else it is the site's: copyright and links
 _HIDING_STYLE = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.IGNORECASE)
 _LEVELS: Final = {f"h{level}": level for level in range(1, 7)}
 _BLOCKS: Final = frozenset(_LEVELS) | _tags(

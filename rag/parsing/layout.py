@@ -91,7 +91,7 @@ class _Style:
         return cls(
             body_size=body_size,
             body_is_bold=2 * bold_chars > sum(len(line.text) for line in lines),
-            pitch=gaps[len(gaps) // 4] if gaps else 1.2 * body_size,  # a low quantile, as most paragraphs have several lines, not all
+            pitch=gaps[len(gaps) // 4] if gaps else 1.2 * body_size,  # most paragraphs have several lines, not all
             heading_sizes=sorted(heading_sizes, reverse=True),
             right_edges=_right_edges(lines),
         )
@@ -127,8 +127,7 @@ class _Style:
         return before.baseline - line.baseline > _PARAGRAPH_GAP_RATIO * usual
 
     def _had_room(self, before: Line, line: Line) -> bool:
-        """Return whether the line's first word would have fitted on the line before; if so, the author broke the line.
-        """
+        """Return whether the line's first word would have fitted on the line before; if so, the author broke it."""
         char_width = (line.right - line.left) / len(line.text)
         word_width = char_width * (len(line.text.split(maxsplit=1)[0]) + 1)
         return before.right + word_width < self.right_edges[_edge_key(before)] - char_width
