@@ -92,9 +92,7 @@ def _heading_paths(document: Document) -> list[list[Heading]]:
 
 
 def _context_of(document: Document, path: Sequence[Heading], start: int) -> str:
-    """Return the headings above a chunk that begins at `start`, without the document's title and the chunk's own
-    headings.
-    """
+    """Return the headings above a chunk that begins at `start`, without the document's title and its own headings."""
     above = [heading.text for heading in path if heading.start < start and heading.text != document.title]
     context = CONTEXT_SEPARATOR.join(above)
     return context if len(context) <= MAX_CONTEXT_CHARS else context[-MAX_CONTEXT_CHARS:].partition(" ")[2]
@@ -120,9 +118,7 @@ def _fit(text: str, start: int, end: int, counter: TokenCounter, limit_tokens: i
 
 
 def _middle_gap(text: str, start: int, end: int) -> tuple[int, int]:
-    """Return the white space nearest to the middle as (start, end); if there is none, an empty gap between two
-    characters.
-    """
+    """Return the white space nearest to the middle as (start, end); without any, an empty gap between characters."""
     middle = (start + end) // 2
     after = _WHITE_SPACE.search(text, middle, end)
     before = max(text.rfind(" ", start, middle), text.rfind("\n", start, middle))

@@ -56,9 +56,7 @@ class Finder:
         return [Part(text, best_of_each([found[0], own])) for text, own in zip(asked, found[1:], strict=True)]
 
     def choose(self, parts: Sequence[Part], *, top_k: int) -> list[Passage]:
-        """Return the passages that the answer may rest on: the best of each part in turn, down to the floor of
-        relevance.
-        """
+        """Return the passages that the answer may rest on: the best of each part in turn, down to the floor."""
         floor = self._scale.floor
         relevant = [
             list(takewhile(lambda each: each.relevance is not None and each.relevance >= floor, part.candidates))

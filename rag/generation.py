@@ -69,10 +69,7 @@ class Draft:
         return TokenUsage(prompt_tokens, counter.count("".join(self._texts)))
 
     def _is_possible(self, usage: TokenUsage) -> bool:
-        """Return whether the usage is possible: otherwise a false report could use up the tenant's quota.
-
-        No token is shorter than a byte.
-        """
+        """Return whether the usage is possible (no token is shorter than a byte): a lie could use up the quota."""
         prompt_bytes = sum(len(message.content.encode()) + _TEMPLATE_TOKENS for message in self.messages)
         return usage.prompt_tokens <= prompt_bytes and usage.completion_tokens <= self.max_tokens
 

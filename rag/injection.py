@@ -125,9 +125,7 @@ def takes_over(text: str) -> bool:
 
 
 def gives_orders(text: str) -> bool:
-    """Return whether the text gives orders to the assistant, or imitates its prompt, a source, a chat turn or a tool
-    call.
-    """
+    """Return whether the text gives orders to the assistant, or imitates a prompt, source, chat turn or tool call."""
     if takes_over(text):
         return True
     seen = _as_read(text)

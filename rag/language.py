@@ -155,8 +155,7 @@ def detect_language(text: str) -> Language:
 
 
 def sentence_spans(text: str) -> list[tuple[int, int]]:
-    """Return the sentences as (start, end): ordered, disjoint, trimmed, and covering every character except white
-    space.
+    """Return the sentences as (start, end): ordered, disjoint, trimmed, with every character except white space.
 
     A blank line, a list item, a heading line and a table row (`a | b`) separate sentences; a single line break does
     not. Text that is appended later moves only the last two spans, unless it turns the last line into a row.

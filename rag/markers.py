@@ -143,8 +143,7 @@ def marker_spans(text: str) -> list[tuple[int, int]]:
 
 
 def trailing_markers(text: str) -> int:
-    """Return how many characters at the start of `text`, which follows the end of a sentence, are markers of that
-    sentence.
+    """Return how many characters at the start of `text` are markers of the sentence that ends before it.
 
     On the same line these are all that follow directly; on the next lines only markers that stand alone on their line.
     """
@@ -160,9 +159,7 @@ def trailing_markers(text: str) -> int:
 
 
 def may_begin_marker(text: str) -> bool:
-    """Return whether more text could make `text` begin with a marker, or with a longer one; false positives are
-    allowed.
-    """
+    """Return whether more text could make `text` begin with a marker, or with a longer one; may err towards True."""
     folded = _fold(text)
     start = 0
     while complete := _COMPLETE.match(folded, start):

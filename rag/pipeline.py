@@ -35,7 +35,7 @@ from schemas.events import CitationEvent, DoneEvent, ErrorEvent, Event, MetaEven
 from schemas.request import QueryRequest
 from schemas.response import Citation, QueryResponse
 
-# The template around question and passages takes 180 tokens in English and 380 in Vietnamese, by the local generator.
+# The template around question and passages takes 180 tokens in English, 380 in Vietnamese, by the local tokenizer.
 INSTRUCTION_TOKENS: Final = 400
 # After this many unsupported sentences in a row the draft is given up: it does not recover, and its tokens delay other
 # requests.

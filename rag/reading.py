@@ -1,6 +1,6 @@
 """Read the question for search, ranking and checking; the generator gets it as it was asked.
 
-It is spelled as in the documents (`rag.spelling`), whatever its keyboard, capitals and placing of tones. Small talk,
+It is spelled as in the documents (`rag.spelling`), whatever the keyboard, capitals and tone placement. Small talk,
 which asks nothing of any document, is recognised.
 """
 

@@ -36,8 +36,7 @@ async def rerank(
 async def score_windows(
     question: str, windows: Sequence[Window], *, scorer: PassageScorer, deadline: Deadline, trace_id: str
 ) -> list[float]:
-    """Return the relevance of each window, in order, as the scorer gives it; each is scored in the context of its
-    passage.
+    """Return the relevance of each window, in order, as the scorer gives it; windows are scored in their passages.
 
     Raises: DeadlineExceeded, and what the scorer raises.
     """

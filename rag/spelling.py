@@ -101,9 +101,7 @@ def _is_known(word: str, index: ChunkIndex) -> bool:
 
 
 def _nearest(word: str, index: ChunkIndex) -> str | None:
-    """Return the most frequent word one typing error away from a word that no chunk holds; None for words with
-    diacritics.
-    """
+    """Return the most frequent word one typing error away; None for known words and for words with diacritics."""
     if not word.isascii() or word in _ASKED_AS or index.spellings(word):
         return None
     near = index.near(word)

@@ -29,9 +29,7 @@ def is_function_word(word: str) -> bool:
 
 @lru_cache(16_384)
 def stem(word: str) -> str:
-    """Return the word without its English ending; Vietnamese syllables have none and are mostly too short to be
-    changed.
-    """
+    """Return the word without its English ending; Vietnamese syllables have none and are mostly too short to change."""
     if len(word) <= _MIN_STEM_CHARS or not word.isascii():
         return word
     for ending, kept in (("ies", "y"), ("sses", "ss"), ("ing", ""), ("ed", ""), ("es", ""), ("ly", ""), ("s", "")):

@@ -134,8 +134,7 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """The part `passage[start:end]` of a passage, scored in its context; if `end` is None, it reaches to the passage's
-    end.
+    """The part `passage[start:end]` of a passage, scored in its context; `end` None is the end of the passage.
 
     The first `head` characters, a title and headings, count for every window. `tokens` are the passage's, if the index
     holds them.
@@ -179,12 +178,16 @@ class Passage:
 
 @dataclass(frozen=True, slots=True)
 class Message:
+    """One message of a chat."""
+
     role: Role
     content: str
 
 
 @dataclass(frozen=True, slots=True)
 class TokenUsage:
+    """The tokens that one generation used."""
+
     prompt_tokens: int
     completion_tokens: int
 

@@ -80,14 +80,17 @@ class ChunkWriter:
         return len(self._offsets) - 1
 
     def append(self, chunks: Sequence[Chunk]) -> None:
+        """Append chunks."""
         self.append_lines([_render(chunk) for chunk in chunks])
 
     def append_lines(self, lines: Sequence[bytes]) -> None:
+        """Append stored lines of chunks."""
         for line in lines:
             self._file.write(line)
             self._offsets.append(self._offsets[-1] + len(line))
 
     def close(self) -> None:
+        """Close the file; harmless if it is closed."""
         self._file.close()
 
     def finish(self) -> None:

@@ -174,8 +174,7 @@ def _fill(index: faiss.Index, vectors: Vectors) -> None:
 def _build_approximate(
     vectors: Vectors, old_centres: Vectors | None
 ) -> tuple[faiss.IndexIVFFlat | None, DenseInfo | None]:
-    """Build inverted lists with as few probes as the recall needs; None if probing a quarter of the lists is not
-    enough.
+    """Build inverted lists with as few probes as the recall needs; None if a quarter of the lists does not suffice.
 
     HNSW was rejected: for a million vectors its graph takes an hour on two cores, lists take minutes, and the limit of
     its recall is fixed before it can be measured.

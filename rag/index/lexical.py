@@ -53,9 +53,7 @@ class LexicalIndex:
         return self._total
 
     def search(self, words: Sequence[str], k: int) -> list[tuple[int, float]]:
-        """Return the k best chunks as (ordinal, score > 0), best first; ties by ordinal. A repeated word counts each
-        time.
-        """
+        """Return the k best as (ordinal, score > 0), best first; ties by ordinal. A repeated word counts each time."""
         known = self._bm25.get_tokens_ids(list(words))
         if not known or k <= 0:
             return []

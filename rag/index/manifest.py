@@ -103,6 +103,7 @@ class StoredVersion:
 
     @property
     def summary(self) -> IndexVersion:
+        """The version without its manifest's details."""
         manifest = self.manifest
         return IndexVersion(self.name, manifest.chunks, manifest.documents, manifest.built_at)
 
@@ -122,10 +123,12 @@ def name_version(manifest: Manifest, content: bytes) -> str:
 
 
 def number_of(name: str) -> int:
+    """Return the number in the name of a version."""
     return int(name.partition("-")[0])
 
 
 def is_version_name(text: str) -> bool:
+    """Return whether the text has the form of a version's name."""
     return _VERSION_NAME.fullmatch(text) is not None
 
 

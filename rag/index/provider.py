@@ -170,9 +170,7 @@ class ServedIndexes:
             del self._opening[tenant_id]
 
     def _serving_names(self) -> dict[str, str | None]:
-        """Return the serving name of each tenant; None if `CURRENT` is missing or damaged, which a closer look tells
-        apart.
-        """
+        """Return the serving name of each tenant; None if `CURRENT` is missing or damaged: a closer look tells."""
         names: dict[str, str | None] = {}
         for tenant_id in self._store.tenants():
             try:

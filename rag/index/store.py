@@ -1,4 +1,4 @@
-"""Locate each tenant's versions, know which one serves, and replace it by the next.
+"""Locate the versions of each tenant, name the one that serves, and replace it by the next.
 
 A tenant has one folder and nothing outside it. At every moment `CURRENT` names a whole version or does not exist. So a
 process may die between any two steps: nothing names what it leaves behind, and the next ingestion removes it.
@@ -77,6 +77,7 @@ class IndexStore:
         return sorted(tenant_id for tenant_id in found if tenant_id is not None)
 
     def folder(self, tenant_id: str) -> Path:
+        """Return the folder of a tenant, whether or not it exists."""
         return self._index_dir / folder_name(tenant_id)
 
     def serving_name(self, tenant_id: str) -> str | None:
@@ -127,8 +128,7 @@ class IndexStore:
         return self.read(tenant_id, read_all)
 
     def recover(self, tenant_id: str) -> tuple[StoredVersion | None, int]:
-        """Return the last whole version, and the number that all new numbers must exceed, after damage to the serving
-        version.
+        """Return, after damage to the serving version, the last whole one and the number that new ones must exceed.
 
         Called inside `exclusive`. Raises: OSError: the disk failed.
         """
@@ -178,8 +178,7 @@ class IndexStore:
         return StoredVersion(target.name, target, manifest)
 
     def rollback(self, tenant_id: str, embedder: ModelInfo, on_wait: Callable[[], object]) -> tuple[str, StoredVersion]:
-        """Restore the content of the previous version as a new version; returns the name of the old one, and the new
-        one.
+        """Restore the content of the previous version as a new version; returns the old one's name, and the new one.
 
         The new version follows the serving one, so a second rollback undoes the first. Only the manifest of the serving
         one is needed; if that or `CURRENT` is damaged too, the last whole version is restored.

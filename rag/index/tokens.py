@@ -67,6 +67,7 @@ class TokenWriter:
         self._offsets = [0]
 
     def append(self, tokens: Sequence[TokenVectors]) -> None:
+        """Append the token vectors of the next chunks."""
         values, scales, spans = self._files
         for each in tokens:
             values.write(np.ascontiguousarray(each.values, dtype=np.int8).data)
@@ -75,6 +76,7 @@ class TokenWriter:
             self._offsets.append(self._offsets[-1] + len(each.scales))
 
     def close(self) -> None:
+        """Close the files; harmless if they are closed."""
         for file in self._files:
             file.close()
 

@@ -141,6 +141,7 @@ class IndexUpdate:
 
     @property
     def chunks_to_embed(self) -> int:
+        """The number of chunks without vectors so far."""
         carried = sum(entry.chunks for entry in self._kept.values())
         return len(self._writer) + (carried if self.reembeds else 0)
 
@@ -191,8 +192,8 @@ class IndexUpdate:
     def publish(self, encode: EncodeChunks, *, exact_max_chunks: int = EXACT_MAX_CHUNKS) -> StoredVersion | None:
         """Build the next version and make it serve; if nothing changed, the serving version stays.
 
-        `encode` is called with groups of chunks that have no vectors, and not at all if every chunk has some. Its token
-        vectors are stored if the makers say so.
+        `encode` is called with groups of chunks that have no vectors, and not at all if every chunk has some. The token
+        vectors that it returns are stored if the makers say so.
 
         Raises: OSError: the disk is full or failed; the old version still serves.
         """

@@ -29,12 +29,11 @@ class Vocabulary:
                 self._by_shape[folded[0], len(folded)].append(folded)
 
     def spellings(self, word: str) -> dict[str, int]:
-        """Return the words that differ from this one at most in diacritics and case, and how many chunks hold each."""
+        """Return the words that differ from this one in nothing but diacritics, and how many chunks hold each."""
         return {found: self._count(found) for found in self._by_fold.get(fold(word), ())}
 
     def near(self, word: str) -> dict[str, int]:
-        """Return the words that are one typing error away from this one, which no chunk holds, and how many chunks hold
-        each.
+        """Return the words one typing error away from this one, which no chunk holds, and how many chunks hold each.
 
         The first and the last letter must agree: at the end, forms of one word differ.
         """

@@ -14,10 +14,12 @@ from rag.types import ModelInfo
 
 
 def describe_encoder(model: str) -> ModelInfo:
+    """Return the identity of the embedder without loading it."""
     return FakeEncoder.info if ModelRef.parse(model).kind == "fake" else describe(model)
 
 
 def open_encoder(model: str) -> PassageEncoder:
+    """Load the embedder."""
     if ModelRef.parse(model).kind == "fake":
         return FakeEncoder()
     from rag.backends.sentence_transformer import SentenceEncoder  # noqa: PLC0415  # a runtime, which `list` does not need
@@ -26,6 +28,7 @@ def open_encoder(model: str) -> PassageEncoder:
 
 
 def main() -> int:
+    """Run the command with the settings of the environment, and return its exit status."""
     arguments = parse_arguments(sys.argv[1:])
     try:
         settings = load_settings(os.environ)

@@ -35,10 +35,15 @@ class Terminal:
     """Lines and progress bars on stderr; stdout is kept for the result."""
 
     def tell(self, line: str) -> None:
+        """Write a line above the bars."""
         tqdm.write(line, file=sys.stderr)
 
     @contextmanager
     def measure(self, what: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
+        """Show a progress bar.
+
+        Yields: a function to call with the number of items newly done.
+        """
         with tqdm(
             total=total, desc=what, unit=unit, file=sys.stderr, mininterval=_BAR_INTERVAL_S, disable=total == 0
         ) as bar:

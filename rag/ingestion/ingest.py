@@ -26,9 +26,7 @@ class PassageEncoder(TokenCounter, Protocol):
     def limit_tokens(self) -> int: ...
 
     def read_passages(self, texts: Sequence[str], on_batch: Callable[[int], None] | None = None) -> EncodedTexts:
-        """Return the vectors of the texts and of their tokens, in order; `on_batch` is called with the number newly
-        done.
-        """
+        """Return the vectors of the texts and of their tokens, in order; `on_batch` gets the number newly done."""
         ...
 
 
@@ -38,12 +36,17 @@ class Watcher(Protocol):
     def tell(self, line: str) -> None: ...
 
     def measure(self, what: str, total: int, unit: str) -> AbstractContextManager[Callable[[int], None]]:
-        """Yields: a function to call with the number of items newly done, out of the total."""
+        """Show the progress of one step.
+
+        Yields: a function to call with the number of items newly done, out of the total.
+        """
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Added:
+    """A document that was added, or had not changed."""
+
     path: str
     document_id: str
     chunks: int
@@ -64,6 +67,8 @@ class AddReport:
 
 @dataclass(frozen=True, slots=True)
 class RemoveReport:
+    """The result of `remove`; `documents` and `chunks` count the whole index after it."""
+
     tenant: str
     version: str
     removed: str
@@ -84,6 +89,8 @@ class RollbackReport:
 
 @dataclass(frozen=True, slots=True)
 class Listed:
+    """One document of a list."""
+
     document_id: str
     title: str
     document_version: int
@@ -92,6 +99,8 @@ class Listed:
 
 @dataclass(frozen=True, slots=True)
 class ListReport:
+    """The documents of the serving version; `version` is None if there is none."""
+
     tenant: str
     version: str | None
     documents: list[Listed]

@@ -24,6 +24,8 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
+    """A path that cannot be read, with the reason for a person."""
+
     path: str
     reason: str
 
@@ -52,8 +54,7 @@ def find_sources(paths: Sequence[Path]) -> Findings:
 
 
 def _walk(root: Path, folder: Path, visited: set[tuple[int, int]], findings: Findings) -> None:
-    """Add the files below a folder; links are followed once per folder, as they may form cycles, and never out of the
-    root.
+    """Add the files below a folder; links are followed once per folder, as they may form cycles, and not out of `root`.
 
     A person who can write into the folder must not gain access, through answers, to what only the ingesting user may
     read.

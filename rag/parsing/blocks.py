@@ -58,9 +58,7 @@ _BLANK_LINES = re.compile(r"\n\s*\n")
 
 
 def clean(text: str) -> str:
-    """Return the text in NFC, with one kind of space and of line break, no invisible characters or blank lines,
-    trimmed.
-    """
+    """Return the text in NFC, trimmed, with one kind of space and line break, no blank lines, nothing invisible."""
     text = text.replace("\r\n", "\n").replace("\r", "\n").translate(_REPLACEMENTS)
     text = unicodedata.normalize("NFC", _UNWANTED.sub("", text))
     text = _SPACES.sub(" ", _OTHER_SPACE.sub(" ", text))

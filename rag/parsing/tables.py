@@ -1,7 +1,7 @@
 """Render the rows of a table as lines that are understood alone: each cell with the name of its column.
 
-A row is found, quoted and shown to the generator without its header, which may be in another chunk. So `Sparrow X2 |
-7,500 Pa` becomes `Model: Sparrow X2 | Suction power: 7,500 Pa`.
+A row is found, quoted and shown to the generator alone, as its header may be in another chunk. So it is labelled:
+`Sparrow X2 | 7,500 Pa` becomes `Model: Sparrow X2 | Suction power: 7,500 Pa`.
 """
 
 import re

@@ -200,9 +200,7 @@ class RequestCheck:
         return [*verdicts, *self._name_older()]
 
     def _name_older(self) -> list[Verdict]:
-        """Return a notice for each older edition that contradicts what was shown: it names the edition, not what that
-        says.
-        """
+        """Return a notice for each older edition that contradicts what was shown, without what that edition says."""
         older = {
             quotable.source.passage.number: quotable
             for key, quotable in self._superseded.contradicts.items()
@@ -252,10 +250,10 @@ class RequestCheck:
         return Judgement("dropped", reason=Reason.GIVES_ORDERS) if gives_orders(sentence.text) else None
 
     def _says_more(self, text: str, claim: Claim) -> bool:
-        """Return whether the sentence says something that the question does not: a figure, a name, or a word among at
-        least four.
+        """Return whether the sentence says something that the question does not: a new figure, name or content word.
 
-        The answer to a yes-or-no question may repeat the question.
+        Without a new figure or name it needs at least four words. The answer to a yes-or-no question may repeat the
+        question.
         """
         asked = self._asked.claim
         brings = bool(set(claim.figures).difference(asked.figures) or set(claim.names).difference(asked.names))

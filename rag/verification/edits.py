@@ -42,6 +42,7 @@ class Gap:
 
     @property
     def is_short(self) -> bool:
+        """Whether both sides have words, and few enough to correspond."""
         return bool(self.old and self.new) and len(self.old) <= _GAP_MAX and len(self.new) <= _GAP_MAX
 
 
@@ -64,9 +65,9 @@ def read_words(text: str) -> tuple[Word, ...]:
 
 
 def is_negated(gaps: Sequence[Gap]) -> bool:
-    """Return whether the gaps together add or remove a negation.
+    """Return whether the gaps together add or remove a negation; "rejected" for "did not accept" does neither.
 
-    The negations of a clause that was cut out do not count, nor does "rejected" for "did not accept".
+    The negations of a clause that was cut out do not count.
     """
     before = after = 0
     for gap in gaps:
@@ -114,9 +115,7 @@ def _figures(found: Sequence[Word]) -> list[float]:
 
 
 def replaces_name(gap: Gap, gaps: Sequence[Gap], names: frozenset[str]) -> bool:
-    """Return whether the gap replaces a name by another one; a part, an adjective or the initials of a name are the
-    same.
-    """
+    """Return whether the gap replaces a name by another one; parts, adjectives and initials of a name are the same."""
     if not gap.is_short:
         return False
     old, new = _names(gap.old, names), _names(gap.new, names)

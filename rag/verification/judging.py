@@ -1,6 +1,6 @@
 """Judge one sentence by itself: first in closed form, then by language, then with a verifier model.
 
-Each step can only reject what the step before it accepts; none of them chooses the replacement.
+The verifier model can only reject what the other steps accept, and no step chooses the replacement.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -119,9 +119,7 @@ class Judge:
         return Judgement("dropped", reason=Reason.NOT_ENTAILED, support=round(support, 4))
 
     def _is_title(self, sentence: DraftSentence) -> bool:
-        """Return whether the sentence is only a title or heading, or has no marker and repeats a statement that is not
-        quotable.
-        """
+        """Return whether it is only a title or heading, or has no marker and repeats an unquotable statement."""
         key = sameness_key(sentence.text)
         chunks = [source.passage.chunk for source in self.sources.values()]
         if any(key == sameness_key(title) for chunk in chunks for title in (chunk.title, chunk.heading) if title):
@@ -143,8 +141,7 @@ class Judge:
         return Judgement("dropped", reason=_why(sentence, cited, support), support=support.score if cited else None)
 
     def _judge_closely(self, sentence: DraftSentence, claim: Claim, judgement: Judgement) -> Judgement:
-        """Return the judgement, unless the sentence was edited in copying or holds an address that its sources do not
-        hold.
+        """Return the judgement, unless the sentence was edited in copying or holds an address that its sources lack.
 
         If another passage supports it without such a fault, that passage becomes its source.
         """
@@ -161,14 +158,13 @@ class Judge:
     def _judge_across_languages(
         self, sentence: DraftSentence, claim: Claim, cited: Sequence[Source]
     ) -> Judgement | None:
-        """Judge a sentence in another language than its passages, where missing overlap means nothing; None if it is
-        not one.
+        """Judge a sentence whose passages are all in another language, where lack of overlap means nothing; else None.
 
         Figures and names are written alike in both languages. The sentence is sent, as *skipped*, if it has at least
-        one and the cited passages hold all of them. Without any there is no evidence: a quotation in the document's
-        language is sent instead. So it is if the draft is not in the question's language; a passage with a sentence in
-        the draft's language can be compared, so it is not judged here. If no figure is missing and there is a verifier
-        model, the model decides: it must read both languages.
+        one and the cited passages hold all of them. Without any there is no evidence, and a quotation is sent instead;
+        so it is if the draft is not in the question's language. A passage with a sentence in the draft's language can
+        be compared, and is not judged here. If no figure is missing, a verifier model, if there is one, decides; it
+        must read both languages.
         """
         language = detect_language(sentence.text)
         language = self.asked_in if language == "other" else language

@@ -40,9 +40,7 @@ _MAX_DIGITS: Final = 40  # of one part of a figure; the rest is cut off, because
 
 
 def find_figures(text: str, *, ambiguous: bool) -> list[float]:
-    """Return the figures of a text (lower case, NFC), in order; `ambiguous` includes words that often mean something
-    else.
-    """
+    """Return the figures of a text (lower case, NFC), in order; `ambiguous` includes words that often mean others."""
     return [value for value, _, _ in locate_figures(text, ambiguous=ambiguous)]
 
 

@@ -72,8 +72,7 @@ def unit_of(chunk: Chunk, statements: Sequence[Statement], at: int) -> tuple[int
 def carrying_span(
     claim: Claim, evidence: Evidence, statements: Sequence[Statement], chunk: Chunk
 ) -> tuple[int, int] | None:
-    """Return the first and last statement of the smallest span that supports the claim; None if none holds a word of
-    it.
+    """Return the first and last statement of the smallest span that supports the claim; None if no word of it is there.
 
     The span is the best sentence, or two neighbours if the second adds enough. `evidence` was read from these
     statements.
@@ -126,8 +125,7 @@ def _verbatim(chunk: Chunk, statements: Sequence[Statement], first: int, last: i
 
 
 def _pick_cells(row: str, asked: Claim) -> str:
-    """Return the cells asked for: from `Model: X2 | Suction power: 7,500 Pa | Weight: 3 kg`, `X2: Suction power 7,500
-    Pa`.
+    """Return the cells asked for: `X2: Power 7,500 Pa` of `Model: X2 | Power: 7,500 Pa | Weight: 3 kg`.
 
     The whole row is returned if the question names none of its columns, or if its cells have no names.
     """

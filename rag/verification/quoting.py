@@ -71,9 +71,7 @@ class Quoting:
         return self.quote(ranked, Reason.NOTHING_ANSWERS, draft=DraftSentence("", (), lead=lead))
 
     def _introduce(self, ranked: RankedQuote) -> str:
-        """Return the text of the quotation, with an introduction if it is the first in another language than the
-        question.
-        """
+        """Return the text of the quotation; the first in another language than the question gets an introduction."""
         if self._quoted_across or not differ(self._asked_in, ranked.language):
             return ranked.sent
         self._quoted_across = True

@@ -33,8 +33,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class RankedQuote:
-    """A quotation for one part of the question: `sent` is its text in an answer, `keys` are the statements that it
-    shows.
+    """A quotation for one part of the question: `sent` is its text in an answer, `keys` are the statements shown.
 
     `relevance` is the reranker's; `probability` is that it answers its part, given that one of the quotations does.
     """

@@ -59,12 +59,14 @@ class Quotable:
 
     @property
     def text(self) -> str:
+        """The verbatim text of the unit."""
         first, last = self.unit
         statements = self.source.statements
         return self.source.passage.chunk.text[statements[first].start : statements[last].end]
 
     @property
     def facts(self) -> Facts:
+        """The facts of the unit."""
         first, last = self.unit
         return join_facts(self.source.evidence.sentences[first : last + 1])
 
@@ -77,6 +79,7 @@ class Quotable:
 
     @property
     def language(self) -> Language:
+        """The language of the statement; that of the passage if the statement is too short to tell."""
         statement = self.statement
         is_telling = statement.kind == "sentence" and len(statement.text.split()) >= _TELLING_WORDS
         return detect_language(statement.text) if is_telling else self.source.language
