@@ -25,8 +25,7 @@ _FOLDS: Final = 8
 
 @dataclass(frozen=True, slots=True)
 class Threshold:
-    """The effect of `answerable_from` at `value`: the shares of answerable questions that are refused, and of others
-    answered.
+    """The effect of `answerable_from` at `value`: the shares of answerable questions refused and of others answered.
 
     A share is None if there are no such questions.
     """
@@ -81,9 +80,7 @@ class Calibrations:
 
 
 def calibrate(situations: Sequence[Situation], model: AnswerModel, chosen: float) -> Calibrations:
-    """Calibrate on these situations; `model`, which must be fitted, and `chosen`, its `answerable_from`, are the
-    product's.
-    """
+    """Calibrate on these situations; `model`, which must be fitted, and `chosen`, its `answerable_from`, are ours."""
     assert model.passages is not None, "fitted"
     models = _fit_held_out(situations)
     held_out = [answerable_probability(each, models[each.article]) for each in situations]

@@ -1,5 +1,4 @@
-"""Measure citation recall and precision in ALCE's sense, with the document that a question was written for as the
-truth.
+"""Measure citation recall and precision in ALCE's sense; the document that a question was written for is the truth.
 
 ALCE asks an NLI model of each sentence whether the passages that it cites entail it (recall), and of each citation
 whether the sentence needs it (precision). A set with gold passages needs no model: a citation is right if its chunk is

@@ -121,9 +121,7 @@ def _replace_figure(sentence: str, paragraph: str, language: Language) -> str | 
 
 
 def _replace_name(sentence: str, paragraph: str, language: Language) -> str | None:
-    """Replace a name by another one of the paragraph that shares no word with the sentence, if possible of equal
-    length.
-    """
+    """Replace a name by one of the paragraph that shares no word with the sentence, if possible of equal length."""
     held = {word.casefold() for word in words(sentence)}
     others = [name for name in _names(paragraph) if held.isdisjoint(words(name))]
     for name in _names(sentence):

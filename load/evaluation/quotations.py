@@ -43,9 +43,7 @@ def find_misquotation(response: QueryResponse, chunks: Mapping[str, Chunk]) -> s
 
 
 def count_verbatim(response: QueryResponse, chunks: Mapping[str, Chunk]) -> int:
-    """Count the sentences sent that stand, character for character, in a chunk that they cite; introductions are
-    ignored.
-    """
+    """Count the sentences sent that a cited chunk holds, character for character; introductions are ignored."""
     return sum(
         any(_quoted(sentence) in chunk.text for chunk in _cited(sentence, response, chunks))
         for sentence in sent_sentences(response)

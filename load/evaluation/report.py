@@ -91,6 +91,7 @@ class Report:
     everyday: EverydayReport = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
+        """Return the report for JSON, with rounded numbers and the missed bounds."""
         return {name: _round(value) for name, value in asdict(self).items()} | {"missed": self.missed_bounds()}
 
     def missed_bounds(self) -> list[str]:

@@ -35,6 +35,7 @@ _COUNTS: Final[Mapping[str, str]] = {
 
 
 def render_retrieval(retrieval: RetrievalReport) -> str:
+    """Render the quality of each ranking, by questions and stage."""
     names = [each.name for each in fields(RankingQuality)]
     rows = [
         [name, stage, *(f"{getattr(quality, measure):.3f}" for measure in names)]
@@ -45,6 +46,7 @@ def render_retrieval(retrieval: RetrievalReport) -> str:
 
 
 def render_answers(answers: AnswersReport) -> str:
+    """Render the quality of the answers, one column per setting."""
     qualities = list(answers.values())
     rows = [["questions", *(str(quality.questions) for quality in qualities)]]
     rows += [
@@ -67,6 +69,7 @@ def render_reasons(answers: AnswersReport) -> str:
 
 
 def render_latency(answers: AnswersReport) -> str:
+    """Render the latencies of each stage."""
     rows = [
         [name, stage, f"{latency.p50:.0f}", f"{latency.p95:.0f}"]
         for name, quality in answers.items()

@@ -81,6 +81,7 @@ class VerdictQuality:
 
     @property
     def flagged_copies(self) -> int:
+        """The blocked verbatim copies."""
         return sum(group.sentences - group.right for group in self.groups if group.kind == COPY)
 
     @property

@@ -39,6 +39,8 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class QuestionSet:
+    """The paragraphs and the questions of one language."""
+
     language: Language
     paragraphs: tuple[Paragraph, ...]
     questions: tuple[Question, ...]

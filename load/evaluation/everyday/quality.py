@@ -63,6 +63,7 @@ def grade_replies(part: EverydayPart, replies: Sequence[Reply]) -> list[Graded]:
 
 
 def measure_everyday(name: PartName, graded: Sequence[Graded]) -> EverydayQuality:
+    """Measure the quality of a part from its graded replies."""
     return EverydayQuality(
         part=name,
         questions=len(graded),

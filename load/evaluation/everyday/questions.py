@@ -28,9 +28,7 @@ Text = Annotated[str, Field(min_length=1)]
 
 
 class EverydayQuestion(BaseModel):
-    """A question with its facts: each group must be met by one alternative, and any string of `never` makes an answer
-    wrong.
-    """
+    """A question; answers must meet one alternative of each group of `facts`, and are wrong with one of `never`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
@@ -50,6 +48,8 @@ class EverydayQuestion(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class EverydayPart:
+    """One part of the questions, with the documents that they are about."""
+
     name: PartName
     sources: tuple[Source, ...]
     questions: tuple[EverydayQuestion, ...]
