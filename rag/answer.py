@@ -1,4 +1,4 @@
-"""One answer as the client sees it grow: verified sentences in, numbered citations and tokens out."""
+"""Assemble one answer for the client: verified sentences in, numbered citations and tokens out."""
 
 from collections.abc import Iterator, Sequence
 
@@ -10,21 +10,22 @@ from schemas.response import Citation, FinishReason, Trace, TraceCandidate, Trac
 
 
 class Answer:
-    """What has been said so far; the record of the request learns of verdicts and citations here."""
+    """The answer so far; it reports verdicts and citations to the record of the request."""
 
     def __init__(self, record: QueryRecord) -> None:
         self._record = record
         self._numbering = SourceNumbering()
         self._sentences: list[TraceSentence] = []
         self._begun = False
-        self.cut = False  # the generator ran into its bound
+        self.cut = False  # the generator reached its bound
 
     @property
     def begun(self) -> bool:
+        """Whether any text was sent."""
         return self._begun
 
     def add(self, verdict: Verdict) -> Iterator[Event]:
-        """The events of one sentence: its new citations first, so that no marker comes before its source."""
+        """Yield the events of one sentence: its new citations first, so that no marker precedes its source."""
         self._record.note_verdict(verdict.kind, verdict.reason, verdict.support)
         sent = ""
         if verdict.sent:
@@ -39,16 +40,17 @@ class Answer:
         )
 
     def abstain(self, text: str) -> Iterator[Event]:
-        """Says that there is no answer, where nothing else was said."""
+        """Yield the abstention, unless something else was said."""
         if not self._begun:
             for piece in pieces(text):
                 yield TokenEvent(text=piece)
 
     def say(self, text: str) -> Iterator[Event]:
-        """A sentence of the service's own, such as that one part of a question has no answer."""
+        """Yield a sentence of the service's own, for example that one part of a question has no answer."""
         yield from self._say(f" {text}" if self._begun else text)
 
     def done(self, candidates: Sequence[Candidate], passages: Sequence[Passage], *, with_trace: bool) -> DoneEvent:
+        """Return the last event, with the trace if `with_trace`."""
         known = self._record.usage
         usage = (
             Usage(prompt_tokens=known.prompt_tokens, completion_tokens=known.completion_tokens) if known else Usage()

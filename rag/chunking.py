@@ -1,9 +1,9 @@
-"""Documents are cut here into the pieces that are embedded, searched, shown and cited.
+"""Split documents into the chunks that are embedded, searched, shown and cited.
 
-Where to cut is one shortest-path problem over the sentences of the whole document: each possible chunk has a price for
-its size and for what it tears apart or throws together, and the cheapest row of chunks wins. Greedy filling was
+The cuts are one shortest-path problem over the sentences of the whole document: each possible chunk has a price for its
+size and for what it tears apart or throws together, and the cheapest sequence of chunks wins. Greedy filling was
 rejected: it leaves tails of a few tokens, and every rule against them moves them elsewhere. Chunks do not overlap: a
-citation resolves to one chunk, and a sentence stands in one.
+citation resolves to one chunk, and a sentence is in one chunk only.
 """
 
 import math
@@ -17,28 +17,28 @@ from rag.language import sentence_spans
 from rag.ports import TokenCounter
 from rag.types import CONTEXT_SEPARATOR, Document, Heading, Span
 
-# Changes with anything that can move a boundary: an index is made by one version.
+# Changes with anything that can move a boundary; all chunks of one index come from one version.
 CHUNKER_VERSION: Final = "sentences-2"
 
 # Prices, in units of the squared relative distance from the target size: a chunk of half the target costs 0.25.
 _PRICE_SECTION_INSIDE: Final = 0.6  # two sections in one chunk, unless both are small
-_PRICE_PAGE_INSIDE: Final = 0.5  # a page break inside, unless ending there leaves less than half of the target
+_PRICE_PAGE_INSIDE: Final = 0.5  # a page break in a chunk, unless a cut there leaves less than half of the target
 _PRICE_TORN_PARAGRAPH: Final = 0.1
-_PRICE_TORN_LINES: Final = 0.05  # between items of a list or rows of a table
+_PRICE_TORN_LINES: Final = 0.05  # a cut between list items or table rows
 _PRICE_ORPHANED_HEADING: Final = 10.0
 _MAX_RELATIVE_SIZE: Final = 2.0  # larger chunks are never considered
 
 MAX_CONTEXT_CHARS: Final = 120
-# What the context, a title and a first sentence before it, may take of the model's window.
+# The part of the model's window reserved for the context, with a title and a first sentence before it.
 CONTEXT_TOKENS: Final = 120
-_CHARS_PER_TOKEN: Final = 8  # more than any of our tokenizers gives to running text
+_CHARS_PER_TOKEN: Final = 8  # more than any of our tokenizers yields on running text
 _WHITE_SPACE = re.compile(r"\s")
 _COMBINING = re.compile(r"[\u0300-\u036f\u200d\ufe0f]")
 
 
 @dataclass(frozen=True, slots=True)
 class _Unit:
-    """A sentence, or a part of one that is too long; the price is that of a cut after it, or of none after it."""
+    """A sentence, or a part of a very long one, with the prices of a cut after it and of no cut after it."""
 
     start: int
     end: int
@@ -48,10 +48,10 @@ class _Unit:
 
 
 def split(document: Document, counter: TokenCounter, *, target_tokens: int = 200, limit_tokens: int) -> list[Span]:
-    """Chunks in their order: apart, every character but white space in one of them, none above the limit.
+    """Split a document into chunks, in order: disjoint, with every character except white space, none above the limit.
 
     A chunk is about `target_tokens` long, begins and ends with a sentence, keeps a heading with the text after it, and
-    stays within a section and a page where that leaves no scraps. `heading` is the last one at or before its start.
+    stays within a section and a page if that leaves no scraps. `heading` is the last one at or before its start.
     """
     target_tokens = min(target_tokens, limit_tokens)
     bounds = [
@@ -82,7 +82,7 @@ def split(document: Document, counter: TokenCounter, *, target_tokens: int = 200
 
 
 def _heading_paths(document: Document) -> list[list[Heading]]:
-    """For each heading itself and those above it, from the highest down."""
+    """Return for each heading the headings above it and itself, from the highest down."""
     paths: list[list[Heading]] = []
     open_headings: list[Heading] = []
     for heading in document.headings:
@@ -92,7 +92,7 @@ def _heading_paths(document: Document) -> list[list[Heading]]:
 
 
 def _context_of(document: Document, path: Sequence[Heading], start: int) -> str:
-    """The headings over a chunk that begins at `start`: neither its document's title nor what it holds itself."""
+    """Return the headings above a chunk that begins at `start`, without the document's title and its own headings."""
     above = [heading.text for heading in path if heading.start < start and heading.text != document.title]
     context = CONTEXT_SEPARATOR.join(above)
     return context if len(context) <= MAX_CONTEXT_CHARS else context[-MAX_CONTEXT_CHARS:].partition(" ")[2]
@@ -106,8 +106,8 @@ def _page_at(document: Document, page_starts: Sequence[int], position: int) -> i
 
 
 def _fit(text: str, start: int, end: int, counter: TokenCounter, limit_tokens: int) -> Iterator[tuple[int, int, int]]:
-    """The stretch as (start, end, tokens), halved at white space until each part is within the limit."""
-    # Longer stretches are cut unseen: tokenizers take quadratic time on megabytes without white space.
+    """Yield the stretch as (start, end, tokens), halved at white space until each part is within the limit."""
+    # Longer stretches are halved uncounted: tokenizers take quadratic time on megabytes without white space.
     tokens = counter.count(text[start:end]) if end - start <= _CHARS_PER_TOKEN * limit_tokens else limit_tokens + 1
     if tokens <= limit_tokens or end - start == 1:
         yield start, end, tokens
@@ -118,7 +118,7 @@ def _fit(text: str, start: int, end: int, counter: TokenCounter, limit_tokens: i
 
 
 def _middle_gap(text: str, start: int, end: int) -> tuple[int, int]:
-    """The white space nearest to the middle as (start, end); an empty gap between two characters if there is none."""
+    """Return the white space nearest to the middle as (start, end); without any, an empty gap between characters."""
     middle = (start + end) // 2
     after = _WHITE_SPACE.search(text, middle, end)
     before = max(text.rfind(" ", start, middle), text.rfind("\n", start, middle))
@@ -136,7 +136,7 @@ def _middle_gap(text: str, start: int, end: int) -> tuple[int, int]:
 
 
 def _price_seams(document: Document, bounds: Sequence[tuple[int, int, int]]) -> list[_Unit]:
-    """Say for each seam between two units what it costs to cut there, and what not to."""
+    """Return the units with the prices of cutting and of not cutting at the seam after each."""
     text = document.text
     heading_starts = {heading.start for heading in document.headings}
     heading_ends = {heading.end for heading in document.headings}
@@ -161,7 +161,7 @@ def _price_seams(document: Document, bounds: Sequence[tuple[int, int, int]]) -> 
 
 
 def _choose_cuts(units: Sequence[_Unit], target_tokens: int, limit_tokens: int) -> list[tuple[int, int]]:
-    """The cheapest row of chunks as (first, last + 1); ties go to the longer last chunk."""
+    """Return the cheapest sequence of chunks as (first, last + 1); ties go to the longer last chunk."""
     most_tokens = min(limit_tokens, _MAX_RELATIVE_SIZE * target_tokens)
     best_price = [0.0]
     best_first = [0]
@@ -190,7 +190,10 @@ def _choose_cuts(units: Sequence[_Unit], target_tokens: int, limit_tokens: int) 
 def _fit_chunk(
     text: str, units: Sequence[_Unit], counter: TokenCounter, limit_tokens: int
 ) -> Iterator[tuple[int, int]]:
-    """The chunk whole, or halved between units where its tokens are more than the sum over its sentences said."""
+    """Yield the chunk whole, or halved between units if it has more tokens than the limit.
+
+    A chunk can have more tokens than its sentences counted one by one.
+    """
     start, end = units[0].start, units[-1].end
     if len(units) == 1 or counter.count(text[start:end]) <= limit_tokens:
         yield start, end

@@ -1,8 +1,8 @@
-"""A draft on its way in and a verified sentence on its way out: deltas → sentences with markers; sentences → tokens.
+"""Parse drafts into sentences with markers, and render verified sentences as tokens with numbered markers.
 
-Sans-IO: the parser is fed whatever pieces arrive and hands back each sentence as soon as no later text can change it.
-Where the pieces were cut makes no difference. `rag.markers` knows what a marker looks like; this file knows to which
-sentence it belongs, and how our own are numbered and written.
+Sans-IO: the parser takes pieces of any size and returns each sentence as soon as no later text can change it. The
+result does not depend on where the text was split. `rag.markers` defines what a marker looks like; this file assigns
+markers to sentences, and numbers and writes our own.
 """
 
 import re
@@ -15,12 +15,12 @@ from rag.markers import marker_spans, may_begin_marker, split_markers, trailing_
 from rag.types import DraftSentence
 from rag.wrapping import Unwrapper, unwrap
 
-MAX_SENTENCE_CHARS: Final = 600  # an endless sentence is cut here, at white space where there is any
-LOOKAHEAD_CHARS: Final = 160  # how far past a sentence's end its markers are looked for
+MAX_SENTENCE_CHARS: Final = 600  # a longer sentence is cut here, at white space if there is any
+LOOKAHEAD_CHARS: Final = 160  # markers of a sentence are searched for this far past its end
 _WINDOW_CHARS: Final = MAX_SENTENCE_CHARS + LOOKAHEAD_CHARS
 
-# Line breaks of every kind become one kind; what no reader sees (controls, zero-width and direction marks, with which
-# a marker could be hidden from the grammar) goes.
+# Line breaks of every kind become one kind. Invisible characters (controls, zero-width and direction marks) are
+# removed: they could hide a marker from the grammar.
 _CLEAN: Final[dict[int, str | None]] = {
     **dict.fromkeys(range(32)),
     **dict.fromkeys(range(0x7F, 0xA0)),
@@ -32,7 +32,7 @@ _CLEAN: Final[dict[int, str | None]] = {
 _CLOSERS = "\"'”’»›)\\]}」』】）］*_"
 _STOP = re.compile(rf"\n|[.!?…。！？｡]+[{_CLOSERS}]*")
 _OPEN_BRACKET = re.compile(r"[\[［【〔][^\]］】〕\n]{0,12}\Z")
-# `… 12 days [S1].`: nothing that comes later can change such a sentence, so it need not wait for it.
+# `… 12 days [S1].`: no later text can change such a sentence, so it need not wait.
 _MARKED_STOP = re.compile(rf"\[S[0-9]{{1,3}}\][.!?]+[{_CLOSERS}]*\Z")
 _IN_BRACKET = re.compile(r"\s*\d")
 _NEXT_WORD = re.compile(r"\s*\S*")
@@ -44,24 +44,24 @@ _WORDS_PER_PIECE: Final = 3
 class SentenceParser:
     """Turns the deltas of one draft into its sentences.
 
-    Total over any text, and bounded: it holds no more than a sentence, its lookahead and the delta just fed. A line
-    break ends a sentence, since models break lines only between them; elsewhere `rag.language` decides.
+    It accepts any text and is bounded: it holds no more than a sentence, its lookahead and the last delta. A line break
+    ends a sentence, because models break lines only between sentences; otherwise `rag.language` decides.
     """
 
     def __init__(self) -> None:
         self._unwrapper = Unwrapper()
         self._buffer = ""
         self._lead = ""
-        self._carried: list[int] = []  # of markers that stand before any text
+        self._carried: list[int] = []  # markers that precede any text
         self._passed = 0  # up to here no stop ends the sentence at the start of the buffer
 
     def feed(self, text: str) -> list[DraftSentence]:
-        """The sentences that this piece completes."""
+        """Return the sentences that this piece completes."""
         self._buffer += self._unwrapper.feed(text).translate(_CLEAN)
         return self._drain(closed=False)
 
     def close(self) -> list[DraftSentence]:
-        """What is left when the draft has ended."""
+        """Return the remaining sentences once the draft has ended."""
         self._buffer += self._unwrapper.close().translate(_CLEAN)
         return self._drain(closed=True)
 
@@ -83,7 +83,7 @@ class SentenceParser:
             start += end
 
     def _skip_space(self, start: int) -> int:
-        """Moves to the next visible character; what it passes becomes the next sentence's lead."""
+        """Return the position of the next visible character; the space before it becomes the next sentence's lead."""
         end = start
         while end < len(self._buffer) and self._buffer[end].isspace():
             end += 1
@@ -103,7 +103,7 @@ class SentenceParser:
 
 
 class SourceNumbering:
-    """Gives passages the numbers that the client sees: S1, S2, … in the order of their first marker, without gaps."""
+    """Assigns the numbers that the client sees: S1, S2, … in the order of their first marker, without gaps."""
 
     def __init__(self) -> None:
         self._numbers: dict[int, int] = {}
@@ -112,17 +112,17 @@ class SourceNumbering:
         return passage_number in self._numbers
 
     def assign(self, passage_number: int) -> int:
-        """The source number of this passage; the next free one the first time."""
+        """Return the source number of this passage; the first time, the next free one."""
         return self._numbers.setdefault(passage_number, len(self._numbers) + 1)
 
 
 def render_markers(numbers: Sequence[int]) -> str:
-    """`[1, 2]` → `[S1][S2]`."""
+    """Return `[S1][S2]` for `[1, 2]`."""
     return "".join(f"[S{number}]" for number in numbers)
 
 
 def render_sentence(text: str, numbers: Sequence[int]) -> str:
-    """The sentence with its markers before its final punctuation: `… 12 ngày nghỉ phép năm [S1].`"""
+    """Return the sentence with its markers before its final punctuation: `… 12 ngày nghỉ phép năm [S1].`"""
     if not numbers:
         return text
     final = _FINAL_PUNCTUATION.search(text)
@@ -131,19 +131,19 @@ def render_sentence(text: str, numbers: Sequence[int]) -> str:
 
 
 def pieces(text: str) -> list[str]:
-    """A sentence with its rendered markers as the texts of token events, of a few words each; joined they are `text`.
+    """Split a sentence with its rendered markers into the texts of token events; joined they are `text`.
 
-    No marker is split; six words or more are at least two pieces. Long runs without white space are parted too.
+    No marker is split; six words or more make at least two pieces. Long runs without white space are split too.
     """
     tokens = _TOKEN.findall(text)
     return ["".join(tokens[at : at + _WORDS_PER_PIECE]) for at in range(0, len(tokens), _WORDS_PER_PIECE)]
 
 
 def _first_cut(window: str, passed: int, *, ended: bool) -> tuple[tuple[int, int] | None, int]:
-    """Where the sentence at the start of `window` ends, and where its trailing markers end; None: more text may tell.
+    """Return where the sentence at the start of `window` ends, and where its trailing markers end; None: not known yet.
 
-    The answer depends on the text alone, never on how much of it has arrived: it is given only once the characters
-    that decide it are all there. With it comes how far the window need not be looked at again: `passed` of next time.
+    The result depends on the text alone, never on how much of it has arrived: it is given only once all the characters
+    that decide it are there. The second value is the `passed` of the next call: how far the window is already examined.
     """
     full = len(window) == _WINDOW_CHARS
     for stop in _STOP.finditer(window, passed):
@@ -163,20 +163,20 @@ def _first_cut(window: str, passed: int, *, ended: bool) -> tuple[tuple[int, int
 
 
 def _cut_at(window: str, stop: re.Match[str], *, settled: bool) -> tuple[int, int] | None:
-    """The cut at this stop; (0, 0) if the sentence goes on over it; None if more text may tell."""
+    """Return the cut at this stop; (0, 0) if the sentence continues after it; None if more text may decide."""
     is_line_end = stop.group() == "\n"
     text_end = stop.start() if is_line_end else stop.end()
     ahead = window[text_end : text_end + LOOKAHEAD_CHARS]
     settled = settled or len(ahead) == LOOKAHEAD_CHARS
     if not is_line_end and ahead[:1].isspace() and _MARKED_STOP.search(window, 0, text_end):
-        return text_end, text_end  # what its sources are has been said
+        return text_end, text_end  # its sources are already given
     trailing = trailing_markers(ahead)
     if not settled and (may_begin_marker(ahead) or may_begin_marker(ahead[trailing:])):
         return None
     if is_line_end:
         is_inside = _OPEN_BRACKET.search(window, 0, text_end) and _IN_BRACKET.match(ahead)
         return (0, 0) if is_inside else (text_end, text_end + trailing)
-    following = " A"  # after a marker the next word says nothing: only "1." and "Dr." go on
+    following = " A"  # after a marker the next word decides nothing: only "1." and "Dr." go on
     if not trailing:
         next_word = _NEXT_WORD.match(ahead)
         following = next_word.group() if next_word else ""
@@ -187,7 +187,7 @@ def _cut_at(window: str, stop: re.Match[str], *, settled: bool) -> tuple[int, in
 
 
 def _forced_cut(window: str) -> int:
-    """The last white space within the bound that is not inside a marker."""
+    """Return the last white space within the bound that is not inside a marker."""
     markers = marker_spans(window)
 
     def is_inside(position: int) -> bool:

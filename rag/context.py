@@ -1,9 +1,9 @@
-"""Candidates → the numbered passages that an answer may rest on, and what of them fits into the generator's prompt.
+"""Choose the numbered passages that an answer may rest on, and fit them into the generator's prompt.
 
-A passage is a whole chunk: the client resolves its `chunk_id` to the text that it was quoted from. In the prompt, which
-is bounded, a passage that is too long gives its best sentences, and never its place to a worse one. A chunk that holds
-a chat template's control tokens stays out altogether: a tokenizer would obey them, and breaking them up would show the
-generator another text.
+A passage is a whole chunk: the client resolves its `chunk_id` to the text that was quoted. The prompt is bounded: a
+passage that is too long for it is reduced to its best sentences, and never replaced by a worse passage. A chunk that
+holds control tokens of a chat template is left out: a tokenizer would obey them, and the generator would see another
+text if they were broken up.
 """
 
 from collections.abc import Sequence
@@ -17,14 +17,14 @@ from rag.ports import TokenCounter
 from rag.stems import is_function_word
 from rag.types import Candidate, Chunk, Passage
 
-# Less room than this holds no sentence.
+# Less room than this is not enough for a sentence.
 _MIN_EXCERPT_TOKENS: Final = 24
 
 
 def choose_passages(candidates: Sequence[Candidate], *, top_k: int) -> list[Passage]:
-    """At most `top_k` passages, numbered from 1, in the order of the candidates (best first).
+    """Return at most `top_k` passages, numbered from 1, in the order of the candidates (best first).
 
-    Of chunks with the same words, or that share more than half of the shorter one, only the first goes in.
+    Of chunks with the same words, or with an overlap of more than half of the shorter one, only the first is taken.
     """
     passages: list[Passage] = []
     for candidate in candidates:
@@ -39,16 +39,16 @@ def choose_passages(candidates: Sequence[Candidate], *, top_k: int) -> list[Pass
 def fit_into_budget(
     passages: Sequence[Passage], *, question: str, budget_tokens: int, counter: TokenCounter
 ) -> list[Passage]:
-    """The passages as the generator gets them, best first, until its budget is used.
+    """Return the passages for the prompt, best first, until the budget is used.
 
-    The best one goes in whole whatever its size: a chunk is bounded, and without it there is no answer. A later one
-    that does not fit gives those of its sentences that share most words with the question, in their order. The budget
-    covers the passages with their labels, not the rest of the prompt.
+    The best one is included whole, whatever its size: a chunk is bounded, and without it there is no answer. A later
+    one that does not fit is reduced to the sentences that share most words with the question, in their order. The
+    budget covers the passages and their labels, not the rest of the prompt.
     """
     fitted: list[Passage] = []
     left_tokens = budget_tokens
     for passage in passages:
-        # Apart: a passage is counted once, whatever its number is.
+        # Counted separately: the count of a passage does not depend on its number.
         label_tokens = counter.count(f"[S{passage.number}] \n\n")
         cost_tokens = counter.count(passage.chunk.text) + label_tokens
         shown = passage
@@ -65,7 +65,7 @@ def fit_into_budget(
 
 
 def _excerpt(text: str, question: str, room_tokens: int, counter: TokenCounter) -> str:
-    """The sentences of the text that share most words with the question and fit together, parted by line breaks."""
+    """Return the sentences that share most words with the question and fit together, in order, one per line."""
     sentences = [text[start:end] for start, end in sentence_spans(text)]
     asked = {word for word in word_set(question) if not is_function_word(word)}
     kept: list[int] = []

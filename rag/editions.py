@@ -1,7 +1,7 @@
-"""Which edition of a document this is, by its own words: `effective from 1 April 2026`, `Version 2.1`, `Policy 2024`.
+"""Read the edition of a document from its own words: `effective from 1 April 2026`, `Version 2.1`, `Policy 2024`.
 
-Two editions of one policy contradict each other, and the newest counts. An edition is a text that sorts by age; it is
-read when the document is ingested and stored with each of its chunks.
+Two editions of one policy contradict each other, and the newest is valid. An edition is a text that sorts by age; it is
+read when the document is ingested, and stored with each of its chunks.
 """
 
 import re
@@ -9,10 +9,10 @@ from typing import Final
 
 from rag.language import fold, words
 
-# Where documents say of when they are.
+# The parts of a document that state its date.
 _OPENING_CHARS: Final = 2_000
 _CLOSING_CHARS: Final = 600
-_HEAD_CHARS: Final = 200  # further down, versions are those of other things
+_HEAD_CHARS: Final = 200  # versions further down are those of other things
 _MONTHS: Final = (
     *("january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november"),
     "december",
@@ -42,7 +42,7 @@ _REPLACES = re.compile(
     r"\b(?:replaces|supersedes|replacing|superseding)\b|\b(?:thay thế|thay cho) (?:cho |bản|quy|chính|nội|văn|quyết)",
     re.IGNORECASE,
 )
-# Words that tell editions of one document apart, and not documents.
+# Words that distinguish editions of one document, not documents.
 _EDITION_WORDS: Final = frozenset(
     (
         *("version", "ver", "v", "edition", "revision", "rev", "issue", "new", "old", "updated", "current", "previous"),
@@ -53,9 +53,9 @@ _EDITION_WORDS: Final = frozenset(
 
 
 def read_edition(title: str, text: str) -> str:
-    """`2026-04-01`, or `2026` of a title, or `v0002.0001`; empty where the document says nothing of it.
+    """Return the edition: `2026-04-01`, `2026` from a title, or `v0002.0001`; empty if the document does not state one.
 
-    A date sorts after a version without one.
+    Dates sort before versions.
     """
     said = f"{text[:_OPENING_CHARS]}\n{text[-_CLOSING_CHARS:]}"
     if in_force := _IN_FORCE.search(said):
@@ -68,13 +68,13 @@ def read_edition(title: str, text: str) -> str:
 
 
 def family_of(title: str) -> frozenset[str]:
-    """The words of a title that all editions of the document share; empty if nothing is left."""
+    """Return the words of a title that all editions of the document share; empty if none are left."""
     plain = _YEAR.sub(" ", _VERSION.sub(" ", re.sub(_DATE, " ", title, flags=re.IGNORECASE)))
     return frozenset(word for word in map(fold, words(plain)) if word not in _EDITION_WORDS)
 
 
 def names_edition(question: str, edition: str) -> bool:
-    """Whether the question asks for this edition by its year or its number."""
+    """Return whether the question asks for this edition, by its year or its version number."""
     if edition.startswith("v"):
         number = ".".join(str(int(part)) for part in edition[1:].split("."))
         return any(found.group(1) == number for found in _VERSION.finditer(question))

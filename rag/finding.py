@@ -1,4 +1,4 @@
-"""From a question to what may answer it: its parts, their candidates, and the passages that an answer may rest on."""
+"""Find what may answer a question: its parts, their candidates, and the passages that an answer may rest on."""
 
 from collections.abc import Sequence
 from itertools import takewhile, zip_longest
@@ -15,14 +15,14 @@ from rag.telemetry import QueryRecord
 from rag.types import Candidate, Passage, RelevanceScale, Window
 from rag.verification import Part
 
-# An answer by quotation reads so many passages, more than a generator is given; but no more than a client asks for who
-# asks for fewer than the default.
+# An answer by quotation reads this many passages, more than a generator gets. A client that asks for fewer than the
+# default gets only those.
 READ_K: Final = 12
 FEWER_ASKED_FOR: Final = 6
 
 
 class Finder:
-    """Searches and ranks for one question after another; holds no state of any of them."""
+    """Searches and ranks for questions; holds no state of any of them."""
 
     def __init__(
         self,
@@ -44,7 +44,7 @@ class Finder:
         self._rerank_timeout_s = rerank_timeout_s
 
     async def find(self, reading: Reading, index: ChunkIndex, *, record: QueryRecord, deadline: Deadline) -> list[Part]:
-        """The parts of the question with their candidates; those of the whole question are each part's too.
+        """Return the parts of the question with their candidates; each part also gets those of the whole question.
 
         Raises: DeadlineExceeded, and what the embedder and the scorer raise.
         """
@@ -56,7 +56,7 @@ class Finder:
         return [Part(text, best_of_each([found[0], own])) for text, own in zip(asked, found[1:], strict=True)]
 
     def choose(self, parts: Sequence[Part], *, top_k: int) -> list[Passage]:
-        """What the answer may rest on: the best passages of each part in turn, down to the first that is irrelevant."""
+        """Return the passages that the answer may rest on: the best of each part in turn, down to the floor."""
         floor = self._scale.floor
         relevant = [
             list(takewhile(lambda each: each.relevance is not None and each.relevance >= floor, part.candidates))
@@ -68,7 +68,7 @@ class Finder:
     async def score(
         self, parts: Sequence[Part], windows: Sequence[Window], *, record: QueryRecord, deadline: Deadline
     ) -> list[list[float]]:
-        """The relevance of these windows to each part, as the scorer gives it.
+        """Return for each part the relevance of these windows, as the scorer gives it.
 
         Raises: DeadlineExceeded, and what the scorer raises.
         """
@@ -108,7 +108,7 @@ class Finder:
 
 
 def best_of_each(found: Sequence[Sequence[Candidate]]) -> list[Candidate]:
-    """The candidates of several searches, each with the best relevance that it had, best first."""
+    """Merge the candidates of several searches, each with its highest relevance, best first."""
     best: dict[str, Candidate] = {}
     for candidate in (each for candidates in found for each in candidates):
         known = best.get(candidate.chunk.chunk_id)

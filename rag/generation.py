@@ -1,6 +1,6 @@
-"""Drafts an answer within its deadline, beside whoever checks it, and lets go of the generator when nobody reads on.
+"""Draft an answer within its deadline while another task checks it, and stop the generator once nobody reads on.
 
-The draft is read in a task of its own: the next sentence is drafted while the last one is checked and sent, and a delta
+A task of its own reads the draft: the next sentence is drafted while the last one is checked and sent, and a delta
 costs no more than its own parsing.
 """
 
@@ -15,20 +15,20 @@ from rag.ports import TextGenerator, TokenCounter
 from rag.thoughts import ThoughtFilter
 from rag.types import Delta, DraftSentence, Message, TokenUsage
 
-# What a chat template may put around a message.
+# The most tokens that a chat template adds to a message.
 _TEMPLATE_TOKENS: Final = 100
-# No tokenizer takes so many letters together on average: a server that goes on does not know its bound.
+# No tokenizer averages this many characters per token: a server that goes on ignores its `max_tokens`.
 _CHARS_PER_TOKEN_MAX: Final = 16
-# After the last text there may be the usage, which is worth no more waiting than this.
+# The usage may follow the last text; it is not worth waiting longer than this.
 _USAGE_TIMEOUT_S: Final = 1.0
-# Nobody reads so far ahead but a server that ignores `max_tokens` before a client that does not read.
+# Bounds the queue: only a server that ignores `max_tokens` fills it, while the client does not read.
 _AHEAD_SENTENCES: Final = 32
-# A bound that was reached, in the words of OpenAI, Anthropic, Gemini and Mistral, in small letters.
+# Finish reasons for a reached bound at OpenAI, Anthropic, Gemini and Mistral, in lower case.
 _CUT_REASONS: Final = frozenset({"length", "max_tokens", "max_output_tokens", "max_length", "model_length"})
 
 
 class Parser(Protocol):
-    """Deltas to sentences."""
+    """Turns deltas into sentences."""
 
     def feed(self, text: str) -> Sequence[DraftSentence]: ...
 
@@ -38,9 +38,9 @@ class Parser(Protocol):
 class Draft:
     """The sentences of one generation as they are completed, and what is known of it so far.
 
-    Thoughts are no sentences of it. Where they end that were never begun, all before was thoughts, and what has not
-    been taken from here yet is taken back. To hold every draft back until its end would cost everybody the stream for
-    the sake of servers that are set up wrong.
+    Thoughts are not sentences of the draft. If their end arrives without their beginning, everything before it was
+    thoughts, and the sentences not yet taken from here are withdrawn. Holding back every draft until its end would cost
+    everybody the stream, for the sake of misconfigured servers.
     """
 
     def __init__(self, messages: Sequence[Message], parser: Parser, *, max_tokens: int) -> None:
@@ -58,23 +58,23 @@ class Draft:
 
     @property
     def is_cut(self) -> bool:
-        """Whether the generator ran into its bound."""
+        """Whether the generator reached its bound."""
         return self._finish_reason is not None and self._finish_reason.lower() in _CUT_REASONS
 
     def usage(self, counter: TokenCounter) -> TokenUsage:
-        """As the generator reported it, or counted here: it reports none when it is stopped early or fails."""
+        """Return the usage reported by the generator, else a count: it reports none if stopped early or failed."""
         if self._usage is not None and self._is_possible(self._usage):
             return self._usage
         prompt_tokens = sum(counter.count(message.content) for message in self.messages)
         return TokenUsage(prompt_tokens, counter.count("".join(self._texts)))
 
     def _is_possible(self, usage: TokenUsage) -> bool:
-        """No token is less than a byte: a server that claims more would spend its tenant's quota with one lie."""
+        """Return whether the usage is possible (no token is shorter than a byte): a lie could use up the quota."""
         prompt_bytes = sum(len(message.content.encode()) + _TEMPLATE_TOKENS for message in self.messages)
         return usage.prompt_tokens <= prompt_bytes and usage.completion_tokens <= self.max_tokens
 
     async def next(self) -> DraftSentence | None:
-        """The next sentence, or None after the last one; to be called no more after that.
+        """Return the next sentence, or None after the last one; not to be called after that.
 
         Raises: DeadlineExceeded, UpstreamError, UpstreamRateLimited.
         """
@@ -84,7 +84,10 @@ class Draft:
         return sentence
 
     async def read(self, deltas: AsyncIterator[Delta], *, keeps_cut_tail: bool) -> None:
-        """Reads the deltas to their end; without its tail, a draft that is cut ends with its last whole sentence."""
+        """Read the deltas to their end.
+
+        Unless `keeps_cut_tail`, a draft that is cut ends with its last whole sentence.
+        """
         left_chars, has_begun = self.max_tokens * _CHARS_PER_TOKEN_MAX, False
         async for delta in deltas:
             self._take(delta)
@@ -108,13 +111,13 @@ class Draft:
     def _parse(self, text: str) -> Sequence[DraftSentence]:
         speech = self._thoughts.feed(text)
         if speech.is_anew:
-            self._parser.close()  # forgets the sentence that it holds
+            self._parser.close()  # discards the sentence that it holds
             while not self._sentences.empty():
                 self._sentences.get_nowait()
         return self._parser.feed(speech.text)
 
     async def _read_usage(self, deltas: AsyncIterator[Delta]) -> None:
-        """What comes after the end of the text, if it comes soon: the answer is whole without it."""
+        """Read the usage after the end of the text, if it comes soon: the answer is complete without it."""
         with suppress(RagError, TimeoutError):
             async with asyncio.timeout(_USAGE_TIMEOUT_S):
                 async for delta in deltas:
@@ -126,7 +129,7 @@ class Draft:
         self._usage = delta.usage or self._usage
 
     async def end(self, error: Exception | None) -> None:
-        """Lets the reader see the end, or the failure; none that comes after the text is one."""
+        """Pass the end or the failure to the reader; a failure after the end of the text is ignored."""
         self._error = None if self._is_whole else error
         await self._sentences.put(None)
 
@@ -140,7 +143,7 @@ async def drafting(
     deadline: Deadline,
     trace_id: str,
 ) -> AsyncIterator[None]:
-    """Fills the draft while the block runs; leaving it ends the generation upstream."""
+    """Fill the draft while the block runs; leaving it ends the generation upstream."""
 
     async def fill() -> None:
         try:

@@ -1,20 +1,20 @@
-"""Text that acts instead of being read: chat-template tokens and orders to the assistant.
+"""Recognise text that acts instead of being read: control tokens of chat templates, and orders to the assistant.
 
-Nobody can list all the ways of writing an order, and nothing here tries to: what protects an answer is that only
-verified sentences leave. This is the small filter in front of it, for the forms that are unmistakable.
+Nobody can list all the ways of writing an order, and this file does not try to: an answer is protected because only
+verified sentences are sent. This is a small filter in front of that, for unmistakable forms.
 """
 
 import re
 import unicodedata
 from typing import Final
 
-# A tokenizer turns these into control tokens wherever they stand: ChatML, Llama, Mistral, Gemma, DeepSeek, Phi.
+# Tokenizers turn these into control tokens anywhere in a text: ChatML, Llama, Mistral, Gemma, DeepSeek, Phi.
 _CONTROL_TOKEN = re.compile(
     r"<[|｜][^<>|｜\n]{1,40}[|｜]>|</?s>|\[/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_CALLS)\]|<</?SYS>>"
     r"|<(?:start|end)_of_turn>|<(?:bos|eos|pad|unk)>|</?(?:think|tool_call|tool_response)>"
 )
 
-# What nobody writes but to be taken for the prompt, a chat turn, a tool's call or a source of the service.
+# Text written only to be taken for the prompt, a chat turn, a tool call or a source of the service.
 _TAG: Final = r"</?(?:system|assistant|user|sources?|passages?|documents?|context|instructions?|prompt)\b[^<>\n]{0,40}>"
 _FENCE: Final = re.compile(r"</(?:sources?|passages?|documents?|context)\b[^<>\n]{0,40}>", re.IGNORECASE)
 _IMITATION: Final = "|".join(
@@ -25,13 +25,13 @@ _IMITATION: Final = "|".join(
         _TAG,
         r"[\"']?\b(?:tool_calls?|function_call)\b[\"']?\s*[:=(]|[\"']role[\"']\s*:\s*[\"'](?:system|assistant|user)",
         r"<\s*[|｜][^<>|｜\n]{1,40}[|｜]\s*>|\b(?:assistant|agent|chatbot|tro_ly)\.\w+\(",
-        r"<!--|!\[[^\]\n]*\]\(\s*https?:",  # what a browser hides, and what it fetches without being asked
+        r"<!--|!\[[^\]\n]*\]\(\s*https?:",  # what a browser hides, and what it fetches unasked
         r"(?<![\w.:-])[\w.-]{1,64}:[\w.-]{1,64}:v\d+:\d{5}(?!\d)",  # the id of a chunk
     )
 )
 
-# Orders: somebody who answers, or what is answered, and what to say; the other sources, and to pass them over; the
-# prompt, and to tell it. Both halves have to stand in one sentence: a handbook may well speak of assistants.
+# Orders combine two halves: an answerer or an answer, and what to say; the other sources, and to ignore them; the
+# prompt, and to reveal it. Both halves must be in one sentence: a handbook may well mention assistants.
 _EN_OLD = r"(?:all|any|the|these|those|your|my|previous|prior|above|preceding|earlier|foregoing|other|system|of)"
 _EN_RULES = r"(?:instructions?|prompts?|directions?|directives?|guidelines|rules|context|sources|messages?|commands?)"
 _VI_RULES = r"(?:hướng dẫn|chỉ dẫn|chỉ thị|mệnh lệnh|câu lệnh|lời nhắc|quy tắc|yêu cầu|ngữ cảnh|nguồn)"
@@ -95,7 +95,7 @@ _TO_AN_ANSWERER: Final = "|".join(
 _IMITATES: Final = re.compile(_IMITATION, re.IGNORECASE | re.MULTILINE)
 _TAKES_OVER: Final = re.compile(_TAKEOVER, re.IGNORECASE)
 _ORDERS: Final = re.compile(_TO_AN_ANSWERER, re.IGNORECASE)
-# Zero-width, direction and filling characters: they hide words and markers from rules, and from no tokenizer.
+# Zero-width, direction and filler characters: they hide words and markers from rules, but not from tokenizers.
 UNSEEN: Final[dict[int, None]] = dict.fromkeys(
     (
         *(0xAD, 0x34F, 0x61C, 0x180E, 0xFEFF, *range(0x200B, 0x2010), *range(0x202A, 0x202F), *range(0x2060, 0x2070)),
@@ -107,25 +107,25 @@ _SPACE = re.compile(r"\s+")
 
 
 def has_control_token(text: str) -> bool:
-    """Whether a chat template's own tokens stand in the text."""
+    """Return whether the text holds control tokens of a chat template."""
     return _CONTROL_TOKEN.search(text) is not None
 
 
 def break_control_tokens(text: str) -> str:
-    """The text with a space after the first character of each control token, so that no tokenizer knows it."""
+    """Return the text with a space inside each control token, so that no tokenizer recognises it."""
     while (broken := _CONTROL_TOKEN.sub(lambda token: f"{token[0][0]} {token[0][1:]}", text)) != text:
         text = broken
     return text
 
 
 def takes_over(text: str) -> bool:
-    """Whether the text orders the assistant to drop its task; what follows it in its paragraph is not to be trusted."""
+    """Return whether the text orders the assistant to drop its task; the rest of its paragraph is not to be trusted."""
     seen = _as_read(text)
     return has_control_token(seen) or _TAKES_OVER.search(_SPACE.sub(" ", seen)) is not None
 
 
 def gives_orders(text: str) -> bool:
-    """Whether the text orders the assistant about, or imitates its prompt, a source, a chat turn or a tool's call."""
+    """Return whether the text gives orders to the assistant, or imitates a prompt, source, chat turn or tool call."""
     if takes_over(text):
         return True
     seen = _as_read(text)
@@ -133,10 +133,10 @@ def gives_orders(text: str) -> bool:
 
 
 def imitates_fence(text: str) -> bool:
-    """Whether the text pretends that the sources end here: nothing after it is one then."""
+    """Return whether the text pretends that the sources end here; nothing after it is a source then."""
     return _FENCE.search(_as_read(text)) is not None
 
 
 def _as_read(text: str) -> str:
-    """As a tokenizer reads it: compatibility forms composed, what no reader sees taken out."""
+    """Return the text as a tokenizer reads it: compatibility forms composed, invisible characters removed."""
     return unicodedata.normalize("NFKC", text.translate(UNSEEN))

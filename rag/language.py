@@ -1,8 +1,8 @@
-"""What the pipeline knows of Vietnamese and English text: its words, its sentences, its language.
+"""Define the words, the sentences and the language of Vietnamese and English text.
 
-Chunks, citations, the lexical index and the check of a sentence must agree on what a word and a sentence are. Rules
-instead of a library: pysbd and syntok know no Vietnamese, and a streamed draft needs boundaries that later text does
-not move. A boundary here depends on its own line and on the word after it, on nothing further.
+Chunks, citations, the lexical index and the check of a sentence must agree on what a word and a sentence are. These are
+rules, not a library: pysbd and syntok do not support Vietnamese, and a streamed draft needs boundaries that later text
+does not move. A boundary here depends only on its own line and on the word after it.
 """
 
 import re
@@ -15,23 +15,24 @@ Language = Literal["vi", "en", "other"]
 
 # An NFC letter or digit, or a combining mark that has no composed form.
 _CHAR = r"(?:[^\W_]|[\u0300-\u036f])"
-# Separators stay inside a number and apostrophes inside a word; a possessive 's is left off.
+# Separators inside a number and apostrophes inside a word belong to it; a possessive 's is left out.
 _WORD = re.compile(rf"({_CHAR}+(?:(?:(?<=\d)[.,](?=\d)|['’](?!s\b)){_CHAR}+)*)(?:['’]s\b)?")
 
 _CLOSERS = "\"'”’»›)\\]}」』】）］*_"
-# A stop, what closes after it, and footnote-like references (`[3]`, ` [S1]`), which belong to the sentence they follow.
+# A stop, the closing marks after it, and footnote-like references (`[3]`, ` [S1]`), which belong to the sentence
+# before.
 _STOP = re.compile(rf"([.!?…।؟。！？｡]+)([{_CLOSERS}]*)(?: ?\[[A-Za-z]?\d{{1,3}}\])*")
 _CJK_STOPS: Final = frozenset("。！？｡")
 _NEXT_WORD = re.compile(r"\s+[^\w\s]{0,4}(\w{0,24})")
 _LAST_TOKEN = re.compile(r"[^\s(\[\"“'/-]{1,24}\Z")
 _LOOK_BACK_CHARS: Final = 25
 
-# What no reader sees: soft hyphens, zero-width characters, marks of direction.
+# Characters that no reader sees: soft hyphens, zero-width characters, direction marks.
 _UNSEEN: Final[dict[int, None]] = dict.fromkeys(
     (0xAD, 0x34F, 0x61C, 0x180E, 0xFEFF, *range(0x200B, 0x2010), *range(0x202A, 0x202F), *range(0x2060, 0x2070))
 )
 _ANY_UNSEEN = re.compile("[" + "".join(map(chr, _UNSEEN)) + "]")
-# Two ways to place a tone in an open syllable are in use: `hoà` and `hòa`, `thuý` and `thúy`. `quý` has just one.
+# The tone in an open syllable is placed in two ways: `hoà` and `hòa`, `thuý` and `thúy`. `quý` has only one.
 _NEW_TONES: Final[dict[str, str]] = {
     new: old
     for lower in ("oà òa", "oá óa", "oả ỏa", "oã õa", "oạ ọa", "oè òe", "oé óe", "oẻ ỏe", "oẽ õe", "oẹ ọe",
@@ -42,7 +43,7 @@ _NEW_TONES: Final[dict[str, str]] = {
 _NEW_TONE = re.compile(rf"(?<![qQ])(?:{'|'.join(_NEW_TONES)})(?!{_CHAR})")
 _MARK = re.compile("[\u0300-\u036f]")
 
-# A line that begins a sentence of its own: a list item, a heading, a row of a table.
+# A line that begins a sentence of its own: a list item.
 _OWN_LINE = re.compile(r"[^\S\n]*(?:[-*+•‣◦▪●○–—][^\S\n]|\(?(?:\d{1,3}|[a-zđ]|[ivx]{1,4})\)[^\S\n]|\d{1,3}\.[^\S\n])")
 _HEADING_LINE = re.compile(r"[^\S\n]{0,3}#{1,6}[^\S\n]")
 
@@ -59,14 +60,14 @@ def _lexicon(*lines: str) -> frozenset[str]:
     return frozenset(" ".join(lines).split())
 
 
-# These stand before the name that they introduce: no sentence ends with them.
+# Abbreviations before a name: no sentence ends with them.
 _INTRODUCING: Final = _lexicon(
     "mr mrs ms mx dr prof rev hon mt gen capt lt sgt vs cf e.g i.e viz approx dept",
     "tp tx kp ts ths pgs gs bs ks ktv đc sđt đt stt vd nxb",
 )
-# These abbreviate only before a number: "No. 5", "tr. 12"; "The answer is no." ends.
+# Abbreviations only before a number: "No. 5", "tr. 12"; but "The answer is no." ends.
 _NUMBERING: Final = _lexicon("no nos nr fig figs eq sec ch vol p pp q f art tel ext tr đ k")
-# These end a sentence where the next word surely begins one: "Acme Inc. The board met." but "Acme Inc. Board".
+# These end a sentence if the next word clearly begins one: "Acme Inc. The board met." but "Acme Inc. Board".
 _TRAILING: Final = _lexicon(
     "inc corp ltd co bros jr sr al est ed eds ph.d m.sc st ave blvd rd ft",
     "jan feb mar apr jun jul aug sep sept oct nov dec",
@@ -81,13 +82,13 @@ _DOTTED_LETTERS = re.compile(r"(?:[^\W\d_]\.)+[^\W\d_]")
 
 _SAMPLE_CHARS: Final = 4_000
 _VI_ONLY = re.compile("[ăđơưạ-ỹ]")  # the range is U+1EA1 to U+1EF9, made for Vietnamese
-# Letters that Vietnamese shares with others count only in a word that is built like one of its syllables.
+# Letters that Vietnamese shares with other languages count only in a word with the form of a Vietnamese syllable.
 _VI_SYLLABLE = re.compile(
     "(?:b|ch?|d|gh?|gi|h|kh?|l|m|n|ngh?|nh|ph?|qu|r|s|t|th|tr|v|x)?[aeiouyàáâãèéêìíòóôõùúýĩũ]{1,3}(?:ch?|m|ng?|nh|p|t)?"
 )
 _VI_WORDS: Final = _lexicon(
     "là và có của cho không các này khi trong ngày năm với theo bao nhiêu gì ai ra sao mà như vì hay công ty nhân viên",
-    # as people type them in a hurry; none of them is a common English word
+    # without diacritics, as people type in a hurry; none is a common English word
     "khong nhung duoc nguoi ngay cua nhieu nao voi mot cac phai truoc neu toi nhan vien nghi phep",
 )
 _EN_WORDS: Final = _lexicon(
@@ -103,12 +104,12 @@ _OTHER_WORDS: Final = _lexicon(
 
 
 def words(text: str) -> list[str]:
-    """The words in their order: NFC, case-folded, diacritics kept; `1,000`, `2.5` and `don't` are one word each."""
+    """Return the words in order: NFC, case-folded, diacritics kept; `1,000`, `2.5` and `don't` are one word each."""
     return _WORD.findall(normalize(text.casefold()))
 
 
 def normalize(text: str) -> str:
-    """The one spelling of what reads the same: NFC, tones in the older place (`hòa`), nothing that no reader sees."""
+    """Return one spelling for texts that read the same: NFC, tones in the older place (`hòa`), nothing invisible."""
     if text.isascii():
         return text
     if _ANY_UNSEEN.search(text):
@@ -117,12 +118,12 @@ def normalize(text: str) -> str:
 
 
 def place_tones(text: str) -> str:
-    """The text, which is NFC, with every tone in the older place; as long as before."""
+    """Return the text, which must be NFC, with every tone in the older place; its length stays the same."""
     return _NEW_TONE.sub(lambda found: _NEW_TONES[found.group()], text)
 
 
 def fold(text: str) -> str:
-    """The text without diacritics, as it is typed on a phone: `nghỉ phép` → `nghi phep`."""
+    """Return the text without diacritics, as typed on a phone: `nghỉ phép` → `nghi phep`."""
     if text.isascii():
         return text
     return _MARK.sub("", unicodedata.normalize("NFD", text)).replace("đ", "d").replace("Đ", "D")
@@ -130,18 +131,18 @@ def fold(text: str) -> str:
 
 @lru_cache(2048)
 def word_set(text: str) -> frozenset[str]:
-    """The different words of a stored text; those of the last texts are kept, because they come again."""
+    """Return the distinct words of a stored text; the last results are cached, because texts recur."""
     return frozenset(words(text))
 
 
 @lru_cache(2048)
 def stored_language(text: str) -> Language:
-    """`detect_language` of a stored text, kept likewise."""
+    """Return `detect_language` of a stored text; the last results are cached."""
     return detect_language(text)
 
 
 def detect_language(text: str) -> Language:
-    """Which language most of the text is in, even of a few words; unknown words in plain letters are English."""
+    """Return the language of most of the text, even of a few words; unknown words in plain letters count as English."""
     sample = words(text[:_SAMPLE_CHARS])
     vietnamese = sum(1 for word in sample if _is_vietnamese(word))
     english = sum(1 for word in sample if word in _EN_WORDS)
@@ -154,9 +155,9 @@ def detect_language(text: str) -> Language:
 
 
 def sentence_spans(text: str) -> list[tuple[int, int]]:
-    """The sentences as (start, end): in order, apart, trimmed; every character but white space is in one of them.
+    """Return the sentences as (start, end): ordered, disjoint, trimmed, with every character except white space.
 
-    A blank line, a list item, a heading line and a row of a table (`a | b`) part sentences; a single line break does
+    A blank line, a list item, a heading line and a table row (`a | b`) separate sentences; a single line break does
     not. Text that is appended later moves only the last two spans, unless it turns the last line into a row.
     """
     spans: list[tuple[int, int]] = []
@@ -172,13 +173,16 @@ def sentence_spans(text: str) -> list[tuple[int, int]]:
 
 
 def ends_sentence(text: str, stop: int) -> bool:
-    """Whether `text`, which begins a sentence and goes on for a word or two after it, ends it at the mark at `stop`."""
+    """Return whether the mark at `stop` ends the sentence that `text` begins with.
+
+    `text` must continue for a word or two after the mark.
+    """
     found = _STOP.match(text, stop)
     return found is not None and _ends_sentence(text, 0, found, len(text))
 
 
 def _blocks(text: str) -> Iterator[tuple[int, int]]:
-    """Stretches that no sentence crosses, trimmed and not empty."""
+    """Yield the stretches that no sentence crosses, trimmed and not empty."""
     start = end = 0
     own_line_before = False
     line_start = 0
@@ -210,7 +214,7 @@ def _ends_sentence(text: str, start: int, stop: re.Match[str], block_end: int) -
     if stop.end() == block_end or marks[-1] in _CJK_STOPS:
         return True
     following = _NEXT_WORD.match(text, stop.end(), block_end)
-    if following is None:  # no white space after it: a decimal, a URL, a file name
+    if following is None:  # no white space follows: a decimal, a URL, a file name
         return False
     word = following.group(1)
     if word[:1].islower() and not word[1:2].isupper():  # `iPhone` and `eSIM` may begin a sentence
@@ -219,14 +223,14 @@ def _ends_sentence(text: str, start: int, stop: re.Match[str], block_end: int) -
 
 
 def _is_abbreviation(text: str, start: int, stop: int, next_word: str) -> bool:
-    """Whether the full stop at `stop` belongs to the word before it."""
+    """Return whether the full stop at `stop` belongs to the word before it."""
     if stop - start <= _ENUMERATOR_CHARS and _ENUMERATOR.fullmatch(text, start, stop):
         return True
     found = _LAST_TOKEN.search(text, max(start, stop - _LOOK_BACK_CHARS), stop)
     if found is None:
         return False
     token = found.group()
-    last_part = token.lower().rpartition(".")[2]  # of "PGS.TS" it is "ts"
+    last_part = token.lower().rpartition(".")[2]  # "ts" in "PGS.TS"
     if token.lower() in _INTRODUCING or last_part in _INTRODUCING:
         return True
     if last_part in _NUMBERING and next_word[:1].isdigit():

@@ -1,9 +1,9 @@
-"""What a citation marker looks like, in every form that a model or a document may write it.
+"""Define what a citation marker looks like, in every form that a model or a document may write it.
 
 The contract allows one form to leave the service, our own `[S<n>]`, and no other text that a reader could take for an
-id. So one grammar serves three sides: drafts are parsed with it, texts are cleaned with it, and a document's sentence
-that matches it is never used as a quotation. It is strict on purpose: a product called S24 is taken for a marker too,
-but `DVB-S2`, which a hyphen makes one word, is not.
+id. So one grammar has three uses: it parses drafts, cleans texts, and bars matching sentences of documents from
+quotation. It is strict on purpose: a product called S24 is taken for a marker too, but `DVB-S2`, which a hyphen makes
+one word, is not.
 
 Matching runs on folded text (fullwidth forms as ASCII, same length), so the grammar is written once, in ASCII.
 """
@@ -13,7 +13,7 @@ import unicodedata
 from collections.abc import Iterator
 from typing import Final
 
-# Raised and lowered digits: alone they are footnotes, after a letter or a digit (m², 10⁶) they are none.
+# Superscript and subscript digits: alone they are footnotes, after a letter or a digit (m², 10⁶) they are not.
 _SMALL_DIGITS: Final = "⁰¹²³⁴⁵⁶⁷⁸⁹₀₁₂₃₄₅₆₇₈₉"
 _FOLD: Final[dict[int, int | str]] = {
     **{0xFF01 + offset: 0x21 + offset for offset in range(94)},
@@ -21,7 +21,7 @@ _FOLD: Final[dict[int, int | str]] = {
     **dict.fromkeys(map(ord, "】〕〗⟧」』〉｣❳"), "]"),
     **dict.fromkeys(map(ord, "、，"), ","),
     **dict.fromkeys(map(ord, "‐‑"), "-"),  # hyphens, which join a word …
-    **dict.fromkeys(map(ord, "‒—−"), "–"),  # … and dashes, which part two
+    **dict.fromkeys(map(ord, "‒—−"), "–"),  # … and dashes, which separate two
     # Letters and digits of other alphabets and styles that look like ours: Ѕ, 𝐒, Ⓢ, 𝟗.
     **{
         code: plain
@@ -29,13 +29,13 @@ _FOLD: Final[dict[int, int | str]] = {
         if len(plain := unicodedata.normalize("NFKC", chr(code))) == 1 and plain.isascii()
     },
     **dict.fromkeys((0x405, 0x455), "S"),
-    # To private characters, which the grammar tells from digits on the line.
+    # To private-use characters, which the grammar distinguishes from digits on the line.
     **{ord(digit): 0xE000 + at % 10 for at, digit in enumerate(_SMALL_DIGITS)},
 }
 _UNFOLD_DIGITS: Final = {0xE000 + value: 0x30 + value for value in range(10)}
 _MAX_RANGE: Final = 20  # `[S1-S20]` is read as a range; a wider one as its two ends
 
-# Phrases that exist only to introduce a marker: they go out with it.
+# Phrases that only introduce a marker: they are removed with it.
 _PHRASES: Final = (
     *("according to", "as stated in", "as described in", "as mentioned in", "as noted in", "as shown in", "based on"),
     *("see also", "see", "sources", "source", "references", "reference", "citations", "citation", "cited in", "cite"),
@@ -71,11 +71,10 @@ _BRACKETED = (
 )
 _LATIN = r"0-9A-Za-zÀ-ɏḀ-ỿ"
 _ENDS = rf"(?![{_LATIN}%])(?![.,]\d)"
-# A word that names a source, with a number: at the end of a phrase, or before a capital, since one can also source
-# 12 parts.
+# A word for a source with a number counts at the end of a phrase, or before a capital; not in "source 12 parts".
 _ENDS_PHRASE = r"(?=\s*(?:[.,;:!?()\[\]{}<]|\Z|(?-i:[A-ZÀ-ÞĂĐƠƯẠ-Ỹ])))"
 _BARE = (
-    # half a bracket goes with what it was to hold; `DVB-S2` is a word
+    # half a bracket is removed with the marker it held; `DVB-S2` is a word
     rf"(?:\[{_H}?)?(?:(?<![{_LATIN}'’])(?<![{_LATIN}]-)|(?-i:(?<=[a-zà-ỹ])(?=S)))"
     rf"(?:S{{1,2}}{_NUMBER}{_SUFFIX}(?:{_H}?{_DASH}{_H}?S?{_NUMBER}|(?:S{_NUMBER}){{1,9}})?"
     rf"(?:(?![{_LATIN}])|(?-i:(?=[a-zà-ỹ]?[A-ZÀ-ÞĂĐƠƯẠ-Ỹ])))"  # `S99Staff` runs into the next word
@@ -93,13 +92,13 @@ _MARKER = re.compile(_PATTERN, re.IGNORECASE)
 _ITEM = re.compile(rf"({_TAG})?({_NUMBER}){_SUFFIX}(?:{_H}?{_DASH}{_H}?(?:{_TAG})?({_NUMBER}))?", re.IGNORECASE)
 _BETWEEN_ITEMS = re.compile(rf"[\[\]\s^,;&/+|]*(?:and|và|or)?{_H}*", re.IGNORECASE)
 _OPENS_ITEM = re.compile(rf"\[{_H}?[\"'“]?{_INTRO}\^?\Z", re.IGNORECASE)
-# No marker is without one, and most texts are: they are passed over at a glance.
+# Every marker has a digit, and most texts have none: this passes them over quickly.
 _ANY_DIGIT = re.compile(rf"[\d{_SMALL_DIGITS}]")
 
 _SAME_LINE = re.compile(rf"(?:{_H}{{0,3}}{_PATTERN}[.。]?){{0,8}}", re.IGNORECASE)
 _LINES_OF_THEIR_OWN = re.compile(rf"(?:\s{{1,8}}{_PATTERN}[.。]?){{1,8}}(?={_H}*(?:\n|\Z))", re.IGNORECASE)
 _COMPLETE = re.compile(rf"\s*(?:{_JOINT})?[*`(]{{0,2}}{_INTRO}{_MARK}[*`)]{{0,2}}[.。]*", re.IGNORECASE)
-# More than the grammar on purpose: whatever opens a marker is waited for until it is closed, or plainly is none.
+# Accepts more than the grammar on purpose: any opening of a marker waits until it is closed, or clearly is none.
 _BEGINNING = re.compile(
     rf"\s*(?:[,;&/+|]{_H}{{0,2}}|(?:{'|'.join(_CONJUNCTIONS)}){_H}{{0,2}})?"
     rf"(?:{_H}?{_DASH}{_H}?S?{_DIGIT}*"
@@ -113,19 +112,19 @@ _BEGINNING = re.compile(
 
 
 def has_marker(text: str) -> bool:
-    """Whether any part of the text can be taken for a marker, known or not."""
+    """Return whether any part of the text can be taken for a marker, known or not."""
     return _ANY_DIGIT.search(text) is not None and _MARKER.search(_fold(text)) is not None
 
 
 def strip_markers(text: str) -> str:
-    """The text without anything that looks like a marker, and without the gaps that they leave."""
+    """Return the text without anything that looks like a marker, and without the gaps that removal leaves."""
     return split_markers(text)[0]
 
 
 def split_markers(text: str) -> tuple[str, list[int]]:
-    """The text without its markers, trimmed, and their numbers in order, repeats included.
+    """Return the text without its markers, trimmed, and their numbers in order, with repeats.
 
-    Taking one out can put another together (`[S[S1]2]`), so it is done until none is left.
+    Removing one marker can form another (`[S[S1]2]`), so this repeats until none is left.
     """
     numbers: list[int] = []
     while found := _find(text):
@@ -139,14 +138,14 @@ def split_markers(text: str) -> tuple[str, list[int]]:
 
 
 def marker_spans(text: str) -> list[tuple[int, int]]:
-    """Where the markers stand, as (start, end)."""
+    """Return the positions of the markers, as (start, end)."""
     return [match.span() for match in _find(text)]
 
 
 def trailing_markers(text: str) -> int:
-    """How many characters at the start of `text`, which follows a sentence's end, are markers of that sentence.
+    """Return how many characters at the start of `text` are markers of the sentence that ends before it.
 
-    On the same line these are all that come next; on the next lines only those that have their line to themselves.
+    On the same line these are all that follow directly; on the next lines only markers that stand alone on their line.
     """
     folded = _fold(text)
     same_line = _SAME_LINE.match(folded)
@@ -155,12 +154,12 @@ def trailing_markers(text: str) -> int:
     end = own_lines.end() if own_lines else end
     followed_by = folded[end:].lstrip()[:1]
     if end and folded[end - 1].isdigit() and followed_by.islower():
-        return 0  # "S1 states that …": the subject of the next sentence
+        return 0  # "S1 states that …": it is the subject of the next sentence
     return end
 
 
 def may_begin_marker(text: str) -> bool:
-    """Whether more text could make `text` begin with a marker, or with a longer one; errs towards yes."""
+    """Return whether more text could make `text` begin with a marker, or with a longer one; may err towards True."""
     folded = _fold(text)
     start = 0
     while complete := _COMPLETE.match(folded, start):
@@ -186,7 +185,7 @@ def _fold(text: str) -> str:
 
 
 def _numbers(marker: str) -> Iterator[int]:
-    """The numbers of one folded marker; digits of a remark inside it (`[S1, page 3]`) are none."""
+    """Yield the numbers of one folded marker, without the digits of a remark inside it (`[S1, page 3]`)."""
     end: int | None = None
     for item in _ITEM.finditer(marker):
         tag, first, last = item.groups()
@@ -198,7 +197,7 @@ def _numbers(marker: str) -> Iterator[int]:
 
 
 def _joined(left: str, right: str) -> str:
-    """The two sides of a marker that was taken out, without a doubled space or a doubled comma."""
+    """Join the two sides of a removed marker without a doubled space or comma."""
     if not left.strip():
         return left + right.lstrip(" \t\xa0,;:")
     if not right.strip() or right[0].isspace() or right[0] in ".,;:!?)…。！？":

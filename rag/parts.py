@@ -1,7 +1,7 @@
-"""The things that one question asks, each as a question of its own.
+"""Split a question into the things that it asks, each as a question of its own.
 
-`How long does it take and how much does it cost?` has two answers, which may stand in two places. Split only where both
-sides ask something; what asks nothing (`I live on the sixth floor`) stays with the question after it.
+`How long does it take and how much does it cost?` has two answers, which may be in two places. A question is split only
+if both sides ask something; a clause that asks nothing (`I live on the sixth floor`) stays with the next question.
 """
 
 import re
@@ -32,7 +32,7 @@ _TOKEN = re.compile(r"[^\W_][\w'’.-]*|&")
 
 
 def split_question(question: str, language: Language) -> list[str]:
-    """The parts in their order; the question itself, and nothing else, where it asks one thing."""
+    """Return the parts in order; only the question itself if it asks one thing, or more than `MAX_PARTS`."""
     asks, seam = _ASKS.get(language), _SEAM.get(language)
     if asks is None or seam is None:
         return [question]
@@ -55,13 +55,13 @@ def split_question(question: str, language: Language) -> list[str]:
 
 
 def _with_names(part: str, question: str) -> str:
-    """The part with the names that the question gives elsewhere: it is about the same things."""
+    """Return the part with the names that the question mentions elsewhere, as it is about the same things."""
     missing = [name for name in find_names(question) if name not in part]
     return f"{part} ({', '.join(missing)})" if missing else part
 
 
 def find_names(question: str) -> list[str]:
-    """Runs of capitalised words, with the figures in them; what begins a sentence is none by itself."""
+    """Return the runs of capitalised words, with the figures in them; the first word of a sentence starts none."""
     names: list[list[str]] = [[]]
     for start, end in sentence_spans(question):
         for at, word in enumerate(_TOKEN.findall(question[start:end])):

@@ -1,13 +1,13 @@
-"""Question and passages → messages; the template and its version.
+"""Build the messages for the generator from question and passages; holds the template and its version.
 
 The system message is the same for all questions in a language, so a server with prefix caching reads it once. It is
 short: on two cores every hundred tokens of prompt cost 70 ms.
 
-A passage cannot act as an instruction by its form: the fence around the sources has a name that is computed from them
-and stands in none of them, chunks with control tokens were left out of the context, and in the question, which nobody
-resolves later, they are broken up. By its content it can still try. What then comes out has to be found in a passage
-that is not an order, or it is not sent (`rag.verification`). A passage that imitates a label (`[S2]`) gains nothing:
-what it says is checked against the passage that really bears the number.
+A passage cannot act as an instruction by its form. The fence around the sources has a name that is computed from them
+and occurs in none of them. Chunks with control tokens were left out of the context; in the question, which nobody
+resolves later, such tokens are broken up. A passage can still try by its content. The outcome must then be found in a
+passage that is not an order, or it is not sent (`rag.verification`). A passage that imitates a label (`[S2]`) gains
+nothing: its statements are checked against the passage that really has the number.
 """
 
 import hashlib
@@ -45,7 +45,7 @@ _SYSTEM_VI: Final = (
 
 
 def build_messages(question: str, passages: Sequence[Passage], language: Language) -> list[Message]:
-    """The system message, then one user message with the fenced sources and the question after them.
+    """Return the system message, and one user message with the fenced sources followed by the question.
 
     Each passage's text stands unaltered right after its label `[S<number>]`.
     """
@@ -58,17 +58,17 @@ def build_messages(question: str, passages: Sequence[Passage], language: Languag
 
 
 def no_answer_text(language: Language) -> str:
-    """What the answer says when there is none, in the question's language; English for any that is not Vietnamese."""
+    """Return the abstention in the question's language: Vietnamese, or English for any other."""
     return _NO_ANSWER_VI if language == "vi" else _NO_ANSWER_EN
 
 
 def small_talk_text(language: Language) -> str:
-    """The answer to a greeting or to thanks: what can be asked here."""
+    """Return the answer to small talk: what can be asked here."""
     return _SMALL_TALK_VI if language == "vi" else _SMALL_TALK_EN
 
 
 def no_answer_to_part_text(part: str, language: Language) -> str:
-    """What is said of one part of a question where others are answered."""
+    """Return the abstention on one part of a question of which other parts are answered."""
     asked = break_control_tokens(strip_markers(part)).rstrip("?.!？ ")
     if language == "vi":
         return f"Về “{asked}”: tài liệu không có thông tin."
@@ -76,7 +76,7 @@ def no_answer_to_part_text(part: str, language: Language) -> str:
 
 
 def _fence_name(passages: Sequence[Passage]) -> str:
-    """A name that no passage holds; the same for the same passages, so that an answer can be made again."""
+    """Return a name that no passage holds; it depends on the passages alone, so that an answer can be reproduced."""
     digest = hashlib.sha256()
     for passage in passages:
         digest.update(passage.chunk.text.encode("utf-8", "surrogatepass"))

@@ -1,7 +1,7 @@
-"""The question as it is looked for, ranked and checked; the generator gets it as it is asked.
+"""Read the question for search, ranking and checking; the generator gets it as it was asked.
 
-Spelled as the documents spell it (`rag.spelling`): whatever the keyboard, the capitals and the placing of tones. And
-told apart from small talk, which asks nothing of any document.
+It is spelled as in the documents (`rag.spelling`), whatever the keyboard, capitals and tone placement. Small talk,
+which asks nothing of any document, is recognised.
 """
 
 import re
@@ -12,14 +12,14 @@ from rag.language import Language, detect_language, normalize, words
 from rag.ports import ChunkIndex
 from rag.spelling import is_shorthand, mend, stands_for_other
 
-_CAPITALS_FROM: Final = 12  # letters; `VAT?` is an abbreviation, a whole sentence in capitals is a keyboard
-# A question of so many words, nearly all of them built like Vietnamese syllables, may be one without diacritics.
+_CAPITALS_FROM: Final = 12  # letters; `VAT?` is an abbreviation, a whole sentence in capitals is caps lock
+# A question of at least this many words, with this share shaped like Vietnamese syllables, may lack its diacritics.
 _TELLING_WORDS: Final = 3
 _SHAPED_SHARE: Final = 0.8
 _VI_SYLLABLE = re.compile(
     r"(?:b|ch?|d|gh?|gi|h|kh?|l|m|n|ngh?|nh|ph?|qu|r|s|t|th|tr|v|x)?[aeiouy]{1,3}(?:ch?|m|ng?|nh|p|t)?"
 )
-# What small talk is put together from; the longer phrases first.
+# The phrases of small talk; longer ones first.
 _SMALL_TALK: Final = re.compile(
     r"(?:hi|hello|hey|hiya|howdy|yo|good (?:morning|afternoon|evening|day|night)|greetings|dear|there|everyone|team|all"
     r"|thank you|thanks?|thx|cheers|many|so much|very much|a lot|again|for (?:your|the|all(?: the)?) help"
@@ -37,7 +37,7 @@ _SMALL_TALK: Final = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """A question as it is looked for; `is_small_talk` if it asks nothing of any document."""
+    """A question as it is searched for; `is_small_talk` if it asks nothing of any document."""
 
     text: str
     language: Language
@@ -45,7 +45,7 @@ class Reading:
 
 
 def read_question(question: str, index: ChunkIndex) -> Reading:
-    """The question in the words of this index."""
+    """Read a question in the spelling of this index."""
     text = normalize(" ".join(question.split()))
     text = _lower_capitals(text)
     language = _language_of(text, index)
@@ -55,7 +55,7 @@ def read_question(question: str, index: ChunkIndex) -> Reading:
 
 
 def is_small_talk(text: str) -> bool:
-    """Whether it is a greeting, thanks, or a question about who answers, and nothing else."""
+    """Return whether the text is only greetings, thanks or questions about the assistant."""
     rest, found = text, True
     while found:
         rest = rest.strip(" \n,.!?…:;~")
@@ -71,7 +71,7 @@ def _lower_capitals(text: str) -> str:
 
 
 def _language_of(text: str, index: ChunkIndex) -> Language:
-    """As `detect_language`, but a question that is typed without diacritics is known by what its words stand for."""
+    """Detect the language; ASCII text is Vietnamese if the index writes most of its words with diacritics."""
     language = detect_language(text)
     typed = [word for word in words(text) if word.isalpha()]
     if language == "vi" or not all(word.isascii() for word in typed):

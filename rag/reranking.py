@@ -1,4 +1,4 @@
-"""Orders what retrieval found by how well it answers the question, and scores single sentences for quotations."""
+"""Rank candidates by how well they answer the question, and score single sentences for quotation."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -19,7 +19,7 @@ async def rerank(
     deadline: Deadline,
     trace_id: str,
 ) -> list[Candidate]:
-    """The candidates with their `relevance`, on one scale for all languages, best first; ties keep their order.
+    """Return the candidates with their `relevance`, on one scale for all languages, best first; ties keep their order.
 
     Raises: DeadlineExceeded, and what the scorer raises.
     """
@@ -36,7 +36,7 @@ async def rerank(
 async def score_windows(
     question: str, windows: Sequence[Window], *, scorer: PassageScorer, deadline: Deadline, trace_id: str
 ) -> list[float]:
-    """The relevance of each window as the scorer gives it, in their order, each scored in the context of its passage.
+    """Return the relevance of each window, in order, as the scorer gives it; windows are scored in their passages.
 
     Raises: DeadlineExceeded, and what the scorer raises.
     """

@@ -1,8 +1,8 @@
-"""What the words of a question were meant to be, by the words of the index that is asked.
+"""Correct the words of a question by the words of the index that is searched.
 
-People type in a hurry: `nv dc nghi may ngay`, `refnd policy`. Shorthand is written out, diacritics are restored by the
-words that stand together in the chunks that the question finds without them, and a word that is in no chunk becomes the
-one that is one slip away. Nothing is guessed that no document says.
+People type in a hurry: `nv dc nghi may ngay`, `refnd policy`. Shorthand is expanded. Diacritics are restored by the
+word pairs of the chunks that the question finds without them. A word that no chunk holds is replaced by one that is one
+typing error away. Only words of the documents, and the usual words of questions, are used.
 """
 
 import math
@@ -15,15 +15,15 @@ from typing import Final
 from rag.language import Language, fold, words
 from rag.ports import ChunkIndex
 
-# The chunks whose word pairs tell what was meant.
+# The number of chunks whose word pairs decide between spellings.
 _WITNESSES: Final = 30
-# A pair of words seen together says more than any number of chunks with the word alone.
+# One observed pair of words counts for more than many chunks with the single word.
 _PAIR_WEIGHT: Final = 3.0
-# Of the syllables of a Vietnamese text two in three have diacritics.
+# With fewer, the text was typed without diacritics: two in three Vietnamese syllables have them.
 _TYPED_WITH_DIACRITICS: Final = 0.3
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
 
-# What Vietnamese writers of messages shorten. Only what stands in no document is written out.
+# Usual shorthand in Vietnamese messages. A shorthand that some document holds is not expanded.
 _SHORTHAND_VI: Final[Mapping[str, str]] = {
     "cty": "công ty", "ct": "công ty", "nv": "nhân viên", "nvien": "nhân viên", "dc": "được", "đc": "được",
     "ko": "không", "k": "không", "kg": "không", "hok": "không", "khg": "không", "kh": "khách hàng", "bn": "bao nhiêu",
@@ -47,7 +47,7 @@ _SHORTHAND_EN: Final[Mapping[str, str]] = {
     "mgmt": "management", "w/o": "without", "amt": "amount", "qty": "quantity", "addr": "address", "tel": "telephone",
     "thru": "through",
 }  # fmt: skip
-# How people ask, which documents seldom do: what stands here is known without any of them.
+# Usual words of questions, which documents seldom hold: they are known without any document.
 _ASKING_VI: Final = """
     bao nhiêu, bao lâu, bao giờ, khi nào, lúc nào, ở đâu, tại đâu, đi đâu, mất bao lâu, mấy ngày, mấy giờ, mấy
     tháng, mấy năm, thế nào, như thế nào, ra sao, làm sao, vì sao, tại sao, là gì, là ai, cái gì, những gì, gồm
@@ -65,7 +65,7 @@ _ASKING_VI: Final = """
     ai, tôi, mình, ở, của, những, các, và, một, hai, con, đến, về, trong, ngoài, tôi phải, mình phải, cần, nên,
     rồi, chưa, vẫn, cũng, đang, sẽ, đã, thêm, nữa, khác, đây, đó, này, nào, ai, gì
 """
-_ASKED_COUNT: Final = 3  # as if so many chunks held each of these words, and each pair of them
+_ASKED_COUNT: Final = 3  # as if this many chunks held each of these words, and each pair of them
 _ASKED_PHRASES: Final = [phrase.split() for phrase in _ASKING_VI.replace("\n", " ").split(",")]
 _ASKED_PAIRS: Final = Counter({pair: _ASKED_COUNT for phrase in _ASKED_PHRASES for pair in pairwise(phrase)})
 _ASKED_AS: Final[Mapping[str, Collection[str]]] = {
@@ -75,7 +75,7 @@ _ASKED_AS: Final[Mapping[str, Collection[str]]] = {
 
 
 def mend(text: str, language: Language, index: ChunkIndex) -> str:
-    """The text in the words of the index."""
+    """Return the text in the spelling of the index."""
     shorthand = _SHORTHAND_VI if language == "vi" else _SHORTHAND_EN
     text = _replace(text, lambda word: shorthand.get(word) if not _is_known(word, index) else None)
     if language == "vi":
@@ -84,7 +84,7 @@ def mend(text: str, language: Language, index: ChunkIndex) -> str:
 
 
 def _replace(text: str, choose: Callable[[str], str | None]) -> str:
-    """The text with the words exchanged for which there is something else; capitals are kept at their beginning."""
+    """Return the text with each word replaced for which `choose` returns another; an initial capital is kept."""
 
     def exchange(found: re.Match[str]) -> str:
         word = found.group()
@@ -101,7 +101,7 @@ def _is_known(word: str, index: ChunkIndex) -> bool:
 
 
 def _nearest(word: str, index: ChunkIndex) -> str | None:
-    """The word of the index that was most likely meant by one that is in no chunk; one with diacritics is no slip."""
+    """Return the most frequent word one typing error away; None for known words and for words with diacritics."""
     if not word.isascii() or word in _ASKED_AS or index.spellings(word):
         return None
     near = index.near(word)
@@ -109,7 +109,7 @@ def _nearest(word: str, index: ChunkIndex) -> str | None:
 
 
 def _restore(text: str, index: ChunkIndex) -> str:
-    """With the diacritics that the documents give to the words, if it was typed without."""
+    """Return the text with the diacritics of the documents, if it was typed without."""
     typed = [found.group().casefold() for found in _WORD.finditer(text)]
     if sum(not word.isascii() for word in typed) >= _TYPED_WITH_DIACRITICS * len(typed):
         return fold(text) if _are_typed_without(typed, index) else text
@@ -123,7 +123,7 @@ def _restore(text: str, index: ChunkIndex) -> str:
 
 
 def _spellings(word: str, index: ChunkIndex) -> dict[str, int]:
-    """What the word can stand for, and in how many chunks each does; itself, if it has diacritics or is unknown."""
+    """Return what the word may stand for, with chunk counts; only itself if it has diacritics or is unknown."""
     if not word.isascii():
         return {word: 1}
     known = Counter(index.spellings(word))
@@ -132,14 +132,14 @@ def _spellings(word: str, index: ChunkIndex) -> dict[str, int]:
 
 
 def _are_typed_without(typed: Sequence[str], index: ChunkIndex) -> bool:
-    """Whether the documents that hold these words were typed without diacritics themselves."""
+    """Return whether the documents that hold these words were themselves typed without diacritics."""
     accented = [word for word in typed if not word.isascii()]
     spellings = [(word, index.spellings(word)) for word in accented]
     return sum(fold(word) in found and word not in found for word, found in spellings) > len(accented) / 2
 
 
 def _count_pairs(choices: Sequence[Collection[str]], index: ChunkIndex) -> Counter[tuple[str, str]]:
-    """How often two words stand side by side in the chunks that all choices together find."""
+    """Count the pairs of adjacent words in the chunks that all choices together find."""
     found = index.search_lexical(" ".join(word for each in choices for word in each), _WITNESSES)
     pairs: Counter[tuple[str, str]] = Counter()
     for chunk in index.chunks([ordinal for ordinal, _ in found]):
@@ -148,7 +148,7 @@ def _count_pairs(choices: Sequence[Collection[str]], index: ChunkIndex) -> Count
 
 
 def _likeliest(choices: Sequence[Mapping[str, int]], pairs: Mapping[tuple[str, str], int]) -> list[str]:
-    """The row of words, one of each choice, that fits the pairs and the counts best (Viterbi)."""
+    """Return the sequence of words, one from each choice, that fits the pairs and the counts best (Viterbi)."""
     best: dict[str, tuple[float, list[str]]] = {"": (0.0, [])}
     for each in choices:
         best = {
@@ -165,10 +165,11 @@ def _likeliest(choices: Sequence[Mapping[str, int]], pairs: Mapping[tuple[str, s
 
 
 def is_shorthand(word: str) -> bool:
+    """Return whether the word is Vietnamese shorthand."""
     return word in _SHORTHAND_VI
 
 
 def stands_for_other(word: str, index: ChunkIndex) -> bool:
-    """Whether a word without diacritics is more often one with them."""
+    """Return whether a word without diacritics more often stands for one with them."""
     counts = _spellings(word, index)
     return sum(counts[other] for other in counts if other != word) > counts.get(word, 0)

@@ -1,6 +1,6 @@
-"""Words compared by what they say: those that say nothing left out, endings off.
+"""Compare words by content: without function words, and without endings.
 
-The check and the prompt's excerpts agree on this; the lexical index takes words as they are.
+The check and the excerpts in the prompt use this; the lexical index takes words as they are.
 """
 
 from functools import lru_cache
@@ -13,7 +13,7 @@ _EN_STOP_WORDS: Final = """
     she her they them their we us our you your i me my who whom whose which what when where why how all any both each
     few more most other some own same only just because while until again further once
 """
-# Function syllables alone: none that is half of a common content word.
+# Function syllables only, and none that is half of a common content word.
 _VI_STOP_WORDS: Final = """
     là và của có các những cho với được bị trong trên dưới từ đến tại về theo này đó kia ấy thì mà hay hoặc nhưng nếu
     khi vì do bởi để cũng đã đang sẽ rất như một mỗi ở ra vào lên xuống lại rồi nên còn chỉ cả gì ai nào sao
@@ -23,13 +23,13 @@ _MIN_STEM_CHARS: Final = 4
 
 
 def is_function_word(word: str) -> bool:
-    """Whether a word, case-folded, says nothing by itself."""
+    """Return whether a word, case-folded, has no content of its own."""
     return word in _STOP_WORDS
 
 
 @lru_cache(16_384)
 def stem(word: str) -> str:
-    """English endings off, lightly; Vietnamese syllables have none and are mostly too short to be touched."""
+    """Return the word without its English ending; Vietnamese syllables have none and are mostly too short to change."""
     if len(word) <= _MIN_STEM_CHARS or not word.isascii():
         return word
     for ending, kept in (("ies", "y"), ("sses", "ss"), ("ing", ""), ("ed", ""), ("es", ""), ("ly", ""), ("s", "")):

@@ -1,7 +1,7 @@
-"""What a model puts around its answer instead of just giving it: JSON, XML tags, code fences, "Answer:".
+"""Remove what a model wraps around its answer: JSON, XML tags, code fences, "Answer:".
 
-Sans-IO, like the parser that reads through it: pieces go in, and what comes out depends on the text alone, never on
-where the pieces were cut. No more than the opening is held back.
+Sans-IO, like the parser that uses it: the output depends on the text alone, never on where it was split. Only an
+opening is held back.
 """
 
 import re
@@ -12,7 +12,7 @@ _NAMES: Final = rf"{_LABELS}|reply|result|output|content|text"
 _OPENING_CHARS: Final = 80
 _FENCE: Final = r"(?:`{3,}\w{0,12}\s*)?"
 _OPENING = re.compile(rf'\s*{_FENCE}\{{\s*"(?:{_NAMES})"\s*:\s*"', re.IGNORECASE)
-# Whatever is the beginning of an opening, and some more.
+# Matches any beginning of an opening, and a little more.
 _BEGINNING = re.compile(rf'\s*(?:`{{1,2}}|{_FENCE}(?:\{{\s*(?:"[^"\n]{{0,20}}(?:"\s*(?::\s*)?)?)?)?)')
 _ESCAPES: Final = {"n": "\n", "r": "\n", "t": "\t", "b": "", "f": "\n"}
 _UNICODE_ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})")
@@ -25,7 +25,7 @@ _AROUND = re.compile(
 
 
 class Unwrapper:
-    """Takes the text out of `{"answer": "…"}`; everything else passes as it is."""
+    """Extracts the text from `{"answer": "…"}`; everything else passes unchanged."""
 
     def __init__(self) -> None:
         self._held = ""
@@ -34,7 +34,7 @@ class Unwrapper:
         self._is_closed = False
 
     def feed(self, text: str) -> str:
-        """What of the text so far is known to be the answer's."""
+        """Return the part of the text so far that is known to belong to the answer."""
         self._held += text
         if not self._is_decided:
             opening = _OPENING.match(self._held)
@@ -49,12 +49,12 @@ class Unwrapper:
         return self.close()
 
     def close(self) -> str:
-        """What was held back when the text ends."""
+        """Return the text that is held back when the draft ends."""
         held, self._held = self._held, ""
         return "" if self._is_json else held
 
     def _decode(self) -> str:
-        """The string as far as it is there: up to its closing quote, or to an escape that is not whole yet."""
+        """Decode the string so far: up to its closing quote, or to an incomplete escape."""
         decoded: list[str] = []
         at = 0
         while at < len(self._held) and not self._is_closed:
@@ -74,14 +74,14 @@ class Unwrapper:
 
 
 def unwrap(sentence: str) -> str:
-    """A sentence without the tags, fences and labels that are around it."""
+    """Return a sentence without tags, fences and labels around it."""
     while (bare := _AROUND.sub("", sentence)) != sentence:
         sentence = bare.strip()
     return sentence
 
 
 def _unescape(escape: str) -> str:
-    """Halves of surrogate pairs are dropped: no text of ours needs them."""
+    """Decode one escape; halves of surrogate pairs are dropped, as our texts do not need them."""
     if found := _UNICODE_ESCAPE.fullmatch(escape):
         code = int(found[1], 16)
         return "" if 0xD800 <= code < 0xE000 else chr(code)

@@ -1,4 +1,4 @@
-"""The command line of the evaluation; `make eval` sets in the environment what the models and the server need."""
+"""Define the command line of the evaluation; `make eval` sets the environment for the models and the server."""
 
 import argparse
 import asyncio
@@ -42,7 +42,7 @@ from rag.settings import Settings
 from rag.tenants import TenantsError, load_policies
 
 FOLDER: Final = ROOT / ".data" / "eval"
-# Of the tuning part alone: no weight may depend on the other part, nor on its documents.
+# Of the tuning part alone: no weight may depend on the other part or its documents.
 TUNING_FOLDER: Final = FOLDER / "everyday-tuning"
 SAMPLE: Final = 200
 
@@ -53,14 +53,14 @@ _FAILURES: Final = (
 
 EXIT_OK: Final = 0
 EXIT_FAILED: Final = 1
-EXIT_INTERRUPTED: Final = 130  # 128 + SIGINT, as shells have it
+EXIT_INTERRUPTED: Final = 130  # 128 + SIGINT, as in shells
 
 
 def main(argv: Sequence[str], environment: Mapping[str, str]) -> int:
-    """0 where every bound is reached, else 1; the reasons are on stderr."""
+    """Return 0 if every bound is reached, else 1, with the reasons on stderr."""
     arguments = _parse(argv)
     evaluate, name = (_evaluate, "report") if arguments.everyday is None else (_evaluate_everyday, "report-everyday")
-    # As Ctrl-C: the default would end us at once and leave a server behind.
+    # As Ctrl-C: the default would end the process at once and leave a server behind.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         if arguments.drafting:
@@ -137,7 +137,7 @@ async def _evaluate(arguments: argparse.Namespace, environment: Mapping[str, str
     found: dict[str, Findings] = {}
     for language, part in parts.items() if arguments.sample else ():
         found[language] = await Interview(part, FOLDER).run(arguments.sample, environment, arguments.url)
-    # A server that is given has the index of a language.
+    # A server given by its URL has the index of one language only.
     asks_everyday = arguments.sample and not arguments.url
     everyday = await _ask_everyday(PART_NAMES, settings, environment, None) if asks_everyday else {}
     return Report(
@@ -185,21 +185,21 @@ async def _compare_drafting(environment: Mapping[str, str]) -> str:
 
 
 def _find_tuning() -> EverydayPart | None:
-    """The part that may be tuned on, if it is there."""
+    """Return the part that may be used for tuning, if it exists."""
     return next((each for each in load_parts() if each.name == "tuning"), None)
 
 
 async def _ask_everyday(
     names: Sequence[str], settings: Settings, environment: Mapping[str, str], url: str | None
 ) -> dict[str, EverydayQuality]:
-    """Of these parts, those that are there; the documents of all parts are in the index."""
+    """Ask the questions of these parts, if they exist; the index holds the documents of all parts."""
     interview = EverydayInterview(load_parts(), FOLDER)
     interview.ingest(ingest_by(settings))
     return await interview.run(names, environment, url)
 
 
 def _find_labelled(folder: Path | None) -> list[LabelledSentence]:
-    """None of them where the folder is not there: unlike the questions, they are no part that must be."""
+    """Load the labelled sentences; none if the folder is missing, because they are optional."""
     if folder is None or not folder.is_dir():
         _tell("no folder of labelled sentences: the check is not run on them")
         return []

@@ -1,4 +1,4 @@
-"""Asks the server a sample of the questions, a few at a time, as a patient client would."""
+"""Ask the server a sample of the questions, a few at a time, as a patient client would."""
 
 import asyncio
 import random
@@ -16,19 +16,19 @@ from schemas.errors import ErrorBody
 from schemas.response import QueryResponse
 
 SEED: Final = 20260510
-# As many as the local profile has cores: with 4 at a time on 2 cores without AMX, half of the drafts ran out of time.
+# The number of cores of the local profile: with 4 on 2 cores without AMX, half of the drafts ran out of time.
 CONCURRENCY: Final = 2
-# Above the server's own deadline for a request, so that it is the server that gives up.
+# Above the server's own deadline for a request, so that the server gives up first.
 _ANSWER_TIMEOUT_S: Final = 120.0
-# How long one question is asked again.
+# A question is repeated for this long.
 _PATIENCE_S: Final = 60.0
-# Stands for an error code where the body is not what the contract says it is.
+# Takes the place of an error code if the body breaks the contract.
 CONTRACT_BROKEN: Final = "CONTRACT_BROKEN"
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What came back for a question in the end: the response, or the code of the error; and what came before that."""
+    """The final outcome of a question: the response, or the code of the error; `retried` are the errors before it."""
 
     question: Question
     response: QueryResponse | None
@@ -37,14 +37,14 @@ class Reply:
 
 
 def draw_sample(questions: Sequence[Question], size: int) -> list[Question]:
-    """The same questions on every run and in every language, in the order of the set."""
+    """Draw the same questions on every run and in every language, in the order of the set."""
     ids = sorted(question.question_id for question in questions)
     drawn = set(random.Random(SEED).sample(ids, min(size, len(ids))))  # noqa: S311 - a sample, not a secret
     return [question for question in questions if question.question_id in drawn]
 
 
 async def ask_all(url: str, questions: Sequence[Question], on_reply: Callable[[], object]) -> list[Reply]:
-    """The replies in the order of the questions; `on_reply` is called after each."""
+    """Return the replies in the order of the questions; `on_reply` is called after each."""
     places = asyncio.Semaphore(CONCURRENCY)
     async with httpx.AsyncClient(base_url=url, timeout=_ANSWER_TIMEOUT_S) as client:
 
@@ -60,7 +60,7 @@ async def ask_all(url: str, questions: Sequence[Question], on_reply: Callable[[]
 
 
 async def _ask(client: httpx.AsyncClient, question: Question) -> Reply:
-    """Asks again where the server says when to; a request that ran out of time is an error, as it is for a user."""
+    """Ask a question, and repeat it when the server says so; running out of time is an error, as it is for a user."""
     body = {"question": question.text, "tenant_id": TENANT, "include_trace": True}
     patience = Deadline.after(_PATIENCE_S)
     retried: list[str] = []

@@ -1,4 +1,4 @@
-"""The parts of an evaluation: ingest, rank all questions in this process, ask a real server a sample of them."""
+"""Run the parts of an evaluation: ingest, rank all questions in this process, ask a real server a sample."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -38,7 +38,7 @@ from rag.settings import Settings
 from rag.types import Chunk
 from rag.verification import LATE_INTERACTION
 
-# The name of each run of retrieval, the language of its questions and that of its documents.
+# The name of each run of retrieval, the language of its questions, and that of its documents.
 DIRECTIONS: Final[Sequence[tuple[str, Language, Language]]] = (
     ("en", "en", "en"),
     ("vi", "vi", "vi"),
@@ -59,7 +59,7 @@ Parts = Mapping[Language, Part]
 
 
 def ingest_by(settings: Settings) -> Callable[[IndexStore], Ingestion]:
-    """What `Corpus.ingest` needs; FileNotFoundError comes from there where a model is not on this machine."""
+    """Return the factory for `Corpus.ingest`, which raises FileNotFoundError if a model is not on this machine."""
     model, terminal = settings.embedder_model, Terminal()
     return lambda store: Ingestion(
         store,
@@ -71,7 +71,7 @@ def ingest_by(settings: Settings) -> Callable[[IndexStore], Ingestion]:
 
 
 def ingest_all(parts: Parts, settings: Settings) -> None:
-    """Brings the index of each language up to date.
+    """Bring the index of each language up to date.
 
     Raises: BrokenIndexError: an index is damaged; FileNotFoundError: a model is not on this machine.
     """
@@ -80,7 +80,7 @@ def ingest_all(parts: Parts, settings: Settings) -> None:
 
 
 def open_stages(parts: Parts, settings: Settings) -> RetrievalStages:
-    """The first half of the pipeline in this process, with the vectors of all questions.
+    """Open the first half of the pipeline in this process, and embed all questions.
 
     Raises: FileNotFoundError: a model is not on this machine.
     """
@@ -96,7 +96,7 @@ def open_stages(parts: Parts, settings: Settings) -> RetrievalStages:
 
 
 async def rank_all(parts: Parts, stages: RetrievalStages) -> dict[str, RankingQualities]:
-    """The quality of retrieval in all directions that the languages allow, by name."""
+    """Measure retrieval in all directions that the languages allow, by name."""
     measured = {}
     for name, language, documents in DIRECTIONS:
         if {language, documents} <= parts.keys():
@@ -109,7 +109,7 @@ async def rank_all(parts: Parts, stages: RetrievalStages) -> dict[str, RankingQu
 async def rank_mixed(
     parts: Parts, stages: RetrievalStages, settings: Settings, corpus: Corpus
 ) -> dict[str, RankingQualities]:
-    """The quality of retrieval in an index of two languages, where only a passage in the other one answers.
+    """Measure retrieval in a bilingual index in which only a passage in the other language answers.
 
     `vi-(en)`: asked in Vietnamese, answered by an English passage among passages of both languages.
     """
@@ -127,9 +127,10 @@ async def rank_mixed(
 async def calibrate_all(
     parts: Parts, everyday: EverydayPart | None, stages: RetrievalStages, settings: Settings, corpus: Corpus
 ) -> Calibrations | None:
-    """How well the service tells what answers and whether anything does; None for a reranker without fitted weights.
+    """Measure how well the service recognises what answers, and whether anything does.
 
-    `everyday` is the part that may be fitted on; `corpus` takes its documents.
+    Returns None for a reranker without fitted weights. `everyday` is the part that may be used for fitting; `corpus`
+    takes its documents.
 
     Raises: FileNotFoundError: a model is not on this machine.
     """
@@ -152,7 +153,7 @@ async def calibrate_all(
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """What an interview found; `models` is what the server said of its models."""
+    """The results of an interview; `models` is the server's reply about its models."""
 
     quality: AnswerQuality
     examples: Examples
@@ -160,7 +161,7 @@ class Findings:
 
 
 class Interview:
-    """Asks one language's server, and keeps what it said."""
+    """Asks the server of one language, and saves its replies."""
 
     def __init__(self, part: Part, folder: Path) -> None:
         self._part = part
@@ -168,7 +169,7 @@ class Interview:
         self._language = part.questions.language
 
     async def run(self, size: int, environment: Mapping[str, str], url: str | None) -> Findings:
-        """Asks a sample; without a URL it starts a server of its own.
+        """Ask a sample of the questions; without a URL, start a server.
 
         Raises: ServerError: it does not become ready; NoAnswersError: it answered no question.
         """
@@ -184,7 +185,7 @@ class Interview:
         return Findings(measure_answers(replies, chunks), choose_examples(replies, chunks), answering)
 
     def _save(self, replies: Sequence[Reply], chunks: Mapping[str, Chunk]) -> None:
-        """One line per question, for who wants to know why a share is what it is."""
+        """Write one line per question, to explain the shares."""
         with (self._folder / f"answers-{self._language}.jsonl").open("w", encoding="utf-8") as file:
             for reply in replies:
                 line: dict[str, object] = {

@@ -1,4 +1,4 @@
-"""Wiring of the ingestion command: settings, models, exit status."""
+"""Wire the ingestion command: settings, models, exit status."""
 
 import os
 import sys
@@ -15,10 +15,12 @@ from rag.types import ModelInfo
 
 
 def describe_encoder(model: str) -> ModelInfo:
+    """Return the identity of the embedder without loading it."""
     return FakeEncoder.info if ModelRef.parse(model).kind == "fake" else describe(model)
 
 
 def open_encoder(model: str) -> PassageEncoder:
+    """Load the embedder."""
     if ModelRef.parse(model).kind == "fake":
         return FakeEncoder()
     from rag.backends.sentence_transformer import SentenceEncoder  # noqa: PLC0415  # a runtime, which `list` does not need

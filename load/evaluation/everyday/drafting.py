@@ -1,5 +1,6 @@
-"""What a draft is worth beside quotations alone: the everyday tuning part, asked of a server without a generator and of
-one with the local model. One question at a time, as a stream, so that the times are those of a lone user.
+"""Compare drafts with quotations alone: the everyday tuning part, asked of servers with the local model and without.
+
+Questions are asked one at a time, as a stream, so that the times are those of a single user.
 """
 
 import json
@@ -25,7 +26,7 @@ from load.evaluation.serving import PATIENT, serving
 from load.evaluation.tables import render_table
 from rag.settings import LOCAL_GENERATOR
 
-# What the columns are called, and the generator of each.
+# The headings of the columns, and the generator of each.
 WAYS: Final[Mapping[str, str]] = {"by quotation": "none", f"drafted by {LOCAL_GENERATOR}": LOCAL_GENERATOR}
 # Above the deadline of a patient server.
 _TIMEOUT_S: Final = 120.0
@@ -33,9 +34,9 @@ _TIMEOUT_S: Final = 120.0
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """One answer as it was streamed; no `finish_reason` where an error came or the stream broke off.
+    """One streamed answer; `finish_reason` is None if an error came or the stream broke off.
 
-    Seconds from the sending; `first_s` to the first text, None where there was none.
+    Times are in seconds from sending; `first_s` is that of the first text, None if there was none.
     """
 
     answer: str
@@ -46,7 +47,7 @@ class Heard:
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """What came of all questions, and the medians over those that were not answered by an error."""
+    """The outcomes of all questions, and the median times of those that did not fail."""
 
     outcomes: Mapping[Outcome, int]
     first_p50_s: float
@@ -56,7 +57,7 @@ class Way:
 async def compare_ways(
     part: EverydayPart, corpus: Corpus, folder: Path, environment: Mapping[str, str]
 ) -> dict[str, Way]:
-    """Both ways, one server after the other; `corpus` holds the documents, `folder` takes the servers' logs.
+    """Measure both ways, one server after the other; `corpus` holds the documents, `folder` takes the servers' logs.
 
     Raises: ServerError: a server does not become ready; NoAnswersError: one answered no question.
     """
@@ -71,7 +72,7 @@ async def compare_ways(
 
 
 async def ask_in_turn(url: str, questions: Sequence[EverydayQuestion], name: str) -> list[Heard]:
-    """The first question is asked once more before the others, and that does not count: it warms up."""
+    """Ask the questions one by one; the first is asked once before, uncounted, to warm up."""
     async with httpx.AsyncClient(base_url=url, timeout=_TIMEOUT_S) as client:
         await _ask(client, questions[0].text)
         asked = tqdm(questions, desc=f"asking, {name}", unit="question")
@@ -79,7 +80,10 @@ async def ask_in_turn(url: str, questions: Sequence[EverydayQuestion], name: str
 
 
 def measure_way(questions: Sequence[EverydayQuestion], heard: Sequence[Heard]) -> Way:
-    """Raises: NoAnswersError: all that was heard are errors."""
+    """Measure the answers of one way.
+
+    Raises: NoAnswersError: all of them are errors.
+    """
     whole = [each for each in heard if each.finish_reason is not None]
     firsts = [each.first_s for each in whole if each.first_s is not None]
     if not firsts:
@@ -89,7 +93,7 @@ def measure_way(questions: Sequence[EverydayQuestion], heard: Sequence[Heard]) -
 
 
 def render_ways(ways: Mapping[str, Way]) -> str:
-    """The outcomes and the times side by side."""
+    """Render the outcomes and the times side by side."""
     rows = [[outcome, *(str(way.outcomes.get(outcome, 0)) for way in ways.values())] for outcome in OUTCOMES]
     rows.append(["first text, p50, s", *(f"{way.first_p50_s:.2f}" for way in ways.values())])
     rows.append(["whole answer, p50, s", *(f"{way.whole_p50_s:.2f}" for way in ways.values())])
@@ -117,7 +121,7 @@ async def _ask(client: httpx.AsyncClient, text: str) -> Heard:
 
 
 def read_stream(events: Iterable[tuple[float, str, str]]) -> Heard:
-    """The answer out of its events, each with its time, its name and its data."""
+    """Read an answer from its events, given as (time, name, data)."""
     text, first_s, at_s = "", None, 0.0
     for at_s, name, data in events:
         told = json.loads(data)
