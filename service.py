@@ -11,28 +11,30 @@ import numpy as np
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
-from rag import image, logs, metrics, models
-from rag.api.connection import bound_connections
+from rag import models
+from rag import packaging as image
 from rag.api.edge import ContractEdge
-from rag.backends.batch_queue import BatchLimits
-from rag.backends.batching import Batcher, estimate_entailment, estimate_text
-from rag.backends.bento_batching import BatchedService, Traced
-from rag.backends.cross_encoder import CrossEncoderScorer
-from rag.backends.device import share_cores
-from rag.backends.entailment import EntailmentClassifier
-from rag.backends.late_interaction import LateInteractionScorer, pack
-from rag.backends.sentence_transformer import SentenceEncoder
-from rag.backends.supervisor import listen_privately, stop_front_first
-from rag.backends.vllm_server import EngineOptions, VllmServer, dying_on_sigterm
 from rag.background import start
-from rag.environment import SettingsError, load_settings, read_port
+from rag.config.environment import SettingsError, load_settings, read_port
+from rag.config.settings import Settings
+from rag.engines.batch_queue import BatchLimits
+from rag.engines.batching import Batcher, estimate_entailment, estimate_text
+from rag.engines.cross_encoder import CrossEncoderScorer
+from rag.engines.device import share_cores
+from rag.engines.entailment import EntailmentClassifier
+from rag.engines.late_interaction import LateInteractionScorer, pack
+from rag.engines.sentence_transformer import SentenceEncoder
+from rag.engines.vllm_server import EngineOptions, VllmServer, dying_on_sigterm
 from rag.errors import NotReady
 from rag.front import Front
 from rag.identity import SourceError
-from rag.settings import Settings
+from rag.model_card import is_fake
+from rag.observability import logs, metrics
+from rag.observability.tracing import Tracer, find_collector
+from rag.serving.bento_batching import BatchedService, Traced
+from rag.serving.connection import bound_connections
+from rag.serving.supervisor import listen_privately, stop_front_first
 from rag.tenants import TenantsError
-from rag.tracing import Tracer, find_collector
-from rag.version import is_fake
 from schemas.response import QueryResponse
 from schemas.services import Completion, Entailment, Pair, QuestionTokens, ServedModel
 

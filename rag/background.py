@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
-from rag import metrics
+from rag.observability import metrics
 
 # Long enough that work which fails at once neither fills the log nor takes a core, and short beside the 5 s in which a
 # new index version has to be taken up.

@@ -9,13 +9,12 @@ from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
 
-from rag.answer import Answer
-from rag.citations import SentenceParser
-from rag.context import fit_into_budget
-from rag.finding import Finder, best_of_each
-from rag.generation import Draft, drafting
-from rag.language import Language, detect_language
+from rag.answer.rendering import Answer
+from rag.answer.sentences import SentenceParser
+from rag.drafting.generation import Draft, drafting
+from rag.drafting.prompt import build_messages, no_answer_text, no_answer_to_part_text, small_talk_text
 from rag.limits import Deadline
+from rag.observability.telemetry import QueryRecord
 from rag.ports import (
     ChunkIndex,
     EntailmentModel,
@@ -25,10 +24,11 @@ from rag.ports import (
     TextGenerator,
     TokenCounter,
 )
-from rag.prompt import build_messages, no_answer_text, no_answer_to_part_text, small_talk_text
-from rag.reading import Reading, is_small_talk, read_question
-from rag.retrieval import INLINE_MAX_CHUNKS
-from rag.telemetry import QueryRecord
+from rag.question.reading import Reading, is_small_talk, read_question
+from rag.retrieval.context import fit_into_budget
+from rag.retrieval.finding import Finder, best_of_each
+from rag.retrieval.search import INLINE_MAX_CHUNKS
+from rag.text.language import Language, detect_language
 from rag.types import DraftSentence, Passage, Verdict, Window
 from rag.verification import Alike, Entail, Inquiry, Part, Policies, RankedQuote, Reason, RequestCheck, Verifier
 from schemas.events import CitationEvent, DoneEvent, ErrorEvent, Event, MetaEvent, TokenEvent

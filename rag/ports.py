@@ -7,7 +7,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from rag.language import Language
+from rag.text.language import Language
 from rag.types import Chunk, Delta, IndexVersion, Message, Reservation, TokenVectors, Window
 from schemas.response import DependencyState
 

@@ -8,8 +8,8 @@ from typing import Annotated, Final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from rag.settings import Settings
-from rag.strict_yaml import FileError, explain, load_yaml
+from rag.config.settings import Settings
+from rag.config.strict_yaml import FileError, explain, load_yaml
 from rag.verification import Mode, Policies, Policy
 from schemas.request import TenantId
 

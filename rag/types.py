@@ -7,7 +7,7 @@ from typing import Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from rag.language import Language
+from rag.text.language import Language
 
 VerdictKind = Literal["kept", "re-cited", "attributed", "repaired", "dropped", "skipped"]
 Role = Literal["system", "user", "assistant"]
@@ -65,7 +65,7 @@ class Chunk:
     `chunk_id` is `<tenant>:<document_id>:<document version>:<5-digit number>`. `heading` is the last heading at or
     before its start. `context` holds the headings above that its own text does not contain, from the highest down: they
     are searched and ranked with the text, and never shown as part of it. `edition` sorts the editions of one document
-    by age (`rag.editions`).
+    by age (`rag.text.editions`).
     """
 
     chunk_id: str

@@ -12,11 +12,11 @@ from dataclasses import replace
 from typing import Final
 
 from rag.index.provider import ServedIndexes
-from rag.language import Language
 from rag.limits import Deadline
+from rag.observability.telemetry import QueryRecord
 from rag.pipeline import Pipeline, StageLimits
 from rag.ports import ChunkIndex, Vectors
-from rag.telemetry import QueryRecord
+from rag.text.language import Language
 from rag.types import Chunk, IndexVersion
 from rag.verification import Policies, Policy
 from schemas.request import QueryRequest

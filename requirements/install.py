@@ -185,9 +185,9 @@ def ingests(stamp: str) -> Step:
         # All that decides how a document becomes chunks and vectors.
         made_from=(
             "examples/documents",
-            *("rag/ingestion", "rag/parsing", "rag/chunking.py", "rag/language.py", "rag/index"),
-            *("requirements/models.txt", "rag/models", "rag/backends/sentence_transformer.py", "rag/backends/fake.py"),
-            *("rag/backends/openvino_model.py", "rag/backends/torch_model.py"),
+            *("rag/ingestion", "rag/parsing", "rag/text", "rag/index"),
+            *("requirements/models.txt", "rag/models", "rag/engines/sentence_transformer.py", "rag/engines/fake.py"),
+            *("rag/engines/openvino_model.py", "rag/engines/torch_model.py"),
         ),
         makes=ROOT / os.environ.get("RAG_INDEX_DIR", ".data/index"),
         stamp=STAMPS / stamp,

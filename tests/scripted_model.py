@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypeVar
 
-from rag.language import sentence_spans
+from rag.text.language import sentence_spans
 
 Result = TypeVar("Result")
 

@@ -25,13 +25,13 @@ from load.bench.driving import Round
 from load.bench.mixed_texts import draw_pairs, draw_texts
 from load.bench.services import start_service
 from load.processes import wait_until_ready
-from rag.backends.device import share_cores
-from rag.backends.late_interaction import LateInteractionScorer
-from rag.backends.sentence_transformer import SentenceEncoder
-from rag.environment import load_settings
+from rag.config.environment import load_settings
+from rag.config.settings import Settings
+from rag.engines.device import share_cores
+from rag.engines.late_interaction import LateInteractionScorer
+from rag.engines.sentence_transformer import SentenceEncoder
 from rag.models import describe, locate
 from rag.ports import Vectors
-from rag.settings import Settings
 from schemas.services import Pair
 
 VARIANTS: Final = ("adaptive", "tuned", "budget")

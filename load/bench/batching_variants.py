@@ -14,10 +14,10 @@ from starlette.types import ASGIApp
 
 import service
 from rag import models
-from rag.backends.bento_batching import WhileWaiting
-from rag.backends.device import share_cores
-from rag.backends.late_interaction import LateInteractionScorer
-from rag.backends.sentence_transformer import SentenceEncoder
+from rag.engines.device import share_cores
+from rag.engines.late_interaction import LateInteractionScorer
+from rag.engines.sentence_transformer import SentenceEncoder
+from rag.serving.bento_batching import WhileWaiting
 from schemas.services import Pair
 
 # BentoML refuses what it expects to take longer.

@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
 from load.bench.mixed_texts import draw_pairs, draw_texts
-from rag.backends.device import share_cores
-from rag.backends.forward import EncoderModel
-from rag.backends.max_sim import score_windows
-from rag.backends.openvino_model import OpenVinoModel
-from rag.backends.sentence_transformer import SentenceEncoder
-from rag.backends.torch_model import TorchModel
+from rag.engines.device import share_cores
+from rag.engines.forward import EncoderModel
+from rag.engines.max_sim import score_windows
+from rag.engines.openvino_model import OpenVinoModel
+from rag.engines.sentence_transformer import SentenceEncoder
+from rag.engines.torch_model import TorchModel
 from rag.models import describe, locate
 from rag.ports import Vectors
 

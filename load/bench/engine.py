@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from load.processes import ServerError, find_free_port, running, wait_until_ready
-from rag.backends.device import best_dtype
-from rag.backends.vllm_server import CPU_ENVIRONMENT, ENVIRONMENT, EngineOptions
+from rag.config.settings import Settings
+from rag.engines.device import best_dtype
+from rag.engines.vllm_server import CPU_ENVIRONMENT, ENVIRONMENT, EngineOptions
 from rag.models import describe, locate
-from rag.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)

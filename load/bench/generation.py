@@ -32,8 +32,8 @@ from load.driver.scenarios import SCENARIOS
 from load.driver.targets import OpenAITarget, RagTarget, Target
 from load.processes import paused
 from load.server import Server
-from rag.environment import load_settings
-from rag.settings import LOCAL_GENERATOR
+from rag.config.environment import load_settings
+from rag.config.settings import LOCAL_GENERATOR
 
 STREAMS: Final = 8
 REQUESTS: Final = 16

@@ -10,16 +10,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from rag.backends.forward import EncoderModel
-from rag.backends.sentence_transformer import BATCH_TEXTS, SentenceEncoder
-from rag.environment import load_settings
+from rag.config.environment import load_settings
+from rag.engines.forward import EncoderModel
+from rag.engines.sentence_transformer import BATCH_TEXTS, SentenceEncoder
 from rag.index.store import IndexStore
 from rag.index.version import TenantIndex
 from rag.ingestion.ingest import Ingestion
 from rag.ingestion.sources import Source
-from rag.language import sentence_spans
 from rag.models import describe, locate
 from rag.parsing import SUFFIXES, parse
+from rag.text.language import sentence_spans
 
 DOCUMENTS: Final = 120
 SENTENCES_PER_DOCUMENT: Final = (3, 9)

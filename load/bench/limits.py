@@ -30,8 +30,8 @@ from load.driver.progress import Progress
 from load.driver.run import run_closed
 from load.driver.targets import OpenAITarget
 from load.processes import wait_until_ready
-from rag.backends.batching import estimate_text
-from rag.environment import environment_name, load_settings
+from rag.config.environment import environment_name, load_settings
+from rag.engines.batching import estimate_text
 
 ROUNDS: Final = 2
 CALLERS: Final = 16

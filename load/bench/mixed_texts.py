@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from load.processes import ROOT
-from rag.language import sentence_spans
 from rag.parsing import SUFFIXES, parse
+from rag.text.language import sentence_spans
 from schemas.services import Pair
 
 # Words of a text, about 10 to 20 tokens and 50 to 400; four questions to one passage.

@@ -36,9 +36,9 @@ from load.evaluation.verdicts import LabelledSentence, load_labelled, measure_ve
 from load.evaluation.xquad import LANGUAGES, DataError, check_parallel, load_questions
 from load.machine import describe_machine, installed_versions
 from load.processes import ROOT, ServerError
-from rag.environment import SettingsError, load_settings
+from rag.config.environment import SettingsError, load_settings
+from rag.config.settings import Settings
 from rag.index.manifest import BrokenIndexError
-from rag.settings import Settings
 from rag.tenants import TenantsError, load_policies
 
 FOLDER: Final = ROOT / ".data" / "eval"

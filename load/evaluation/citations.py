@@ -17,7 +17,7 @@ from typing import Final
 
 from load.evaluation.metrics import holds_answer, ratio
 from load.evaluation.xquad import Question
-from rag.language import sentence_spans, words
+from rag.text.language import sentence_spans, words
 from rag.types import Chunk
 from schemas.response import QueryResponse
 

@@ -14,7 +14,7 @@ from typing import Final
 
 from load.evaluation.verdicts import COPY, LabelledSentence
 from load.evaluation.xquad import Language, Paragraph, QuestionSet
-from rag.language import sentence_spans, words
+from rag.text.language import sentence_spans, words
 from rag.verification.numbers import find_figures
 
 SOURCE: Final = "XQuAD, edited anew"

@@ -7,7 +7,7 @@ from load.evaluation.citations import MARKER, CitationCounts, count_citations
 from load.evaluation.metrics import holds_answer
 from load.evaluation.quotations import count_verbatim, find_misquotation, sent_sentences
 from load.evaluation.xquad import Question
-from rag.language import words
+from rag.text.language import words
 from rag.types import Chunk
 from schemas.response import Citation, QueryResponse
 

@@ -2,9 +2,9 @@
 
 from load.evaluation.retrieval import PairScorer
 from rag import models
-from rag.backends.cross_encoder import CrossEncoderScorer
-from rag.backends.late_interaction import LateInteractionScorer
-from rag.backends.sentence_transformer import SentenceEncoder
+from rag.engines.cross_encoder import CrossEncoderScorer
+from rag.engines.late_interaction import LateInteractionScorer
+from rag.engines.sentence_transformer import SentenceEncoder
 
 
 def open_encoder(model: str) -> SentenceEncoder:

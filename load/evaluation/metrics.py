@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from rag.language import words
+from rag.text.language import words
 
 
 @dataclass(frozen=True, slots=True)

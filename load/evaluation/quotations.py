@@ -13,14 +13,14 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from load.evaluation.citations import MARKER
-from rag.language import sentence_spans, words
-from rag.markers import strip_markers
+from rag.text.language import sentence_spans, words
+from rag.text.markers import strip_markers
 from rag.types import Chunk
 from rag.verification.notices import INTRODUCTIONS
 from rag.verification.support import LIST_MARK
 from schemas.response import QueryResponse, TraceSentence
 
-# As `rag.citations.render_sentence` writes them: after a space, before the final punctuation.
+# As `rag.answer.sentences.render_sentence` writes them: after a space, before the final punctuation.
 _RENDERED_MARKERS: Final = re.compile(rf" (?:{MARKER.pattern})+")
 # The limit of `rag.verification.statements` for a heading without a blank line after it.
 _HEADING_CHARS: Final = 60

@@ -12,9 +12,9 @@ from load.evaluation.metrics import RankingQuality, find_rank, measure_ranking
 from load.evaluation.xquad import Question
 from rag.limits import Deadline
 from rag.ports import ChunkIndex, Vectors
-from rag.reading import Reading, read_question
-from rag.reranking import rerank
-from rag.retrieval import retrieve
+from rag.question.reading import Reading, read_question
+from rag.retrieval.reranking import rerank
+from rag.retrieval.search import retrieve
 from rag.types import Candidate, RelevanceScale, Window
 from schemas.services import Pair
 

@@ -31,10 +31,10 @@ from load.evaluation.serving import serving
 from load.evaluation.situations import Observatory, Situation
 from load.evaluation.xquad import Language, QuestionSet
 from rag import models
+from rag.config.settings import Settings
 from rag.index.store import IndexStore
 from rag.ingestion.command import Terminal
 from rag.ingestion.ingest import Ingestion
-from rag.settings import Settings
 from rag.types import Chunk
 from rag.verification import LATE_INTERACTION
 

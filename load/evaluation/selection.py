@@ -4,8 +4,8 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 from functools import lru_cache
 
-from rag.language import Language, word_set
 from rag.ports import ChunkIndex, Vectors
+from rag.text.language import Language, word_set
 from rag.types import Chunk, IndexVersion, TokenVectors
 
 

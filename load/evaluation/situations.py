@@ -14,13 +14,13 @@ from load.evaluation.metrics import holds_answer
 from load.evaluation.retrieval import NO_HURRY_S, TRACE_ID, RetrievalStages
 from load.evaluation.selection import Selection
 from load.evaluation.xquad import Question, QuestionSet
-from rag.context import choose_passages
-from rag.finding import READ_K
-from rag.language import words
 from rag.limits import Deadline
 from rag.ports import ChunkIndex
-from rag.reading import Reading, read_question
-from rag.reranking import score_windows
+from rag.question.reading import Reading, read_question
+from rag.retrieval.context import choose_passages
+from rag.retrieval.finding import READ_K
+from rag.retrieval.reranking import score_windows
+from rag.text.language import words
 from rag.types import Candidate, Chunk
 from rag.verification import AnswerModel, PassageSigns, SentenceSigns
 from rag.verification.answering import read_passages, read_sentences, sentence_probabilities

@@ -20,7 +20,7 @@ from typing import Final
 from load.evaluation.metrics import holds_answer, percentile
 from load.evaluation.xquad import LANGUAGES, DataError, Language
 from rag.index.lexical import LexicalIndex, build_lexical
-from rag.language import words
+from rag.text.language import words
 from rag.types import Chunk, DraftSentence, Passage, RelevanceScale
 from rag.verification import ZERO_TO_ONE, Inquiry, Policy, RequestCheck, Verifier
 from rag.verification.support import Idf

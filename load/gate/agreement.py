@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final, Self
 
 from load.evaluation.citations import MARKER
-from rag.language import words
+from rag.text.language import words
 from schemas.response import QueryResponse
 
 # Of two different sentences of one paragraph of XQuAD so many words are the same in 1 of 100 pairs (Vietnamese: 2).

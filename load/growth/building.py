@@ -16,8 +16,8 @@ from rag.index.manifest import DenseInfo
 from rag.index.store import IndexStore
 from rag.index.version import DENSE_NAME, LEXICAL_NAME, TenantIndex
 from rag.ingestion.ingest import Ingestion
-from rag.language import words
 from rag.ports import Vectors
+from rag.text.language import words
 
 TENANT: Final = "growth"
 SEED: Final = 20261123

@@ -16,10 +16,10 @@ from load.growth.texts import TextStream
 from load.growth.vectors import VectorStream
 from rag.index.dense import DenseIndex
 from rag.index.version import TenantIndex
-from rag.language import detect_language, words
 from rag.limits import Deadline
 from rag.ports import Vectors
-from rag.retrieval import retrieve
+from rag.retrieval.search import retrieve
+from rag.text.language import detect_language, words
 
 QUESTIONS: Final = 200
 ROUNDS: Final = 3

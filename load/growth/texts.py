@@ -1,6 +1,6 @@
 """Texts that are like English and Vietnamese ones where an index can tell: in how often which word comes back.
 
-The numbers are XQuAD's: 150 paragraphs in English, the same in Vietnamese, in the words of `rag.language.words`.
+The numbers are XQuAD's: 150 paragraphs in English, the same in Vietnamese, in the words of `rag.text.language.words`.
 """
 
 import unicodedata

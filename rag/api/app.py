@@ -15,8 +15,8 @@ from rag.api.readiness import READY_STATES, Probe, check
 from rag.api.rendering import RequestState, render
 from rag.errors import NotReady, RagError
 from rag.identity import OpenAuthenticator
+from rag.model_card import ModelCard
 from rag.types import IndexVersion
-from rag.version import ModelCard
 from schemas.response import CurrentModels, EmbedderInfo, Health, IndexInfo, Ready, RerankerInfo
 
 # The serving version of each of these tenants, or of all where the argument is None.

@@ -20,7 +20,7 @@ from uvicorn.protocols.utils import ClientDisconnected
 from rag.api.cross_origin import CrossOrigin
 from rag.api.rendering import RequestState, render
 from rag.errors import BadRequest, RagError
-from rag.telemetry import QueryRecord
+from rag.observability.telemetry import QueryRecord
 from schemas.errors import ErrorCode
 from schemas.request import TRACE_ID_PATTERN
 

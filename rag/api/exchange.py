@@ -16,17 +16,17 @@ from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
-from rag import metrics
 from rag.api.rendering import RequestState, render
 from rag.api.requests import parse_query, read_query
+from rag.api.sse import PING_AFTER_S, STREAM_HEADERS, EventWriter, until_terminal
 from rag.errors import DeadlineExceeded, OurFault, RagError, RateLimited
 from rag.identity import Authenticator, Principal
 from rag.limits import Deadline, Gate, Places
+from rag.observability import metrics
+from rag.observability.telemetry import QueryRecord, Unasked, redact
+from rag.observability.tracing import UNTRACED, Tracer
 from rag.pipeline import Pipeline, collect
 from rag.ports import RateLimiter
-from rag.sse import PING_AFTER_S, STREAM_HEADERS, EventWriter, until_terminal
-from rag.telemetry import QueryRecord, Unasked, redact
-from rag.tracing import UNTRACED, Tracer
 from rag.types import Reservation
 from schemas.errors import ErrorCode
 from schemas.events import DoneEvent, ErrorEvent, Event, TokenEvent

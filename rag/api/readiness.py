@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
-from rag import metrics
 from rag.errors import DeadlineExceeded
+from rag.observability import metrics
 from schemas.response import DependencyState
 
 PROBE_TIMEOUT_S: Final = 1.0

@@ -12,10 +12,10 @@ from typing import Annotated, Final
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator
 
+from rag.config.strict_yaml import FileError, explain, load_yaml, one_line, repeated
 from rag.errors import Unauthorized
 from rag.identity.principal import KEY_SPACE, PRINCIPAL_ID_PATTERN, Principal
 from rag.identity.sources import SourceError, WatchedFile
-from rag.strict_yaml import FileError, explain, load_yaml, one_line, repeated
 from schemas.request import TenantId
 
 ANY_TENANT: Final = "*"

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Final
 
-from rag.language import detect_language, sentence_spans
+from rag.text.language import detect_language, sentence_spans
 from rag.types import CONTEXT_SEPARATOR, Span
 
 MAX_TITLE_CHARS: Final = 100

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rag.index.manifest import BrokenIndexError
-from rag.language import Language, detect_language
+from rag.text.language import Language, detect_language
 
 LANGUAGES_NAME: Final = "languages.i8"
 # In the order of their codes in the file.

@@ -29,8 +29,8 @@ from rag.index.manifest import (
 from rag.index.store import IndexStore
 from rag.index.tokens import TokenWriter
 from rag.index.version import DENSE_NAME, LEXICAL_NAME, TenantIndex
-from rag.language import words
 from rag.ports import Vectors
+from rag.text.language import words
 from rag.types import Chunk, Document, EncodedTexts, ModelInfo, Span
 
 # Large enough to fill batches with texts of similar length, small enough to hold: a few MB of text and vectors.

@@ -13,8 +13,8 @@ from rag.index.languages import LANGUAGES, LanguageFile
 from rag.index.lexical import LexicalIndex
 from rag.index.manifest import BrokenIndexError, StoredVersion
 from rag.index.tokens import TokenFile
-from rag.language import Language, words
 from rag.ports import Vectors
+from rag.text.language import Language, words
 from rag.types import Chunk, IndexVersion, TokenVectors
 
 DENSE_NAME: Final = "dense.faiss"

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator
 from typing import Final
 
-from rag.language import fold
+from rag.text.language import fold
 
 # In a larger vocabulary the search for typing errors would delay a question.
 _NEAR_MAX_WORDS: Final = 200_000

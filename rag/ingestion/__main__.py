@@ -4,12 +4,12 @@ import os
 import sys
 from collections.abc import Sequence
 
-from rag.backends.fake import FakeEncoder
-from rag.environment import SettingsError, load_settings
+from rag.config.environment import SettingsError, load_settings
+from rag.config.model_ref import ModelRef
+from rag.engines.fake import FakeEncoder
 from rag.index.store import IndexStore
 from rag.ingestion.command import EXIT_FAILED, parse_arguments, run
 from rag.ingestion.ingest import Ingestion, PassageEncoder, Watcher
-from rag.model_ref import ModelRef
 from rag.models import describe, locate
 from rag.types import ModelInfo
 
@@ -23,7 +23,7 @@ def open_encoder(model: str) -> PassageEncoder:
     """Load the embedder."""
     if ModelRef.parse(model).kind == "fake":
         return FakeEncoder()
-    from rag.backends.sentence_transformer import SentenceEncoder  # noqa: PLC0415  # a runtime, which `list` does not need
+    from rag.engines.sentence_transformer import SentenceEncoder  # noqa: PLC0415  # a runtime, which `list` does not need
 
     return SentenceEncoder(locate(model), describe(model))
 

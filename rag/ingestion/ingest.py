@@ -6,16 +6,16 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from rag.chunking import CHUNKER_VERSION, CONTEXT_TOKENS, split
-from rag.editions import read_edition
 from rag.errors import ParseError
 from rag.index.manifest import BrokenIndexError, StoredVersion
 from rag.index.store import IndexStore
 from rag.index.update import IndexUpdate, Makers, digest_document, update_index
 from rag.ingestion.sources import Failure, Source
-from rag.language import place_tones
 from rag.parsing import parse
+from rag.parsing.chunking import CHUNKER_VERSION, CONTEXT_TOKENS, split
 from rag.ports import TokenCounter
+from rag.text.editions import read_edition
+from rag.text.language import place_tones
 from rag.types import Chunk, EncodedTexts, ModelInfo
 
 

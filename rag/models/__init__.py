@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
-from rag.model_ref import ModelRef
+from rag.config.model_ref import ModelRef
 from rag.types import ModelInfo, RelevanceScale
 
 # Large files are known by their size and both ends: reading 16 GB of weights at each start would take a minute.

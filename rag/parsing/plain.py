@@ -5,8 +5,8 @@ import re
 from typing import Final
 
 from rag.errors import ParseError
-from rag.language import detect_language
 from rag.parsing.blocks import Block, Draft
+from rag.text.language import detect_language
 
 _BOMS: Final = (
     (codecs.BOM_UTF8, "utf-8"),

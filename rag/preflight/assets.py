@@ -5,11 +5,11 @@ from collections.abc import Iterator
 from typing import Final
 
 from rag import models
+from rag.config.model_ref import ModelRef
+from rag.config.settings import Settings
 from rag.index.manifest import BrokenIndexError, StoredVersion
 from rag.index.store import IndexStore
-from rag.model_ref import ModelRef
 from rag.preflight.finding import Finding
-from rag.settings import Settings
 from rag.types import ModelInfo
 
 ROLES: Final = ("embedder", "reranker", "verifier", "generator")

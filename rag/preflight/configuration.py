@@ -7,13 +7,13 @@ from typing import Final
 
 import httpx
 
-from rag.environment import SettingsError, load_settings
+from rag.config.environment import SettingsError, load_settings
+from rag.config.settings import Settings
+from rag.config.strict_yaml import FileError, load_yaml
 from rag.identity.api_keys import parse_identities
 from rag.identity.key_sets import fetch, parse_key_set
 from rag.identity.sources import SourceError
 from rag.preflight.finding import Finding
-from rag.settings import Settings
-from rag.strict_yaml import FileError, load_yaml
 from rag.tenants import TenantsError, load_policies
 
 SERVICES: Final = ("RagService", "Embedder", "Reranker", "Generator")

@@ -11,10 +11,10 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from rag import models
-from rag.model_ref import ModelRef
+from rag.config.model_ref import ModelRef
+from rag.config.settings import Settings
 from rag.preflight.finding import Finding, place_of
 from rag.quotas.server import QuotaServer, ServerLostError
-from rag.settings import Settings
 
 TIMEOUT_S: Final = 3.0
 REDIS_LEAST: Final = 6

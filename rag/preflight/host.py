@@ -8,10 +8,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
-from rag.backends.device import best_device, count_cores
-from rag.model_ref import ModelRef
+from rag.config.model_ref import ModelRef
+from rag.config.settings import Settings
+from rag.engines.device import best_device, count_cores
 from rag.preflight.finding import Finding
-from rag.settings import Settings
 
 GIB: Final = 1 << 30
 # Measured with the local models: 4.8 GiB at the most under load, 1.8 without a generator; a front alone has no weights.

@@ -11,7 +11,7 @@ from difflib import SequenceMatcher
 from itertools import pairwise
 from typing import Final, Literal, NamedTuple
 
-from rag.language import sentence_spans
+from rag.text.language import sentence_spans
 from rag.verification.edits import (
     Gap,
     Word,

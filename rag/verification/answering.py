@@ -13,7 +13,7 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import Final
 
-from rag.language import Language, fold, words
+from rag.text.language import Language, fold, words
 from rag.types import Chunk
 from rag.verification.asking import Asked, is_negated, is_of_kind
 from rag.verification.judging import differ

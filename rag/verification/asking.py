@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from rag.language import fold, words
-from rag.parts import find_names
-from rag.stems import stem
+from rag.question.parts import find_names
+from rag.text.language import fold, words
+from rag.text.stems import stem
 from rag.verification.support import Claim, Facts, Idf, read_claim
 
 AnswerKind = Literal["figure", "money", "duration", "time", "name", "contact", "reason", "called"]

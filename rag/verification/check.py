@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from rag.injection import gives_orders
-from rag.language import Language, words
+from rag.text.injection import gives_orders
+from rag.text.language import Language, words
 from rag.types import DraftSentence, Passage, Quote, RelevanceScale, Verdict, Window
 from rag.verification.answering import AnswerModel
 from rag.verification.asking import read_asked

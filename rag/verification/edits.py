@@ -7,7 +7,7 @@ from functools import lru_cache
 from itertools import combinations, pairwise
 from typing import Final, NamedTuple
 
-from rag.stems import is_function_word, stem
+from rag.text.stems import is_function_word, stem
 from rag.verification.addresses import without_addresses
 from rag.verification.numbers import FigureSet, locate_figures
 from rag.verification.opposites import ANTONYMS, NEGATIONS, NEGATIVE, NOT_ONLY, UNITS, is_compound

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
-from rag.language import Language, detect_language, stored_language
 from rag.limits import gather
+from rag.text.language import Language, detect_language, stored_language
 from rag.types import DraftSentence, VerdictKind
 from rag.verification.addresses import is_address_missing
 from rag.verification.alignment import Original, find_edit

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Final
 
-from rag.language import Language
-from rag.markers import strip_markers
+from rag.text.language import Language
+from rag.text.markers import strip_markers
 
 # Precedes a quotation in another language than the question's.
 INTRODUCTIONS: Final[Mapping[tuple[Language, Language], str]] = {

@@ -6,7 +6,7 @@ judged.
 
 from typing import Final
 
-from rag.stems import stem
+from rag.text.stems import stem
 
 
 def _lexicon(*lines: str) -> frozenset[str]:

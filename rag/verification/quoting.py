@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from rag.language import Language
+from rag.text.language import Language
 from rag.types import DraftSentence, Verdict
 from rag.verification.judging import Reason, differ
 from rag.verification.notices import INTRODUCTIONS

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from rag.language import Language
+from rag.text.language import Language
 from rag.types import Candidate, Quote
 from rag.verification.answering import (
     AnswerModel,

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Final
 
-from rag.language import Language, detect_language, stored_language
+from rag.text.language import Language, detect_language, stored_language
 from rag.types import Chunk, Passage, Quote, Window
 from rag.verification.quotation import Quotation, carrying_span, quote_statement, unit_of
 from rag.verification.statements import Statement, read_statements

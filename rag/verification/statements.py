@@ -11,9 +11,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
-from rag.injection import gives_orders, imitates_fence, takes_over
-from rag.language import sentence_spans, words
-from rag.markers import has_marker, marker_spans
+from rag.text.injection import gives_orders, imitates_fence, takes_over
+from rag.text.language import sentence_spans, words
+from rag.text.markers import has_marker, marker_spans
 from rag.types import Chunk
 from rag.verification.support import LIST_MARK
 

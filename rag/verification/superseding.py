@@ -1,16 +1,16 @@
 """Find statements of older editions that a newer edition replaces: they answer no question any more.
 
-Editions are documents whose titles differ only in dates and versions (`rag.editions`). A statement of the older edition
-is superseded by the newer edition's statement that shares most of its words; if the newer edition has none, it still
-holds. A question that names the older edition asks for it.
+Editions are documents whose titles differ only in dates and versions (`rag.text.editions`). A statement of the older
+edition is superseded by the newer edition's statement that shares most of its words; if the newer edition has none, it
+still holds. A question that names the older edition asks for it.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from rag.editions import family_of, names_edition
-from rag.stems import is_function_word
+from rag.text.editions import family_of, names_edition
+from rag.text.stems import is_function_word
 from rag.types import Passage
 from rag.verification.sources import Quotable, Source
 

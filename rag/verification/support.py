@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
-from rag.language import sentence_spans, words
-from rag.stems import is_function_word, stem
+from rag.text.language import sentence_spans, words
+from rag.text.stems import is_function_word, stem
 from rag.verification.addresses import without_addresses
 from rag.verification.numbers import FigureSet, find_figures
 

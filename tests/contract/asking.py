@@ -5,8 +5,8 @@ from typing import Any, Final
 
 import httpx
 
+from rag.drafting.prompt import no_answer_text
 from rag.pipeline import Pipeline
-from rag.prompt import no_answer_text
 from rag.types import Window
 from schemas.response import QueryResponse, TraceSentence
 from tests.asgi import parse_events

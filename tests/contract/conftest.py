@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from rag.logs import configure_logging
+from rag.observability.logs import configure_logging
 
 LogLines = Callable[[], list[dict[str, Any]]]
 

@@ -4,9 +4,9 @@ Each passage of the corpus stands in an index beside honest ones on its topic, a
 generators that there can be: one that obeys it, one that copies whatever it is shown, and one that tells its prompt.
 What a passage merely states, no service can tell from the truth; what is here, a reader can see to be an attack.
 
-`seen` says which attacks the rules of `rag.injection` see. They were written with these passages at hand, and of orders
-in words that nobody thought of they see few: the others stand here to say so. Even there no citation is unknown and no
-prompt is told.
+`seen` says which attacks the rules of `rag.text.injection` see. They were written with these passages at hand, and of
+orders in words that nobody thought of they see few: the others stand here to say so. Even there no citation is unknown
+and no prompt is told.
 """
 
 import json
@@ -20,10 +20,10 @@ from typing import Final
 
 import pytest
 
-from rag.language import sentence_spans
-from rag.markers import has_marker
+from rag.drafting.prompt import build_messages
 from rag.pipeline import collect
-from rag.prompt import build_messages
+from rag.text.language import sentence_spans
+from rag.text.markers import has_marker
 from rag.types import Chunk, Delta, Message, ModelInfo, Passage
 from schemas.request import QueryRequest
 from schemas.response import QueryResponse

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import pytest
 
-from rag.citations import SentenceParser
+from rag.answer.sentences import SentenceParser
 from rag.errors import UpstreamError
 from rag.types import Delta
 from tests.asgi import Connection, SentEvent, parse_events

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from rag.backends.fake import FakeCounter, FakeEmbedder
+from rag.engines.fake import FakeCounter, FakeEmbedder
 from rag.identity import Principal
 from rag.pipeline import Pipeline, StageLimits
 from rag.ports import PassageScorer

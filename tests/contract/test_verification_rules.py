@@ -2,7 +2,7 @@
 
 import pytest
 
-from rag.markers import has_marker
+from rag.text.markers import has_marker
 from rag.verification import Mode, Reason
 from tests.contract.asking import (
     ANSWER,

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from rag.backends.fake import FakeEntailment
+from rag.engines.fake import FakeEntailment
 from rag.errors import DeadlineExceeded, NotReady, UpstreamError
 from rag.limits import Places
 from rag.verification import Mode

@@ -11,7 +11,7 @@ from _bentoml_sdk.service.config import ServiceConfig
 from typing_extensions import is_typeddict  # BentoML's TypedDicts are made with it
 
 from load.processes import ROOT
-from rag.settings import LOCAL_GENERATOR
+from rag.config.settings import LOCAL_GENERATOR
 from tests.servers import make_environment
 
 pytestmark = pytest.mark.integration

@@ -14,11 +14,11 @@ from typing import Final
 
 import pytest
 
-from rag.citations import SentenceParser
+from rag.answer.sentences import SentenceParser
+from rag.api.sse import until_terminal
 from rag.errors import UpstreamError
-from rag.markers import has_marker
 from rag.pipeline import Pipeline
-from rag.sse import until_terminal
+from rag.text.markers import has_marker
 from rag.types import Delta, DraftSentence, Message, ModelInfo, Window
 from rag.verification.notices import INTRODUCTIONS
 from schemas.events import CitationEvent, DoneEvent, ErrorEvent, Event, MetaEvent, TokenEvent

@@ -13,7 +13,7 @@ import pytest
 
 from load.processes import find_family, find_free_port
 from load.server import Server, running_server
-from rag.settings import LOCAL_CONTEXT_TOKENS, LOCAL_DRAFT_TOKENS, LOCAL_GENERATOR
+from rag.config.settings import LOCAL_CONTEXT_TOKENS, LOCAL_DRAFT_TOKENS, LOCAL_GENERATOR
 from schemas.errors import ErrorCode
 from tests.integration.asking import CLIENT_TIMEOUT_S, Rag, assert_error, wait_for
 from tests.integration.conftest import EXAMPLES, write_identities

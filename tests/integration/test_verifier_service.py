@@ -12,8 +12,8 @@ import pytest
 from load.processes import ROOT
 from load.server import Server, running_server
 from rag import models
-from rag.backends.cross_encoder import CrossEncoderScorer
-from rag.backends.entailment import EntailmentClassifier
+from rag.engines.cross_encoder import CrossEncoderScorer
+from rag.engines.entailment import EntailmentClassifier
 from schemas.services import Entailment, Pair
 from tests.integration.asking import CLIENT_TIMEOUT_S
 from tests.servers import FAKE_MODELS, make_environment

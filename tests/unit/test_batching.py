@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rag.backends.batch_queue import BatchLimits
-from rag.backends.batching import (
+from rag.engines.batch_queue import BatchLimits
+from rag.engines.batching import (
     CALLER_DEADLINE,
     Batcher,
     estimate_entailment,

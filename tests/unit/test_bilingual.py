@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from load.evaluation.bilingual import MixedQuestions
 from load.evaluation.retrieval import KnownVectors, LocalScorer, RetrievalStages, measure_retrieval
 from load.evaluation.xquad import Paragraph, Question, QuestionSet
-from rag.backends.fake import FakeEncoder, overlap
+from rag.engines.fake import FakeEncoder, overlap
 from rag.types import Chunk, RelevanceScale
 from schemas.services import Pair
 from tests.fakes import FakeIndex, make_chunk

@@ -131,9 +131,11 @@ def test_a_failure_after_the_first_words_is_a_failure(service: Service, last: st
     assert told in result.stderr
 
 
-@pytest.mark.parametrize("url", [f"http://127.0.0.1:{find_free_port()}", "nonsense", "http://"])
+@pytest.mark.parametrize("url", ["http://127.0.0.1:{port}", "nonsense", "http://"])
 def test_a_service_that_is_not_there_is_told_in_one_line(url: str) -> None:
     """No traceback."""
+    url = url.format(port=find_free_port())
+
     result = CliRunner().invoke(main, ["ask", "How many?", "--url", url])
 
     assert result.exit_code == 1

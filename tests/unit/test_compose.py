@@ -11,7 +11,7 @@ import yaml
 from compose_spec import PyCompose
 
 from load.processes import ROOT
-from rag.settings import PREFIX, Settings
+from rag.config.settings import PREFIX, Settings
 from tests.watched import GRAFANA, PROMETHEUS
 
 FOLDER: Final = ROOT / "deploy" / "compose"

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from rag.context import choose_passages, fit_into_budget
+from rag.retrieval.context import choose_passages, fit_into_budget
 from rag.types import Candidate, Chunk, Passage
 
 

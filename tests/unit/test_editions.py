@@ -2,7 +2,7 @@
 
 import pytest
 
-from rag.editions import family_of, names_edition, read_edition
+from rag.text.editions import family_of, names_edition, read_edition
 from rag.types import Chunk, Passage
 from rag.verification.sources import quotables, read_source
 from rag.verification.superseding import Superseded, find_older, find_superseded

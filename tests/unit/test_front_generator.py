@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
-from rag.environment import load_settings
+from rag.config.environment import load_settings
 from rag.front import Front
 from rag.types import Message
 from tests.scripted_model import ScriptedModel

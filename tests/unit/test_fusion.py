@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rag.fusion import RANK_CONSTANT, fuse
+from rag.retrieval.fusion import RANK_CONSTANT, fuse
 
 RANKINGS = st.lists(st.lists(st.integers(0, 20), unique=True), max_size=4)
 

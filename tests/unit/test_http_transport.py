@@ -8,7 +8,7 @@ from typing import Final
 import httpx
 import pytest
 
-from rag.backends.http_transport import BrokenReply, PatientTransport
+from rag.clients.http_transport import BrokenReply, PatientTransport
 
 # More turns of the event loop than making a connection and sending a request take.
 STEPS: Final = 60

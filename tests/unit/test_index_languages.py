@@ -9,7 +9,7 @@ from rag.index.manifest import BrokenIndexError
 from rag.index.store import IndexStore
 from rag.index.update import IndexUpdate
 from rag.index.version import TenantIndex
-from rag.language import Language
+from rag.text.language import Language
 from tests.unit.index_fakes import change, embed
 
 LEAVE = "Nhân viên toàn thời gian có 12 ngày nghỉ phép năm."

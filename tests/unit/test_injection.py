@@ -5,7 +5,7 @@ from typing import Final
 
 import pytest
 
-from rag.injection import break_control_tokens, gives_orders, has_control_token, takes_over
+from rag.text.injection import break_control_tokens, gives_orders, has_control_token, takes_over
 
 OTHER_WORDS: Final = Path(__file__).parents[1] / "corpus" / "orders_in_other_words.txt"
 

@@ -11,9 +11,9 @@ import kubernetes_validate  # type: ignore[import-untyped]  # it has no types
 import pytest
 import yaml
 
-from rag.environment import environment_name, load_settings
-from rag.model_ref import ModelRef
-from rag.settings import PREFIX, Settings
+from rag.config.environment import environment_name, load_settings
+from rag.config.model_ref import ModelRef
+from rag.config.settings import PREFIX, Settings
 from tests.unit.kubernetes_manifests import (
     NAME,
     OVERLAYS,

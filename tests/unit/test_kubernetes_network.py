@@ -6,8 +6,8 @@ from typing import Final
 import pytest
 
 from rag.api.edge import METHODS
-from rag.environment import load_settings
-from rag.sse import PING_AFTER_S
+from rag.api.sse import PING_AFTER_S
+from rag.config.environment import load_settings
 from schemas.request import BODY_MAX_BYTES
 from tests.unit.kubernetes_manifests import COMPONENT, NAME, Manifest, Rendered, render, selects
 

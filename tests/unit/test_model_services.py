@@ -7,14 +7,14 @@ import httpx
 import numpy as np
 import pytest
 
-from rag.backends.bento_client import (
+from rag.clients.bento_client import (
     BentoEmbedder,
     BentoEntailment,
     BentoQuestionReader,
     BentoScorer,
     open_http_client,
 )
-from rag.backends.late_interaction import pack
+from rag.engines.late_interaction import pack
 from rag.errors import DeadlineExceeded, NotReady, RagError, UpstreamError
 from rag.types import TokenVectors, Window
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from rag.language import Language
-from rag.parts import find_names, split_question
+from rag.question.parts import find_names, split_question
+from rag.text.language import Language
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from rag.errors import DeadlineExceeded, RagError, UpstreamError
+from rag.observability.telemetry import QueryRecord
 from rag.pipeline import GIVE_UP_AFTER, Pipeline, collect
-from rag.telemetry import QueryRecord
 from rag.types import TokenUsage, Window
 from schemas.events import CitationEvent, DoneEvent, Event, MetaEvent, TokenEvent
 from schemas.request import QueryRequest

@@ -11,7 +11,8 @@ from typing import Any
 import httpx
 import pytest
 
-from rag.environment import load_settings
+from rag.config.environment import load_settings
+from rag.config.settings import Settings
 from rag.index.store import IndexStore
 from rag.models import describe
 from rag.preflight import host
@@ -21,7 +22,6 @@ from rag.preflight.configuration import SERVICES, check_identities, check_servin
 from rag.preflight.dependencies import check_redis, check_services, judge_clocks, judge_redis
 from rag.preflight.deployment import deployment_checks, judge_stream, judge_url, read_events
 from rag.preflight.finding import Finding, place_of, run_checks
-from rag.settings import Settings
 from tests.scripted_model import Reply, ScriptedModel
 from tests.unit.index_fakes import change
 

@@ -18,8 +18,8 @@ import pytest
 import yaml
 
 from load.processes import ROOT
-from rag.environment import SettingsError, environment_name, load_settings
-from rag.settings import Settings
+from rag.config.environment import SettingsError, environment_name, load_settings
+from rag.config.settings import Settings
 from schemas.errors import ErrorCode
 from tests.unit.kubernetes_manifests import COMPONENT, KUBECTL, NAME, OVERLAYS, render
 from tests.unit.test_prometheus import ALERTS, OTHERS, OURS, RECORDED, VLLMS

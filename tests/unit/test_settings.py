@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from rag.environment import SettingsError, environment_name, load_settings, read_port, value_range
-from rag.model_ref import ModelRef
-from rag.settings import LOCAL_GENERATOR, NEVER_IN_AN_ANSWER, OFFLINE, Settings
-from rag.version import versioned
+from rag.config.environment import SettingsError, environment_name, load_settings, read_port, value_range
+from rag.config.model_ref import ModelRef
+from rag.config.settings import LOCAL_GENERATOR, NEVER_IN_AN_ANSWER, OFFLINE, Settings
+from rag.model_card import versioned
 
 EXAMPLE = Path(__file__).parents[2] / ".env.example"
 NUMBERS = [name for name, field in Settings.model_fields.items() if field.annotation in (int, float)]

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from bentoml._internal.utils import circus
 
-from rag.backends import supervisor
+from rag.serving import supervisor
 
 
 class Made(Exception):

@@ -6,9 +6,9 @@ import logging
 import pytest
 from prometheus_client import REGISTRY
 
-from rag.logs import JsonFormatter, describe_exception
-from rag.metrics import note_batch
-from rag.telemetry import QueryRecord, redact
+from rag.observability.logs import JsonFormatter, describe_exception
+from rag.observability.metrics import note_batch
+from rag.observability.telemetry import QueryRecord, redact
 from rag.types import BatchReport, TokenUsage
 from schemas.errors import ErrorCode
 

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from rag.environment import load_settings
-from rag.settings import Settings
+from rag.config.environment import load_settings
+from rag.config.settings import Settings
+from rag.model_card import make_card
 from rag.tenants import TenantsError, load_policies
 from rag.verification import Policies, Policy
-from rag.version import make_card
 
 FAKES = {"RAG_EMBEDDER_MODEL": "fake:", "RAG_RERANKER_MODEL": "fake:", "RAG_GENERATOR_MODEL": "fake:"}
 SECRET = "hunter2"

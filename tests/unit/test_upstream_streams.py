@@ -6,11 +6,11 @@ from urllib.parse import quote
 import httpx
 import pytest
 
-from rag.backends.openai_client import OpenAIGenerator
-from rag.backends.upstream_failures import LIMIT_CHARS, Redaction
+from rag.clients.openai_client import OpenAIGenerator
+from rag.clients.upstream_failures import LIMIT_CHARS, Redaction
+from rag.drafting.thoughts import ThoughtFilter
 from rag.errors import UpstreamError, UpstreamFailure, UpstreamRateLimited
-from rag.telemetry import QueryRecord
-from rag.thoughts import ThoughtFilter
+from rag.observability.telemetry import QueryRecord
 from rag.types import Delta, Message, TokenUsage
 from schemas.errors import ErrorCode
 from tests.corpus.upstream_streams import FAILED, SAID, WHOLE

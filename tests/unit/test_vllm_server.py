@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from rag.backends.vllm_server import CPU_ENVIRONMENT, ENVIRONMENT, EngineOptions
+from rag.engines.vllm_server import CPU_ENVIRONMENT, ENVIRONMENT, EngineOptions
 
 OPTIONS = EngineOptions("/m", "m", context_tokens=8192, gpu_memory_fraction=0.5, max_running=16)
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from rag import metrics
-from rag.backends.fake import FakeCounter, FakeEmbedder, FakeScorer
+from rag.engines.fake import FakeCounter, FakeEmbedder, FakeScorer
 from rag.errors import RagError, UpstreamError
 from rag.index.provider import ServedIndexes
+from rag.observability import metrics
 from rag.pipeline import Pipeline, StageLimits
 from rag.ports import IndexProvider, TextEmbedder, TextGenerator, Vectors
 from rag.types import RelevanceScale, Window

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from rag.language import detect_language
+from rag.text.language import detect_language
 from rag.types import Chunk, DraftSentence, Passage, RelevanceScale, Verdict
 from rag.verification import ZERO_TO_ONE, Entail, Inquiry, Mode, Part, Policy, RankedQuote, RequestCheck, Verifier
 from rag.verification.sources import quotables, read_source

@@ -24,7 +24,7 @@ from load.evaluation.everyday.questions import EverydayPart, EverydayQuestion
 from load.evaluation.metrics import percentile
 from load.evaluation.serving import PATIENT, serving
 from load.evaluation.tables import render_table
-from rag.settings import LOCAL_GENERATOR
+from rag.config.settings import LOCAL_GENERATOR
 
 # The headings of the columns, and the generator of each.
 WAYS: Final[Mapping[str, str]] = {"by quotation": "none", f"drafted by {LOCAL_GENERATOR}": LOCAL_GENERATOR}

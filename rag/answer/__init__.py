@@ -1,0 +1,1 @@
+"""From draft and verdicts to the events that a client sees: sentences, wrapping, rendering."""

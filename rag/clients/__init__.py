@@ -1,0 +1,1 @@
+"""The other services over HTTP, behind the ports of `rag.ports`: embedder, reranker, generator."""

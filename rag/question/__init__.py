@@ -1,0 +1,1 @@
+"""What was asked: the spelling, the language and the parts of a question."""

@@ -1,0 +1,1 @@
+"""Everything that changes how BentoML, circus and uvicorn serve; see each module for the version and the reason."""
