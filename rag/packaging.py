@@ -18,8 +18,9 @@ TORCH_INDEX: Final = "https://download.pytorch.org/whl/cpu"
 # vLLM's kernels for CPUs are linked with it.
 SYSTEM_PACKAGES: Final = "libnuma1"
 CLEAN: Final = "rm -rf /var/lib/apt/lists/*"
-# Where the index is mounted: a read-only root takes no new folder.
-MAKE_INDEX_FOLDER: Final = "mkdir -p /data/index && chown bentoml:bentoml /data/index"
+# Where the index is mounted: a read-only root takes no new folder. And the way to the Bento, whoever the container runs as:
+# some distributions close a home to others.
+PREPARE_FOLDERS: Final = "mkdir -p /data/index && chown bentoml:bentoml /data/index && chmod a+rx /home/bentoml"
 GPU_ENVIRONMENT: Final = ROOT / "deploy" / "gpu.env"
 
 
@@ -41,14 +42,14 @@ def make_image(arguments: BuildArguments) -> bentoml.images.Image:
     """A slim Debian with the packages of the profile."""
     if arguments.profile == "gpu":  # with BentoML's default packages of Debian: kernels are compiled at the first start
         image = bentoml.images.Image(python_version=PYTHON, lock_python_packages=False).build_include("uv.toml")
-        return image.python_packages(_read_list("gpu")).run(MAKE_INDEX_FOLDER)
+        return image.python_packages(_read_list("gpu")).run(PREPARE_FOLDERS)
     image = bentoml.images.Image(
         base_image=f"python:{PYTHON}-slim", distro="", python_version=PYTHON, lock_python_packages=False
     ).build_include("uv.toml")
     image.run(f"apt-get update && apt-get install -y --no-install-recommends {SYSTEM_PACKAGES} && {CLEAN}")
     install = f"uv pip install --no-deps {_read_list('torch').splitlines()[-1]}"
     image.python_packages(_read_list("local"))
-    return image.run(f"{install} || {install} --index {TORCH_INDEX}").run(MAKE_INDEX_FOLDER)
+    return image.run(f"{install} || {install} --index {TORCH_INDEX}").run(PREPARE_FOLDERS)
 
 
 def list_environment(arguments: BuildArguments) -> list[dict[str, str]]:

@@ -72,12 +72,23 @@ def import_model(model: LocalModel) -> bool:
         present = None
     if present is not None:
         if present.info.labels.get("revision") == revision:
+            make_readable(Path(present.path))
             return False
         bentoml.models.delete(model.tag)
     # A killed import leaves nothing under the tag: the store moves the folder in place when the block ends well.
     with bentoml.models.create(model.tag, labels={"name": model.name, "revision": revision}) as created:
         model.export(model.locate(), Path(created.path))
+    make_readable(Path(bentoml.models.get(model.tag).path))
     return True
+
+
+def make_readable(folder: Path) -> None:
+    """Lets every user read the model: the image takes these rights over, and its pods run as another user than its own.
+
+    Without this they are the maker's alone: the store begins in a temporary folder, and safetensors writes that way.
+    """
+    for path in (folder, *folder.rglob("*")):
+        path.chmod(0o755 if path.is_dir() else 0o644)
 
 
 def main() -> int:
