@@ -18,8 +18,8 @@ TORCH_INDEX: Final = "https://download.pytorch.org/whl/cpu"
 # vLLM's kernels for CPUs are linked with it.
 SYSTEM_PACKAGES: Final = "libnuma1"
 CLEAN: Final = "rm -rf /var/lib/apt/lists/*"
-# Where the index is mounted: a read-only root takes no new folder. And the way to the Bento, whoever the container runs as:
-# some distributions close a home to others.
+# Where the index is mounted: a read-only root takes no new folder. And the way to the Bento, whoever the container runs
+# as: some distributions close a home to others.
 PREPARE_FOLDERS: Final = "mkdir -p /data/index && chown bentoml:bentoml /data/index && chmod a+rx /home/bentoml"
 GPU_ENVIRONMENT: Final = ROOT / "deploy" / "gpu.env"
 

@@ -4,6 +4,7 @@ What the overlays change is in test_kubernetes_overlays.py, who reaches whom in 
 pods there are in test_kubernetes_scaling.py.
 """
 
+import re
 from collections.abc import Iterable
 from typing import Final
 
@@ -26,8 +27,8 @@ from tests.unit.kubernetes_manifests import (
 
 # The oldest version that Kubernetes itself still maintains.
 KUBERNETES_VERSION: Final = "1.35"
-# `bentoml` in the image.
-USER: Final = 1034
+# Below, users of the node and of other images are to be expected (CKV_K8S_40).
+USER_FROM: Final = 10_000
 # What BentoML's timeout of a request is above the longest deadline (service.py).
 BENTOML_MARGIN_S: Final = 30
 
@@ -116,7 +117,10 @@ def test_every_container_says_what_it_takes(rendered: Rendered, container: Conta
 def test_no_container_can_do_more_than_it_must(rendered: Rendered, container: Container) -> None:
     """The profile `restricted` of Kubernetes, to which the namespace holds the pods, and a read-only root."""
     pod = container.pod
+    ids = ("runAsUser", "runAsGroup", "fsGroup")
 
+    assert not {"hostNetwork", "hostPID", "hostIPC", "hostUsers", "initContainers"} & pod.keys()
+    assert not any("hostPath" in each for each in pod["volumes"])
     assert container.spec["securityContext"] == {
         "allowPrivilegeEscalation": False,
         "readOnlyRootFilesystem": True,
@@ -124,7 +128,9 @@ def test_no_container_can_do_more_than_it_must(rendered: Rendered, container: Co
     }
     assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
     assert pod["securityContext"]["runAsNonRoot"] is True
-    assert {pod["securityContext"][name] for name in ("runAsUser", "runAsGroup", "fsGroup")} == {USER}
+    assert pod["securityContext"].keys() == {*ids, "runAsNonRoot", "fsGroupChangePolicy", "seccompProfile"}
+    assert len({pod["securityContext"][name] for name in ids}) == 1
+    assert pod["securityContext"]["runAsUser"] > USER_FROM
     assert pod["automountServiceAccountToken"] is False
     assert "emptyDir" in container.mounts()["/tmp"]
 
@@ -239,10 +245,13 @@ def test_a_service_leads_to_the_pods_of_one_deployment(overlay: str) -> None:
 
 @overlays
 def test_all_pods_of_an_overlay_run_one_image(overlay: str) -> None:
-    """With a tag that says which."""
-    (image,) = {each.spec["image"] for each in render(overlay).containers()}
+    """With a tag that says which, or a digest; and one user, who made the index that the fronts read."""
+    found = render(overlay).containers()
+    (image,) = {each.spec["image"] for each in found}
+    (user,) = {each.pod["securityContext"]["runAsUser"] for each in found}
 
-    assert image.rpartition(":")[2][:1].isdigit()
+    assert re.search(r"@sha256:[0-9a-f]{64}$|:\d[\w.-]*$", image)
+    assert user == render("base").container("front").pod["securityContext"]["runAsUser"]
 
 
 @overlays
