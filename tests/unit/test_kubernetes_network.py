@@ -167,6 +167,11 @@ def test_only_one_policy_speaks_of_the_redis() -> None:
     assert [each["metadata"]["name"] for each in policies if "6379" in str(each)] == ["rag-redis"]
 
 
+def test_behind_the_gateway_api_the_front_is_open_to_its_proxies_alone() -> None:
+    """And no longer to those of ingress-nginx."""
+    assert find_open(render("overlays/gateway")) == OPEN - {("ingress", "front", PORT)} | {("gateway", "front", PORT)}
+
+
 @pytest.mark.parametrize("overlay", ["base", "overlays/all-in-one", "overlays/gpu"])
 def test_a_new_pod_reaches_nothing(overlay: str) -> None:
     """Whatever its labels are, until a policy names it."""
