@@ -44,6 +44,7 @@ KINDS: Final = {
     "Service": "service",
     "CronJob": "cronjob",
     "Ingress": "ingress",
+    "HTTPRoute": "httproute",
     "HorizontalPodAutoscaler": "hpa",
     "PersistentVolumeClaim": "pvc",
     "NetworkPolicy": "networkpolicy",
@@ -131,7 +132,7 @@ OURS_IN_CLUSTER: Final = [command for command in KUBECTLS if command[:2] == ("-n
 def list_known() -> set[Named]:
     """All that the files make or ask for, in any overlay, and the jobs that the runbook itself makes."""
     known = set()
-    for overlay in OVERLAYS:
+    for overlay in (*OVERLAYS, "gateway/stable"):
         rendered = render(overlay)
         known |= {
             Named(KINDS[each["kind"]], each["metadata"]["name"]) for each in rendered.objects if each["kind"] in KINDS
