@@ -88,7 +88,9 @@ def make_readable(folder: Path) -> None:
     Without this they are the maker's alone: the store begins in a temporary folder, and safetensors writes that way.
     """
     for path in (folder, *folder.rglob("*")):
-        path.chmod(0o755 if path.is_dir() else 0o644)
+        mode = 0o755 if path.is_dir() else 0o644
+        if path.stat().st_mode & mode != mode:  # who may only read a store may go on doing so
+            path.chmod(mode)
 
 
 def main() -> int:
