@@ -28,7 +28,7 @@ ANSWERED_MIN: Final[Mapping[str, float]] = {"en": 0.85, "vi": 0.82}
 MEDIAN_WORDS_MAX: Final = 45
 REFUSED_MAX: Final = 0.03
 FAULTLESS_MIN: Final = 1.0
-# Not reached: the README says how far, and why. The bound stays until it is.
+# Not reached: docs/benchmarks.md says how far, and why. The bound stays until it is.
 ANSWERED_MAX: Final = 0.10
 # Of 60 sentences each: the first measurement of overlap in closed form.
 FLAGGED_COPIES_MAX: Final = 0
@@ -126,7 +126,7 @@ class Report:
 
 
 def render_tables(report: Report) -> str:
-    """Return the tables as Markdown, ready for a README."""
+    """Return the tables as Markdown, ready for docs/benchmarks.md."""
     blocks = [render_retrieval(report.retrieval)] if report.retrieval else []
     if report.calibrations:
         blocks.append(render_calibrations(report.calibrations))

@@ -1,4 +1,4 @@
-"""Render the results of an evaluation as Markdown, ready for a README."""
+"""Render the results of an evaluation as Markdown, ready for docs/benchmarks.md."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields

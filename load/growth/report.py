@@ -1,4 +1,4 @@
-"""What was measured, as JSON for machines and as a markdown table for a README: a column for each size."""
+"""What was measured, as JSON for machines and as a markdown table for docs/benchmarks.md: a column for each size."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass

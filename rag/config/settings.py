@@ -24,7 +24,7 @@ LOCAL_CONTEXT_TOKENS: Final = 640
 LOCAL_DRAFT_TOKENS: Final = 40
 REMOTE_CONTEXT_TOKENS: Final = 3072
 # What `RAG_PROFILE=offline` puts in the place of defaults: a batch job cares for answers an hour and for none of them.
-# Patience; the README has the tables. More places at once and larger batches gave nothing on a CPU.
+# Patience; docs/benchmarks.md has the tables. More places at once and larger batches gave nothing on a CPU.
 OFFLINE: Final[Mapping[str, object]] = {
     "queue_timeout_s": 60,
     "retrieval_timeout_s": 20,

@@ -127,7 +127,9 @@ def test_the_four_answer_together(fronts: list[Rag], pods: dict[str, Pod]) -> No
 
     assert all("12 ngày" in answer.answer and answer.citations for answer in answers)
     assert len({answer.model_version for answer in answers}) == 1
-    print("\nresident, MiB:", {name: round(pod.resident_mib()) for name, pod in pods.items()})  # the README's
+    print(
+        "\nresident, MiB:", {name: round(pod.resident_mib()) for name, pod in pods.items()}
+    )  # docs/production.md has it
 
 
 def test_a_model_service_takes_no_pickle(pods: dict[str, Pod]) -> None:

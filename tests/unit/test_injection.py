@@ -102,7 +102,7 @@ def test_broken_control_tokens_are_none() -> None:
 
 
 def test_few_orders_in_other_words_are_seen() -> None:
-    """What no rule was written for; the README tells the number, so that nobody takes the rules for a wall."""
+    """What no rule was written for; docs/answers.md tells the number, so that nobody takes the rules for a wall."""
     orders = OTHER_WORDS.read_text("utf-8").splitlines()
 
     assert (len(orders), sum(map(gives_orders, orders))) == (44, 6)

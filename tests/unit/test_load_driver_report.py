@@ -132,7 +132,7 @@ def test_a_report_is_drawn_again_from_its_file(tmp_path: Path, capsys: pytest.Ca
 
 
 def test_the_plots_of_a_sweep_are_files_of_their_own() -> None:
-    """A README shows them: whole SVG documents, with their colours in them."""
+    """docs/benchmarks.md shows one: whole SVG documents, with their colours in them."""
     plots = render_sweeps(make_session(make_run(2.0), make_run(4.0, refused=3)))
 
     assert [name.partition("-")[2] for name in plots] == ["goodput", "latency", "what-was-not-answered"]
