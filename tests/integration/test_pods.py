@@ -129,7 +129,7 @@ def test_the_four_answer_together(fronts: list[Rag], pods: dict[str, Pod]) -> No
     assert len({answer.model_version for answer in answers}) == 1
     print(
         "\nresident, MiB:", {name: round(pod.resident_mib()) for name, pod in pods.items()}
-    )  # docs/production.md has it
+    )  # docs/benchmarks.md has it
 
 
 def test_a_model_service_takes_no_pickle(pods: dict[str, Pod]) -> None:
