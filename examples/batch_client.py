@@ -327,7 +327,8 @@ async def ask_all(arguments: argparse.Namespace, answers: AnswerFile, questions:
         for each in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(each, stop, each)
         await batch.run(waiting)
-    print(*batch.describe(), sep="\n")
+    for line in batch.describe():
+        print(line)
     print(f"answered by earlier runs: {len(questions) - len(waiting)}")
     print(f"left for the next run: {len(find_open(questions, answers.records, retry_failed=False))}")
     if stopped_by:
