@@ -1,7 +1,8 @@
 """Runs the measurements one after the other, in a few minutes: `python -m load.bench`.
 
-Those that are named, `python -m load.bench batching generation`, take as many rounds as tables in docs/benchmarks.md. What
-starts vLLM (generation, the table of batch sizes) takes longer than all others together, and runs if it is named.
+Those that are named, `python -m load.bench batching generation`, take as many rounds as the tables in
+docs/benchmarks.md. What starts vLLM (generation, the table of batch sizes) takes longer than all others together, and
+runs if it is named.
 
 Goals are shown as met or missed and decide nothing: a noisy machine is no failure.
 """
