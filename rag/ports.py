@@ -136,14 +136,10 @@ class RateLimiter(Protocol):
         ...
 
     async def settle(self, reservation: Reservation, used_tokens: int) -> None:
-        """Replace the reserved tokens by the used ones, which may be more; only the first settlement counts.
+        """Replace the reserved tokens by the used ones, which may be more or none; the first settlement counts.
 
         Raises nothing, takes less than a second, and is completed even if the caller is cancelled.
         """
-        ...
-
-    async def release(self, reservation: Reservation) -> None:
-        """Give all reserved tokens back: settle with none used. The request itself still counts."""
         ...
 
     async def state(self) -> DependencyState:

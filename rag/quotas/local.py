@@ -110,9 +110,6 @@ class LocalLimiter:
         if spent is not None:
             spent.settle(reservation.id, used_tokens)
 
-    async def release(self, reservation: Reservation) -> None:
-        await self.settle(reservation, 0)
-
     async def state(self) -> DependencyState:
         return "ok"
 

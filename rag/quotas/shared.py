@@ -88,9 +88,6 @@ class SharedLimiter:
         elif self._local is not None:
             await self._local.settle(reservation, used_tokens)
 
-    async def release(self, reservation: Reservation) -> None:
-        await self.settle(reservation, 0)
-
     async def state(self) -> DependencyState:
         try:
             await self._server.probe()

@@ -56,9 +56,6 @@ class Account:
     async def settle(self, reservation: Reservation, used_tokens: int) -> None:
         self.settled.append((reservation.id, used_tokens))
 
-    async def release(self, reservation: Reservation) -> None:
-        await self.settle(reservation, 0)
-
     async def state(self) -> DependencyState:
         return "ok"
 

@@ -42,9 +42,6 @@ class Refusing:
     async def settle(self, reservation: Reservation, used_tokens: int) -> None:
         raise AssertionError("nothing was reserved")
 
-    async def release(self, reservation: Reservation) -> None:
-        raise AssertionError("nothing was reserved")
-
     async def state(self) -> DependencyState:
         return "ok"
 
