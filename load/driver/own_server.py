@@ -13,19 +13,11 @@ from pathlib import Path
 from typing import Final
 
 from load.processes import ROOT, ServerError
-from load.server import FAKE_MODELS, Server, running_server
+from load.server import FAKE_MODELS, SERVING, UNLIMITED, Server, running_server
 
 KEY: Final = "load-driver"
 TENANTS: Final = ("demo", "second")
 DOCUMENTS: Final = ROOT / "examples" / "documents"
-UNLIMITED: Final = {"RAG_RATE_LIMIT_REQUESTS": "1000000000", "RAG_RATE_LIMIT_TOKENS": "1000000000000"}
-# As the Makefile has them, for who calls without it.
-_SERVING: Final = {
-    "BENTOML_DO_NOT_TRACK": "True",
-    "DO_NOT_TRACK": "1",
-    "HF_HUB_OFFLINE": "1",
-    "VLLM_NO_USAGE_STATS": "1",
-}
 _SECRET: Final = ("KEY", "URL", "FILE", "HEADERS")
 
 
@@ -40,7 +32,7 @@ def running_own_server(
     place = folder / ("fake" if is_fake else "real")
     place.mkdir(parents=True, exist_ok=True)
     settings = make_settings(place, is_fake=is_fake)
-    whole = {**_SERVING, **environment, **settings}
+    whole = {**SERVING, **environment, **settings}
     for tenant in tenants:
         _ingest(tenant, whole)
     with running_server(place / "server", whole) as server:

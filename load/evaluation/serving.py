@@ -5,10 +5,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from load.server import running_server
+from load.server import UNLIMITED, running_server
 
-# A quota affects when an answer comes, not which; here it would only prolong the run.
-UNLIMITED: Final = {"RAG_RATE_LIMIT_REQUESTS": "1000000000", "RAG_RATE_LIMIT_TOKENS": "1000000000000"}
 # For measuring what answers are worth, however busy the machine is: late answers are graded too. Below the patience of
 # a client (`load.evaluation.asking`).
 PATIENT: Final = {

@@ -13,10 +13,10 @@ import httpx
 import pytest
 import yaml
 
-from load.processes import ROOT, find_free_port, find_ports, running, wait_until_ready
+from load.processes import ROOT, find_free_port, running, wait_until_ready
 from load.server import Server
 from rag.models import USERS_HOME
-from tests.servers import FAKE_MODELS, make_environment
+from tests.servers import FAKE_MODELS, find_ports, make_environment
 
 pytestmark = pytest.mark.integration
 

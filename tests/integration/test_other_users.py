@@ -12,9 +12,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from load.processes import find_family, find_ports
+from load.processes import find_family
 from load.server import Server, running_server
-from tests.servers import make_environment
+from tests.servers import find_ports, make_environment
 
 pytestmark = [
     pytest.mark.integration,

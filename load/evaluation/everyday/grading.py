@@ -2,15 +2,14 @@
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final, Literal, get_args
+from typing import Final, Literal
 
 from load.evaluation.citations import MARKER, split_sentences
 from load.evaluation.everyday.questions import EverydayQuestion
 
 Verdict = Literal["right", "partly", "wrong", "wrongly refused", "should have refused", "rightly refused"]
-VERDICTS: Final[tuple[Verdict, ...]] = get_args(Verdict)
 
 # The beginning of the service's notice that an older edition of a document says otherwise.
 OLDER_VERSION_NOTICES: Final = ("An older edition, “", "Bản cũ hơn, “")
@@ -36,13 +35,7 @@ def is_older_version_notice(sentence: str) -> bool:
     return sentence.startswith(OLDER_VERSION_NOTICES)
 
 
-def grade(
-    question: EverydayQuestion,
-    answer: str,
-    finish_reason: str,
-    *,
-    is_notice: Callable[[str], bool] = is_older_version_notice,
-) -> Grade:
+def grade(question: EverydayQuestion, answer: str, finish_reason: str) -> Grade:
     """Grade an answer; forbidden strings are allowed in a notice of an older edition."""
     is_refused = finish_reason == "no_answer"
     if not question.is_answerable:
@@ -51,7 +44,7 @@ def grade(
         return Grade("wrongly refused", (False,) * len(question.facts))
     said = fold(answer)
     met = tuple(any(_stands_in(said, each) for each in group) for group in question.facts)
-    current = fold("\n".join(each for each in split_sentences(answer) if not is_notice(each)))
+    current = fold("\n".join(each for each in split_sentences(answer) if not is_older_version_notice(each)))
     found_never = tuple(each for each in question.never if _stands_in(current, each))
     return Grade(_judge(met, found_never), met, found_never)
 
