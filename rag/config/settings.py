@@ -320,7 +320,6 @@ class Settings(BaseSettings):
     log_content_sample: float = Field(
         0, ge=0, le=1, description="Share of requests whose log line may hold redacted text; for debugging only."
     )
-    eval_data: Path | None = Field(None, description="Folder of the XQuAD files; read by `make eval` only.")
 
     @model_validator(mode="before")
     @classmethod
@@ -405,7 +404,7 @@ NEVER_IN_AN_ANSWER: Final = frozenset(
         "queue_timeout_s", "max_concurrent_requests", "max_connections",
         "rate_limit_window_s", "rate_limit_requests", "rate_limit_tokens", "redis_url", "redis_lost",
         "identities_file", "jwt_jwks", "jwt_audience", "jwt_issuer", "cors_origins",
-        "log_level", "log_content_sample", "eval_data",
+        "log_level", "log_content_sample",
         "tenants_file",  # what it says counts, not where it stands (rag.model_card)
     }
 )  # fmt: skip
