@@ -1,6 +1,5 @@
 """The command line of the load driver: progress on stderr, a table on stdout, report and plots in a folder."""
 
-import argparse
 import asyncio
 import os
 import resource
@@ -13,7 +12,7 @@ from typing import Final
 from load.driver.options import parse_options
 from load.driver.outcome import Ending
 from load.driver.page import render_page, render_sweeps
-from load.driver.record import Session, read_session, write_session
+from load.driver.record import Session, write_session
 from load.driver.session import drive
 from load.driver.tables import find_faults, render_table
 from load.evaluation.xquad import DataError
@@ -29,8 +28,6 @@ def main(argv: Sequence[str], environment: Mapping[str, str]) -> int:
     # As Ctrl-C: the default would end us at once and leave a server behind.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        if argv[:1] == ["report"]:
-            return _draw_again(argv[1:])
         options = parse_options(argv)
         _allow_many_connections()
         session = asyncio.run(drive(options, environment))
@@ -49,16 +46,6 @@ def main(argv: Sequence[str], environment: Mapping[str, str]) -> int:
         return EXIT_OK
     _tell("nothing was answered")
     return EXIT_FAILED
-
-
-def _draw_again(argv: Sequence[str]) -> int:
-    parser = argparse.ArgumentParser(prog="python -m load.driver report", description="Draws a report again.")
-    parser.add_argument("file", type=Path, help="report.json")
-    path: Path = parser.parse_args(argv).file
-    session = read_session(path)
-    _write_page(session, path.with_suffix(".html"))
-    print(render_table(session))
-    return EXIT_OK
 
 
 def _write_page(session: Session, path: Path) -> None:

@@ -1,15 +1,12 @@
 """A run before it begins: what is asked, by whom and when, all from one seed."""
 
-import json
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import cycle, islice
-from pathlib import Path
 
 from load.driver.questions import Deck
 from load.driver.scenarios import Kind, Leaving, Route, Scenario
-from load.evaluation.xquad import DataError
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,20 +59,6 @@ def plan_bodies(bodies: Sequence[Mapping[str, object]], times_s: Sequence[float]
         Ask(at_s, f"{prefix}-{number}", "stream", body)
         for number, (at_s, body) in enumerate(zip(times_s, chosen, strict=True))
     ]
-
-
-def read_bodies(path: Path) -> list[Mapping[str, object]]:
-    """One JSON object a line.
-
-    Raises: DataError: it is not that.
-    """
-    try:
-        bodies = [json.loads(line) for line in path.read_text("utf-8").splitlines() if line.strip()]
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path} is no file of request bodies, one JSON object a line: {error}") from error
-    if not bodies or not all(isinstance(body, dict) for body in bodies):
-        raise DataError(f"{path} holds no request bodies, or a line that is no JSON object")
-    return bodies
 
 
 def _make_body(kind: Kind, question: str, tenants: Sequence[str]) -> dict[str, object]:
