@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 import venv
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -166,14 +166,14 @@ def ingest_examples() -> None:
     run_module("rag.ingestion", "add", "--tenant", "demo", "examples/documents")
 
 
-def installs(name: str, disk_gib: float) -> Step:
-    """Make the step that installs a pinned list."""
+def installs(name: str, disk_gib: float, run: Callable[[], None] | None = None) -> Step:
+    """Make the step that installs a pinned list, by `install_list` if it is not told how."""
     return Step(
         does=f"installing requirements/{name}.txt",
         made_from=(f"requirements/{name}.txt",),
         makes=PYTHON,
         stamp=VENV_STAMPS / name,
-        run=lambda: install_list(name),
+        run=run or (lambda: install_list(name)),
         disk_gib=disk_gib,
     )
 
@@ -200,14 +200,7 @@ def ingests(stamp: str) -> Step:
 STEPS: Final = {
     "venv": Step("making .venv", ("requirements/uv.txt",), VENV / "bin" / "uv", VENV_STAMPS / "venv", make_venv, 0.1),
     "packages": installs("local", disk_gib=2.5),
-    "torch": Step(
-        does="installing requirements/torch.txt",
-        made_from=("requirements/torch.txt",),
-        makes=PYTHON,
-        stamp=VENV_STAMPS / "torch",
-        run=lambda: get_torch("install"),
-        disk_gib=1.0,
-    ),
+    "torch": installs("torch", disk_gib=1.0, run=lambda: get_torch("install")),
     "torch-wheel": Step(
         does="fetching torch's wheel, for what it declares",
         made_from=("requirements/torch.txt",),
