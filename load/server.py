@@ -12,8 +12,6 @@ from load.processes import ROOT, find_free_port, running, wait_until_ready
 
 # As the Makefile has them, for who calls without it.
 SERVING: Final = {
-    "BENTOML_HOME": str(ROOT / ".data" / "bentoml"),
-    "BENTOML_CONFIG": str(ROOT / "configuration.yaml"),
     "BENTOML_DO_NOT_TRACK": "True",
     "DO_NOT_TRACK": "1",
     "HF_HUB_OFFLINE": "1",

@@ -91,7 +91,6 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--sample", type=int, default=SAMPLE, help="questions per language to answer; 0: retrieval only"
     )
-    parser.add_argument("--languages", nargs="+", choices=LANGUAGES, default=list(LANGUAGES))
     parser.add_argument(
         "--everyday",
         nargs="*",
@@ -104,17 +103,14 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
         action="store_true",
         help="ask the everyday tuning part alone, by quotation and with drafts of the local generator, side by side",
     )
-    parser.add_argument(
-        "--url",
-        help="ask this server, which runs on the index of the one language that is given, or of the everyday documents",
-    )
+    parser.add_argument("--url", help="with --everyday: ask this server, which runs on the everyday documents' index")
     arguments = parser.parse_args(argv)
+    if arguments.url and arguments.everyday is None:
+        parser.error("--url is for --everyday")
     if arguments.everyday is not None or arguments.drafting:
         return arguments
     if arguments.data is None:
         parser.error("--data, --everyday or --drafting is needed")
-    if arguments.url and len(arguments.languages) != 1:
-        parser.error("--url names a server of one language: give it with --languages")
     if arguments.sample < 0:
         parser.error("--sample is not negative")
     return arguments
@@ -124,7 +120,7 @@ async def _evaluate(arguments: argparse.Namespace, environment: Mapping[str, str
     began = time.monotonic()
     date = datetime.now(UTC).isoformat(timespec="seconds")
     settings = load_settings(environment)
-    sets = [load_questions(arguments.data, language) for language in dict.fromkeys(arguments.languages)]
+    sets = [load_questions(arguments.data, language) for language in LANGUAGES]
     check_parallel(sets)
     labelled = _find_labelled(arguments.verification_data)
     labelled += [sentence for questions in sets for sentence in make_edits(questions)]
@@ -136,10 +132,8 @@ async def _evaluate(arguments: argparse.Namespace, environment: Mapping[str, str
     calibrations = await calibrate_all(parts, _find_tuning(), stages, settings, Corpus(TUNING_FOLDER))
     found: dict[str, Findings] = {}
     for language, part in parts.items() if arguments.sample else ():
-        found[language] = await Interview(part, FOLDER).run(arguments.sample, environment, arguments.url)
-    # A server given by its URL has the index of one language only.
-    asks_everyday = arguments.sample and not arguments.url
-    everyday = await _ask_everyday(PART_NAMES, settings, environment, None) if asks_everyday else {}
+        found[language] = await Interview(part, FOLDER).run(arguments.sample, environment)
+    everyday = await _ask_everyday(PART_NAMES, settings, environment, None) if arguments.sample else {}
     return Report(
         date=date,
         seconds=round(time.monotonic() - began, 1),

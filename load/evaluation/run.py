@@ -96,13 +96,12 @@ def open_stages(parts: Parts, settings: Settings) -> RetrievalStages:
 
 
 async def rank_all(parts: Parts, stages: RetrievalStages) -> dict[str, RankingQualities]:
-    """Measure retrieval in all directions that the languages allow, by name."""
+    """Measure retrieval in each direction, by name."""
     measured = {}
     for name, language, documents in DIRECTIONS:
-        if {language, documents} <= parts.keys():
-            index = parts[documents].corpus.open_index()
-            questions = tqdm(parts[language].questions.questions, desc=f"ranking {name}", unit="question")
-            measured[name] = await measure_retrieval(((each, index) for each in questions), stages)
+        index = parts[documents].corpus.open_index()
+        questions = tqdm(parts[language].questions.questions, desc=f"ranking {name}", unit="question")
+        measured[name] = await measure_retrieval(((each, index) for each in questions), stages)
     return measured
 
 
@@ -168,18 +167,18 @@ class Interview:
         self._folder = folder
         self._language = part.questions.language
 
-    async def run(self, size: int, environment: Mapping[str, str], url: str | None) -> Findings:
-        """Ask a sample of the questions; without a URL, start a server.
+    async def run(self, size: int, environment: Mapping[str, str]) -> Findings:
+        """Start a server and ask it a sample.
 
         Raises: ServerError: it does not become ready; NoAnswersError: it answered no question.
         """
         log_folder = self._folder / f"server-{self._language}"
-        with serving(self._part.corpus.index_dir, log_folder, environment, url) as base_url:
-            async with httpx.AsyncClient(base_url=base_url) as client:
+        with serving(self._part.corpus.index_dir, log_folder, environment) as url:
+            async with httpx.AsyncClient(base_url=url) as client:
                 answering: object = (await client.get("/models/current")).raise_for_status().json()
             sample = draw_sample(self._part.questions.questions, size)
             with tqdm(total=len(sample), desc=f"asking {self._language}", unit="question") as bar:
-                replies = await ask_all(base_url, sample, lambda: bar.update(1))
+                replies = await ask_all(url, sample, lambda: bar.update(1))
         chunks = {chunk.chunk_id: chunk for chunk in self._part.corpus.open_index().chunk_file}
         self._save(replies, chunks)
         return Findings(measure_answers(replies, chunks), choose_examples(replies, chunks), answering)

@@ -19,7 +19,7 @@ PATIENT: Final = {
 
 
 @contextmanager
-def serving(index_dir: Path, folder: Path, environment: Mapping[str, str], url: str | None) -> Iterator[str]:
+def serving(index_dir: Path, folder: Path, environment: Mapping[str, str], url: str | None = None) -> Iterator[str]:
     """Provide a server; `url` names one that is running already.
 
     Yields: its URL; else that of a new server on this index, with its log in `folder`. Raises: ServerError: it does not

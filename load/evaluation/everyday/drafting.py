@@ -66,7 +66,7 @@ async def compare_ways(
         ours = {**PATIENT, **environment, "RAG_GENERATOR_MODEL": generator}
         ours.pop("RAG_GENERATOR_URL", None)
         log_folder = folder / f"server-drafting-{generator.partition(':')[0]}"
-        with serving(corpus.index_dir, log_folder, ours, None) as url:
+        with serving(corpus.index_dir, log_folder, ours) as url:
             found[name] = measure_way(part.questions, await ask_in_turn(url, part.questions, name))
     return found
 
