@@ -23,6 +23,8 @@ LOCAL_GENERATOR: Final = "bento:smollm2-135m-instruct:q4"
 LOCAL_CONTEXT_TOKENS: Final = 640
 LOCAL_DRAFT_TOKENS: Final = 40
 REMOTE_CONTEXT_TOKENS: Final = 3072
+# Chunks of each of the two searches; all measurements were made with it.
+RETRIEVED: Final = 50
 # What `RAG_PROFILE=offline` puts in the place of defaults: a batch job cares for answers an hour and for none of them.
 # Patience; docs/benchmarks.md has the tables. More places at once and larger batches gave nothing on a CPU.
 OFFLINE: Final[Mapping[str, object]] = {
@@ -260,7 +262,6 @@ class Settings(BaseSettings):
         description="Ingestion keeps every token's vector for a reranker of the embedder's model, 60 KB a chunk; "
         "false: passages are read when they are asked about.",
     )
-    retrieve_k: int = Field(50, ge=1, le=1000, description="Chunks taken by each of the two searches.")
     rerank_k: int = Field(30, ge=1, le=200, description="Fused candidates that are reranked; costs time linearly.")
     context_tokens: int | None = Field(
         None,
@@ -365,6 +366,11 @@ class Settings(BaseSettings):
     def allowed_origins(self) -> frozenset[str]:
         """Of `cors_origins`, in small letters."""
         return frozenset(split_list((self.cors_origins or "").lower()))
+
+    @property
+    def retrieve_k(self) -> int:
+        """Chunks taken by each of the two searches: no fewer than are reranked, if both find the same."""
+        return max(RETRIEVED, self.rerank_k)
 
     @property
     def passage_tokens(self) -> int:

@@ -75,6 +75,12 @@ def test_settings_cannot_be_changed() -> None:
         settings.rerank_k = 3  # type: ignore[misc]  # what the test is about
 
 
+def test_the_searches_give_no_fewer_than_are_reranked() -> None:
+    """Where both find the same, there would be fewer candidates than were asked for."""
+    assert load_settings({}).retrieve_k == 50
+    assert load_settings({"RAG_RERANK_K": "120"}).retrieve_k == 120
+
+
 def test_a_service_may_do_without_a_generator() -> None:
     """`none` is no model: production takes it, and the embedder's tokenizer counts."""
     settings = load_settings({**PRODUCTION, "RAG_GENERATOR_MODEL": "none"})
