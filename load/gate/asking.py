@@ -77,7 +77,7 @@ class Deployment:
     async def ask(self, ask: Ask, watcher: Watcher) -> Reply:
         """Asks again when it is told to, after the time that it is told; what it says in the end is the reply."""
         watcher.on_sent()
-        patience, refused = Deadline.after(self._patience_s), 0
+        patience, refused = Deadline.after(self._patience_s), list[str]()
         while True:
             listener = Listener(RagTarget(self._key))
             client = Client(self._http, listener, timeout_s=self._timeout_s)
@@ -85,8 +85,8 @@ class Deployment:
             wait_s = self._find_wait(ask, outcome)
             if wait_s is None or wait_s >= patience.left_s():
                 watcher.on_ended(outcome)
-                return read_reply(outcome, listener, refused)
-            refused += 1
+                return read_reply(outcome, listener, tuple(refused))
+            refused.append(outcome.code or "")
             await asyncio.sleep(wait_s)
 
     async def _note_retry_after(self, response: httpx.Response) -> None:
@@ -108,7 +108,7 @@ async def open_deployment(
         yield Deployment(http, key, timeout_s=timeout_s, patience_s=patience_s)
 
 
-def read_reply(outcome: Outcome, heard: Listener, refused: int) -> Reply:
+def read_reply(outcome: Outcome, heard: Listener, refused: tuple[str, ...]) -> Reply:
     """What was heard, held against the contract."""
     fault, response = None, None
     if outcome.ending == Ending.OK:

@@ -11,8 +11,8 @@ class Reply:
     """What became of one question in the end.
 
     `error` is a code where no whole answer came, `fault` the rule of the contract that the answer breaks; `response` is
-    None after an error, and where the answer cannot be read. Times are those of the last try, `refused` counts those
-    before it. `ttft_s` is None for what is not streamed.
+    None after an error, and where the answer cannot be read. Times are those of the last try, `refused` are the
+    codes of those before it. `ttft_s` is None for what is not streamed.
     """
 
     trace_id: str
@@ -21,7 +21,7 @@ class Reply:
     error: str | None = None
     fault: str | None = None
     response: QueryResponse | None = None
-    refused: int = 0
+    refused: tuple[str, ...] = ()
 
     @property
     def abstains(self) -> bool:

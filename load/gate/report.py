@@ -58,8 +58,9 @@ def _make_rows(run: GateRun) -> Iterator[Row]:
     before, now = (index.version if (index := each.index.get(run.options.tenant)) else "–" for each in (stable, canary))
     yield f"index of {run.options.tenant}", before, now, ""
     yield "requests", str(len(run.pairs)), str(len(run.pairs)), ""
-    refused = [pair.stable.refused for pair in run.pairs], [pair.canary.refused for pair in run.pairs]
-    yield "429 or 503, asked again", str(sum(refused[0])), str(sum(refused[1])), ""
+    stable_refused = sum(len(pair.stable.refused) for pair in run.pairs)
+    canary_refused = sum(len(pair.canary.refused) for pair in run.pairs)
+    yield "429 or 503, asked again", str(stable_refused), str(canary_refused), ""
     for check in run.comparison.checks:
         mark = "  REFUSED" if check in run.comparison.refusing else ""
         yield check.name, check.show(check.stable), check.show(check.canary), check.allowed + mark
@@ -88,6 +89,7 @@ def _tell_power(run: GateRun) -> str:
 def _simplify(reply: Reply) -> dict[str, Any]:  # Any: JSON
     response = reply.response.model_dump(exclude={"trace"}) if reply.response else None
     return {
-        **{name: getattr(reply, name) for name in ("trace_id", "e2e_s", "ttft_s", "error", "fault", "refused")},
+        **{name: getattr(reply, name) for name in ("trace_id", "e2e_s", "ttft_s", "error", "fault")},
+        "refused": len(reply.refused),
         "response": response,
     }
