@@ -14,6 +14,7 @@ from load.growth.building import SEED, dense_path, open_index
 from load.growth.memory import Memory, read_memory
 from load.growth.texts import TextStream
 from load.growth.vectors import VectorStream
+from rag.config.settings import Settings
 from rag.index.dense import DenseIndex
 from rag.index.version import TenantIndex
 from rag.limits import Deadline
@@ -23,9 +24,9 @@ from rag.text.language import detect_language, words
 
 QUESTIONS: Final = 200
 ROUNDS: Final = 3
-# The defaults of RAG_RETRIEVE_K and RAG_RERANK_K; and the K of the contract's bound.
-RETRIEVE_K: Final = 50
-RERANK_K: Final = 10
+# The service's defaults; and the K of the contract's bound.
+RETRIEVE_K: Final = Settings().retrieve_k
+RERANK_K: Final = Settings().rerank_k
 RECALL_AT: Final = 10
 _DEADLINE_S: Final = 600.0
 # Cosines of float32 differ so far by the order of their sums.
