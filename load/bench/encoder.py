@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
+from load.bench.driving import verdict
 from load.bench.mixed_texts import draw_pairs, draw_texts
 from rag.engines.device import share_cores
 from rag.engines.forward import EncoderModel
@@ -93,11 +94,11 @@ def _print_ranking(encoder: SentenceEncoder) -> None:
         compare(of_one)
 
     compared_ms, read_ms = _time_median(compare, numbers) * 1000, _time_median(read, numbers[:3]) * 1000
-    verdict = "met" if compared_ms <= GOAL_RERANK_MS else "missed"
     size_kib = statistics.fmean(each.size_bytes for each in stored) / 1024
     print(
         f"{CANDIDATES} candidates ranked by stored token vectors {compared_ms:.0f} ms (goal {GOAL_RERANK_MS:.0f} ms: "
-        f"{verdict}), by reading them {read_ms:.0f} ms, ratio {read_ms / compared_ms:.0f}; {size_kib:.0f} KiB a passage"
+        f"{verdict(compared_ms <= GOAL_RERANK_MS)}), by reading them {read_ms:.0f} ms, "
+        f"ratio {read_ms / compared_ms:.0f}; {size_kib:.0f} KiB a passage"
     )
 
 

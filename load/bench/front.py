@@ -14,10 +14,11 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from itertools import repeat
 from pathlib import Path
 from typing import Final
 
-from load.bench.driving import Round, drive, probe
+from load.bench.driving import Round, drive, probe, verdict
 from load.processes import ROOT, find_free_port, running, wait_until_ready
 from load.server import FAKE_MODELS, UNLIMITED, running_server
 
@@ -69,7 +70,7 @@ def print_front() -> None:
     p50_ms, p99_ms = health.percentile_ms(50), health.percentile_ms(99)
     print(
         f"/health beside {CLIENTS[-1]} clients that keep all places taken: p50 {p50_ms:.1f} ms, p99 {p99_ms:.1f} ms"
-        f" (goal {GOAL_HEALTH_MS:.0f} ms: {_verdict(p50_ms < GOAL_HEALTH_MS)})"
+        f" (goal {GOAL_HEALTH_MS:.0f} ms: {verdict(p50_ms < GOAL_HEALTH_MS)})"
     )
 
 
@@ -77,12 +78,8 @@ def _compare(cost: Cost, bare: Cost, clients: int) -> str:
     p50_ms, p95_ms, ratio = cost.p50_ms - bare.p50_ms, cost.p95_ms - bare.p95_ms, cost.per_second / bare.per_second
     line = f"p50 +{p50_ms:.1f}  p95 +{p95_ms:.1f}"
     if clients <= 8:
-        line += f" ({_verdict(p50_ms <= GOAL_P50_MS and p95_ms <= GOAL_P95_MS)})"
-    return f"{line}  {cost.per_second:.0f}/s  ratio {ratio:.2f} ({_verdict(ratio >= GOAL_THROUGHPUT)})"
-
-
-def _verdict(is_met: bool) -> str:
-    return "met" if is_met else "missed"
+        line += f" ({verdict(p50_ms <= GOAL_P50_MS and p95_ms <= GOAL_P95_MS)})"
+    return f"{line}  {cost.per_second:.0f}/s  ratio {ratio:.2f} ({verdict(ratio >= GOAL_THROUGHPUT)})"
 
 
 def _ingest(folder: Path) -> dict[str, str]:
@@ -114,20 +111,20 @@ def _start_default(folder: Path, environment: Mapping[str, str], stack: ExitStac
 
 async def _measure(urls: Mapping[str, str]) -> dict[tuple[str, int], Cost]:
     for url in urls.values():
-        await drive(f"{url}/query", BODY, clients=8, requests=WARM_UP)
+        await drive(f"{url}/query", repeat(BODY, WARM_UP), callers=8)
     costs: dict[tuple[str, int], Cost] = {}
     for clients in CLIENTS:
         rounds: dict[str, list[Round]] = {name: [] for name in urls}
         for _ in range(ROUNDS):  # turn by turn, so that a busy moment of the machine meets all of them
             for name, url in urls.items():
-                rounds[name].append(await drive(f"{url}/query", BODY, clients=clients, requests=REQUESTS))
+                rounds[name].append(await drive(f"{url}/query", repeat(BODY, REQUESTS), callers=clients))
         costs |= {(name, clients): Cost.of(each) for name, each in rounds.items()}
     return costs
 
 
 async def _measure_health(url: str) -> Round:
     """`/health` one after the other, while queries come as fast as they are answered or refused."""
-    load = asyncio.create_task(drive(f"{url}/query", BODY, clients=CLIENTS[-1], requests=10**9, may_be_refused=True))
+    load = asyncio.create_task(drive(f"{url}/query", repeat(BODY), callers=CLIENTS[-1], allowed=(429, 503)))
     try:
         return await probe(f"{url}/health", requests=HEALTH_PROBES)
     finally:

@@ -10,15 +10,13 @@ import asyncio
 import os
 import statistics
 import tempfile
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import httpx
-
+from load.bench.driving import verdict
 from load.bench.engine import running_engine
 from load.bench.upstream import running_upstream
 from load.driver.client import open_client
@@ -30,8 +28,7 @@ from load.driver.questions import Deck, read_pool
 from load.driver.run import RunResult, run_closed
 from load.driver.scenarios import SCENARIOS
 from load.driver.targets import OpenAITarget, RagTarget, Target
-from load.processes import paused
-from load.server import Server
+from load.processes import paused, wait_until_ready
 from rag.config.environment import load_settings
 from rag.config.settings import LOCAL_GENERATOR
 
@@ -41,7 +38,6 @@ WARM_UP: Final = 8
 GOAL_SHARE: Final = 0.95
 GOAL_ADDED_MS: Final = 10.0
 CLIENT_TIMEOUT_S: Final = 300.0
-READY_TIMEOUT_S: Final = 30.0
 # What the front does beside generation is not what is compared.
 STAGES: Final = ("retrieval", "rerank", "verification")
 
@@ -80,12 +76,12 @@ async def _measure(folder: Path, rounds: int) -> None:
     recorded = await record(folder, requests=WARM_UP + rounds * REQUESTS)
     added_ms = statistics.median(recorded.added_ms)
     print(f"generation: beside retrieval, reranking and verification the front adds {added_ms:.1f} ms (p50) to the")
-    print(f"  first text at {STREAMS} streams (goal {GOAL_ADDED_MS:.0f}: {_verdict(added_ms <= GOAL_ADDED_MS)})")
+    print(f"  first text at {STREAMS} streams (goal {GOAL_ADDED_MS:.0f}: {verdict(added_ms <= GOAL_ADDED_MS)})")
     speeds = await _compare(folder, recorded, rounds)
     share = statistics.median(front / bare for front, bare in speeds)
     told = ", ".join(f"{front:.1f} and {bare:.1f}" for front, bare in speeds)
     print(f"  tokens a second through the front and from vLLM's own server, by round: {told};")
-    print(f"  share {share:.2f} (goal {GOAL_SHARE}: {_verdict(share >= GOAL_SHARE)})")
+    print(f"  share {share:.2f} (goal {GOAL_SHARE}: {verdict(share >= GOAL_SHARE)})")
 
 
 async def record(folder: Path, *, requests: int) -> Recorded:
@@ -105,7 +101,7 @@ async def record(folder: Path, *, requests: int) -> Recorded:
         async with running_upstream() as upstream:
             environment["RAG_GENERATOR_URL"] = upstream.url
             # In a thread: a server is ready only when the upstream, which runs here, has answered it.
-            server = await asyncio.to_thread(stack.enter_context, _own_server(folder, environment))
+            server = await asyncio.to_thread(stack.enter_context, running_own_server(folder, environment))
             through = await _drive(server.url, RagTarget(KEY), streamed)
             bodies = list(upstream.bodies)
             direct = await _drive(upstream.url, OpenAITarget("any"), plan_bodies(bodies, [0.0] * len(bodies), "direct"))
@@ -121,13 +117,14 @@ async def _compare(folder: Path, recorded: Recorded, rounds: int) -> list[tuple[
     settings = load_settings({**DRAFTING, **os.environ})
     with ExitStack() as stack:
         # One after the other: two that load at once take longer than two that load in turn.
-        server = stack.enter_context(_own_server(folder, {**DRAFTING, **os.environ, **PATIENT}))
+        server = stack.enter_context(running_own_server(folder, {**DRAFTING, **os.environ, **PATIENT}))
         engine = stack.enter_context(running_engine(folder / "engine", settings))
         model = OpenAITarget(engine.model)
         for number in range(-1, rounds):
             asks, bodies = (list(_cut(each, number)) for each in (recorded.asks, recorded.bodies))
             with paused(engine.process):
-                _wait_until_ready(server.url)
+                # It sees for itself that its services, which were stopped with it, answer again.
+                wait_until_ready(f"{server.url}/ready", server.process, server.log_path)
                 front = await _drive(server.url, RagTarget(KEY), asks)
             with paused(server.process):
                 bare = await _drive(engine.url, model, plan_bodies(bodies, [0.0] * len(bodies), f"bare-{number}"))
@@ -140,12 +137,6 @@ def _cut(requests: Sequence[Any], number: int) -> Sequence[Any]:
     """Those of a round; -1 is the warm-up. No prompt comes twice: the engines would know it."""
     start = WARM_UP + number * REQUESTS
     return requests[start : start + REQUESTS] if number >= 0 else requests[:WARM_UP]
-
-
-@contextmanager
-def _own_server(folder: Path, environment: Mapping[str, str]) -> Iterator[Server]:
-    with running_own_server(folder, environment, tenants=TENANTS[:1], is_fake=False) as server:
-        yield server
 
 
 async def _drive(url: str, target: Target, asks: Sequence[Ask]) -> RunResult:
@@ -167,15 +158,3 @@ def _tokens_per_s(result: RunResult) -> float:
     summary = summarize(result, Objective())
     assert summary.output_tokens_per_s is not None, f"nothing was answered: {summary.codes}"
     return summary.output_tokens_per_s
-
-
-def _wait_until_ready(url: str) -> None:
-    """It sees for itself that its services, which were stopped with it, answer again."""
-    give_up_at = time.monotonic() + READY_TIMEOUT_S
-    while not httpx.get(f"{url}/ready").is_success:
-        assert time.monotonic() < give_up_at, "the server does not recover from having been stopped"
-        time.sleep(0.1)
-
-
-def _verdict(is_met: bool) -> str:
-    return "met" if is_met else "missed"

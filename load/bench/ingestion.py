@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from load.bench.driving import verdict
 from rag.config.environment import load_settings
 from rag.engines.forward import EncoderModel
 from rag.engines.sentence_transformer import BATCH_TEXTS, SentenceEncoder
@@ -93,5 +94,4 @@ def print_ingestion() -> None:
             print(f"round {number + 1}: {len(texts)} chunks, ingestion {len(texts) / ingestion_s:.1f}/s, "
                   f"bare loop {len(texts) / bare_s:.1f}/s, ratio {ratios[-1]:.2f}", file=sys.stderr)  # fmt: skip
     ratio = sorted(ratios)[len(ratios) // 2]
-    verdict = "met" if ratio >= GOAL else "missed"
-    print(f"ingestion / bare encode loop, chunks per second: {ratio:.2f} (goal {GOAL}: {verdict})")
+    print(f"ingestion / bare encode loop, chunks per second: {ratio:.2f} (goal {GOAL}: {verdict(ratio >= GOAL)})")

@@ -10,18 +10,17 @@ import json
 import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
 from typing import Final
 
-import aiohttp
-
+from load.bench.driving import drive
 from load.bench.engine import running_engine
 from load.bench.generation import record
 from load.bench.mixed_texts import draw_pairs, draw_texts
-from load.bench.services import start_service
+from load.bench.services import running_services
 from load.driver.client import open_client
 from load.driver.memory import MemoryProbe, sampling
 from load.driver.metrics import Distribution, Objective, summarize
@@ -29,7 +28,6 @@ from load.driver.planning import plan_bodies
 from load.driver.progress import Progress
 from load.driver.run import run_closed
 from load.driver.targets import OpenAITarget
-from load.processes import wait_until_ready
 from rag.config.environment import environment_name, load_settings
 from rag.engines.batching import estimate_text
 
@@ -105,7 +103,7 @@ async def _measure_embedder(folder: Path) -> dict[str, Row]:
     with _running("embedder", folder) as servers:
         for _ in range(ROUNDS):
             for name, (url, probe) in servers.items():
-                await _call(f"{url}/embed", bodies, rows[name], probe, tokens=tokens, timeout_s=RETRIEVAL_S)
+                await _call(f"{url}/embed", bodies, rows[name], probe, tokens=tokens, patience_s=RETRIEVAL_S)
     return rows
 
 
@@ -119,51 +117,28 @@ async def _measure_reranker(folder: Path) -> dict[str, Row]:
             bodies = [json.dumps({"pairs": part}).encode() for part in parts]
             tokens = sum(estimate_text(pair["passage"]) for pair in pairs)
             for name, (url, probe) in servers.items():
-                await _call(f"{url}/rerank", bodies, rows[name], probe, tokens=tokens, timeout_s=RERANK_S)
+                await _call(f"{url}/rerank", bodies, rows[name], probe, tokens=tokens, patience_s=RERANK_S)
     return rows
 
 
 @contextmanager
 def _running(kind: str, folder: Path) -> Iterator[dict[str, tuple[str, MemoryProbe]]]:
     """Yields: address and memory of a server of each size, all of them ready."""
-    with ExitStack() as stack:
-        services = {
-            name: stack.enter_context(
-                start_service(f"{kind}_budget", folder / kind / str(number), _as_environment(limits))
-            )
-            for number, (name, limits) in enumerate(BATCHES.items())
-        }
-        for each in services.values():
-            wait_until_ready(f"{each.url}/readyz", each.process, each.log_path)
-        yield {name: (each.url, MemoryProbe(each.process.pid)) for name, each in services.items()}
+    environments = {name: _as_environment(limits) for name, limits in BATCHES.items()}
+    with running_services(folder / kind, dict.fromkeys(BATCHES, f"{kind}_budget"), environments) as servers:
+        yield {name: (each.url, MemoryProbe(each.process.pid)) for name, each in servers.items()}
 
 
 async def _call(
-    url: str, bodies: Sequence[bytes], row: Row, probe: MemoryProbe, *, tokens: int, timeout_s: float
+    url: str, bodies: Sequence[bytes], row: Row, probe: MemoryProbe, *, tokens: int, patience_s: float
 ) -> None:
     """A closed loop of callers through the bodies; `tokens` are those of all of them."""
-    headers = {"content-type": "application/json", "x-timeout-ms": str(int(timeout_s * 1000))}
-    left = iter(bodies)
-    began = perf_counter()
-
-    async def run(session: aiohttp.ClientSession) -> None:
-        for body in left:
-            sent_at = perf_counter()
-            async with session.post(url, data=body, headers=headers) as response:
-                await response.read()
-            row.requests += 1
-            if response.status == TIMED_OUT:
-                row.timeouts += 1
-            else:
-                response.raise_for_status()
-                row.latencies_s.append(perf_counter() - sent_at)
-
-    async with (
-        sampling(probe, lambda: perf_counter() - began) as memory,
-        aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=CALLERS)) as session,
-    ):
-        await asyncio.gather(*(run(session) for _ in range(CALLERS)))
-    row.wall_s += perf_counter() - began
+    async with sampling(probe, perf_counter) as memory:
+        told = await drive(url, bodies, callers=CALLERS, patience_s=patience_s, allowed=(TIMED_OUT,))
+    row.requests += len(told.statuses)
+    row.timeouts += told.statuses.count(TIMED_OUT)
+    row.latencies_s += told.answered_s
+    row.wall_s += told.wall_s
     row.tokens += tokens
     row.rss_bytes = max([row.rss_bytes, *(sample.rss_bytes for sample in memory)])
 

@@ -23,7 +23,7 @@ _SECRET: Final = ("KEY", "URL", "FILE", "HEADERS")
 
 @contextmanager
 def running_own_server(
-    folder: Path, environment: Mapping[str, str], *, tenants: Sequence[str], is_fake: bool
+    folder: Path, environment: Mapping[str, str], *, tenants: Sequence[str] = TENANTS[:1], is_fake: bool = False
 ) -> Iterator[Server]:
     """Yields: the server, ready, with the documents ingested; what is in its folder from before is used again.
 
