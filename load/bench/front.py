@@ -8,7 +8,6 @@ import asyncio
 import json
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -19,7 +18,8 @@ from pathlib import Path
 from typing import Final
 
 from load.bench.driving import Round, drive, probe, verdict
-from load.processes import ROOT, find_free_port, running, wait_until_ready
+from load.driver.own_server import ingest_examples
+from load.processes import find_free_port, running, wait_until_ready
 from load.server import FAKE_MODELS, UNLIMITED, running_server
 
 CLIENTS: Final = (1, 8, 32)
@@ -86,10 +86,7 @@ def _ingest(folder: Path) -> dict[str, str]:
     """The environment of servers that have the example documents."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("RAG_")}
     environment = {**inherited, **FAKE_MODELS, **UNLIMITED, "RAG_INDEX_DIR": str(folder / "index")}
-    command = ["-m", "rag.ingestion", "add", "--tenant", "demo", "examples/documents"]
-    subprocess.run(  # noqa: S603  # our own command
-        [sys.executable, *command], cwd=ROOT, env=environment, check=True, stdout=subprocess.DEVNULL
-    )
+    ingest_examples("demo", environment)
     return environment
 
 

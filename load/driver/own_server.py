@@ -34,7 +34,7 @@ def running_own_server(
     settings = make_settings(place, is_fake=is_fake)
     whole = {**SERVING, **environment, **settings}
     for tenant in tenants:
-        _ingest(tenant, whole)
+        ingest_examples(tenant, whole)
     with running_server(place / "server", whole) as server:
         yield server
 
@@ -62,7 +62,11 @@ def show_settings(environment: Mapping[str, str], *, is_fake: bool) -> dict[str,
     return given | UNLIMITED | (FAKE_MODELS if is_fake else {})
 
 
-def _ingest(tenant: str, environment: Mapping[str, str]) -> None:
+def ingest_examples(tenant: str, environment: Mapping[str, str]) -> None:
+    """Puts the example documents into the index that the environment names.
+
+    Raises: ServerError: they were not ingested.
+    """
     command = [sys.executable, "-m", "rag.ingestion", "add", "--tenant", tenant, str(DOCUMENTS)]
     done = subprocess.run(  # noqa: S603 - our own command
         command, cwd=ROOT, env=dict(environment), capture_output=True, text=True, check=False

@@ -1,4 +1,8 @@
-"""Compute the measures from plain values; each question has one relevant document, so its rank is enough."""
+"""Compute the measures from plain values; each question has one relevant document, so its rank is enough.
+
+This is six lines of arithmetic. `ir-measures` gives the same numbers on random rankings, but it wants scores where we
+have ranks, and brings the C code of trec_eval.
+"""
 
 import math
 from collections.abc import Iterable, Sequence
