@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from load.processes import ROOT, find_free_port, running, wait_until_ready
+from load.processes import find_free_port, running, wait_until_ready
 
 # As the Makefile has them, for who calls without it.
 SERVING: Final = {
