@@ -1,1 +1,1 @@
-"""The public contract as types; imports pydantic and itself, nothing else."""
+"""The public contract as types. This package imports only pydantic and itself, so that every layer can depend on it."""

@@ -1,4 +1,4 @@
-"""What the service answers when it does not fail."""
+"""The bodies of all successful responses; failures are in `schemas.errors`."""
 
 from typing import Literal
 
@@ -10,7 +10,7 @@ DependencyState = Literal["ok", "local", "unreachable", "loading", "mismatch", "
 
 
 class _Body(BaseModel):
-    # `model_…` is a word of the contract here, not of pydantic.
+    # The contract has field names that begin with `model_`, a prefix that pydantic reserves by default.
     model_config = ConfigDict(frozen=True, protected_namespaces=())
 
 
