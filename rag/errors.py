@@ -1,4 +1,4 @@
-"""Everything that can go wrong, as one tree; each leaf carries the code that the client sees.
+"""The error tree; each leaf carries the error code that the client sees.
 
 RagError
 ├── BadRequest            BAD_REQUEST
@@ -18,7 +18,7 @@ RagError
 └── OurFault              INTERNAL_ERROR
 ParseError                a file cannot become a document (ingestion only, never seen by a client of the API)
 
-Not derived from `BentoMLException`: its subclasses register their HTTP status globally.
+The tree does not derive from `BentoMLException`, whose subclasses register their HTTP status globally.
 """
 
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ from schemas.errors import ERROR_TABLE, ErrorCode, FieldError
 
 
 class RagError(Exception):
-    """A failure with a code of the contract; the message is written for the client, the cause stays behind."""
+    """A failure with a code of the contract; the message is written for the client and does not contain the cause."""
 
     code: ClassVar[ErrorCode] = ErrorCode.INTERNAL_ERROR
 
@@ -59,7 +59,7 @@ class UnsupportedMediaType(RagError):
 
 
 class InvalidRequest(RagError):
-    """The JSON was read but breaks the schema; `fields` says where, without the values."""
+    """The request violates the schema; `fields` lists the places and reasons without the values."""
 
     code = ErrorCode.VALIDATION_ERROR
 
@@ -69,7 +69,7 @@ class InvalidRequest(RagError):
 
 
 class RateLimited(RagError):
-    """A quota is spent: the one that has to be waited for longest."""
+    """A quota is spent; if both are, `quota` names the one with the longer wait."""
 
     code = ErrorCode.RATE_LIMITED
 
@@ -91,7 +91,10 @@ class ConcurrencyLimited(RagError):
 
 
 class UpstreamFailure(RagError):
-    """A model service failed; its status, and what it said of it without keys and prompt, are for our log alone."""
+    """A model service failed.
+
+    `upstream_status` and `upstream_error` (without keys and prompt) are for our log only.
+    """
 
     code = ErrorCode.UPSTREAM_ERROR
 
@@ -125,4 +128,4 @@ class OurFault(RagError):
 
 
 class ParseError(Exception):
-    """A file cannot become a document; the message is the reason, written for who runs the ingestion."""
+    """A file cannot become a document; the message gives the reason to the person who runs the ingestion."""
