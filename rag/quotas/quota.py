@@ -1,4 +1,4 @@
-"""How much of both quotas a caller has in the window."""
+"""The sizes of the request quota and of the token quota."""
 
 from dataclasses import dataclass, replace
 
@@ -21,7 +21,10 @@ class Quotas:
         return replace(self, requests=requests or self.requests, tokens=tokens or self.tokens)
 
     def require_possible(self, tokens: int) -> None:
-        """Raises: BadRequest: no waiting will ever make this request fit."""
+        """Check that the request can fit at all.
+
+        Raises: BadRequest: it needs more tokens than the whole quota, so waiting does not help.
+        """
         assert tokens > 0, "a request has a prompt"
         if tokens > self.tokens:
             raise BadRequest("The request needs more tokens than the whole quota; ask for fewer output tokens.")
