@@ -1,8 +1,8 @@
-"""Batching by token budget against BentoML's own, over HTTP, with the real encoder.
+"""Compares batching by token budget with BentoML's batching, over HTTP, with the real encoder.
 
-Three servers of the same model take turns: BentoML's batching as it stands, the same tuned, and ours. With them takes
-its turn the best that is possible without serving anybody: the same texts in process, all known beforehand, sorted by
-length, in batches of the best of a few sizes. Each server has half of the cores for its model, and so has that loop.
+Three servers of the same model take turns: BentoML's default batching, the same tuned, and ours. The fourth contestant
+is the optimum without serving: the same texts in process, all known in advance, sorted by length, in batches of the
+best of a few sizes. Each server and this loop have half of the cores for the model.
 """
 
 import asyncio
@@ -35,7 +35,7 @@ from rag.ports import Vectors
 from schemas.services import Pair
 
 VARIANTS: Final = ("adaptive", "tuned", "budget")
-# Callers, and how many requests of one text they send in all.
+# Number of callers → number of requests, of one text each, that they send together.
 LOADS: Final = {1: 8, 4: 24, 16: 64, 32: 128}
 MOST_CALLERS: Final = max(LOADS)
 LONE_REQUESTS: Final = 20
@@ -48,13 +48,13 @@ COMPARED_VECTORS: Final = 16
 GOAL_SHARE: Final = 0.9
 GOAL_AFTER_BURST_MS: Final = 2.0
 GOAL_COSINE: Final = 0.9999
-# The patience of a caller that is in no hurry.
+# A timeout so long that it never matters.
 _HEADERS: Final = {"content-type": "application/json", "x-timeout-ms": "60000"}
 
 
 @dataclass(slots=True)
 class Measured:
-    """What one server did, all rounds together; the time of the static batches over its own is its share."""
+    """The results of one server over all rounds; a share is the time of the static batches divided by its own."""
 
     rounds: dict[int, list[Round]] = field(default_factory=dict)
     shares: dict[int, list[float]] = field(default_factory=dict)
@@ -76,7 +76,7 @@ class Measured:
 
 
 def print_batching(rounds: int) -> None:
-    """Measures and prints the tables."""
+    """Measure and print the tables."""
     share_cores()
     settings = load_settings(os.environ)
     with tempfile.TemporaryDirectory() as folder:
@@ -129,7 +129,7 @@ async def _measure_embedder(
 
 
 def _time_static(encoder: SentenceEncoder, texts: Sequence[str], size: int) -> float:
-    """Seconds."""
+    """Return the seconds of the static batches."""
     began = time.perf_counter()
     ordered = sorted((f"passage: {text}" for text in texts), key=len, reverse=True)
     for start in range(0, len(ordered), size):
@@ -138,7 +138,7 @@ def _time_static(encoder: SentenceEncoder, texts: Sequence[str], size: int) -> f
 
 
 def _print_reranker(folder: Path, settings: Settings, rounds: int) -> None:
-    """New passages in each round, then the same again: their token vectors are kept by then."""
+    """Rerank new passages in each round, then the same passages again, whose token vectors are cached by then."""
     tag = settings.reranker_model
     assert tag is not None, "there is one by default"
     measured = {variant: Measured() for variant in VARIANTS}
@@ -171,7 +171,7 @@ def _time_score(scorer: LateInteractionScorer, pairs: Sequence[Pair]) -> float:
 
 
 async def _drive(url: str, bodies: Sequence[bytes], measured: Measured, *, callers: int, requests: int) -> Round:
-    """A closed loop of callers through the bodies; the first answers are kept under the numbers of their bodies."""
+    """Send the bodies in a closed loop of callers; keep the first vectors by the number of their body."""
     latencies_s: list[float] = []
     left = iter(range(requests))
 
@@ -196,7 +196,7 @@ async def _ask_alone(url: str, body: bytes) -> Sequence[float]:
 
 
 def _rotate(urls: Mapping[str, str], number: int) -> list[tuple[str, str]]:
-    """Each round begins with another one, so that a slow spell of the machine does not always meet the same."""
+    """Start each round with another server, so that slow phases of the machine do not always hit the same one."""
     order = list(urls.items())
     first = number % len(order)
     return order[first:] + order[:first]
@@ -208,7 +208,7 @@ def _verdict(is_met: bool) -> str:
 
 @contextmanager
 def _running(kind: str, folder: Path) -> Iterator[dict[str, str]]:
-    """Yields: the address of each variant, all of them ready."""
+    """Run a server of each variant; yield their addresses once all are ready."""
     with ExitStack() as stack:
         services = {
             variant: stack.enter_context(start_service(f"{kind}_{variant}", folder / kind / variant, {}))

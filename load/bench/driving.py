@@ -1,4 +1,4 @@
-"""A closed loop of clients: each sends its next request when its last answer has come."""
+"""A closed loop of clients, each of which sends its next request when its last one has been answered."""
 
 import asyncio
 import time
@@ -14,7 +14,7 @@ PROBE_EVERY_S: Final = 0.01
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """The times of one round, in seconds, and how long the round took."""
+    """The latencies of one round, and how long the whole round took, in seconds."""
 
     latencies_s: Sequence[float]
     wall_s: float
@@ -28,9 +28,9 @@ class Round:
 
 
 async def drive(url: str, body: bytes, *, clients: int, requests: int, may_be_refused: bool = False) -> Round:
-    """Sends so many requests in all.
+    """Send `requests` requests in total, from `clients` clients.
 
-    Raises: aiohttp.ClientError: one of them was not answered with 200, and `may_be_refused` is false.
+    Raises: aiohttp.ClientError: a request failed (an error status counts only if `may_be_refused` is false).
     """
     latencies_s: list[float] = []
     headers = {"content-type": "application/json"}
@@ -50,7 +50,7 @@ async def drive(url: str, body: bytes, *, clients: int, requests: int, may_be_re
 
 
 async def probe(url: str, *, requests: int) -> Round:
-    """The same for one client that reads a page, with time to breathe between two of its requests."""
+    """Get a page `requests` times with one client that pauses between its requests."""
     latencies_s: list[float] = []
     began = time.perf_counter()
     async with aiohttp.ClientSession() as session:

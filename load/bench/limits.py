@@ -1,8 +1,8 @@
-"""Small, medium and large batches of the Embedder, the Reranker and the Generator: what each costs and gives.
+"""Compares small, medium and large batches of the Embedder, the Reranker and the Generator.
 
 The defaults of `RAG_BATCH_TOKENS`, `RAG_BATCH_WAIT_MS`, `RAG_GENERATOR_MAX_RUNNING` and `RAG_GENERATOR_BATCH_TOKENS`,
-and those of the profile `offline`, are chosen from this table. Each row is a server of its own; those of the Embedder
-and of the Reranker take turns.
+and those of the profile `offline`, are chosen from this table. Each row has its own server; those of the Embedder and
+of the Reranker take turns.
 """
 
 import asyncio
@@ -40,7 +40,7 @@ QUESTIONS: Final = 24
 PASSAGES: Final = 3
 STREAMS: Final = 8
 DRAFTS: Final = 16
-# The deadlines of the stages that call them.
+# The deadlines of the stages that call the services.
 RETRIEVAL_S: Final = 2.0
 RERANK_S: Final = 5.0
 GENERATION_S: Final = 60.0
@@ -61,7 +61,7 @@ STEPS: Final[Mapping[str, Mapping[str, str]]] = {
 
 @dataclass(slots=True)
 class Row:
-    """What was seen of one size, all rounds together."""
+    """The results of one batch size over all rounds."""
 
     latencies_s: list[float] = field(default_factory=list)
     ttft_s: list[float] = field(default_factory=list)
@@ -86,7 +86,7 @@ class Row:
 
 
 def print_limits() -> None:
-    """Measures and prints the table, in markdown."""
+    """Measure and print the table in Markdown."""
     print("| service | batches | requests/s | tokens/s | p50, ms | p95 | p99 | TTFT p50 | timed out | memory, MiB |")
     print("|---|---|---|---|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:
@@ -110,7 +110,7 @@ async def _measure_embedder(folder: Path) -> dict[str, Row]:
 
 
 async def _measure_reranker(folder: Path) -> dict[str, Row]:
-    """New passages each time: those that are known cost next to nothing, whatever the batch."""
+    """Rerank new passages in each round, because cached ones cost almost nothing with any batch size."""
     rows = {name: Row() for name in BATCHES}
     with _running("reranker", folder) as servers:
         for number in range(ROUNDS):
@@ -125,7 +125,7 @@ async def _measure_reranker(folder: Path) -> dict[str, Row]:
 
 @contextmanager
 def _running(kind: str, folder: Path) -> Iterator[dict[str, tuple[str, MemoryProbe]]]:
-    """Yields: address and memory of a server of each size, all of them ready."""
+    """Run a server of each batch size; yield their addresses and memory probes once all are ready."""
     with ExitStack() as stack:
         services = {
             name: stack.enter_context(
@@ -141,7 +141,7 @@ def _running(kind: str, folder: Path) -> Iterator[dict[str, tuple[str, MemoryPro
 async def _call(
     url: str, bodies: Sequence[bytes], row: Row, probe: MemoryProbe, *, tokens: int, timeout_s: float
 ) -> None:
-    """A closed loop of callers through the bodies; `tokens` are those of all of them."""
+    """Send the bodies in a closed loop of callers; `tokens` are those of all bodies together."""
     headers = {"content-type": "application/json", "x-timeout-ms": str(int(timeout_s * 1000))}
     left = iter(bodies)
     began = perf_counter()

@@ -1,4 +1,4 @@
-"""One of the model services as a child process, as a worker of `bentoml serve` runs it: its app under uvicorn."""
+"""Runs a model service as a child process like a worker of `bentoml serve`: its app under uvicorn."""
 
 import os
 import sys
@@ -12,9 +12,9 @@ from load.server import Server
 
 @contextmanager
 def start_service(name: str, folder: Path, environment: Mapping[str, str]) -> Iterator[Server]:
-    """Yields: one of `batching_variants`, such as `embedder_budget`, which may be loading its model still.
+    """Run one of `batching_variants`, such as `embedder_budget`, during the block; it may still be loading its model.
 
-    Its metrics and its log are in the folder.
+    Its metrics and its log go into the folder.
     """
     metrics = folder / "metrics"
     metrics.mkdir(parents=True)

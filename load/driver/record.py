@@ -1,4 +1,4 @@
-"""The JSON file of a session: every outcome and all that is needed to draw its report again, on any machine."""
+"""The JSON file of a session: every outcome, and everything needed to draw its report again on any machine."""
 
 import json
 from collections.abc import Mapping
@@ -13,12 +13,12 @@ from load.driver.run import RunResult
 from load.evaluation.xquad import DataError
 
 SCHEMA: Final = "rag-load/1"
-_DECIMALS: Final = 5  # of a second: finer than any clock of ours is true
+_DECIMALS: Final = 5  # of a second: finer than the accuracy of our clocks
 
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """One or more runs on one target; `server` is what it said of itself, `settings` those of a server of our own."""
+    """One or more runs on one target; `server` is its /models/current, `settings` are those of a server of our own."""
 
     date: str
     seed: int
@@ -32,12 +32,12 @@ class Session:
     runs: tuple[RunResult, ...]
 
     def summarize(self) -> list[Summary]:
-        """The figures of each run, in their order."""
+        """Compute the figures of each run, in order."""
         return [summarize(run, self.objective) for run in self.runs]
 
 
 def write_session(session: Session, path: Path) -> None:
-    """The summaries are for readers; who draws the report counts again from the outcomes."""
+    """Write the session; its summaries are only for readers, because a report is computed from the outcomes."""
     told = _simplify(asdict(session))
     for run, summary in zip(told["runs"], session.summarize(), strict=True):
         run["summary"] = _simplify(asdict(summary)) | {"is_late": summary.is_late}
@@ -45,7 +45,10 @@ def write_session(session: Session, path: Path) -> None:
 
 
 def read_session(path: Path) -> Session:
-    """Raises: DataError: it is no such file, or of another version."""
+    """Read a session.
+
+    Raises: DataError: the file cannot be read, has another form, or has another schema version.
+    """
     try:
         told = json.loads(path.read_text("utf-8"))
         if (found := told.pop("schema")) != SCHEMA:
@@ -71,7 +74,7 @@ def _read_outcome(told: dict[str, Any]) -> Outcome:  # Any: JSON
 
 
 def _simplify(value: Any) -> Any:  # Any: JSON
-    """Rounded, and without what is None or empty in a list of thousands."""
+    """Round floats, and remove values that are None, to keep a list of thousands small."""
     if isinstance(value, Mapping):
         return {name: _simplify(each) for name, each in value.items() if each is not None}
     if isinstance(value, list | tuple):

@@ -1,4 +1,4 @@
-"""A session: finds or starts the target, warms it up, and does one run after the other."""
+"""Runs a session: finds or starts the target, warms it up, and makes one run after the other."""
 
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -29,7 +29,7 @@ _FACTS_TIMEOUT_S: Final = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where the load goes; `settings` and `probe` are known of a server that is ours, or on this machine."""
+    """The target of the load; `settings` and `probe` are set only if the server is our own, or on this machine."""
 
     url: str
     target: Target
@@ -40,7 +40,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """One run before it begins; `rate_per_s` is None for a closed loop."""
+    """One planned run; `rate_per_s` is None for a closed loop."""
 
     scenario: str
     asks: list[Ask]
@@ -48,9 +48,12 @@ class Plan:
 
 
 async def drive(options: Options, environment: Mapping[str, str]) -> Session:
-    """Raises: DataError: questions or bodies are not readable; ServerError: our own server did not become ready."""
+    """Run the whole session.
+
+    Raises: DataError: questions or bodies cannot be read. ServerError: our own server did not become ready.
+    """
     date = datetime.now(UTC).isoformat(timespec="seconds")
-    warm_up, *plans = _make_plans(options, _choose_tenants(options))  # before a server starts: it may not be possible
+    warm_up, *plans = _make_plans(options, _choose_tenants(options))  # may fail, so before a server is started
     with _find_place(options, environment) as place:
         server = {} if isinstance(place.target, OpenAITarget) else await _ask_about(place)
         async with open_client(place.url, place.target, timeout_s=options.timeout_s) as client:
@@ -71,7 +74,7 @@ async def drive(options: Options, environment: Mapping[str, str]) -> Session:
 
 
 def _make_plans(options: Options, tenants: tuple[str, ...]) -> Iterator[Plan]:
-    """The warm-up, then each scenario at each rate. One deck for all: no run finds the caches warm from another."""
+    """Yield the warm-up, then each scenario at each rate; all share one deck, so no run warms the caches of another."""
     deal = _choose_dealer(options, tenants)
     first = options.scenarios[0]
     yield Plan("warm-up", deal(first, [0.0] * options.warm_up, "warm-up"), None)
@@ -85,7 +88,7 @@ def _make_plans(options: Options, tenants: tuple[str, ...]) -> Iterator[Plan]:
 
 
 def _choose_dealer(options: Options, tenants: tuple[str, ...]) -> Callable[[Scenario, list[float], str], list[Ask]]:
-    """What makes the requests of a scenario at given times, under a name."""
+    """Return the function that makes the requests of a scenario, at given times and with a given name."""
     if options.bodies is not None:
         bodies = read_bodies(options.bodies)
         return lambda _, times_s, name: plan_bodies(bodies, times_s, f"load-{name}")
@@ -96,7 +99,7 @@ def _choose_dealer(options: Options, tenants: tuple[str, ...]) -> Callable[[Scen
 
 
 def _choose_tenants(options: Options) -> tuple[str, ...]:
-    """Given, or the service's default, or those of our own server: as many as the scenarios tell apart."""
+    """Return the given tenants, else those that the scenarios need on our own server, else only the default tenant."""
     if options.tenants:
         return options.tenants
     return TENANTS[: max(each.tenants for each in options.scenarios)] if _is_ours(options) else TENANTS[:1]
@@ -129,7 +132,7 @@ def _find_place(options: Options, environment: Mapping[str, str]) -> Iterator[Pl
 
 
 async def _ask_about(place: Place) -> dict[str, object]:
-    """What the service says of its models; nothing where it does not say."""
+    """Return the service's /models/current; empty if it does not answer that."""
     headers = {"x-api-key": place.key} if place.key else {}
     try:
         async with httpx.AsyncClient(base_url=place.url, headers=headers, timeout=_FACTS_TIMEOUT_S) as http:
@@ -141,7 +144,7 @@ async def _ask_about(place: Place) -> dict[str, object]:
 
 
 async def _warm_up(client: Client, plan: Plan) -> None:
-    """One at a time, and none of it counts."""
+    """Send the warm-up requests one at a time, and discard their outcomes."""
     async with showing(progress := Progress(plan.scenario, len(plan.asks))):
         await run_closed(client, plan.asks, progress, scenario=plan.scenario, streams=1)
 
