@@ -1,1 +1,1 @@
-"""Whether a server is after an hour what it was after a minute: callers of every kind, and what its processes hold."""
+"""Endurance test: sends all kinds of requests for a long time, and measures whether the server's processes grow."""

@@ -19,7 +19,7 @@ EXIT_INTERRUPTED: Final = 130  # 128 + SIGINT, as shells have it
 
 
 def main(argv: Sequence[str], environment: Mapping[str, str]) -> int:
-    """Prints `passed`, or a line `refused: …` for each reason."""
+    """Run the gate; print `passed`, or a line `refused: …` for each reason, and return the exit status."""
     options = parse_options(argv)
     try:
         run = asyncio.run(run_gate(options, environment.get(KEY_VARIABLE) or None))

@@ -1,4 +1,4 @@
-"""What is compared: the replies of both deployments to one question; nothing here waits or reads a clock."""
+"""The data of the comparison: the replies of both deployments to one question; nothing here waits or reads a clock."""
 
 from dataclasses import dataclass
 
@@ -8,11 +8,11 @@ from schemas.response import QueryResponse
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What became of one question in the end.
+    """The final reply to one question.
 
-    `error` is a code where no whole answer came, `fault` the rule of the contract that the answer breaks; `response` is
-    None after an error, and where the answer cannot be read. Times are those of the last try, `refused` counts those
-    before it. `ttft_s` is None for what is not streamed.
+    `error` is a code if there was no complete answer, `fault` is the rule of the contract that the answer breaks;
+    `response` is None after an error, or if the answer cannot be read. Times are those of the last try; `refused`
+    counts the tries before it. `ttft_s` is None if the answer was not streamed.
     """
 
     trace_id: str
@@ -30,7 +30,7 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """One question by one route, asked of both."""
+    """One question by one route, asked of both deployments."""
 
     question: str
     route: Route

@@ -1,4 +1,4 @@
-"""What was measured, as JSON for machines and as a markdown table for docs/benchmarks.md: a column for each size."""
+"""Renders the measurements as JSON for programs, and as a Markdown table with a column for each size."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -12,9 +12,10 @@ _MB: Final = 1e6
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """One size. `exact`, `approximate` and `lexical` are parts built alone; `parts` is bytes on disk by part.
+    """The measurements of one size.
 
-    `approximate.dense.kind` is `flat` where lists do not find enough, and then nothing of them was searched.
+    `exact`, `approximate` and `lexical` are parts built alone; `parts` are the bytes on disk by part.
+    `approximate.dense.kind` is `flat` if lists do not find enough; then the approximate index was not searched.
     """
 
     ingested: Ingested
