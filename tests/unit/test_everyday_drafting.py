@@ -1,4 +1,4 @@
-"""Quotation against drafting: what is taken from a stream, and what stands side by side."""
+"""Quotation compared with drafting: what is read from a stream, and the comparison side by side."""
 
 import pytest
 

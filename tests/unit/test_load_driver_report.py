@@ -1,4 +1,4 @@
-"""The load driver's report: kept as JSON, drawn again from it, and safe and whole as a page."""
+"""The load driver's report: saved as JSON, drawn again from it, complete and safe as a page."""
 
 import asyncio
 import io
