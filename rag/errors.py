@@ -39,22 +39,32 @@ class RagError(Exception):
 
 
 class BadRequest(RagError):
+    """The request cannot be parsed, or can never be served."""
+
     code = ErrorCode.BAD_REQUEST
 
 
 class Unauthorized(RagError):
+    """Credentials are missing, malformed, expired or unknown."""
+
     code = ErrorCode.UNAUTHORIZED
 
 
 class Forbidden(RagError):
+    """The caller may not use this tenant."""
+
     code = ErrorCode.FORBIDDEN
 
 
 class PayloadTooLarge(RagError):
+    """The body exceeds the limit."""
+
     code = ErrorCode.PAYLOAD_TOO_LARGE
 
 
 class UnsupportedMediaType(RagError):
+    """The body is not plain `application/json` in UTF-8."""
+
     code = ErrorCode.UNSUPPORTED_MEDIA_TYPE
 
 
@@ -79,6 +89,8 @@ class RateLimited(RagError):
 
 
 class NotReady(RagError):
+    """The service is loading or stopping, or a dependency is down."""
+
     code = ErrorCode.NOT_READY
 
 
@@ -87,6 +99,8 @@ class IndexUnavailable(NotReady):
 
 
 class ConcurrencyLimited(RagError):
+    """No place became free within the queue timeout."""
+
     code = ErrorCode.CONCURRENCY_LIMIT
 
 
@@ -112,18 +126,26 @@ class UpstreamFailure(RagError):
 
 
 class UpstreamError(UpstreamFailure):
+    """A model service failed, or sent a reply that cannot be used."""
+
     code = ErrorCode.UPSTREAM_ERROR
 
 
 class UpstreamRateLimited(UpstreamFailure):
+    """The model provider refused the request with 429."""
+
     code = ErrorCode.UPSTREAM_RATE_LIMITED
 
 
 class DeadlineExceeded(RagError):
+    """A stage or the whole request ran out of time."""
+
     code = ErrorCode.MODEL_TIMEOUT
 
 
 class OurFault(RagError):
+    """A bug of ours; the log has the cause."""
+
     code = ErrorCode.INTERNAL_ERROR
 
 

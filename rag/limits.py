@@ -40,10 +40,12 @@ class Gate:
 
     @property
     def is_closed(self) -> bool:
+        """Whether new requests are refused."""
         return self._is_closed
 
     @property
     def inside(self) -> int:
+        """The number of requests that are inside."""
         return self._inside
 
     @contextmanager
@@ -64,6 +66,7 @@ class Gate:
                 self._is_empty.set()
 
     def close(self) -> None:
+        """Refuse new requests from now on."""
         self._is_closed = True
 
     async def emptied(self) -> None:
@@ -79,6 +82,7 @@ class Deadline:
 
     @classmethod
     def after(cls, timeout_s: float) -> "Deadline":
+        """Return the deadline `timeout_s` from now."""
         return cls(time.monotonic() + timeout_s)
 
     def sooner(self, timeout_s: float) -> "Deadline":
@@ -127,6 +131,7 @@ class Places:
 
     @property
     def taken(self) -> int:
+        """The number of places that are taken."""
         return self._taken
 
     @asynccontextmanager

@@ -80,6 +80,7 @@ def versioned(name: str, parts: Mapping[str, object]) -> str:
 
 
 def is_fake(model: str) -> bool:
+    """Return whether a model reference names a fake model."""
     return ModelRef.parse(model).kind == FAKE
 
 

@@ -33,10 +33,12 @@ _TRACE_ID: Final = f"^{TRACE_ID_PATTERN}$"
 
 
 def ref(kind: str, name: str) -> Described:
+    """Return a reference to a component."""
     return {"$ref": f"#/components/{kind}/{name}"}
 
 
 def describe_components() -> Described:
+    """Return the document's `components`."""
     return {
         "schemas": _describe_schemas(),
         "responses": {

@@ -26,10 +26,12 @@ class RequestState:
     rendered: bool = False  # the error already has the contract's body
 
     def attach(self, scope: Scope) -> Scope:
+        """Return a copy of the scope that carries this state."""
         return {**scope, _SCOPE_KEY: self}
 
     @classmethod
     def of(cls, scope: Scope) -> "RequestState":
+        """Return the state of a scope from `attach`."""
         state = scope[_SCOPE_KEY]
         assert isinstance(state, cls), "the app stands behind ContractEdge"
         return state

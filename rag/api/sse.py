@@ -91,6 +91,7 @@ class EventWriter:
             await self._send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def write(self, event: Event) -> None:
+        """Send one event with the next id, counted from 0."""
         await self._send_chunk(encode(event, self._next_number))
         self._next_number += 1
 

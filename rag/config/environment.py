@@ -122,6 +122,7 @@ def _missing_in_production(settings: Settings) -> list[str]:
 
 
 def environment_name(field: str) -> str:
+    """Return the environment variable of a setting."""
     return PREFIX + field.upper()
 
 

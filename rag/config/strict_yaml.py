@@ -52,12 +52,14 @@ def explain(error: ValidationError, rules: Mapping[str, str]) -> str:
 
 
 def one_line(problems: Sequence[str]) -> str:
+    """Join problems to one line; only the first ones are shown, the rest is counted."""
     shown = "; ".join(problems[:_PROBLEMS_SHOWN])
     hidden = len(problems) - _PROBLEMS_SHOWN
     return shown + (f"; and {hidden} more" if hidden > 0 else "")
 
 
 def repeated(values: Iterable[str]) -> list[str]:
+    """Return the values that occur more than once, in order of their first occurrence."""
     return [value for value, count in Counter(values).items() if count > 1]
 
 

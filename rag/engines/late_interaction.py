@@ -30,6 +30,7 @@ class TokenVectorCache:
         self._entries: OrderedDict[bytes, TokenVectors] = OrderedDict()
 
     def get(self, text: str) -> TokenVectors | None:
+        """Return the token vectors of a text and mark them as used; None if they are not cached."""
         key = self._key(text)
         entry = self._entries.get(key)
         if entry is not None:
@@ -37,6 +38,7 @@ class TokenVectorCache:
         return entry
 
     def put(self, text: str, entry: TokenVectors) -> None:
+        """Cache token vectors, unless they are larger than the whole cache."""
         key = self._key(text)
         if key in self._entries or entry.size_bytes > self._limit_bytes:
             return

@@ -26,6 +26,7 @@ class FileTokenCounter:
         self._count_once = lru_cache(COUNTS_KEPT)(self._count)
 
     def count(self, text: str) -> int:
+        """Return the number of tokens; recent texts are cached."""
         return self._count_once(text)
 
     def _count(self, text: str) -> int:

@@ -65,6 +65,7 @@ def find_holder(holders: Sequence[KeyHolder], key: str) -> Principal:
 
 
 def make_key() -> str:
+    """Return a new random API key."""
     return KEY_PREFIX + secrets.token_urlsafe(KEY_BYTES)
 
 

@@ -31,6 +31,7 @@ class Principal:
     tokens_per_window: int | None = None
 
     def may_use(self, tenant_id: str) -> bool:
+        """Return whether the principal may use the tenant."""
         return self.tenants is None or tenant_id in self.tenants
 
     def require(self, tenant_id: str) -> None:

@@ -68,6 +68,7 @@ class QueryRecord:
             self._stage_s[stage] = self._stage_s.get(stage, 0.0) + time.monotonic() - began
 
     def note_first_token(self) -> None:
+        """Record the time of the first text; later calls do nothing."""
         if self.first_token_s is None:
             self.first_token_s = time.monotonic() - self.started
 

@@ -72,6 +72,7 @@ def _judge_key_set(jwks: str) -> Finding:
 
 
 def check_tenants_file(settings: Settings) -> Iterator[Finding]:
+    """Check that the tenants file, if there is one, can be loaded."""
     if settings.tenants_file is None:
         return
     try:

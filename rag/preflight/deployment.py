@@ -45,6 +45,7 @@ def deployment_checks(
 
 
 def judge_url(url: str) -> Finding:
+    """Judge whether traffic to the URL is encrypted, or stays on this machine."""
     parts = urlsplit(url)
     if parts.scheme != "https" and parts.hostname not in _LOOPBACK:
         return Finding("warning", "tls", "keys and questions travel readable", "serve it behind https://")
@@ -52,6 +53,7 @@ def judge_url(url: str) -> Finding:
 
 
 def check_health(client: httpx.Client) -> Iterator[Finding]:
+    """Check that /health answers, and that the answer is the service's own."""
     try:
         response = client.get("/health")
         health = _read_object(response)
@@ -66,6 +68,7 @@ def check_health(client: httpx.Client) -> Iterator[Finding]:
 
 
 def check_ready(client: httpx.Client) -> Iterator[Finding]:
+    """Check /ready, and name the dependencies that are not `ok`."""
     response = client.get("/ready")
     states = _read_object(response).get("dependencies", {})
     shown = ", ".join(f"{name} {state}" for name, state in states.items() if state != "ok")
@@ -118,6 +121,7 @@ def check_stream(
 
 
 def read_events(chunks: Iterable[str], clock: Callable[[], float]) -> Iterator[Arrival]:
+    """Yield the events of a stream with the arrival times of their last chunks."""
     buffer = ""
     for chunk in chunks:
         at_s = clock()

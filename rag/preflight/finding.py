@@ -18,6 +18,7 @@ class Finding:
     todo: str = ""
 
     def line(self) -> str:
+        """Return the finding as one line of text."""
         return f"{self.state:<8} {self.name}: {self.found}" + (f" -> {self.todo}" if self.todo else "")
 
 

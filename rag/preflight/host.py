@@ -37,6 +37,7 @@ def check_host(settings: Settings | None, environ: Mapping[str, str]) -> Iterato
 
 
 def judge_user(uid: int) -> Finding:
+    """Judge the user that runs the service, who should not be root."""
     if uid == 0:
         return Finding("warning", "user", "it runs as root", "set runAsNonRoot, and the user of the image")
     return Finding("ok", "user", f"uid {uid}")
@@ -54,6 +55,7 @@ def read_memory_limit(cgroup: Path) -> int | None:
 
 
 def needed_memory(settings: Settings | None) -> int:
+    """Return the bytes of memory that the services running here need; None means all of them."""
     if settings is None:
         return MEMORY_ALL_BYTES
     if _is_spawned(settings.generator_model, settings.generator_url):
@@ -67,6 +69,7 @@ def _is_spawned(model: str | None, url: str | None) -> bool:
 
 
 def judge_memory(limit_bytes: int | None, needed_bytes: int) -> Finding:
+    """Compare the memory limit with the need; no limit is a warning."""
     needed = f"{needed_bytes / GIB:.0f} GiB"
     if limit_bytes is None:
         return Finding("warning", "memory", "no limit: a leak takes the whole machine", f"set one, from {needed} on")
@@ -77,6 +80,7 @@ def judge_memory(limit_bytes: int | None, needed_bytes: int) -> Finding:
 
 
 def judge_open_files(limit: int) -> Finding:
+    """Judge the limit on open files."""
     if limit not in (-1, resource.RLIM_INFINITY) and limit < OPEN_FILES:
         return Finding("warning", "open files", f"at most {limit}", f"raise the limit (ulimit -n) to {OPEN_FILES}")
     return Finding("ok", "open files", "no limit" if limit == resource.RLIM_INFINITY else f"at most {limit}")

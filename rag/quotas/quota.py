@@ -15,9 +15,11 @@ class Quotas:
 
     @property
     def window_us(self) -> int:
+        """The length of the window in whole microseconds."""
         return round(self.window_s * 1_000_000)
 
     def override(self, requests: int | None, tokens: int | None) -> "Quotas":
+        """Return these quotas with a principal's own values in place; None keeps the default."""
         return replace(self, requests=requests or self.requests, tokens=tokens or self.tokens)
 
     def require_possible(self, tokens: int) -> None:

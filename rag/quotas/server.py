@@ -78,6 +78,7 @@ class QuotaServer:
         await self._ask(lambda: self._run_reserve(reservation, "", _PROBE_QUOTAS))
 
     async def aclose(self) -> None:
+        """Close the connections to the server."""
         await self._client.aclose()
 
     def _run_reserve(self, reservation: Reservation, principal_id: str, quotas: Quotas) -> Awaitable[list[int]]:

@@ -194,6 +194,7 @@ class Connection(HttpToolsProtocol):
         self._close()
 
     def give_way(self) -> None:
+        """Close the connection at once, for a new one; a response that was not read in full is cut."""
         if self.transport.get_write_buffer_size():
             self.transport.abort()
         else:

@@ -46,13 +46,16 @@ class Crowd:
         return len(self._busy) < self._maximum
 
     def note_busy(self, member: Member) -> None:
+        """Mark a connection as having a request to answer, so that it cannot be displaced."""
         self._waiting.pop(member, None)
         self._busy.add(member)
 
     def note_waiting(self, member: Member) -> None:
+        """Mark a connection as waiting for its next request, from now on."""
         self._busy.discard(member)
         self._waiting[member] = None
 
     def leave(self, member: Member) -> None:
+        """Remove a closed connection; harmless if it was removed before."""
         self._waiting.pop(member, None)
         self._busy.discard(member)
