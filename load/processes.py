@@ -46,6 +46,7 @@ def running(
 
 
 def find_free_port() -> int:
+    """Return a TCP port on the loopback interface that is free now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

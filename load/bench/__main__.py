@@ -34,6 +34,7 @@ SHORT: Final = ("front", "encoder", "ingestion", "batching")
 
 
 def main(names: list[str]) -> None:
+    """Run the named benchmarks, or the default ones."""
     for name in names or SHORT:
         BENCHES[name](ROUNDS if names else 1)
 

@@ -64,14 +64,17 @@ class Measured:
     vectors: dict[int, Vectors] = field(default_factory=dict)
 
     def note(self, callers: int, told: Round, static_s: float) -> None:
+        """Add one round, with the seconds of the static batches over the same texts."""
         self.rounds.setdefault(callers, []).append(told)
         self.shares.setdefault(callers, []).append(static_s / told.wall_s)
 
     def percentile_ms(self, callers: int, percent: float) -> float:
+        """Return the median over the rounds of a latency percentile."""
         return statistics.median(each.percentile_ms(percent) for each in self.rounds[callers])
 
     @property
     def slower_after_ms(self) -> float:
+        """The median latency of lone requests after the load minus that before it, in milliseconds."""
         return (statistics.median(self.lone_after_s) - statistics.median(self.lone_before_s)) * 1000
 
 

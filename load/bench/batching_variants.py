@@ -90,26 +90,32 @@ class _TunedService(bentoml.Service):  # type: ignore[misc]  # BentoML has no ty
 
 
 def open_embedder_adaptive() -> ASGIApp:
+    """Return the Embedder with BentoML's batching."""
     return _open(bentoml.service(name="Embedder")(_Embedder))
 
 
 def open_embedder_tuned() -> ASGIApp:
+    """Return the Embedder with BentoML's batching, tuned."""
     return _open(bentoml.service(name="Embedder", service_class=_TunedService)(_Embedder))
 
 
 def open_embedder_budget() -> ASGIApp:
+    """Return the Embedder as it is served."""
     return _open(service.Embedder)
 
 
 def open_reranker_adaptive() -> ASGIApp:
+    """Return the Reranker with BentoML's batching."""
     return _open(bentoml.service(name="Reranker")(_Reranker))
 
 
 def open_reranker_tuned() -> ASGIApp:
+    """Return the Reranker with BentoML's batching, tuned."""
     return _open(bentoml.service(name="Reranker", service_class=_TunedService)(_Reranker))
 
 
 def open_reranker_budget() -> ASGIApp:
+    """Return the Reranker as it is served."""
     return _open(service.Reranker)
 
 

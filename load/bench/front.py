@@ -49,6 +49,7 @@ class Cost:
 
     @classmethod
     def of(cls, rounds: list[Round]) -> "Cost":
+        """Compute the medians of these rounds."""
         return cls(
             statistics.median(each.percentile_ms(50) for each in rounds),
             statistics.median(each.percentile_ms(95) for each in rounds),

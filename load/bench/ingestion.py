@@ -71,6 +71,7 @@ def time_ingestion(encoder: SentenceEncoder, sources: Sequence[Source], folder: 
 
 
 def stored_texts(folder: Path) -> list[str]:
+    """Return the texts of all chunks in the index."""
     index = IndexStore(folder).read("bench", TenantIndex)
     assert index is not None, "it was just published"
     return [chunk.text for chunk in index.chunks(range(index.version.chunks))]

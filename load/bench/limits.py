@@ -72,6 +72,7 @@ class Row:
     rss_bytes: int = 0
 
     def describe(self) -> str:
+        """Return the cells of the row in Markdown."""
         latency, ttft = Distribution.of(self.latencies_s), Distribution.of(self.ttft_s)
         cells = [
             f"{len(self.latencies_s) / self.wall_s:.1f}",

@@ -18,6 +18,7 @@ SEED: Final = 20260510
 
 
 def draw_texts(count: int) -> list[str]:
+    """Draw questions and passages in random order; every call gives the same ones."""
     random.seed(SEED)
     words = _example_words()
     sizes = [QUESTION_WORDS if random.random() < QUESTIONS_SHARE else PASSAGE_WORDS for _ in range(count)]  # noqa: S311

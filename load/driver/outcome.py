@@ -65,6 +65,7 @@ class Outcome:
 
     @property
     def e2e_s(self) -> float:
+        """The seconds from sending to the end."""
         return self.ended_s - self.sent_s
 
     @property
@@ -94,6 +95,7 @@ class Hearing:
 
     @property
     def has_text(self) -> bool:
+        """Whether any text has arrived."""
         return bool(self._text_at_s)
 
     def take(self, piece: Piece, at_s: float) -> None:

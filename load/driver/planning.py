@@ -25,6 +25,7 @@ class Ask:
 
     @property
     def is_patient(self) -> bool:
+        """Whether the client waits for the end of its answer."""
         return not self.leaves_at_first_text and self.leaves_at_s is None
 
 

@@ -31,6 +31,7 @@ class RunResult:
 
     @property
     def title(self) -> str:
+        """The scenario and its rate or number of streams."""
         pace = f"{self.rate_per_s:g}/s" if self.rate_per_s is not None else f"{self.streams} streams"
         return f"{self.scenario}, {pace}"
 

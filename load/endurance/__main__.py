@@ -29,6 +29,7 @@ HOOKS: Final = Path(__file__).parent / "hooks"
 
 
 def main(argv: Sequence[str]) -> int:
+    """Run the endurance test, write the report, and return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m load.endurance", description="Does a server stay what it is?")
     parser.add_argument("--minutes", type=float, default=30.0, help="how long callers come (default 30)")
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "endurance.md", help="where the report goes")

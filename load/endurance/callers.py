@@ -38,6 +38,7 @@ class Kind:
 def make_request(
     path: str, body: bytes, *headers: str, key: str | None = KEY, length: int | None = None, method: str = "POST"
 ) -> bytes:
+    """Return the bytes of an HTTP request."""
     lines = [
         f"{method} {path} HTTP/1.1",
         "Host: rag",

@@ -58,6 +58,7 @@ class Scene:
 
     @property
     def port(self) -> int:
+        """The port of the server."""
         port = urlsplit(self.server.url).port
         assert port is not None
         return port
@@ -68,10 +69,12 @@ Fault = Callable[[Scene], Awaitable[None]]
 
 
 async def kill_front(scene: Scene) -> None:
+    """Kill the front process."""
     find_front(scene.server).kill()
 
 
 async def stop_front(scene: Scene) -> None:
+    """Suspend the front process for a while."""
     front = find_front(scene.server)
     front.send_signal(signal.SIGSTOP)
     await asyncio.sleep(LASTS_S)
@@ -79,11 +82,13 @@ async def stop_front(scene: Scene) -> None:
 
 
 async def flush_valkey(scene: Scene) -> None:
+    """Delete all keys of Valkey."""
     with redis.Redis.from_url(scene.valkey_url) as client:
         client.flushall()
 
 
 async def freeze_valkey(scene: Scene) -> None:
+    """Suspend Valkey for a while."""
     with redis.Redis.from_url(scene.valkey_url) as client:
         information: Mapping[str, int] = client.info("server")
     process = psutil.Process(information["process_id"])
@@ -93,6 +98,7 @@ async def freeze_valkey(scene: Scene) -> None:
 
 
 async def fill_valkey(scene: Scene) -> None:
+    """Make Valkey refuse writes for a while."""
     with redis.Redis.from_url(scene.valkey_url) as client:
         client.config_set("maxmemory", 1)
         await asyncio.sleep(LASTS_S)
@@ -118,10 +124,12 @@ async def crowd(scene: Scene) -> None:
 
 
 async def wait_only(_: Scene) -> None:
+    """Do nothing for a while."""
     await asyncio.sleep(LASTS_S)
 
 
 async def kill_supervisor(scene: Scene) -> None:
+    """Kill the process that starts the services."""
     scene.server.process.kill()
 
 
@@ -143,6 +151,7 @@ STAGES: Final[Sequence[tuple[Stage, Mapping[str, Fault]]]] = (
 
 
 def main() -> int:
+    """Apply all faults, print a row for each, and return the exit status."""
     print(_ABOUT.format(day=datetime.now(UTC).date()))
     print("| what happens | answers meanwhile, to all kinds of callers | well again after, s | errors in the log |")
     print("|---|---|---|---|")
@@ -156,6 +165,7 @@ def main() -> int:
 
 @contextmanager
 def running_valkey() -> Iterator[str]:
+    """Run a Valkey server during the block; yields its URL."""
     server = ValkeyServer(host="127.0.0.1", port=find_free_port(), config={"save": ""})
     server.start()
     try:

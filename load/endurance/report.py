@@ -30,6 +30,7 @@ class Sample:
 
 
 def render(samples: Sequence[Sample], tally: Tally, errors: Counter[str], about: Mapping[str, object]) -> str:
+    """Render the report."""
     return "\n".join(
         [
             "# Endurance",

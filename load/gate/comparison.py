@@ -76,6 +76,7 @@ class Check:
     detail: str = ""
 
     def show(self, value: float | None) -> str:
+        """Format a value in the unit of the check; `–` if there is none."""
         if value is None:
             return "–"
         return f"{value:.1%}" if self.unit == "share" else f"{value:.0f} ms"

@@ -25,6 +25,7 @@ class Reply:
 
     @property
     def abstains(self) -> bool:
+        """Whether the answer is `no_answer`."""
         return self.response is not None and self.response.finish_reason == "no_answer"
 
 

@@ -23,6 +23,7 @@ SIZES: Final = (1_000, 10_000, 100_000, 1_000_000)
 
 
 def main(argv: Sequence[str]) -> int:
+    """Measure all sizes, write the report after each, and return the exit status."""
     arguments = _parse(argv)
     arguments.out.mkdir(parents=True, exist_ok=True)
     sizes = []

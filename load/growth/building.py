@@ -102,12 +102,14 @@ def measure_parts(folder: Path) -> dict[str, int]:
 
 
 def open_index(folder: Path) -> TenantIndex:
+    """Open the serving version."""
     index = IndexStore(folder).read(TENANT, TenantIndex)
     assert index is not None, "it was ingested before"
     return index
 
 
 def dense_path(folder: Path, kind: DenseKind) -> Path:
+    """Return the path of a dense part that is built beside the version."""
     return folder / f"{kind}.faiss"
 
 

@@ -28,21 +28,26 @@ class Size:
 
     @property
     def chunks(self) -> int:
+        """The number of chunks that were ingested."""
         return self.ingested.chunks
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
+    """The measurements of all sizes, with the machine and the versions that they hold for."""
+
     date: str
     machine: Mapping[str, str | int | float]
     versions: dict[str, str]
     sizes: Sequence[Size]
 
     def as_json(self) -> dict[str, Any]:
+        """Return the report as JSON data."""
         return asdict(self)
 
 
 def render_table(sizes: Sequence[Size]) -> str:
+    """Render the table in Markdown."""
     lines = [f"| | {' | '.join(f'{size.chunks:,} chunks' for size in sizes)} |", "|---|" + "---:|" * len(sizes)]
     lines += [f"| {name} | {' | '.join(map(show, sizes))} |" for name, show in _ROWS]
     return "\n".join(lines)

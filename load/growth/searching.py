@@ -34,6 +34,8 @@ _SIMILARITY_ERROR: Final = 1e-6
 
 @dataclass(frozen=True, slots=True)
 class Latency:
+    """Percentiles of the time of one search."""
+
     p50_ms: float
     p99_ms: float
 

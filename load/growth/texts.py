@@ -102,6 +102,7 @@ class TextStream:
         self._spell = {law: lru_cache(_KEPT_SPELLINGS)(law.spell) for law in LAWS}
 
     def draw_document(self) -> str:
+        """Draw the next document, whose paragraphs are separated by blank lines."""
         law = LAWS[self._drawn % len(LAWS)]
         self._drawn += 1
         lengths = self._lengths(law.paragraph_words, _PARAGRAPH_SPREAD, PARAGRAPHS_PER_DOCUMENT)
