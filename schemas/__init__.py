@@ -1,1 +1,1 @@
-"""The public contract as types. This package imports only pydantic and itself, so that every layer can depend on it."""
+"""Define the public contract as types. Only pydantic is imported here, so that every layer can depend on it."""

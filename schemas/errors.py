@@ -1,4 +1,4 @@
-"""The closed catalogue of errors: each code has one HTTP status and one answer to whether a retry makes sense."""
+"""List all errors: each code has one HTTP status and one answer to whether a retry makes sense."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -62,7 +62,7 @@ ERROR_TABLE: Mapping[ErrorCode, ErrorSpec] = MappingProxyType(
 
 
 class FieldError(BaseModel):
-    """Where a request breaks the schema; never holds the offending value."""
+    """One violation of the schema by a request; it never contains the offending value."""
 
     model_config = ConfigDict(frozen=True)
 

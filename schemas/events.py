@@ -1,4 +1,4 @@
-"""The events of one answer. A stream sends `meta` first, then tokens and citations, and one `done` or `error` last."""
+"""Define the events of one answer: `meta` first, then tokens and citations, and one `done` or `error` last."""
 
 from typing import Annotated, Literal
 

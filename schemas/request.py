@@ -1,4 +1,4 @@
-"""The request of the query routes, and every limit that a client can exceed."""
+"""Define the request of the query routes, and every limit that a client can exceed."""
 
 from typing import Annotated, Final
 

@@ -1,4 +1,4 @@
-"""The bodies of all successful responses; failures are in `schemas.errors`."""
+"""Define the bodies of all successful responses; failures are in `schemas.errors`."""
 
 from typing import Literal
 
@@ -65,7 +65,7 @@ class TraceSentence(_Body):
 
 
 class Trace(_Body):
-    """How the answer came about; never the prompt."""
+    """The steps that led to the answer; never the prompt."""
 
     candidates: list[TraceCandidate]
     passages: list[TracePassage]
@@ -113,7 +113,7 @@ class IndexInfo(_Body):
 
 
 class CurrentModels(_Body):
-    """Exact versions of what answers now; `index` holds only tenants that the caller may read."""
+    """The exact versions of what answers now; `index` contains only tenants that the caller may read."""
 
     model_version: str
     runtime: str

@@ -1,4 +1,4 @@
-"""The messages that the model services exchange with the front service and with batch jobs."""
+"""Define the messages that the model services exchange with the front service and with batch jobs."""
 
 from typing import Literal
 
