@@ -1,4 +1,4 @@
-"""The RAG service: it turns a question into a verified answer with citations."""
+"""Turn a question into a verified answer with citations."""
 
 from typing import Final
 

@@ -1,4 +1,4 @@
-"""Background tasks whose failures must not go unnoticed: each failure is logged and counted, lasting work is restarted.
+"""Run background tasks whose failures must not go unnoticed: log and count each failure, restart lasting work.
 
 asyncio reports the failure of a task that nothing awaits only when the task is garbage-collected, if at all.
 """

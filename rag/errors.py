@@ -1,4 +1,4 @@
-"""The error tree; each leaf carries the error code that the client sees.
+"""Define the error tree; each leaf carries the error code that the client sees.
 
 RagError
 ├── BadRequest            BAD_REQUEST

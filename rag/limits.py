@@ -1,4 +1,4 @@
-"""Limits on what a request may use of this process: admission, a deadline, and a place among the running requests."""
+"""Limit what a request may use of this process: admission, a deadline, and a place among the running requests."""
 
 import asyncio
 import time

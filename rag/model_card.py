@@ -1,4 +1,4 @@
-"""The model card: the exact versions of the models and the code that answer now, and their fingerprint.
+"""Describe what answers now: the exact versions of the models and the code, and their fingerprint.
 
 The fingerprint is part of `model_version`, so that two deployments that may answer differently never share a version.
 """

@@ -1,4 +1,4 @@
-"""The tenants file: verification thresholds for single tenants, read once at start."""
+"""Read the tenants file once at start: verification thresholds for single tenants."""
 
 import hashlib
 from collections.abc import Mapping

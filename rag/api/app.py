@@ -1,4 +1,4 @@
-"""The routes of the front service; `exchange` handles the query routes."""
+"""Define the routes of the front service; `exchange` handles the query routes."""
 
 from collections.abc import Callable, Collection, Mapping
 

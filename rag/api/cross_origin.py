@@ -1,4 +1,4 @@
-"""CORS: which origins' pages may read our responses in a browser, as set by `RAG_CORS_ORIGINS`.
+"""Answer CORS requests: which origins' pages may read our responses in a browser, as set by `RAG_CORS_ORIGINS`.
 
 CORS credentials are never allowed: keys and tokens are headers that a page sets itself, and we use no cookies. We do
 not use Starlette's middleware, because it answers preflights of unknown paths and refuses in plain text.

@@ -1,4 +1,4 @@
-"""The outermost layer: it adds trace ids, refuses unknown paths and methods, and gives every error the contract's body.
+"""Add trace ids, refuse unknown paths and methods, and give every error the contract's body: the outermost layer.
 
 BentoML answers unknown paths, overload, timeouts and its own failures outside the mounted app and outside
 `add_asgi_middleware`; only a wrapper around `Service.to_asgi()` sees those responses.

@@ -1,4 +1,4 @@
-"""One query over HTTP, from its headers to its log line: identity, schema, quotas, place, pipeline, response.
+"""Handle one query over HTTP, from its headers to its log line: identity, schema, quotas, place, pipeline, response.
 
 All of it runs inside one ASGI call, so that every exit path releases what was acquired, and one watcher notices a
 disconnect at any time.

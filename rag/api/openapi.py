@@ -1,7 +1,7 @@
-"""The OpenAPI document, served at /openapi.json and /docs.json: every path, response, error and event of the contract.
+"""Describe the API as OpenAPI, at /openapi.json and /docs.json: every path, response, error and event of the contract.
 
-It is not generated from the routes: the query routes read the raw request, and some paths are BentoML's. BentoML's own
-document cannot describe headers, parameters or security, and lists other errors than ours.
+The document is not generated from the routes: the query routes read the raw request, and some paths are BentoML's.
+BentoML's own document cannot describe headers, parameters or security, and lists other errors than ours.
 """
 
 import copy

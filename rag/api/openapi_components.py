@@ -1,4 +1,4 @@
-"""The reusable components of the OpenAPI document: schemas, errors, headers, parameters and security schemes.
+"""Describe the reusable components of the OpenAPI document: schemas, errors, headers, parameters, security schemes.
 
 The schemas are generated from the types that the service itself sends and reads, so that they cannot diverge.
 """

@@ -1,4 +1,4 @@
-"""Readiness probes for dependencies that are HTTP services."""
+"""Probe dependencies that are HTTP services, for readiness."""
 
 import asyncio
 import logging

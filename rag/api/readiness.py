@@ -1,4 +1,4 @@
-"""Readiness: all dependencies are probed in parallel, with one second for all of them."""
+"""Check readiness: probe all dependencies in parallel, within one second."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping

@@ -1,4 +1,4 @@
-"""Error responses: the only place that turns a failure into a status, headers and a body as in the contract."""
+"""Render errors: the only place that turns a failure into a status, headers and a body as in the contract."""
 
 import math
 from collections.abc import Mapping

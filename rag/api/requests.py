@@ -1,4 +1,4 @@
-"""Reading a client's bytes as a `QueryRequest`: size, media type, encoding and schema have one error each."""
+"""Read a client's bytes as a `QueryRequest`: size, media type, encoding and schema have one error each."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""Server-sent events: their wire format, and the guarantee that a stream ends with a terminal event.
+"""Write server-sent events: their wire format, and the guarantee that a stream ends with a terminal event.
 
 We do not use sse-starlette: the contract needs ids without gaps, the first event before the headers, and a place held
 around the response. All that would remain of the library is the line format below.

@@ -1,4 +1,4 @@
-"""HTTP clients of the Embedder and the Reranker behind our ports, with failures translated to our errors.
+"""Call the Embedder and the Reranker over HTTP, behind our ports, with failures translated to our errors.
 
 The services are called by their address, not through `bentoml.depends`: its proxies pass no headers on, use pickle,
 keep a connection after its caller has gone, and close the session while callers use it. `depends` still determines

@@ -1,4 +1,4 @@
-"""Decodes the chunks of a chat completion, in the dialects of many servers, and detects failures in all their forms."""
+"""Decode the chunks of a chat completion, in the dialects of many servers, and detect failures in all their forms."""
 
 import json
 from typing import Any, Final

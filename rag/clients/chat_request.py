@@ -1,4 +1,4 @@
-"""Applies the operator's changes (RAG_GENERATOR_BODY) to a chat completion's body: servers accept different fields."""
+"""Apply the operator's changes (RAG_GENERATOR_BODY) to a chat completion's body: servers accept different fields."""
 
 from collections.abc import Mapping
 from typing import Final

@@ -1,4 +1,4 @@
-"""Decodes server-sent events from the bytes of a response, split at any place; bounded in memory, linear in time.
+"""Decode server-sent events from the bytes of a response, split at any place; bounded in memory, linear in time.
 
 Source: HTML Standard, section 9.2, server-sent events.
 """

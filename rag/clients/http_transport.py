@@ -1,4 +1,4 @@
-"""An HTTP transport that does not leak connections on cancellation, and tells a broken reply from a missing one.
+"""Send HTTP requests without leaking connections on cancellation, and tell a broken reply from a missing one.
 
 If a task is cancelled after its connection is made and before the request is sent, httpcore 1.0 keeps the connection in
 its pool for ever, neither idle nor closed, and the peer keeps it too. So until then this transport does not cancel the

@@ -1,4 +1,4 @@
-"""An OpenAI-compatible server as generator: streams chat completions and trusts nothing in the responses.
+"""Generate with any OpenAI-compatible server: stream chat completions and trust nothing in the responses.
 
 The same adapter serves vLLM in our own Generator service and any server that RAG_GENERATOR_URL names.
 """

@@ -1,4 +1,4 @@
-"""Reduces another server's error message to what may appear in our log: no key, nothing of the prompt."""
+"""Reduce another server's error message to what may appear in our log: no key, nothing of the prompt."""
 
 import json
 import re

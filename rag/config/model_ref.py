@@ -1,4 +1,4 @@
-"""Model references as they appear in settings, and whether a reference is pinned to one set of weights."""
+"""Parse model references as they appear in settings, and decide whether one is pinned to one set of weights."""
 
 from dataclasses import dataclass
 from typing import Final, Literal

@@ -1,4 +1,4 @@
-"""Strict loading of hand-written YAML files that grant access: duplicate fields are errors, error messages one line."""
+"""Load hand-written YAML files that grant access, strictly: duplicate fields are errors, error messages one line."""
 
 import re
 from collections import Counter

@@ -1,4 +1,4 @@
-"""Chooses which waiting items form the next batch; plain data structures, without a clock and without tasks.
+"""Choose which waiting items form the next batch; plain data structures, without a clock and without tasks.
 
 A batch is a rectangle: every item is padded to the longest, so the model computes n x longest tokens, which must stay
 within a budget. The rules:

@@ -1,4 +1,4 @@
-"""Runs the models behind a service's batchable APIs: one batch at a time, in a thread, formed from the waiting items.
+"""Run the models behind a service's batchable APIs: one batch at a time, in a thread, formed from the waiting items.
 
 `batch_queue` decides which items form a batch. This module handles the callers and the thread, and callers that
 disconnect, run out of time, or send an item on which the model fails.

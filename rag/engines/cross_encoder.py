@@ -1,4 +1,4 @@
-"""A CrossEncoder as reranker, which reads question and window together; the default of the GPU profile."""
+"""Rerank with a CrossEncoder, which reads question and window together; the default of the GPU profile."""
 
 from collections.abc import Sequence
 from pathlib import Path

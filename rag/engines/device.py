@@ -1,4 +1,4 @@
-"""Choice of device, number format and threads for the models, from the hardware of this machine."""
+"""Choose device, number format and threads for the models, from the hardware of this machine."""
 
 import ctypes
 import os

@@ -1,4 +1,4 @@
-"""A classifier from `transformers` as verifier: how far a premise supports a hypothesis.
+"""Verify with a classifier from `transformers`: how far a premise supports a hypothesis.
 
 Two kinds of classifiers work. No two models name their outputs alike, so these rules determine what an output means:
 

@@ -1,4 +1,4 @@
-"""Fake models without weights: deterministic and instant, for developing clients and testing the contract.
+"""Fake the models, without weights: deterministic and instant, for developing clients and testing the contract.
 
 `make dev` and the tests use them. They agree with each other: the embedder's nearest passages share words with the
 question, the scorer counts the same words, and the generator quotes the sentences that share most of them.

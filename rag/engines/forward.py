@@ -1,4 +1,4 @@
-"""The result of an encoder's forward pass, and the interface that all runtimes share."""
+"""Define the result of an encoder's forward pass, and the interface that all runtimes share."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

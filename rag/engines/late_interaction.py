@@ -1,4 +1,4 @@
-"""Late interaction (MaxSim over token vectors): a reranker that needs no weights other than the embedder's.
+"""Rerank by late interaction (MaxSim over token vectors), which needs no weights other than the embedder's.
 
 Token vectors are computed from the whole passage, so a sentence is scored in its context. They are cached, so a
 repeated text costs a matrix product and no forward pass. If an index stores the token vectors of its passages, the

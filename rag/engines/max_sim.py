@@ -1,4 +1,4 @@
-"""MaxSim: the relevance of a part of a text to a question, from the vectors of their tokens.
+"""Compute MaxSim: the relevance of a part of a text to a question, from the vectors of their tokens.
 
 relevance = mean over the question's tokens of the largest cosine with any token of the window.
 Source: ColBERT (Khattab and Zaharia 2020), MaxSim, here averaged over the question.

@@ -1,4 +1,4 @@
-"""Runs a transformer's OpenVINO graph on the CPU, without torch and its 500 MB."""
+"""Run a transformer's OpenVINO graph on the CPU, without torch and its 500 MB."""
 
 import json
 import os

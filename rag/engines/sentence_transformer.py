@@ -1,4 +1,4 @@
-"""A SentenceTransformer as encoder: adds the prompts for queries and passages, and batches texts of similar length."""
+"""Encode with a SentenceTransformer: add the prompts for queries and passages, and batch texts of similar length."""
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path

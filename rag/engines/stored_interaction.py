@@ -1,4 +1,4 @@
-"""Late interaction with stored token vectors: the front compares those of the index with those of the question.
+"""Rerank with stored token vectors: the front compares those of the index with those of the question.
 
 The Reranker computes only the question's token vectors, in one short forward pass that starts together with the
 Embedder's, so no long text crosses a process boundary. It scores passages only if the index has no token vectors.

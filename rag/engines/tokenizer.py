@@ -1,4 +1,4 @@
-"""Counts tokens with only a model's `tokenizer.json`, without torch or transformers, so that the front stays small."""
+"""Count tokens with only a model's `tokenizer.json`, without torch or transformers, so that the front stays small."""
 
 from functools import lru_cache
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Runs any SentenceTransformer with torch: on a GPU, and on a CPU if the model has no OpenVINO graph."""
+"""Run any SentenceTransformer with torch: on a GPU, and on a CPU if the model has no OpenVINO graph."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""vLLM in our own process: its `AsyncLLM` engine and its OpenAI-compatible app, which a service mounts.
+"""Run vLLM in our own process: its `AsyncLLM` engine and its OpenAI-compatible app, which a service mounts.
 
 The front uses its chat completions like those of any other server, so one adapter serves all generators. Only
 `complete_all`, for batch jobs, calls the engine directly.

@@ -1,4 +1,4 @@
-"""Authentication: turns the credentials of a request into a principal and the tenants that it may use."""
+"""Authenticate requests: turn their credentials into a principal and the tenants that it may use."""
 
 import logging
 from functools import partial

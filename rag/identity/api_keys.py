@@ -1,4 +1,4 @@
-"""API keys: making them, and the identities file, which holds only their digests."""
+"""Make API keys, and read the identities file, which holds only their digests."""
 
 import hashlib
 import hmac

@@ -1,4 +1,4 @@
-"""Finding the credential of a request and checking it as an API key or as a JWT."""
+"""Find the credential of a request, and check it as an API key or as a JWT."""
 
 import re
 from collections.abc import Mapping

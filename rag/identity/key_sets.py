@@ -1,4 +1,4 @@
-"""The keys that verify JWTs, read from a JWKS file or fetched from an issuer, which rotates them and may be down.
+"""Get the keys that verify JWTs, from a JWKS file or from an issuer, which rotates them and may be down.
 
 Source: RFC 7517 (JSON Web Key), RFC 7518 section 6 (which key type fits which algorithm).
 """

@@ -1,4 +1,4 @@
-"""Principals: known callers and the tenants that they may use, independent of the kind of credential."""
+"""Define principals: known callers and the tenants that they may use, independent of the kind of credential."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Identity files that are reloaded when they change, so that keys are added and revoked without a restart.
+"""Reload identity files when they change, so that keys are added and revoked without a restart.
 
 If the changed file is invalid, the last valid content stays in force: one typo must not lock everybody out.
 """

@@ -1,4 +1,4 @@
-"""Bearer tokens: a signed JWT names the caller and the tenants that it may use.
+"""Verify bearer tokens: a signed JWT names the caller and the tenants that it may use.
 
 Source: RFC 7519; RFC 8725 (best current practices) sections 3.1 to 3.9.
 """

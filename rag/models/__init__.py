@@ -1,4 +1,4 @@
-"""Finds the files, the exact revision and the relevance scale of a configured model, without loading any weights."""
+"""Find the files, the exact revision and the relevance scale of a configured model, without loading any weights."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""`python -m rag.models`: imports the local profile's models into the BentoML Model Store; current ones stay there."""
+"""`python -m rag.models`: import the local profile's models into the BentoML Model Store; current ones stay there."""
 
 import hashlib
 import os

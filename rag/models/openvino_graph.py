@@ -1,4 +1,4 @@
-"""Exports a transformer as an OpenVINO graph with 8-bit weights, which on a CPU needs a quarter of torch's time.
+"""Export a transformer as an OpenVINO graph with 8-bit weights, which on a CPU needs a quarter of torch's time.
 
 The weights of matrix products are stored in groups of 32 with one scale each. The Q4_0 files of the local models have
 the same groups, so their weights are not rounded a second time. The runtime quantises activations by row and group, so

@@ -1,4 +1,4 @@
-"""JSON logging: every log line of a process is one JSON object, whether it comes from us or from a library.
+"""Log in JSON: every log line of a process is one JSON object, whether it comes from us or from a library.
 
 This covers BentoML, uvicorn, vLLM and Python's warnings.
 """

@@ -1,4 +1,4 @@
-"""All metrics of the service: a closed list, with labels from closed sets only.
+"""Define all metrics of the service: a closed list, with labels from closed sets only.
 
 Routes, codes, reasons, stages and verdicts come from the contract; functions and services are ours. A tenant, a caller
 or any other value from a request is never a label. Series that alerts read start at zero (`begin`), because a counter

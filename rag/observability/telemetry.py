@@ -1,4 +1,4 @@
-"""The record of one query: stage times, one log line, metrics and a span; it never holds the answer.
+"""Record one query: stage times, one log line, metrics and a span; never the answer.
 
 The question appears only as the redacted `content` of a sampled log line.
 """

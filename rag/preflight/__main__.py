@@ -1,4 +1,4 @@
-"""`python -m rag.preflight`: connects the preflight to arguments, environment and exit status."""
+"""`python -m rag.preflight`: connect the preflight to arguments, environment and exit status."""
 
 import logging
 import os

@@ -1,4 +1,4 @@
-"""Checks of the models and of the tenants' indexes."""
+"""Check the models and the tenants' indexes."""
 
 import os
 from collections.abc import Iterator

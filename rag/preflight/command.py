@@ -1,4 +1,4 @@
-"""The command line of the preflight: arguments, output and exit status."""
+"""Define the command line of the preflight: arguments, output and exit status."""
 
 import argparse
 import json

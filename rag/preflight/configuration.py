@@ -1,4 +1,4 @@
-"""Checks of the configuration: settings, identities, tenants file, BentoML's configuration."""
+"""Check the configuration: settings, identities, tenants file, BentoML's configuration."""
 
 import asyncio
 from collections.abc import Iterator, Mapping

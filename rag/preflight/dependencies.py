@@ -1,4 +1,4 @@
-"""Checks of the dependencies on other hosts: Redis for the limits, and remote services."""
+"""Check the dependencies on other hosts: Redis for the limits, and remote services."""
 
 import asyncio
 import time

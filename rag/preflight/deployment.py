@@ -1,4 +1,4 @@
-"""Checks of a running deployment as its clients see it, through all proxies in front of it."""
+"""Check a running deployment as its clients see it, through all proxies in front of it."""
 
 import json
 import time

@@ -1,4 +1,4 @@
-"""The result of a check, as one line for a person and as data for a program."""
+"""Define the result of a check, as one line for a person and as data for a program."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass

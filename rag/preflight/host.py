@@ -1,4 +1,4 @@
-"""Checks of the machine or container: user, memory, open files, folders, device."""
+"""Check the machine or container: user, memory, open files, folders, device."""
 
 import os
 import resource

@@ -1,4 +1,4 @@
-"""Quotas: requests and tokens in a sliding window, counted per process or shared by all processes.
+"""Enforce quotas: requests and tokens in a sliding window, counted per process or shared by all processes.
 
 We do not use `limits` from PyPI, because it counts one moving window at a time: it can neither take from two windows
 atomically nor replace a reservation with the actual usage.

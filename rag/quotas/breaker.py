@@ -1,4 +1,4 @@
-"""A circuit breaker: after a failure it pauses calls to a server, then lets one caller at a time try again."""
+"""Break the circuit to a failed server: pause all calls, then let one caller at a time try again."""
 
 import time
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Quotas of one process: exact windows in memory, for a single replica or if the shared server is lost.
+"""Count the quotas of one process: exact windows in memory, for a single replica or if the shared server is lost.
 
 Nothing here awaits between check and update, so two requests cannot be admitted for the same remaining quota.
 """

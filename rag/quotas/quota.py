@@ -1,4 +1,4 @@
-"""The sizes of the request quota and of the token quota."""
+"""Define the sizes of the request quota and of the token quota."""
 
 from dataclasses import dataclass, replace
 

@@ -1,4 +1,4 @@
-"""The Lua scripts of the shared limiter: the server checks both windows and takes from both or none, atomically.
+"""Hold the Lua scripts of the shared limiter: check both windows and take from both or none, atomically.
 
 The keys of a tenant share one hash tag, so that a cluster keeps them in one slot:
   requests:<principal>  sorted set of reservation ids by time of admission

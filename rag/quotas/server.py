@@ -1,4 +1,4 @@
-"""The client of the Redis or Valkey server that all processes share; the server can never delay a request for long."""
+"""Call the Redis or Valkey server that all processes share, which can never delay a request for long."""
 
 import asyncio
 import logging

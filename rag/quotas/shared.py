@@ -1,4 +1,4 @@
-"""Quotas shared by all processes and replicas, and the policy for a lost server."""
+"""Share quotas among all processes and replicas, and decide what happens if their server is lost."""
 
 import asyncio
 import time

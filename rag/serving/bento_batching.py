@@ -1,4 +1,4 @@
-"""Replaces BentoML's adaptive batching by ours; the APIs are declared as usual, and clients see no difference.
+"""Replace BentoML's adaptive batching by ours; the APIs are declared as usual, and clients see no difference.
 
 BentoML collects the requests of each batchable API in a dispatcher. It counts items instead of tokens, delays a single
 request as long as the last burst waited, refuses by prediction, and computes for callers that have disconnected

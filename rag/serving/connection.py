@@ -1,4 +1,4 @@
-"""One client connection: limits on the size and the time of request heads, on idle clients and on pipelining.
+"""Limit what one client connection may do: the size and time of request heads, idling, and pipelining.
 
 uvicorn (0.54) with httptools (0.9) has these defects, which this module fixes:
 

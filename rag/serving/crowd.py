@@ -1,4 +1,4 @@
-"""The limit on open connections per process, and the choice of the one that is closed to make room for a new one."""
+"""Limit the open connections of a process, and choose the one that is closed to make room for a new one."""
 
 import resource
 from collections import OrderedDict

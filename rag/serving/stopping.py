@@ -1,4 +1,4 @@
-"""Graceful stop of a front process: on SIGTERM it refuses new queries, lets the running ones finish, then stops.
+"""Stop a front process gracefully: on SIGTERM refuse new queries, let the running ones finish, then stop.
 
 uvicorn alone would stop listening at once, and a load balancer would see refused connections instead of the NOT_READY
 that the contract promises.

@@ -1,4 +1,4 @@
-"""Patches for the supervisor process of `bentoml serve`: only its own user can control it, and it stops in order.
+"""Patch the supervisor process of `bentoml serve`: only its own user can control it, and it stops in order.
 
 BentoML (1.4.39) lets circus listen on loopback TCP, where anyone on the machine can read the environment, including
 secrets, and start commands as the server's user. At the end it removes the Unix sockets and signals all services at

@@ -1,4 +1,4 @@
-"""Spans of queries, of their stages and of the calls between our services, for an OpenTelemetry collector.
+"""Trace queries, their stages and the calls between our services, for an OpenTelemetry collector.
 
 Tracing is off by default: without a configured collector the library is not imported and no query makes a span. The
 standard OTEL_ variables set the collector, the queue size and the service name. We read only the collector's address;

@@ -1,4 +1,4 @@
-"""Recording and exporting spans with OpenTelemetry's SDK, which only this module imports.
+"""Record and export spans with OpenTelemetry's SDK, which only this module imports.
 
 The SDK keeps spans in a bounded queue. Like the query's log line, a span never holds a question, an answer or the
 message of an exception.
