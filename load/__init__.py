@@ -1,1 +1,1 @@
-"""Measurements of the whole service: the quality of its answers, and its behaviour under load."""
+"""Measure the whole service: the quality of its answers, and its behaviour under load."""

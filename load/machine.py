@@ -1,4 +1,4 @@
-"""Describes the hardware and the software versions for which measured figures hold."""
+"""Describe the hardware and the software versions for which measured figures hold."""
 
 import os
 import platform

@@ -1,4 +1,4 @@
-"""Runs servers as child processes: starts them on a free port, waits for them, and ends them and their children."""
+"""Run servers as child processes: start them on a free port, wait for them, and end them and their children."""
 
 import signal
 import socket

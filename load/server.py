@@ -1,4 +1,4 @@
-"""Runs a real server (`bentoml serve`) as a child process, for the evaluation, the benchmarks and the tests."""
+"""Run a real server (`bentoml serve`) as a child process, for the evaluation, the benchmarks and the tests."""
 
 import subprocess
 import sys

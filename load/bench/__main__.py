@@ -1,4 +1,4 @@
-"""`python -m load.bench`: runs the benchmarks one after the other, in a few minutes.
+"""`python -m load.bench`: run the benchmarks one after the other, in a few minutes.
 
 Benchmarks named on the command line (`python -m load.bench batching generation`) take as many rounds as for the tables
 in docs/benchmarks.md. Those that start vLLM (generation, the table of batch sizes) take longer than all others

@@ -1,4 +1,4 @@
-"""A bare FastAPI route with the same pydantic models and nothing else: the minimum that a front can cost."""
+"""Serve a bare FastAPI route with the same pydantic models and nothing else: the minimum that a front can cost."""
 
 from typing import Final
 

@@ -1,4 +1,4 @@
-"""Compares batching by token budget with BentoML's batching, over HTTP, with the real encoder.
+"""Compare batching by token budget with BentoML's batching, over HTTP, with the real encoder.
 
 Three servers of the same model take turns: BentoML's default batching, the same tuned, and ours. The fourth contestant
 is the optimum without serving: the same texts in process, all known in advance, sorted by length, in batches of the

@@ -1,4 +1,4 @@
-"""The Embedder and the Reranker as apps in three variants: BentoML's batching, the same tuned, and ours as served.
+"""Build the Embedder and the Reranker in three variants: BentoML's batching, the same tuned, and ours as served.
 
 An Embedder with BentoML's batching exists only here, for the comparison. "Tuned" means small batches, no waiting for
 company, and no work for callers that have disconnected.

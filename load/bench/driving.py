@@ -1,4 +1,4 @@
-"""A closed loop of clients, each of which sends its next request when its last one has been answered."""
+"""Drive a closed loop of clients, each of which sends its next request when its last one has been answered."""
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""Compares the local encoder under OpenVINO and torch, and reranking with stored token vectors or by encoding passages.
+"""Compare the local encoder under OpenVINO and torch, and reranking with stored token vectors or by encoding passages.
 
 The two runtimes take turns on the same texts, with half of the cores, as in the services.
 """

@@ -1,4 +1,4 @@
-"""Runs vLLM's own server as a child process, with the arguments and environment of our Generator."""
+"""Run vLLM's own server as a child process, with the arguments and environment of our Generator."""
 
 import os
 import subprocess

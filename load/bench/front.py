@@ -1,4 +1,4 @@
-"""Compares the front, on fake models that answer at once, with a bare FastAPI route with the same pydantic models.
+"""Compare the front, on fake models that answer at once, with a bare FastAPI route with the same pydantic models.
 
 Three servers take turns: the bare route; the contract only (a tenant without documents: everything but the pipeline);
 and the whole pipeline. Each is one process on one core; the clients are another process.

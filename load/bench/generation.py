@@ -1,7 +1,7 @@
-"""Compares generation through the front with vLLM's own server: the same engine, prompts and driver, in turns.
+"""Compare generation through the front with vLLM's own server: the same engine, prompts and driver, in turns.
 
-It measures tokens per second with eight streams, for prompts that the front itself wrote; and the time that the front,
-without retrieval, reranking and verification, adds to the first text of an upstream with a known delay.
+One measure is tokens per second with eight streams, for prompts that the front itself wrote. The other is the time that
+the front, without retrieval, reranking and verification, adds to the first text of an upstream with a known delay.
 
 The cores of one machine are not enough for two engines, so all processes of the inactive one are suspended.
 """

@@ -1,4 +1,4 @@
-"""Compares ingestion with a bare loop over the same model: the cost of parsing, chunking, indexing and writing."""
+"""Compare ingestion with a bare loop over the same model: the cost of parsing, chunking, indexing and writing."""
 
 import os
 import random

@@ -1,4 +1,4 @@
-"""Compares small, medium and large batches of the Embedder, the Reranker and the Generator.
+"""Compare small, medium and large batches of the Embedder, the Reranker and the Generator.
 
 The defaults of `RAG_BATCH_TOKENS`, `RAG_BATCH_WAIT_MS`, `RAG_GENERATOR_MAX_RUNNING` and `RAG_GENERATOR_BATCH_TOKENS`,
 and those of the profile `offline`, are chosen from this table. Each row has its own server; those of the Embedder and

@@ -1,4 +1,4 @@
-"""Texts of mixed lengths, as an embedder and a reranker get them: sequences of real words, English and Vietnamese."""
+"""Draw texts of mixed lengths, as an embedder and a reranker get them: real words, English and Vietnamese."""
 
 import random
 from collections.abc import Sequence

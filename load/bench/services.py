@@ -1,4 +1,4 @@
-"""Runs a model service as a child process like a worker of `bentoml serve`: its app under uvicorn."""
+"""Run a model service as a child process like a worker of `bentoml serve`: its app under uvicorn."""
 
 import os
 import sys

@@ -1,4 +1,4 @@
-"""Measures `/health` and the server's memory while strangers hold and feed connections that never complete a request.
+"""Measure `/health` and the server's memory while strangers hold and feed connections that never complete a request.
 
 The attackers run in a separate process; on two cores they occupy the second one.
 """

@@ -1,4 +1,4 @@
-"""An OpenAI-compatible server that records its requests, and answers each prompt with its first passage.
+"""Serve as an OpenAI-compatible generator that records its requests, and answers each prompt with its first passage.
 
 The recorded prompts of the front can be sent to another server. The recorded delay of each answer shows how much time
 the front added.

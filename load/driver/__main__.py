@@ -1,4 +1,4 @@
-"""The command line of the load driver: progress on stderr, a table on stdout, the report and its plots in a folder."""
+"""Run the load driver's command: progress on stderr, a table on stdout, the report and its plots in a folder."""
 
 import argparse
 import asyncio

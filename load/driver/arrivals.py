@@ -1,4 +1,4 @@
-"""The arrival times of an open loop: a Poisson process with a constant rate or with bursts, from a seeded generator."""
+"""Draw the arrival times of an open loop: a seeded Poisson process with a constant rate or with bursts."""
 
 import math
 import random

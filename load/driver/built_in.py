@@ -1,4 +1,4 @@
-"""Questions about `examples/documents`, which answer them, so that a load needs no data set."""
+"""Provide questions that `examples/documents` answer, so that a load needs no data set."""
 
 from collections.abc import Mapping, Sequence
 from typing import Final

@@ -1,4 +1,4 @@
-"""Sends one request over HTTP and returns its outcome; every kind of failure is an outcome, not an exception."""
+"""Send one request over HTTP and return its outcome; every kind of failure is an outcome, not an exception."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable

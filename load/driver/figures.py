@@ -1,4 +1,4 @@
-"""The plots of a session: those of the outcomes of a run, and those of the runs of a sweep."""
+"""Draw the plots of a session: those of the outcomes of a run, and those of the runs of a sweep."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

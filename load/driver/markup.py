@@ -1,4 +1,4 @@
-"""Builds HTML and SVG safely: every string that is not already markup is escaped."""
+"""Build HTML and SVG safely: every string that is not already markup is escaped."""
 
 from html import escape
 

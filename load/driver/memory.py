@@ -1,4 +1,4 @@
-"""Samples the memory of the server during a run, if it runs on this machine."""
+"""Sample the memory of the server during a run, if it runs on this machine."""
 
 import asyncio
 import shutil

@@ -1,4 +1,4 @@
-"""Computes figures from outcomes, defined as in vLLM's `benchmark_serving` and guidellm; pure functions.
+"""Compute figures from outcomes, defined as in vLLM's `benchmark_serving` and guidellm; pure functions.
 
 Rates are over the whole run, until the end of its last answer. Latencies are only those of complete answers to patient
 clients; failures are counted separately.

@@ -1,4 +1,4 @@
-"""Parses and checks the command line of the load driver."""
+"""Parse and check the command line of the load driver."""
 
 import argparse
 from collections.abc import Sequence

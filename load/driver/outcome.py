@@ -1,4 +1,4 @@
-"""The outcome of one request: its times, its tokens and its ending; nothing here waits or reads a clock."""
+"""Describe the outcome of one request: its times, its tokens and its ending; nothing here waits or reads a clock."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""Runs a server for the driver: the example documents in each tenant, one caller for all tenants, and no quotas.
+"""Run a server for the driver: the example documents in each tenant, one caller for all tenants, and no quotas.
 
 With quotas the driver would measure the quotas, not the capacity of the service. Other settings come from the
 environment.

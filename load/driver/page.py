@@ -1,4 +1,4 @@
-"""Renders the report as one HTML file without scripts or external resources, for light and dark, wide and narrow."""
+"""Render the report as one HTML file without scripts or external resources, for light and dark, wide and narrow."""
 
 import json
 from collections.abc import Iterable, Mapping

@@ -1,4 +1,4 @@
-"""Plans a run before it starts: which requests are sent, for which tenant and when, all from one seed."""
+"""Plan a run before it starts: which requests are sent, for which tenant and when, all from one seed."""
 
 import json
 import random

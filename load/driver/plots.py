@@ -1,4 +1,4 @@
-"""Draws plots as SVG without a library, so that the report works offline and follows the reader's colour scheme."""
+"""Draw plots as SVG without a library, so that the report works offline and follows the reader's colour scheme."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Shows the progress of a run: one line a second, on stderr."""
+"""Show the progress of a run: one line a second, on stderr."""
 
 import asyncio
 import sys

@@ -1,4 +1,4 @@
-"""The questions of a load: from a file or about the example documents, chosen so that caches do not answer them all."""
+"""Choose the questions of a load, from a file or the built-in ones, so that caches do not answer them all."""
 
 import json
 import random

@@ -1,4 +1,4 @@
-"""The JSON file of a session: every outcome, and everything needed to draw its report again on any machine."""
+"""Store a session as JSON: every outcome, and everything needed to draw its report again on any machine."""
 
 import json
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""The two loops: open (requests at scheduled times) and closed (each client asks again when it has been answered)."""
+"""Run the two loops: open (requests at scheduled times) and closed (each client asks again after its answer)."""
 
 import asyncio
 import time

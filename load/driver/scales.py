@@ -1,4 +1,4 @@
-"""Maps values to positions on a plot, and chooses round values for the ticks of its axes."""
+"""Map values to positions on a plot, and choose round values for the ticks of its axes."""
 
 import math
 from dataclasses import dataclass

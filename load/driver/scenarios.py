@@ -1,4 +1,4 @@
-"""The load scenarios as data: each is a mix of kinds of clients, described by shares, lengths and times."""
+"""Define the load scenarios as data: each is a mix of kinds of clients, described by shares, lengths and times."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

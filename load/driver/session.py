@@ -1,4 +1,4 @@
-"""Runs a session: finds or starts the target, warms it up, and makes one run after the other."""
+"""Run a session: find or start the target, warm it up, and make one run after the other."""
 
 import sys
 from collections.abc import Callable, Iterator, Mapping

@@ -1,4 +1,4 @@
-"""The figures of a session as a table with one column for each run, for the terminal and the page."""
+"""Arrange the figures of a session as a table with one column for each run, for the terminal and the page."""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final

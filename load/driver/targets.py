@@ -1,4 +1,4 @@
-"""The dialects of the targets: how to write their requests and read their replies, without I/O."""
+"""Define the dialects of the targets: how to write their requests and read their replies, without I/O."""
 
 import json
 from collections.abc import Mapping

@@ -1,1 +1,1 @@
-"""Endurance test: sends all kinds of requests for a long time, and measures whether the server's processes grow."""
+"""Test endurance: send all kinds of requests for a long time, and measure whether the server's processes grow."""

@@ -1,4 +1,4 @@
-"""`python -m load.endurance [--minutes 30]`: drives a server of its own on fake models, and writes the report."""
+"""`python -m load.endurance [--minutes 30]`: drive a server of its own on fake models, and write the report."""
 
 import argparse
 import asyncio

@@ -1,4 +1,4 @@
-"""Callers of every kind on raw sockets: they read the answer, disconnect, read slowly, or send what is refused."""
+"""Send requests of every kind on raw sockets: read the answer, disconnect, read slowly, or send what is refused."""
 
 import asyncio
 import json

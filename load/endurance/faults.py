@@ -1,4 +1,4 @@
-"""`python -m load.endurance.faults`: reports what callers see during a fault, and how soon the service recovers.
+"""`python -m load.endurance.faults`: report what callers see during a fault, and how soon the service recovers.
 
 Each fault hits a server on fake models that callers of every kind keep busy. `tests/integration/test_dead_services.py`
 tests model services that die or hang, because that needs real models.

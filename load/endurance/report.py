@@ -1,4 +1,4 @@
-"""Renders the report of an endurance run in Markdown."""
+"""Render the report of an endurance run in Markdown."""
 
 import json
 from collections import Counter

@@ -1,4 +1,4 @@
-"""Reads the resources that a process of the server holds at one moment."""
+"""Read the resources that a process of the server holds at one moment."""
 
 import signal
 import time

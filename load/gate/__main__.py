@@ -1,4 +1,4 @@
-"""The command line of the gate: progress on stderr, the table and the verdict on stdout, the verdict as exit status."""
+"""Run the gate's command: progress on stderr, table and verdict on stdout, the verdict also as exit status."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""Measures whether two answers to one question agree: in equal words, or in similar words from the same documents."""
+"""Measure whether two answers to one question agree: in equal words, or in similar words from the same documents."""
 
 from collections import Counter
 from collections.abc import Set

@@ -1,4 +1,4 @@
-"""Asks one deployment with the load driver's client, and keeps the complete replies."""
+"""Ask one deployment with the load driver's client, and keep the complete replies."""
 
 import asyncio
 import time

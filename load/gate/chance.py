@@ -1,4 +1,4 @@
-"""Computes how likely a difference is by chance: exact for twenty or for thousands of requests, for every figure.
+"""Compute how likely a difference is by chance: exact for twenty or for thousands of requests, for every figure.
 
 If the two deployments are alike, it is a coin toss which one of a pair is which. So among the pairs in which exactly
 one was bad (an error, an abstention, a time above a limit), the canary's count is binomial with p = 1/2, and its tail

@@ -1,4 +1,4 @@
-"""Compares pairs of replies: which figures of the canary are worse than allowed, and not by chance; pure functions.
+"""Compare pairs of replies: which figures of the canary are worse than allowed, and not by chance; pure functions.
 
 A check refuses the canary if two conditions hold: the difference exceeds its tolerance, and if the two were alike,
 chance alone would cause such a difference at most as often as the check's level allows (`load.gate.chance`). The level

@@ -1,4 +1,4 @@
-"""Reads an answer from either route, and checks it against the rules of the contract; no I/O.
+"""Read an answer from either route, and check it against the rules of the contract; no I/O.
 
 The names of broken rules contain no words of the answer, because they are counted and shown to the operator.
 """

@@ -1,4 +1,4 @@
-"""Parses and checks the command line of the gate: the two deployments, the questions, and the tolerances."""
+"""Parse and check the command line of the gate: the two deployments, the questions, and the tolerances."""
 
 import argparse
 import re

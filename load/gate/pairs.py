@@ -1,4 +1,4 @@
-"""The data of the comparison: the replies of both deployments to one question; nothing here waits or reads a clock."""
+"""Define what is compared: the replies of both deployments to one question; nothing here waits or reads a clock."""
 
 from dataclasses import dataclass
 

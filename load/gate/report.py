@@ -1,4 +1,4 @@
-"""Renders the results of the gate as a table for people and as JSON for programs."""
+"""Render the results of the gate as a table for people and as JSON for programs."""
 
 import json
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""One run of the gate: draws questions, asks both deployments in pairs, and judges the replies."""
+"""Run the gate once: draw questions, ask both deployments in pairs, and judge the replies."""
 
 import random
 from asyncio import TaskGroup

@@ -1,4 +1,4 @@
-"""Decides whether the canary may get more traffic, and gives the reasons; pure functions."""
+"""Decide whether the canary may get more traffic, and give the reasons; pure functions."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

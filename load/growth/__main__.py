@@ -1,4 +1,4 @@
-"""`python -m load.growth [--sizes 1000,10000] [--out FOLDER]`: measures every size and prints the table.
+"""`python -m load.growth [--sizes 1000,10000] [--out FOLDER]`: measure every size and print the table.
 
 A million chunks take some 12 GB of disk in the temporary directory, and half an hour.
 """

@@ -1,4 +1,4 @@
-"""The steps that build an index of one size; each runs in a separate process, so that its memory can be measured."""
+"""Build an index of one size; each step runs in a separate process, so that its memory can be measured."""
 
 import time
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""The drawn documents in the form that ingestion needs: source files, and an encoder that draws their vectors."""
+"""Provide the drawn documents as ingestion needs them: source files, and an encoder that draws their vectors."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence

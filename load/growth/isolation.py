@@ -1,4 +1,4 @@
-"""Runs each step in a new process, whose memory contains nothing of earlier steps."""
+"""Run each step in a new process, whose memory contains nothing of earlier steps."""
 
 import multiprocessing
 import resource

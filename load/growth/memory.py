@@ -1,4 +1,4 @@
-"""Reads a process's memory: its own memory separately from mapped files, which the kernel can drop and share."""
+"""Read a process's memory: its own memory separately from mapped files, which the kernel can drop and share."""
 
 import threading
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Renders the measurements as JSON for programs, and as a Markdown table with a column for each size."""
+"""Render the measurements as JSON for programs, and as a Markdown table with a column for each size."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass

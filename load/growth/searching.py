@@ -1,4 +1,4 @@
-"""The steps that search an index of one size: the time to open it and to answer, and its recall."""
+"""Search an index of one size: measure the time to open it and to answer, and its recall."""
 
 import asyncio
 import json

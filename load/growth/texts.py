@@ -1,4 +1,4 @@
-"""Draws texts that are like English and Vietnamese ones in what matters to an index: the frequencies of words.
+"""Draw texts that are like English and Vietnamese ones in what matters to an index: the frequencies of words.
 
 The numbers are XQuAD's: 150 paragraphs in English, the same in Vietnamese, in the words of `rag.text.language.words`.
 """

@@ -1,4 +1,4 @@
-"""Draws vectors with the geometry of sentence embeddings: a narrow cone, few intrinsic dimensions, topics as clusters.
+"""Draw vectors with the geometry of sentence embeddings: a narrow cone, few intrinsic dimensions, clusters by topic.
 
 Gaussian clusters were tried first and rejected: with the dimensions of real vectors they contain no near neighbours,
 no matter how many vectors there are.

@@ -1,4 +1,4 @@
-"""Every Python process of the watched server imports this: on SIGUSR1 it writes its number of asyncio tasks to a file.
+"""Write the number of asyncio tasks to a file on SIGUSR1; every Python process of the watched server imports this.
 
 The service does not report that number, and only this measurement needs it.
 """
