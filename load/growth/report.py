@@ -1,4 +1,4 @@
-"""Render the measurements as JSON for programs, and as a Markdown table with a column for each size."""
+"""Render the measurements as JSON for programs, and as a Markdown table for docs/benchmarks.md, one column a size."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
