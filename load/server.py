@@ -1,4 +1,4 @@
-"""A real server as a child process: `bentoml serve` on a free port, for the evaluation, the benches and the tests."""
+"""Run a real server (`bentoml serve`) as a child process, for the evaluation, the benchmarks and the tests."""
 
 import subprocess
 import sys
@@ -28,7 +28,7 @@ FAKE_MODELS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A server that may be loading its models still; its log is what it and its services write to stdout and stderr."""
+    """A server, which may still be loading; the log has the stdout and stderr of the server and its services."""
 
     url: str
     log_path: Path
@@ -44,12 +44,12 @@ def running_server(
     ready_path: str = "/ready",
     port: int | None = None,
 ) -> Iterator[Server]:
-    """Yields: the server, once `ready_path` answers well; on a free port if none is given.
+    """Run a server during the block, which starts once `ready_path` answers; on a free port if none is given.
 
-    `folder` is the server's own: it holds the log, and the BENTOML_HOME, because a starting server clears the metrics
-    of every other one that shares it. The models are those of the environment's BENTOML_HOME, else the user's.
+    Each server needs its own `folder` for its log and its BENTOML_HOME, because a starting server deletes the metrics
+    of any other with the same home. The models are those of the environment's BENTOML_HOME, else the user's.
 
-    Raises: ServerError: it ended, or was not ready in time.
+    Raises: ServerError: the server ended, or was not ready in time.
     """
     folder.mkdir(parents=True, exist_ok=True)
     port, log_path = port or find_free_port(), folder / "server.log"

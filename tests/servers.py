@@ -1,4 +1,4 @@
-"""What every real server and command of the integration tests is started with."""
+"""The common settings of all real servers and commands in the integration tests."""
 
 import json
 import os

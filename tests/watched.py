@@ -1,4 +1,4 @@
-"""What alerts and dashboard look at: their queries, and the series that these name."""
+"""What the alerts and the dashboard watch: their queries, and the series in them."""
 
 import json
 import re

@@ -1,8 +1,8 @@
-"""Batching by token budget against BentoML's own, over HTTP, with the real encoder.
+"""Compare batching by token budget with BentoML's batching, over HTTP, with the real encoder.
 
-Three servers of the same model take turns: BentoML's batching as it stands, the same tuned, and ours. With them takes
-its turn the best that is possible without serving anybody: the same texts in process, all known beforehand, sorted by
-length, in batches of the best of a few sizes. Each server has half of the cores for its model, and so has that loop.
+Three servers of the same model take turns: BentoML's default batching, the same tuned, and ours. The fourth contestant
+is the optimum without serving: the same texts in process, all known in advance, sorted by length, in batches of the
+best of a few sizes. Each server and this loop have half of the cores for the model.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ from rag.ports import Vectors
 from schemas.services import Pair
 
 VARIANTS: Final = ("adaptive", "tuned", "budget")
-# Callers, and how many requests of one text they send in all.
+# Number of callers → number of requests, of one text each, that they send together.
 LOADS: Final = {1: 8, 4: 24, 16: 64, 32: 128}
 MOST_CALLERS: Final = max(LOADS)
 LONE_REQUESTS: Final = 20
@@ -52,7 +52,7 @@ REFUSED: Final = 503
 
 @dataclass(slots=True)
 class Measured:
-    """What one server did, all rounds together; the time of the static batches over its own is its share."""
+    """The results of one server over all rounds; a share is the time of the static batches divided by its own."""
 
     rounds: dict[int, list[Round]] = field(default_factory=dict)
     shares: dict[int, list[float]] = field(default_factory=dict)
@@ -62,6 +62,7 @@ class Measured:
     vectors: dict[int, Vectors] = field(default_factory=dict)
 
     def note(self, callers: int, told: Round, static_s: float) -> None:
+        """Add one round, with the seconds of the static batches over the same texts."""
         self.rounds.setdefault(callers, []).append(told)
         self.shares.setdefault(callers, []).append(static_s / told.wall_s)
         self.refused += told.statuses.count(REFUSED)
@@ -69,15 +70,17 @@ class Measured:
         self.vectors |= {number: np.asarray(vector, dtype=np.float32) for number, vector in vectors.items()}
 
     def percentile_ms(self, callers: int, percent: float) -> float:
+        """Return the median over the rounds of a latency percentile."""
         return statistics.median(each.percentile_ms(percent) for each in self.rounds[callers])
 
     @property
     def slower_after_ms(self) -> float:
+        """The median latency of lone requests after the load minus that before it, in milliseconds."""
         return (statistics.median(self.lone_after_s) - statistics.median(self.lone_before_s)) * 1000
 
 
 def print_batching(rounds: int) -> None:
-    """Measures and prints the tables."""
+    """Measure and print the tables."""
     share_cores()
     settings = load_settings(os.environ)
     with tempfile.TemporaryDirectory() as folder:
@@ -130,7 +133,7 @@ async def _measure_embedder(
 
 
 def _time_static(encoder: SentenceEncoder, texts: Sequence[str], size: int) -> float:
-    """Seconds."""
+    """Return the seconds of the static batches."""
     began = time.perf_counter()
     ordered = sorted((f"passage: {text}" for text in texts), key=len, reverse=True)
     for start in range(0, len(ordered), size):
@@ -139,7 +142,7 @@ def _time_static(encoder: SentenceEncoder, texts: Sequence[str], size: int) -> f
 
 
 def _print_reranker(folder: Path, settings: Settings, rounds: int) -> None:
-    """New passages in each round, then the same again: their token vectors are kept by then."""
+    """Rerank new passages in each round, then the same passages again, whose token vectors are cached by then."""
     tag = settings.reranker_model
     assert tag is not None, "there is one by default"
     refused = dict.fromkeys(VARIANTS, 0)
@@ -181,7 +184,7 @@ async def _ask_alone(url: str, body: bytes) -> Sequence[float]:
 
 
 def _rotate(urls: Mapping[str, str], number: int) -> list[tuple[str, str]]:
-    """Each round begins with another one, so that a slow spell of the machine does not always meet the same."""
+    """Start each round with another server, so that slow phases of the machine do not always hit the same one."""
     order = list(urls.items())
     first = number % len(order)
     return order[first:] + order[:first]
@@ -189,6 +192,6 @@ def _rotate(urls: Mapping[str, str], number: int) -> list[tuple[str, str]]:
 
 @contextmanager
 def _running(kind: str, folder: Path) -> Iterator[dict[str, str]]:
-    """Yields: the address of each variant, all of them ready."""
+    """Run a server of each variant; yield their addresses once all are ready."""
     with running_services(folder / kind, {variant: f"{kind}_{variant}" for variant in VARIANTS}, {}) as servers:
         yield {variant: each.url for variant, each in servers.items()}

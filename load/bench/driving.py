@@ -32,9 +32,11 @@ class Round:
 
     @property
     def per_second(self) -> float:
+        """The requests per second."""
         return len(self.latencies_s) / self.wall_s
 
     def percentile_ms(self, percent: float) -> float:
+        """Return a percentile of the latencies, 0 to 100, in milliseconds."""
         return float(np.percentile(self.latencies_s, percent)) * 1000
 
 

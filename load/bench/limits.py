@@ -1,8 +1,8 @@
-"""Small, medium and large batches of the Embedder, the Reranker and the Generator: what each costs and gives.
+"""Compare small, medium and large batches of the Embedder, the Reranker and the Generator.
 
 The defaults of `RAG_BATCH_TOKENS`, `RAG_BATCH_WAIT_MS`, `RAG_GENERATOR_MAX_RUNNING` and `RAG_GENERATOR_BATCH_TOKENS`,
-and those of the profile `offline`, are chosen from this table. Each row is a server of its own; those of the Embedder
-and of the Reranker take turns.
+and those of the profile `offline`, are chosen from this table. Each row has its own server; those of the Embedder and
+of the Reranker take turns.
 """
 
 import asyncio
@@ -38,7 +38,7 @@ QUESTIONS: Final = 24
 PASSAGES: Final = 3
 STREAMS: Final = 8
 DRAFTS: Final = 16
-# The deadlines of the stages that call them.
+# The deadlines of the stages that call the services.
 RETRIEVAL_S: Final = 2.0
 RERANK_S: Final = 5.0
 GENERATION_S: Final = 60.0
@@ -59,7 +59,7 @@ STEPS: Final[Mapping[str, Mapping[str, str]]] = {
 
 @dataclass(slots=True)
 class Row:
-    """What was seen of one size, all rounds together."""
+    """The results of one batch size over all rounds."""
 
     latencies_s: list[float] = field(default_factory=list)
     ttft_s: list[float] = field(default_factory=list)
@@ -70,6 +70,7 @@ class Row:
     rss_bytes: int = 0
 
     def describe(self) -> str:
+        """Return the cells of the row in Markdown."""
         latency, ttft = Distribution.of(self.latencies_s), Distribution.of(self.ttft_s)
         cells = [
             f"{len(self.latencies_s) / self.wall_s:.1f}",
@@ -84,7 +85,7 @@ class Row:
 
 
 def print_limits() -> None:
-    """Measures and prints the table, in markdown."""
+    """Measure and print the table in Markdown."""
     print("| service | batches | requests/s | tokens/s | p50, ms | p95 | p99 | TTFT p50 | timed out | memory, MiB |")
     print("|---|---|---|---|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:
@@ -108,7 +109,7 @@ async def _measure_embedder(folder: Path) -> dict[str, Row]:
 
 
 async def _measure_reranker(folder: Path) -> dict[str, Row]:
-    """New passages each time: those that are known cost next to nothing, whatever the batch."""
+    """Rerank new passages in each round, because cached ones cost almost nothing with any batch size."""
     rows = {name: Row() for name in BATCHES}
     with _running("reranker", folder) as servers:
         for number in range(ROUNDS):
@@ -123,7 +124,7 @@ async def _measure_reranker(folder: Path) -> dict[str, Row]:
 
 @contextmanager
 def _running(kind: str, folder: Path) -> Iterator[dict[str, tuple[str, MemoryProbe]]]:
-    """Yields: address and memory of a server of each size, all of them ready."""
+    """Run a server of each batch size; yield their addresses and memory probes once all are ready."""
     environments = {name: _as_environment(limits) for name, limits in BATCHES.items()}
     with running_services(folder / kind, dict.fromkeys(BATCHES, f"{kind}_budget"), environments) as servers:
         yield {name: (each.url, MemoryProbe(each.process.pid)) for name, each in servers.items()}
@@ -132,7 +133,7 @@ def _running(kind: str, folder: Path) -> Iterator[dict[str, tuple[str, MemoryPro
 async def _call(
     url: str, bodies: Sequence[bytes], row: Row, probe: MemoryProbe, *, tokens: int, patience_s: float
 ) -> None:
-    """A closed loop of callers through the bodies; `tokens` are those of all of them."""
+    """Send the bodies in a closed loop of callers; `tokens` are those of all bodies together."""
     async with sampling(probe, perf_counter) as memory:
         told = await drive(url, bodies, callers=CALLERS, patience_s=patience_s, allowed=(TIMED_OUT,))
     row.requests += len(told.statuses)

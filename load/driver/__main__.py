@@ -1,4 +1,4 @@
-"""The command line of the load driver: progress on stderr, a table on stdout, report and plots in a folder."""
+"""Run the load driver's command: progress on stderr, a table on stdout, the report and its plots in a folder."""
 
 import asyncio
 import os
@@ -24,8 +24,8 @@ EXIT_INTERRUPTED: Final = 130  # 128 + SIGINT, as shells have it
 
 
 def main(argv: Sequence[str], environment: Mapping[str, str]) -> int:
-    """0 where something was answered, whatever the figures are; else 1, and the reason is on stderr."""
-    # As Ctrl-C: the default would end us at once and leave a server behind.
+    """Return 0 if anything was answered, whatever the figures are; else 1, after printing the reason to stderr."""
+    # SIGTERM acts like Ctrl-C: by default it would end us at once and leave our server running.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         options = parse_options(argv)
@@ -56,7 +56,7 @@ def _write_page(session: Session, path: Path) -> None:
 
 
 def _allow_many_connections() -> None:
-    """An open loop against a server that hangs has one for each request: as many as the system lets us."""
+    """Raise the limit on open files to the maximum: against a hanging server, each request needs a connection."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 

@@ -1,4 +1,4 @@
-"""The command line, checked: what is driven, how, and where the report goes."""
+"""Parse and check the command line of the load driver."""
 
 import argparse
 from collections.abc import Sequence
@@ -13,13 +13,13 @@ from load.processes import ROOT
 FOLDER: Final = ROOT / ".data" / "load"
 OBJECTIVE: Final = "ttft:2000,e2e:10000"
 SEED: Final = 20260510
-# Above the service's own deadline for a stream, so that it is the service that gives up.
+# Longer than the service's deadline for a stream, so that the service times out first.
 TIMEOUT_S: Final = 70.0
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """Without a URL: a server of our own. `streams` above 0: a closed loop of `requests`, else an open one."""
+    """The options; without a URL the driver starts its own server. The loop is closed if `streams` is above 0."""
 
     url: str | None
     is_fake: bool
@@ -39,7 +39,7 @@ class Options:
 
 
 def parse_options(argv: Sequence[str]) -> Options:
-    """Ends the process with a line on stderr for what cannot be run."""
+    """Parse the arguments; end the process with a line on stderr if they are not valid."""
     parser = _make_parser()
     given = parser.parse_args(argv)
     if (given.streams > 0) != (given.requests > 0):

@@ -1,6 +1,7 @@
-"""A server of our own to drive: the example documents in two tenants, a caller who may ask both, and no quotas.
+"""Run a server for the driver: the example documents in each tenant, one caller for all tenants, and no quotas.
 
-A quota would answer for the service: what it can carry is what is asked here. Every other setting is the environment's.
+With quotas the driver would measure the quotas, not the capacity of the service. Other settings come from the
+environment.
 """
 
 import hashlib
@@ -25,7 +26,9 @@ _SECRET: Final = ("KEY", "URL", "FILE", "HEADERS")
 def running_own_server(
     folder: Path, environment: Mapping[str, str], *, tenants: Sequence[str] = TENANTS[:1], is_fake: bool = False
 ) -> Iterator[Server]:
-    """Yields: the server, ready, with the documents ingested; what is in its folder from before is used again.
+    """Run a server with the documents ingested during the block, which starts once it is ready.
+
+    An index from an earlier run in the folder is used again.
 
     Raises: ServerError: the documents were not ingested, or the server did not become ready.
     """
@@ -40,7 +43,7 @@ def running_own_server(
 
 
 def make_settings(place: Path, *, is_fake: bool) -> dict[str, str]:
-    """Those that are ours; writes the identities."""
+    """Write the identities file, and return the settings that differ from the environment's."""
     principal = {"id": KEY, "key_sha256": hashlib.sha256(KEY.encode()).hexdigest(), "tenants": ["*"]}
     identities = place / "identities.yaml"
     identities.write_text(json.dumps({"principals": [principal]}), "utf-8")  # JSON is YAML
@@ -53,7 +56,7 @@ def make_settings(place: Path, *, is_fake: bool) -> dict[str, str]:
 
 
 def show_settings(environment: Mapping[str, str], *, is_fake: bool) -> dict[str, str]:
-    """What the report tells of the settings: of the environment's, nothing that could be a secret or a place."""
+    """Return the settings for the report, without any that may contain a secret or a path."""
     given = {
         name: value
         for name, value in environment.items()

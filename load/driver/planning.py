@@ -1,4 +1,4 @@
-"""A run before it begins: what is asked, by whom and when, all from one seed."""
+"""Plan a run before it starts: which requests are sent, for which tenant and when, all from one seed."""
 
 import random
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,7 @@ from load.driver.scenarios import Kind, Leaving, Route, Scenario
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """One request that will be sent `at_s` seconds after the start; `leaves_at_s` counts from when it is sent."""
+    """One request, sent `at_s` seconds after the start; `leaves_at_s` is relative to the time when it is sent."""
 
     at_s: float
     trace_id: str
@@ -22,18 +22,19 @@ class Ask:
 
     @property
     def is_patient(self) -> bool:
+        """Whether the client waits for the end of its answer."""
         return not self.leaves_at_first_text and self.leaves_at_s is None
 
 
 def make_generator(*names: object) -> random.Random:
-    """The same for the same names, and independent of that for others."""
+    """Return a random generator seeded by the names: equal names give equal generators, others independent ones."""
     return random.Random("/".join(map(str, names)))  # noqa: S311 - a plan, not a secret
 
 
 def plan(
     scenario: Scenario, deck: Deck, tenants: Sequence[str], times_s: Sequence[float], *, rng: random.Random, prefix: str
 ) -> list[Ask]:
-    """One request for each time, in their order; trace ids begin with `prefix`."""
+    """Plan one request for each time, in order; trace ids begin with `prefix`."""
     assert tenants, "somebody's documents are asked"
     asks = []
     for number, at_s in enumerate(times_s):
@@ -53,7 +54,7 @@ def plan(
 
 
 def plan_bodies(bodies: Sequence[Mapping[str, object]], times_s: Sequence[float], prefix: str) -> list[Ask]:
-    """Ready bodies in their order, from the first again where there are more times."""
+    """Plan requests from ready-made bodies, in order, cyclically if there are more times than bodies."""
     chosen = islice(cycle(bodies), len(times_s))
     return [
         Ask(at_s, f"{prefix}-{number}", "stream", body)

@@ -10,12 +10,12 @@ from load.driver.metrics import Objective, Summary, summarize
 from load.driver.run import RunResult
 
 SCHEMA: Final = "rag-load/1"
-_DECIMALS: Final = 5  # of a second: finer than any clock of ours is true
+_DECIMALS: Final = 5  # of a second: finer than the accuracy of our clocks
 
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """One or more runs on one target; `server` is what it said of itself, `settings` those of a server of our own."""
+    """One or more runs on one target; `server` is its /models/current, `settings` are those of a server of our own."""
 
     date: str
     seed: int
@@ -29,7 +29,7 @@ class Session:
     runs: tuple[RunResult, ...]
 
     def summarize(self) -> list[Summary]:
-        """The figures of each run, in their order."""
+        """Compute the figures of each run, in order."""
         return [summarize(run, self.objective) for run in self.runs]
 
 
@@ -42,7 +42,7 @@ def write_session(session: Session, path: Path) -> None:
 
 
 def _simplify(value: Any) -> Any:  # Any: JSON
-    """Rounded, and without what is None or empty in a list of thousands."""
+    """Round floats, and remove values that are None, to keep a list of thousands small."""
     if isinstance(value, Mapping):
         return {name: _simplify(each) for name, each in value.items() if each is not None}
     if isinstance(value, list | tuple):

@@ -1,4 +1,4 @@
-"""A session: finds or starts the target, warms it up, and does one run after the other."""
+"""Run a session: find or start the target, warm it up, and make one run after the other."""
 
 import sys
 from collections.abc import Iterator, Mapping
@@ -39,7 +39,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """One run before it begins; `rate_per_s` is None for a closed loop."""
+    """One planned run; `rate_per_s` is None for a closed loop."""
 
     scenario: str
     asks: list[Ask]
@@ -49,7 +49,7 @@ class Plan:
 async def drive(options: Options, environment: Mapping[str, str]) -> Session:
     """Raises: DataError: the questions are not readable; ServerError: our own server did not become ready."""
     date = datetime.now(UTC).isoformat(timespec="seconds")
-    warm_up, *plans = _make_plans(options, _choose_tenants(options))  # before a server starts: it may not be possible
+    warm_up, *plans = _make_plans(options, _choose_tenants(options))  # may fail, so before a server is started
     with _find_place(options, environment) as place:
         server = await _ask_about(place)
         async with open_client(place.url, RagTarget(place.key), timeout_s=options.timeout_s) as client:
@@ -70,7 +70,7 @@ async def drive(options: Options, environment: Mapping[str, str]) -> Session:
 
 
 def _make_plans(options: Options, tenants: tuple[str, ...]) -> Iterator[Plan]:
-    """The warm-up, then each scenario at each rate. One deck for all: no run finds the caches warm from another."""
+    """Yield the warm-up, then each scenario at each rate; all share one deck, so no run warms the caches of another."""
     deck = Deck(read_pool(options.questions), make_generator(options.seed, "questions"))
 
     def deal(scenario: Scenario, times_s: list[float], name: str) -> list[Ask]:
@@ -88,7 +88,7 @@ def _make_plans(options: Options, tenants: tuple[str, ...]) -> Iterator[Plan]:
 
 
 def _choose_tenants(options: Options) -> tuple[str, ...]:
-    """Given, or the service's default, or those of our own server: as many as the scenarios tell apart."""
+    """Return the given tenants, else those that the scenarios need on our own server, else only the default tenant."""
     if options.tenants:
         return options.tenants
     return TENANTS[: max(each.tenants for each in options.scenarios)] if options.url is None else TENANTS[:1]
@@ -107,7 +107,7 @@ def _find_place(options: Options, environment: Mapping[str, str]) -> Iterator[Pl
 
 
 async def _ask_about(place: Place) -> dict[str, object]:
-    """What the service says of its models; nothing where it does not say."""
+    """Return the service's /models/current; empty if it does not answer that."""
     headers = {"x-api-key": place.key} if place.key else {}
     try:
         async with httpx.AsyncClient(base_url=place.url, headers=headers, timeout=_FACTS_TIMEOUT_S) as http:
@@ -119,7 +119,7 @@ async def _ask_about(place: Place) -> dict[str, object]:
 
 
 async def _warm_up(client: Client, plan: Plan) -> None:
-    """One at a time, and none of it counts."""
+    """Send the warm-up requests one at a time, and discard their outcomes."""
     async with showing(progress := Progress(plan.scenario, len(plan.asks))):
         await run_closed(client, plan.asks, progress, scenario=plan.scenario, streams=1)
 

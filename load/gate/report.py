@@ -1,4 +1,4 @@
-"""What the gate found, as a table for people and as JSON for machines."""
+"""Render the results of the gate as a table for people and as JSON for programs."""
 
 import json
 from collections.abc import Iterator
@@ -12,11 +12,11 @@ from load.gate.run import GateRun
 
 SCHEMA: Final = "load-gate/1"
 
-Row = tuple[str, str, str, str]  # what it is, the stable one's, the canary's, and what is allowed
+Row = tuple[str, str, str, str]  # name, stable value, canary value, allowed
 
 
 def render_table(run: GateRun) -> str:
-    """Plain text in columns, and two lines on what the figures are made of."""
+    """Render plain text in columns, and lines on agreement and statistical power."""
     rows = [("", "stable", "canary", "allowed"), *_make_rows(run)]
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
     lines = [
@@ -27,7 +27,7 @@ def render_table(run: GateRun) -> str:
 
 
 def render_json(run: GateRun) -> str:
-    """Everything, with questions and answers: those that differ are to be read."""
+    """Render everything, including questions and answers, so that a person can read the answers that differ."""
     told = {
         "schema": SCHEMA,
         "date": run.date,

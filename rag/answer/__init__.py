@@ -1,1 +1,1 @@
-"""From draft and verdicts to the events that a client sees: sentences, wrapping, rendering."""
+"""Turn draft and verdicts into the events that a client sees: sentences, wrapping, rendering."""

@@ -1,7 +1,7 @@
-"""One query over HTTP, from its headers to its log line: identity, schema, place, pipeline, answer.
+"""Handle one query over HTTP, from its headers to its log line: identity, schema, quotas, place, pipeline, response.
 
-All of it runs inside the response's own call, so that whatever was acquired is given back on every way out, and one
-watcher sees the client leave at any moment.
+All of it runs inside one ASGI call, so that every exit path releases what was acquired, and one watcher notices a
+disconnect at any time.
 """
 
 import asyncio
@@ -33,7 +33,7 @@ from schemas.events import DoneEvent, ErrorEvent, Event, TokenEvent
 from schemas.request import QueryRequest
 from schemas.response import FinishReason
 
-# For a client that does not read: what the deadline cannot end politely is cut off this much later.
+# For a client that does not read: work that has not ended at its deadline is cancelled this much later.
 _GRACE_S: Final = 1.0
 
 logger = logging.getLogger(__name__)
@@ -44,7 +44,7 @@ Settle = Callable[[], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class QueryDesk:
-    """What the query routes share; `pipeline` raises NotReady until every model has said what it is."""
+    """What the query routes share; `pipeline()` raises NotReady while a model is loading or a model service is down."""
 
     pipeline: Callable[[], Pipeline]
     authenticator: Authenticator
@@ -59,7 +59,7 @@ class QueryDesk:
 
 
 class QueryEndpoint:
-    """Answers one query per call; `streams` says whether as events or as a whole."""
+    """Answers one query per call: as events if `streams` is true, else as one JSON body."""
 
     def __init__(self, desk: QueryDesk, *, streams: bool) -> None:
         self._desk = desk
@@ -80,7 +80,7 @@ class QueryEndpoint:
             if error.code is ErrorCode.INTERNAL_ERROR:
                 _log_failure(record)
             end = await _fail(error, state, scope, receive, send)
-        except Exception:  # noqa: BLE001  # the edge: whatever it is, the client gets a body and the log the cause
+        except Exception:  # noqa: BLE001  # the edge: for any error the client gets a body and the log gets the cause
             _log_failure(record)
             end = await _fail(OurFault(), state, scope, receive, send)
         finally:
@@ -91,7 +91,7 @@ class QueryEndpoint:
         principal = await self._desk.authenticator.authenticate(headers)
         record.principal_id = principal.id
         if self._streams and "last-event-id" in headers:
-            # A browser that lost its stream asks from where it was: the answer would be made and paid for anew.
+            # A reconnecting browser wants to resume its stream: the whole answer would be made and paid for again.
             return await _send_head(send, 204)
         async with deadline.enforced():
             query = await _read(scope, headers, receive)
@@ -108,14 +108,14 @@ class QueryEndpoint:
     async def _admit(
         self, principal: Principal, query: QueryRequest, send: Send, record: QueryRecord, deadline: Deadline
     ) -> End:
-        """Holds the tokens that the request may need, and a place; gives back what it did not use on every way out."""
+        """Reserve the tokens that the request may need, take a place and answer; return unused tokens on every exit."""
         pipeline = self._desk.pipeline()
         record.model_version = pipeline.model_version
         reservation = await self._reserve(principal, query.tenant_id, pipeline.bound_tokens(query))
         is_settled = False
 
         async def settle() -> None:
-            """Once, and before the client learns of the end: its next request may come at another front at once."""
+            """Settle once, before the client sees the end: its next request may reach another front immediately."""
             nonlocal is_settled
             if not is_settled:
                 is_settled = True
@@ -160,7 +160,7 @@ class QueryEndpoint:
     async def _send_events(
         self, events: AsyncGenerator[Event, None], send: Send, record: QueryRecord, settle: Settle
     ) -> End:
-        first = await anext(events)  # before the head: until here a failure keeps its HTTP status
+        first = await anext(events)  # before the response head, so that a failure up to here has its own HTTP status
         end: End = ErrorCode.INTERNAL_ERROR
         async with (
             aclosing(until_terminal(events, trace_id=record.trace_id)) as rest,
@@ -178,7 +178,7 @@ class QueryEndpoint:
 
 
 async def _send_head(send: Send, status: int, headers: Sequence[tuple[bytes, bytes]] = ()) -> Unasked:
-    """A whole response without a body, for which nothing was done."""
+    """Send a complete response without a body, for a request that wants no answer."""
     await send({"type": "http.response.start", "status": status, "headers": [*headers]})
     await send({"type": "http.response.body", "body": b""})
     return "unasked"
@@ -191,14 +191,15 @@ async def _read(scope: Scope, headers: Headers, receive: Receive) -> QueryReques
 
 
 async def _unless_gone(receive: Receive, work: Coroutine[Any, Any, End], deadline: Deadline) -> End:
-    """The result of the work, which is cancelled and awaited to its end when the client goes first.
+    """Return the result of the work; if the client disconnects first, cancel the work and wait for it to end.
 
-    Raises: ClientDisconnect, DeadlineExceeded (the client does not read), and what the work raises.
+    Raises: ClientDisconnect; DeadlineExceeded: the work did not end in time (the client does not read); whatever the
+        work raises.
     """
     working = asyncio.create_task(work)
     leaving = asyncio.create_task(_disconnected(receive))
     try:
-        # Twice: on a loop that was held up past both, the work has yet to learn that its time is over.
+        # Two waits: if the event loop was blocked past the deadline, the work has not seen its own timeout yet.
         for timeout_s in (deadline.left_s(), _GRACE_S):
             await asyncio.wait({working, leaving}, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
             if working.done() or leaving.done():
@@ -218,7 +219,7 @@ async def _disconnected(receive: Receive) -> None:
 
 
 async def _fail(error: RagError, state: RequestState, scope: Scope, receive: Receive, send: Send) -> ErrorCode:
-    """Sends the error where the status is not spent yet; otherwise the broken stream must speak for itself."""
+    """Send the error and return its code; if the status has already gone out, only return the code."""
     if state.started:
         return ErrorCode.STREAM_TIMEOUT if isinstance(error, DeadlineExceeded) else error.code
     with suppress(TimeoutError):

@@ -1,4 +1,4 @@
-"""Bytes from a client as a `QueryRequest`: size, media type, encoding and schema, each with its own refusal."""
+"""Read a client's bytes as a `QueryRequest`: size, media type, encoding and schema have one error each."""
 
 import json
 import math
@@ -15,11 +15,11 @@ from rag.errors import BadRequest, InvalidRequest, PayloadTooLarge, UnsupportedM
 from schemas.errors import FieldError
 from schemas.request import BODY_MAX_BYTES, QueryRequest
 
-# A body may hold thousands of unknown fields with long names; nobody reads that many reasons.
+# Limits of an error's field list: a body may hold thousands of unknown fields with long names.
 _FIELDS_MAX: Final = 20
 _PATH_MAX_CHARS: Final = 100
 _UTF_8: Final = frozenset({"charset=utf-8", "charset=utf8"})
-# No field takes an integer of more digits; Python itself refuses to read thousands of them.
+# No field accepts an integer with more digits; Python itself raises ValueError for thousands of them.
 _INTEGER_MAX_CHARS: Final = 20
 _INTEGER: Final = re.compile(r"-?(?:0|[1-9][0-9]{0,9})")
 _INTEGERS: Final = frozenset({"top_k", "max_output_tokens"})
@@ -27,9 +27,14 @@ _BOOLEANS: Final = {"true": True, "false": False}
 
 
 async def read_query(headers: Mapping[str, str], receive: Receive) -> QueryRequest:
-    """The request in a JSON body.
+    """Read the request from a JSON body.
 
-    Raises: UnsupportedMediaType, PayloadTooLarge, BadRequest, InvalidRequest, ClientDisconnect.
+    Raises:
+        UnsupportedMediaType: the body is encoded, or not `application/json` in UTF-8.
+        PayloadTooLarge: the body is over the limit.
+        BadRequest: the body is not JSON in UTF-8, or repeats a name.
+        InvalidRequest: the JSON violates the schema.
+        ClientDisconnect: the client left before the end of the body.
     """
     _require_json(headers)
     body = await _read_body(receive)
@@ -48,9 +53,11 @@ async def read_query(headers: Mapping[str, str], receive: Receive) -> QueryReque
 
 
 def parse_query(query_string: bytes) -> QueryRequest:
-    """The request in the parameters of a URL; integers are decimal digits, booleans `true` or `false`.
+    """Read the request from a query string; integers are decimal digits, booleans are `true` or `false`.
 
-    Raises: BadRequest, InvalidRequest.
+    Raises:
+        BadRequest: the string is not percent-encoded UTF-8.
+        InvalidRequest: a parameter is repeated or violates the schema.
     """
     try:
         pairs = parse_qsl(query_string.decode("ascii"), keep_blank_values=True, errors="strict")
@@ -65,7 +72,7 @@ def parse_query(query_string: bytes) -> QueryRequest:
 
 
 def _require_json(headers: Mapping[str, str]) -> None:
-    # `items` also shows a header that was sent twice.
+    # `items` yields every value of a repeated header.
     encodings = {value.strip().lower() for name, value in headers.items() if name == "content-encoding"}
     if encodings - {"identity", ""}:
         raise UnsupportedMediaType("The body must not have a content encoding.")
@@ -77,14 +84,14 @@ def _require_json(headers: Mapping[str, str]) -> None:
 
 
 def _parse_int(digits: str) -> int | float:
-    """What is too large for any field becomes what no integer field takes."""
+    """Return the integer; one that is too large for any field becomes infinity, which no integer field accepts."""
     return int(digits) if len(digits) <= _INTEGER_MAX_CHARS else math.inf
 
 
 def _require_distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Of a name that stands twice Python takes the last, others the first: a filter before us would see another body.
+    """Build an object of distinct names: parsers differ on which duplicate wins, so a proxy could see another body.
 
-    Raises: BadRequest.
+    Raises: BadRequest: a name is repeated.
     """
     values = dict(pairs)
     if len(values) != len(pairs):
@@ -93,12 +100,12 @@ def _require_distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _refuse_constant(name: str) -> None:
-    """Python's reader knows `NaN` and `Infinity`, JSON does not."""
+    """Reject `NaN` and `Infinity`, which Python's parser accepts although they are not JSON."""
     raise ValueError(name)
 
 
 async def _read_body(receive: Receive) -> bytes:
-    """The whole body; `Content-Length` is not believed."""
+    """Return the whole body; its size is counted while reading, because `Content-Length` may be wrong."""
     body = bytearray()
     while True:
         message = await receive()
@@ -112,7 +119,7 @@ async def _read_body(receive: Receive) -> bytes:
 
 
 def _typed(name: str, text: str) -> object:
-    """What JSON would have said; what it could not have said stays text, and the schema refuses it."""
+    """Convert a parameter to its JSON type; a text that does not match stays text, which the schema rejects."""
     if name in _INTEGERS and _INTEGER.fullmatch(text):
         return int(text)
     if name == "include_trace":
@@ -129,5 +136,5 @@ def _validate(values: Mapping[str, object]) -> QueryRequest:
             FieldError(path=".".join(map(str, each["loc"]))[:_PATH_MAX_CHARS], reason=each["msg"])
             for each in found[:_FIELDS_MAX]
         ]
-        # No `from`: the cause would carry the values into a log.
+        # `from None`: the cause would carry the values into a log.
         raise InvalidRequest(fields) from None

@@ -1,7 +1,7 @@
-"""Events as server-sent events: how they look on the wire, and that a stream always ends with a terminal one.
+"""Write server-sent events: their wire format, and the guarantee that a stream ends with a terminal event.
 
-Own code instead of sse-starlette: the contract wants ids without gaps, the first event before the headers, and a place
-held around the response; what is left of the library then is the line format below.
+We do not use sse-starlette: the contract needs ids without gaps, the first event before the headers, and a place held
+around the response. All that would remain of the library is the line format below.
 Source: WHATWG HTML, section 9.2, "Server-sent events".
 """
 
@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 
 
 def encode(event: Event, number: int) -> bytes:
-    """One event with its id; JSON escapes every line break, so `data` is one line."""
+    """Encode one event with its id; `data` is one line, because JSON escapes line breaks."""
     if isinstance(event, CitationEvent):
         data = event.citation.model_dump_json()
     elif isinstance(event, DoneEvent) and event.trace is None:
@@ -41,7 +41,7 @@ def encode(event: Event, number: int) -> bytes:
 
 
 async def until_terminal(events: AsyncIterator[Event], *, trace_id: str) -> AsyncGenerator[Event, None]:
-    """The events up to the terminal one; a failure, or an end without one, becomes an `error` event."""
+    """Pass on the events up to the terminal one; a failure, or an end without one, becomes an `error` event."""
     try:
         async for event in events:
             yield event
@@ -63,7 +63,10 @@ def _error_event(error: RagError, trace_id: str) -> ErrorEvent:
 
 
 class EventWriter:
-    """Writes events to one client: the head on entering, the end on a clean exit, a ping whenever it is silent."""
+    """Writes events to one client: the response head on entry, the end of the body on a clean exit, pings in between.
+
+    A ping goes out when nothing has been sent for `ping_after_s`.
+    """
 
     def __init__(self, send: Send, *, ping_after_s: float = PING_AFTER_S) -> None:
         self._send = send
@@ -88,6 +91,7 @@ class EventWriter:
             await self._send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def write(self, event: Event) -> None:
+        """Send one event with the next id, counted from 0."""
         await self._send_chunk(encode(event, self._next_number))
         self._next_number += 1
 

@@ -1,1 +1,1 @@
-"""The other services over HTTP, behind the ports of `rag.ports`: embedder, reranker, generator."""
+"""Call other services over HTTP, behind the ports of `rag.ports`: embedder, reranker, generator."""

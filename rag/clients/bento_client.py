@@ -1,7 +1,8 @@
-"""The Embedder and the Reranker as the front sees them: their HTTP behind our ports, failures in our words.
+"""Call the Embedder and the Reranker over HTTP, behind our ports, with failures translated to our errors.
 
-Called by their address and not through `bentoml.depends`, whose proxies pass no header on, speak pickle, keep a
-connection that the caller has left, and close the session under its callers. `depends` still says what is spawned.
+The services are called by their address, not through `bentoml.depends`: its proxies pass no headers on, use pickle,
+keep a connection after its caller has gone, and close the session while callers use it. `depends` still determines
+which services are spawned.
 """
 
 from base64 import b64decode
@@ -19,14 +20,14 @@ from rag.observability.tracing import TRACE_HEADERS
 from rag.ports import Vectors
 from rag.types import TokenVectors, Window
 
-# Places bound how many requests run; a second bound here would let some of them wait unseen.
+# `Places` limits the running requests; with a second limit here some would wait unnoticed.
 NO_LIMITS: Final = httpx.Limits(max_connections=None, max_keepalive_connections=32)
-# Nothing listens, or what listened has died with our request.
+# Nothing listens, or the process died during our request.
 _GONE: Final = (httpx.NetworkError, httpx.RemoteProtocolError)
 
 
 def address_of(service: str) -> str:
-    """Where BentoML runs a service that was spawned with this one."""
+    """Return the address of a service that BentoML spawned together with this one."""
     return str(BentoMLContainer.remote_runner_mapping.get()[service])
 
 
@@ -38,19 +39,19 @@ _HOOKS: Final = {"request": [_carry_trace]}
 
 
 def open_http_client(url: str) -> httpx.AsyncClient:
-    """A client for a service's address as BentoML gives it: a Unix socket (`file:`), `tcp:`, or plain HTTP."""
+    """Open a client for a service's address as BentoML gives it: a Unix socket (`file:`), `tcp:`, or plain HTTP."""
     parts = urlsplit(url)
     if parts.scheme == "file":
         transport = PatientTransport(uds=unquote(parts.path), limits=NO_LIMITS)
         return httpx.AsyncClient(base_url="http://localhost", transport=transport, event_hooks=_HOOKS)
     base_url = f"http://{parts.netloc}" if parts.scheme == "tcp" else url
-    # Mounted, and not given as the transport: so httpx still looks for a proxy in the environment.
+    # Mounted, not passed as the transport, so that httpx still uses a proxy from the environment.
     mounts = {"all://": PatientTransport(limits=NO_LIMITS)}
     return httpx.AsyncClient(base_url=base_url, limits=NO_LIMITS, mounts=mounts, event_hooks=_HOOKS)
 
 
 class BentoEmbedder:
-    """Questions to vectors through the Embedder service."""
+    """A `TextEmbedder` that calls the Embedder service."""
 
     def __init__(self, client: httpx.AsyncClient, dimension: int) -> None:
         self._client = client
@@ -58,13 +59,13 @@ class BentoEmbedder:
 
     async def embed_query(self, text: str, *, timeout_s: float, trace_id: str) -> Vectors:
         rows = await _call(self._client, "/embed_queries", {"texts": [text]}, timeout_s, trace_id)
-        # A batchable API that returns too few rows shifts rows between clients without a word.
+        # A batchable API that returns too few rows would silently shift rows between clients.
         vector: Vectors = _to_numbers(rows, (1, self._dimension))[0]
         return vector
 
 
 class BentoScorer:
-    """Relevance of passages through the Reranker service."""
+    """A `PassageScorer` that calls the Reranker service."""
 
     def __init__(self, client: httpx.AsyncClient) -> None:
         self._client = client
@@ -87,7 +88,7 @@ class BentoScorer:
 
 
 class BentoQuestionReader:
-    """Token vectors of questions through the Reranker service."""
+    """A `QuestionReader` that gets token vectors from the Reranker service."""
 
     def __init__(self, client: httpx.AsyncClient, dimension: int) -> None:
         self._client = client
@@ -105,7 +106,7 @@ class BentoQuestionReader:
 
 
 class BentoEntailment:
-    """Support of claims through the Reranker service, which holds the verifier's model where one is named."""
+    """An `EntailmentModel` that calls the Reranker service, which runs the verifier model if one is configured."""
 
     def __init__(self, client: httpx.AsyncClient) -> None:
         self._client = client
@@ -120,7 +121,7 @@ async def _call(
     client: httpx.AsyncClient, path: str, body: dict[str, Any], timeout_s: float, trace_id: str
 ) -> Any:  # Any: JSON of another process, checked by the caller
     try:
-        # The service drops what it has not begun when the time is over.
+        # At the timeout the service drops what it has not begun.
         headers = {"x-trace-id": trace_id, "x-timeout-ms": str(int(timeout_s * 1000))}
         response = await client.post(path, json=body, headers=headers, timeout=timeout_s)
         if response.status_code == httpx.codes.GATEWAY_TIMEOUT:
@@ -138,7 +139,10 @@ async def _call(
 
 
 def _to_numbers(value: object, shape: tuple[int, ...]) -> Vectors:
-    """Raises: UpstreamError: not finite numbers in this shape."""
+    """Convert JSON to a float32 array.
+
+    Raises: UpstreamError: the value is not an array of finite numbers in this shape.
+    """
     try:
         numbers = np.asarray(value, dtype=np.float32)
     except (TypeError, ValueError) as error:

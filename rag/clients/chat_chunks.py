@@ -1,4 +1,4 @@
-"""The chunks of a chat completion, as many servers write them, to deltas; a failure in any shape is one here."""
+"""Decode the chunks of a chat completion, in the dialects of many servers, and detect failures in all their forms."""
 
 import json
 from typing import Any, Final
@@ -8,29 +8,32 @@ from rag.clients.upstream_failures import Redaction
 from rag.errors import UpstreamError
 from rag.types import Delta, TokenUsage
 
-# Ends that are no answer, in the words of OpenAI, Azure, Anthropic, Gemini, OpenRouter and vLLM, in small letters.
+# Finish reasons that mean a failure, in lower case: those of OpenAI, Azure, Anthropic, Gemini, OpenRouter and vLLM.
 FAILED_REASONS: Final = frozenset(
     {
         "content_filter", "content_filtered", "refusal", "error", "abort", "aborted", "cancelled", "safety",
         "recitation", "blocklist", "prohibited_content", "spii", "guardrail_intervened",
     }
 )  # fmt: skip
-# Of a chunk that has no choices: OpenAI and most others, FastAPI, and servers that send the bare error.
+# The error fields of a chunk without choices: OpenAI and most others, FastAPI, and servers that send the bare error.
 _ERROR_FIELDS: Final = ("error", "errors", "detail", "message")
 _THOUGHT_FIELDS: Final = ("reasoning_content", "reasoning")
 
 
 class DeltaDecoder:
-    """The events of one stream to deltas; does no I/O."""
+    """Decodes the events of one stream to deltas, without I/O."""
 
     def __init__(self, redaction: Redaction) -> None:
-        self.has_finished = False  # a reason for the end has come
-        self.has_begun = False  # a delta that holds anything has come
+        self.has_finished = False  # a finish reason has arrived
+        self.has_begun = False  # a non-empty delta has arrived
         self._redaction = redaction
         self._high_half = ""
 
     def decode(self, event: ServerEvent) -> Delta:
-        """Raises: UpstreamError: it is no chunk of a chat completion, or says that there will be no answer."""
+        """Decode one event.
+
+        Raises: UpstreamError: the event is not a chunk of a chat completion, or reports a failure.
+        """
         chunk = self._parse(event)
         choices = chunk.get("choices") or []
         choice = choices[0] if isinstance(choices, list) and choices else {}
@@ -45,7 +48,7 @@ class DeltaDecoder:
             raise failure("refusal")
         return Delta(
             text=self._mend(_read_content(delta.get("content"))),
-            # Some servers send the same under both names.
+            # Some servers send the same text in both fields.
             thought=next((text for field in _THOUGHT_FIELDS if isinstance(text := delta.get(field), str)), ""),
             finish_reason=self._read_reason(choice.get("finish_reason")),
             usage=_parse_usage(chunk.get("usage")),
@@ -73,7 +76,7 @@ class DeltaDecoder:
         return reason
 
     def _mend(self, text: str) -> str:
-        """Puts the halves of a surrogate pair together that a server has cut apart; half a pair alone is no text."""
+        """Join surrogate pairs that a server has split over two chunks; a lone surrogate becomes U+FFFD."""
         text = self._high_half + text
         self._high_half = text[-1:] if "\ud800" <= text[-1:] <= "\udbff" else ""
         text = text.removesuffix(self._high_half)
@@ -81,12 +84,12 @@ class DeltaDecoder:
 
 
 def failure(described: str) -> UpstreamError:
-    """Of a response whose status was 200; the text goes into the log."""
+    """Return the error for a response with status 200; the description goes into the log."""
     return UpstreamError(upstream_status=200, upstream_error=described)
 
 
 def _read_content(content: object) -> str:
-    """A text, or the texts of a list of parts, as Mistral's models that think send it; its thoughts are other parts."""
+    """Return the text, also from a list of parts, as Mistral's thinking models send it (thoughts are other parts)."""
     if not isinstance(content, list):
         return content if isinstance(content, str) else ""
     texts = (part.get("text") for part in content if isinstance(part, dict) and part.get("type") == "text")

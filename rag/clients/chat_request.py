@@ -1,14 +1,14 @@
-"""What the operator adds to the body of a chat completion, or takes out of it: servers differ in what they accept."""
+"""Apply the operator's changes (RAG_GENERATOR_BODY) to a chat completion's body: servers accept different fields."""
 
 from collections.abc import Mapping
 from typing import Final
 
-# Stands for the bound of the request's draft, under whatever name a server wants it.
+# The placeholder for the request's output limit, for servers that expect it under another name.
 BOUND: Final = "{max_tokens}"
 
 
 def adapt(body: Mapping[str, object], changes: Mapping[str, object], max_tokens: int) -> dict[str, object]:
-    """The body with the changes: a field that is None is left out, and `{max_tokens}` becomes the number."""
+    """Apply the changes to the body: None removes a field, and `{max_tokens}` becomes the number."""
     changed = {**body, **{name: _fill(value, max_tokens) for name, value in changes.items()}}
     return {name: value for name, value in changed.items() if name not in changes or value is not None}
 

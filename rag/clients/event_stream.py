@@ -1,4 +1,4 @@
-"""Server-sent events out of the bytes of a response, however they are cut; bounded in memory, linear in time.
+"""Decode server-sent events from the bytes of a response, split at any place; bounded in memory, linear in time.
 
 Source: HTML Standard, section 9.2, server-sent events.
 """
@@ -15,18 +15,18 @@ BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 
 
 class ServerEvent(NamedTuple):
-    """One event: the lines of its data, and its `event:` field, empty where there is none."""
+    """One event: its data, with lines joined by LF, and its `event:` field, empty if there is none."""
 
     data: bytes
     kind: bytes = b""
 
 
 class EventDecoder:
-    """Bytes of an event stream to its events; does no I/O.
+    """Decodes the bytes of an event stream to events, without I/O.
 
-    Works on bytes, so that a character cut in two is whole again before it is decoded, and splits at LF and CR alone:
-    `str.splitlines` would also cut at U+2028, which JSON allows inside a string. A piece is looked at once: the
-    beginning of a line waits as a list and is joined when its end has come.
+    It works on bytes, so that a character split over two pieces is whole before it is decoded. It splits only at LF and
+    CR: `str.splitlines` would also split at U+2028, which JSON allows inside a string. Each piece is read once: the
+    parts of an unfinished line are kept in a list and joined when the line ends.
     """
 
     def __init__(self) -> None:
@@ -36,10 +36,13 @@ class EventDecoder:
         self._data_bytes = 0
         self._kind = b""
         self._after_cr = False
-        self._begin: bytes | None = b""  # what may be a byte order mark; None once that is known
+        self._begin: bytes | None = b""  # a possible part of a byte order mark; None once the start has been read
 
     def feed(self, piece: bytes) -> Iterator[ServerEvent]:
-        """Raises: UpstreamError: a line or an event has no end."""
+        """Decode one piece, and yield the events that it completes.
+
+        Raises: UpstreamError: a line or an event exceeds the limits.
+        """
         if self._begin is not None:
             piece = self._begin + piece
             if len(piece) < len(BYTE_ORDER_MARK) and BYTE_ORDER_MARK.startswith(piece):
@@ -48,7 +51,7 @@ class EventDecoder:
             piece, self._begin = piece.removeprefix(BYTE_ORDER_MARK), None
         if not piece:
             return
-        if self._after_cr:  # a CR LF that was cut in two is one end of a line
+        if self._after_cr:  # a CR LF split over two pieces is one line end
             piece = piece.removeprefix(b"\n")
         if b"\r" in piece:
             self._after_cr = piece.endswith(b"\r")
@@ -64,9 +67,9 @@ class EventDecoder:
             self._hold(following)
 
     def close(self) -> Iterator[ServerEvent]:
-        """What an unfinished last event holds: some servers leave out the last blank line."""
+        """Yield an unfinished last event, because some servers omit the last blank line."""
         if self._begin:
-            yield from self.feed(b" ")  # two bytes of a mark are no line
+            yield from self.feed(b" ")  # passes on an incomplete byte order mark as data
         yield from self.feed(b"\n")
         yield from self.feed(b"\n")
 
@@ -78,7 +81,7 @@ class EventDecoder:
                 raise UpstreamError(upstream_error="a line without end")
 
     def _take(self, line: bytes) -> ServerEvent | None:
-        """An event, if this line ends one."""
+        """Process one line, and return an event if the line ends one."""
         if line:
             name, _, value = line.partition(b":")
             if name == b"data":

@@ -1,10 +1,11 @@
-"""HTTP connections that are not lost in the moment in which nobody wants them any more.
+"""Send HTTP requests without leaking connections on cancellation, and tell a broken reply from a missing one.
 
-httpcore 1.0 keeps a connection in its pool for ever, neither idle nor closed, if the task is cancelled after it was
-made and before the request goes out: the other side holds it too. So until then a request is not cancelled but let go,
-and ends itself at the first point from which httpcore closes; from there on it is cancelled at once.
+If a task is cancelled after its connection is made and before the request is sent, httpcore 1.0 keeps the connection in
+its pool for ever, neither idle nor closed, and the peer keeps it too. So until then this transport does not cancel the
+request: it abandons it, and the request cancels itself once httpcore would close the connection correctly. From that
+point on a request is cancelled at once.
 
-And httpx says the same of a reply that breaks off in its head as of none at all; only one of them may be asked again.
+httpx raises the same errors for a reply that breaks off in its head and for no reply; only the latter may be retried.
 """
 
 import asyncio
@@ -15,18 +16,18 @@ from typing import Any, Final
 import httpcore
 import httpx
 
-# httpcore's name for that point.
+# httpcore's trace event at that point.
 _SENDING: Final = "http11.send_request_headers.started"
 
 
 class BrokenReply(httpx.RemoteProtocolError):
-    """The connection failed after the first byte of a reply, or what came is no HTTP."""
+    """The connection failed after the first byte of a reply, or the reply is not HTTP."""
 
 
 class PatientTransport(httpx.AsyncHTTPTransport):
-    """An `httpx.AsyncHTTPTransport` that can be cancelled at any moment without losing a connection.
+    """An `httpx.AsyncHTTPTransport` that can be cancelled at any time without leaking a connection.
 
-    Raises: BrokenReply: instead of any failure but a timeout, once a byte of the reply has come.
+    Raises: BrokenReply: instead of any failure except a timeout, once a byte of the reply has arrived.
     """
 
     def __init__(self, **options: Any) -> None:  # Any: those of the base
@@ -44,7 +45,7 @@ class PatientTransport(httpx.AsyncHTTPTransport):
             if attempt.is_sending:
                 attempt.task.cancel()
                 (outcome,) = await asyncio.gather(attempt.task, return_exceptions=True)
-                if isinstance(outcome, httpx.Response):  # it came in the same moment
+                if isinstance(outcome, httpx.Response):  # it arrived at the same moment
                     await outcome.aclose()
             else:
                 self._let_go.add(attempt.task)
@@ -63,11 +64,11 @@ class PatientTransport(httpx.AsyncHTTPTransport):
     def _forget(self, task: asyncio.Task[httpx.Response]) -> None:
         self._let_go.discard(task)
         if not task.cancelled():
-            task.exception()  # seen: nobody else will look
+            task.exception()  # retrieved, or asyncio would log that it never was
 
 
 class _Attempt:
-    """One request until its response begins."""
+    """The state of one request until its response begins."""
 
     task: asyncio.Task[httpx.Response]
 
@@ -77,7 +78,7 @@ class _Attempt:
         self.is_answered = False
 
     async def note(self, event: str, details: Mapping[str, Any]) -> None:
-        """Called by httpcore with what it does; a new connection is made to tell what is read from it."""
+        """Handle a trace event of httpcore: watch the reads of a new connection, and note when sending starts."""
         stream = details.get("return_value")
         if isinstance(stream, httpcore.AsyncNetworkStream):
             _report_reads(stream)
@@ -91,7 +92,7 @@ _attempt: ContextVar[_Attempt] = ContextVar("attempt")
 
 
 def _report_reads(stream: httpcore.AsyncNetworkStream) -> None:
-    """From now on the attempt that reads from it, maybe not the one that opened it, learns that a byte has come."""
+    """Patch the stream to mark the attempt that reads from it, which may not be the one that opened it, as answered."""
     read = stream.read
 
     async def read_and_report(max_bytes: int, timeout: float | None = None) -> bytes:
@@ -101,4 +102,4 @@ def _report_reads(stream: httpcore.AsyncNetworkStream) -> None:
             attempt.is_answered = True
         return data
 
-    stream.read = read_and_report  # type: ignore[method-assign]  # httpx takes no backend that could do it
+    stream.read = read_and_report  # type: ignore[method-assign]  # httpx accepts no custom network backend

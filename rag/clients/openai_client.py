@@ -1,6 +1,6 @@
-"""Any OpenAI-compatible server as our generator: chat completions as a stream, read byte by byte with distrust.
+"""Generate with any OpenAI-compatible server: stream chat completions and trust nothing in the responses.
 
-One adapter for vLLM inside our own Generator service and for whatever RAG_GENERATOR_URL names.
+The same adapter serves vLLM in our own Generator service and any server that RAG_GENERATOR_URL names.
 """
 
 import asyncio
@@ -23,21 +23,21 @@ from rag.types import Delta, Message
 
 DONE: Final = b"[DONE]"
 DEFAULT_RETRY_AFTER_S: Final = 1.0
-# Who asks for more than a day has made a mistake, which is not to be handed on.
+# A server that asks for more than a day has made a mistake, which our clients should not see.
 MAX_RETRY_AFTER_S: Final = 86_400.0
-# What is read of a body that is no event stream, to say in the log why, and how long that may take.
+# Limits for reading a body that is not an event stream, to log the reason of a failure.
 _REASON_LIMIT_BYTES: Final = 65_536
 _REASON_TIMEOUT_S: Final = 0.5
-# What may come after `[DONE]`, so that the connection can be used again: the end of the chunked body, mostly.
+# Limits for reading what follows `[DONE]`, mostly the end of the chunked body, so that the connection can be reused.
 _REST_LIMIT_BYTES: Final = 65_536
 _REST_TIMEOUT_S: Final = 0.25
 
 
 class OpenAIGenerator:
-    """Streams chat completions from `path` below the client's address; the client carries key, headers and limits.
+    """Streams chat completions from `path` below the client's base URL; the client holds key, headers and limits.
 
-    `body` are fields of every request beside ours, with None those that are left out; see `rag.clients.chat_request`.
-    `secrets` are what must not come back in a log.
+    `body` adds fields to every request, or removes those that are None; see `rag.clients.chat_request`.
+    `secrets` are the strings that must not appear in a log.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class OpenAIGenerator:
             "stream_options": {"include_usage": True},
         }
         redaction = Redaction(messages, self._secrets)
-        # Leaving the stack closes the connection, which is what ends the generation upstream.
+        # Leaving the stack closes the connection, which ends the generation upstream.
         async with AsyncExitStack() as stack:
             try:
                 response = await self._open(stack, adapt(body, self._body, max_tokens), timeout_s, trace_id)
@@ -86,7 +86,7 @@ class OpenAIGenerator:
                 self._finish(stack.pop_all(), reading)
 
     def _finish(self, stack: AsyncExitStack, reading: "_Reading") -> None:
-        """Reads what is left of an answer that is whole, while the client has it already."""
+        """Read the rest of a complete response in the background, while the answer goes on to the client."""
         task = asyncio.create_task(reading.finish(stack))
         self._resting.add(task)
         task.add_done_callback(self._resting.discard)
@@ -110,12 +110,15 @@ class OpenAIGenerator:
 
 
 def _came_to_nothing(error: httpx.HTTPError) -> bool:
-    """Whether the connection failed before any byte of a reply, so that trying again cannot repeat anything."""
+    """Return whether the connection failed before the first byte of a reply; only then do we send the request again."""
     return isinstance(error, httpx.NetworkError | httpx.RemoteProtocolError) and not isinstance(error, BrokenReply)
 
 
 def _read_retry_after(headers: Mapping[str, str]) -> float:
-    """Seconds to wait, whether given as a number or as a date; RFC 9110, section 10.2.3."""
+    """Return the seconds to wait, given as a number or a date, bounded; the default if missing or invalid.
+
+    Source: RFC 9110, section 10.2.3.
+    """
     value = headers.get("retry-after", "").strip()
     try:
         seconds = float(value)
@@ -131,17 +134,20 @@ def _read_retry_after(headers: Mapping[str, str]) -> float:
 
 
 class _Reading:
-    """One response, read with distrust."""
+    """Reads one response and turns everything unexpected into an UpstreamError."""
 
     def __init__(self, response: httpx.Response, redaction: Redaction) -> None:
-        self.is_done = False  # `[DONE]` has come
+        self.is_done = False  # `[DONE]` has arrived
         self._response = response
         self._redaction = redaction
         self._pieces = response.aiter_bytes()
-        self._head = bytearray()  # what came before the first event
+        self._head = bytearray()  # the bytes before the first event
 
     async def check_status(self) -> None:
-        """Raises: UpstreamRateLimited, UpstreamError: the status is not 200."""
+        """Check that the status is 200.
+
+        Raises: UpstreamRateLimited: it is 429. UpstreamError: it is something else.
+        """
         status = self._response.status_code
         if status == httpx.codes.OK:
             return
@@ -158,9 +164,11 @@ class _Reading:
         raise UpstreamError(upstream_status=status, upstream_error=described)
 
     async def deltas(self) -> AsyncIterator[Delta]:
-        """The deltas until `[DONE]`.
+        """Yield the deltas until `[DONE]`.
 
-        Raises: DeadlineExceeded: silence. UpstreamError: no event stream, no answer, or cut before its end.
+        Raises:
+            DeadlineExceeded: the server sent nothing for too long.
+            UpstreamError: the response is not an event stream, contains no answer, or ends too early.
         """
         decoder, has_events = DeltaDecoder(self._redaction), False
         async with aclosing(self._events()) as events:
@@ -194,7 +202,7 @@ class _Reading:
             yield event
 
     async def finish(self, stack: AsyncExitStack) -> None:
-        """Reads to the end, if that is near, and lets go of the connection."""
+        """Read to the end of the response within the limits, then release the connection."""
         left_bytes = _REST_LIMIT_BYTES
         async with stack:
             with suppress(TimeoutError, httpx.HTTPError):

@@ -1,4 +1,4 @@
-"""What another's server says of its failure, cut down to what may stand in our log: no key, nothing of the prompt."""
+"""Reduce another server's error message to what may appear in our log: no key, nothing of the prompt."""
 
 import json
 import re
@@ -9,21 +9,21 @@ from typing import Final
 from rag.types import Message
 
 LIMIT_CHARS: Final = 200
-# Of a longer message nothing else is looked at.
+# The rest of a longer message is ignored.
 _READ_CHARS: Final = 4096
 _FIELDS: Final = ("type", "code", "status", "message", "msg", "detail", "reason")
 _DEPTH: Final = 3
-# Keys of known forms, what stands behind `Bearer`, what is half hidden by stars, and what is long and opaque.
+# Keys of known forms, what follows `Bearer`, strings masked by stars, and long opaque strings.
 _SECRETS: Final = re.compile(
     r"sk-\S+|bearer\s+\S+|\S{0,64}\*{2,}\S*|(?<![\w\-+/=])(?=[\w\-+/=]*\d)[\w\-+/=]{32,}", re.IGNORECASE
 )
-# Characters as JSON, Python, HTML and URLs write them: what holds one may be any word of the prompt.
+# Escapes of JSON, Python, HTML and URLs: a string with an escape may be any word of the prompt.
 _ESCAPE: Final = re.compile(r"\\\w|&#?\w+;|%[0-9a-f]{2}", re.IGNORECASE)
 _WORD: Final = re.compile(r"[^\W_]+")
-# Behind a word that may be the beginning of a longer one.
+# What follows a word that may be cut off.
 _CUT: Final = re.compile(r"['\"`)\]}]{0,4}(?:\.{2}|…|$)")
 _GAPS: Final = re.compile(r"…(?:[^\w<>…]*…)+")
-# Words of failures that say nothing of a prompt, whatever stands in it.
+# Words of error messages that reveal nothing, even if the prompt contains them.
 _KNOWN: Final = frozenset(
     _WORD.findall(
         """
@@ -43,18 +43,18 @@ _KNOWN: Final = frozenset(
 
 
 class Redaction:
-    """Describes the failures of one request; knows what was sent with it, and looks at that only when one comes."""
+    """Describes failures of one request without what was sent with it; a request without a failure costs nothing."""
 
     def __init__(self, messages: Sequence[Message], secrets: Sequence[str]) -> None:
         self._messages = messages
         self._secrets = secrets
 
     def describe(self, failure: object) -> str:
-        """The type, code and message that stand in parsed JSON of any shape, or a text; at most 200 characters."""
+        """Return type, code and message from parsed JSON of any shape, or from a text; at most 200 characters."""
         return self._clean(": ".join(dict.fromkeys(_read_texts(failure, _DEPTH)))) or "no reason given"
 
     def describe_body(self, body: bytes, content_type: str) -> str:
-        """The same of the body of a response, of which nothing but JSON is believed to hold a reason."""
+        """Describe a response body as `describe` does if it is JSON, else by its content type."""
         try:
             return self.describe(json.loads(body))
         except (ValueError, RecursionError):
@@ -86,7 +86,7 @@ def _begins_one(word: str, in_order: Sequence[str]) -> bool:
 
 
 def _read_texts(failure: object, depth: int) -> Iterator[str]:
-    """The texts that say what went wrong, the outermost first."""
+    """Yield the texts that describe the failure; those of an inner `error` replace the outer ones."""
     if isinstance(failure, str):
         yield failure.strip()
     elif isinstance(failure, int) and not isinstance(failure, bool):

@@ -1,1 +1,1 @@
-"""What is set from outside: the environment as settings, names of models, strict YAML."""
+"""Read what the operator sets: the environment as settings, names of models, strict YAML."""

@@ -1,6 +1,6 @@
-"""The environment as settings, checked in full before anything serves: each bad name and value is one line.
+"""Read the settings from the environment and check all of them before the service starts: one line per problem.
 
-It comes in as an argument, so that nothing else reads it and a test cannot leak into another.
+The environment is an argument, so that nothing else reads it and tests cannot affect each other.
 """
 
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ from rag.config.settings import PREFIX, Settings
 
 _MODEL_FORMS: Final = "bento:<tag>, hf:<repo>[@revision], path:<dir> or fake:"
 _HTTP_URL: Final = "an http:// or https:// URL"
-# Ranges that the annotations cannot say in words.
+# Descriptions of ranges that cannot be derived from the annotations.
 _RANGES: Final[Mapping[str, str]] = {
     "model_version": "1 to 64 characters of A-Za-z0-9._-",
     "embedder_model": _MODEL_FORMS,
@@ -35,7 +35,7 @@ _RANGES: Final[Mapping[str, str]] = {
 
 
 class SettingsError(Exception):
-    """The settings do not hold together; one line per problem, none of which shows a value."""
+    """The settings are invalid; `problems` has one line per problem and shows no values."""
 
     def __init__(self, problems: list[str]) -> None:
         self.problems = problems
@@ -43,9 +43,10 @@ class SettingsError(Exception):
 
 
 def load_settings(environ: Mapping[str, str]) -> Settings:
-    """The settings of this environment.
+    """Load the settings from this environment; an empty variable counts as unset.
 
-    Raises: SettingsError: a name is unknown, a value is outside its range, or the settings do not hold together.
+    Raises: SettingsError: a name is unknown, a value is out of range, settings contradict each other, or production
+        lacks a setting.
     """
     known = {environment_name(field) for field in Settings.model_fields}
     problems = [
@@ -86,7 +87,7 @@ def _contradictions(settings: Settings) -> list[str]:
     if settings.generator_url is None:
         found += [
             f"{environment_name(field)}: is of no use without RAG_GENERATOR_URL; unset it"
-            for field in ("generator_name", "generator_body")  # credentials may lie in a secret of all deployments
+            for field in ("generator_name", "generator_body")  # not the credentials: deployments may share one secret
             if getattr(settings, field) is not None
         ]
     if settings.generator_model is None:
@@ -121,11 +122,12 @@ def _missing_in_production(settings: Settings) -> list[str]:
 
 
 def environment_name(field: str) -> str:
+    """Return the environment variable of a setting."""
     return PREFIX + field.upper()
 
 
 def value_range(field: str) -> str:
-    """What a setting may be, in words, for the one line that names a bad value."""
+    """Describe the valid values of a setting, for the line that reports a bad one."""
     info = Settings.model_fields[field]
     if field in _RANGES:
         return _RANGES[field]

@@ -1,4 +1,4 @@
-"""How a setting names a model, and whether it can only ever mean the same weights."""
+"""Parse model references as they appear in settings, and decide whether one is pinned to one set of weights."""
 
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -8,7 +8,7 @@ UNPINNED_REVISIONS: Final = frozenset({"main", "master", "HEAD"})
 
 @dataclass(frozen=True, slots=True)
 class ModelRef:
-    """Where a model's weights are: `bento:<tag>`, `hf:<repo>[@revision]`, `path:<dir>` or `fake:`."""
+    """A reference to a model: `bento:<tag>`, `hf:<repo>[@revision]`, `path:<dir>` or `fake:`."""
 
     kind: Literal["bento", "hf", "path", "fake"]
     name: str
@@ -16,7 +16,10 @@ class ModelRef:
 
     @classmethod
     def parse(cls, text: str) -> "ModelRef":
-        """Raises: ValueError: the text has none of the four forms."""
+        """Parse a reference.
+
+        Raises: ValueError: the text has none of the four forms.
+        """
         kind, colon, rest = text.partition(":")
         if kind == "fake" and colon:
             return cls("fake", rest or "fake", "1")
@@ -30,7 +33,7 @@ class ModelRef:
 
     @property
     def pinned(self) -> bool:
-        """True where this reference can only ever mean the same weights."""
+        """Whether this reference always means the same weights."""
         if self.kind == "path":
             return True
         return self.revision is not None and self.revision not in UNPINNED_REVISIONS | {"latest"}

@@ -1,4 +1,4 @@
-"""YAML that people write and that decides who may do what: nothing twice, nothing guessed, one line when it fails."""
+"""Load hand-written YAML files that grant access, strictly: duplicate fields are errors, error messages one line."""
 
 import re
 from collections import Counter
@@ -8,19 +8,19 @@ from typing import Any, Final
 import yaml
 from pydantic import ValidationError
 
-# A reader mends one problem after the other; the start must stop with one line.
+# A person fixes one problem after another, and the start must fail with one line.
 _PROBLEMS_SHOWN: Final = 5
-# Any other name may hold what must not be shown, or end the line.
+# Only plain names are shown: any other may hold a secret, or a line break.
 _QUOTED = re.compile(r"'[^']*'")
 _PLAIN_NAME = re.compile(r"[\w .-]{1,64}")
 
 
 class FileError(ValueError):
-    """The file is not what it should be; the message is one line and shows no values."""
+    """The file is not valid; the message is one line and shows no values."""
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """Refuses a field that is given twice; YAML's own reader takes the last, which may be the wider grant."""
+    """Rejects duplicate fields; the base loader keeps the last one, which may be the wider grant."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:  # Any: as in the base
         names = [name.value for name, _ in node.value if isinstance(name, yaml.ScalarNode)]
@@ -30,7 +30,10 @@ class _StrictLoader(yaml.SafeLoader):
 
 
 def load_yaml(data: bytes) -> object:
-    """Raises: FileError: it is not YAML, or a field is given twice."""
+    """Parse YAML with the strict loader.
+
+    Raises: FileError: the data is not YAML, or a field is given twice.
+    """
     try:
         return yaml.load(data, _StrictLoader)  # noqa: S506  # derived from SafeLoader
     except FileError:
@@ -44,23 +47,25 @@ def load_yaml(data: bytes) -> object:
 
 
 def explain(error: ValidationError, rules: Mapping[str, str]) -> str:
-    """What is wrong with the content, in one line and in the words of `rules`: field → what it must be."""
+    """Describe the validation errors in one line; `rules` maps each field to a phrase that says what it must be."""
     return one_line([_describe(each["type"], each["loc"], rules) for each in error.errors(include_input=False)])
 
 
 def one_line(problems: Sequence[str]) -> str:
+    """Join problems to one line; only the first ones are shown, the rest is counted."""
     shown = "; ".join(problems[:_PROBLEMS_SHOWN])
     hidden = len(problems) - _PROBLEMS_SHOWN
     return shown + (f"; and {hidden} more" if hidden > 0 else "")
 
 
 def repeated(values: Iterable[str]) -> list[str]:
+    """Return the values that occur more than once, in order of their first occurrence."""
     return [value for value, count in Counter(values).items() if count > 1]
 
 
 def _describe(kind: str, place: tuple[int | str, ...], rules: Mapping[str, str]) -> str:
-    """Never shows the value: a digest or a key may stand in the wrong field."""
-    parts = [part for part in place if part != "[key]"]  # pydantic's word for the name of a field, which `rules` knows
+    """Describe one error without the value: somebody may have put a digest or a key into the wrong field."""
+    parts = [part for part in place if part != "[key]"]  # pydantic's marker for a mapping's key; `rules` has an entry
     path = "".join(f"[{part}]" if isinstance(part, int) else f".{_shown(part)}" for part in parts).removeprefix(".")
     if kind == "missing":
         return f"{path}: is missing"

@@ -1,1 +1,1 @@
-"""What a generator is asked, and what it says, delta by delta; not yet an answer."""
+"""Ask a generator, and read what it sends, delta by delta; a draft is not yet an answer."""

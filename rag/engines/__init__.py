@@ -1,1 +1,1 @@
-"""What runs models: encoders, rerankers, their batches, vLLM. Heavy libraries are imported inside constructors."""
+"""Run models: encoders, rerankers, their batches, vLLM. Heavy libraries are imported inside constructors."""

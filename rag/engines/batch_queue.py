@@ -1,13 +1,13 @@
-"""Which of the items that wait form the next batch; plain data, without a clock and without tasks of its own.
+"""Choose which waiting items form the next batch; plain data structures, without a clock and without tasks.
 
-A batch is a rectangle: every item is padded to the longest, so it costs the model n x longest tokens, and that has to
-stay within a budget. The rules:
+A batch is a rectangle: every item is padded to the longest, so the model computes n x longest tokens, which must stay
+within a budget. The rules:
 
 - Items of one lane (one function of the model) share a batch; lanes that have items take turns.
-- A batch holds the oldest item of its lane, so nothing waits for more than what came before it.
-- Around that one stand its neighbours in length: of all such runs within the budget, the one that does most for its
-  cost. Much shorter ones stay out where their padding would cost more than a pass of their own, and so do longer ones.
-- It is due once its oldest item has waited as long as it should for company, or once there is enough for a whole one.
+- A batch contains the oldest item of its lane, so an item waits only for items that came before it.
+- The rest of the batch are neighbours of that item in length: of all such runs within the budget, the one with the best
+  ratio of worth to cost. Items of a very different length stay out if padding would cost more than another pass.
+- A batch is due once its oldest item has waited `wait_s` for company, or once there are enough items for a full batch.
 """
 
 from bisect import bisect_left, insort
@@ -20,19 +20,18 @@ import numpy as np
 Item = TypeVar("Item")
 Lane = Hashable
 
-# What an item is worth beside its tokens, as a share of the cost of a pass: without it batches are too small where
-# lengths are mixed and passes are dear. Of 0, 1/8 and 1/4 the best in a simulation of 32 callers, by a hundredth.
+# The worth of an item in addition to its tokens, as a share of the cost of a pass: without it, batches are too small if
+# lengths are mixed and passes are expensive. In a simulation of 32 callers 1/8 beat 0 and 1/4 by one per cent.
 _COMPANY: Final = 1 / 8
 
 
 @dataclass(frozen=True, slots=True)
 class BatchLimits:
-    """How large a batch may be, how long it waits for company, and how much may wait.
+    """The maximum size of a batch, its waiting time for company, and the capacity of the queue.
 
-    `budget_tokens`: padding counted; one item that is longer runs alone. `wait_s`: 0 is to start as soon as the model
-    is free. `pass_tokens`: what a forward pass costs before its first token, in tokens: 5 ms of 0.33 ms each with the
-    local embedder on one core; a GPU's are many more. `waiting_tokens`: a bound on memory; what comes to an empty queue
-    is taken whatever its size.
+    `budget_tokens`: includes padding; a longer item runs alone. `wait_s`: 0 means to start as soon as the model is
+    free. `pass_tokens`: the fixed cost of a forward pass, in tokens; with the local embedder on one core 5 ms, at 0.33
+    ms a token; on a GPU many more. `waiting_tokens`: a limit on memory; an empty queue accepts any amount.
     """
 
     budget_tokens: int = 512
@@ -44,7 +43,7 @@ class BatchLimits:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Waiting(Generic[Item]):
-    """One item in the queue; `number` is its place in the order of arrival."""
+    """One item in the queue; `number` is its position in the order of arrival."""
 
     number: int
     tokens: int
@@ -54,20 +53,20 @@ class Waiting(Generic[Item]):
 
 
 class BatchQueue(Generic[Item]):
-    """Items until they are taken in a batch or discarded; times are points on any one clock, in seconds."""
+    """The queue of items that are not yet in a batch; the caller passes all times, in seconds on one clock."""
 
     def __init__(self, limits: BatchLimits) -> None:
         self._limits = limits
         self._arrived = 0
-        self._lanes: dict[Lane, _Lane[Item]] = {}  # the one whose turn it is comes first
+        self._lanes: dict[Lane, _Lane[Item]] = {}  # the lane whose turn is next comes first
 
     @property
     def tokens(self) -> int:
-        """What waits, padding not counted."""
+        """The tokens of all waiting items, without padding."""
         return sum(lane.tokens for lane in self._lanes.values())
 
     def put(self, lane: Lane, items: Sequence[tuple[Item, int]], now: float) -> list[Waiting[Item]] | None:
-        """Queues items with their tokens, at least 1 each; all of them, or none and None where they are too many."""
+        """Add items with their token counts, at least 1 each; None, and no item added, if the queue has no room."""
         if self._lanes and self.tokens + sum(tokens for _, tokens in items) > self._limits.waiting_tokens:
             return None
         put = [Waiting(number, tokens, now, lane, item) for number, (item, tokens) in enumerate(items, self._arrived)]
@@ -77,7 +76,7 @@ class BatchQueue(Generic[Item]):
         return put
 
     def discard(self, items: Sequence[Waiting[Item]]) -> int:
-        """Takes out those of them that still wait, and says how many they were."""
+        """Remove those of the items that are still waiting, and return how many they were."""
         discarded = 0
         for each in items:
             lane = self._lanes.get(each.lane)
@@ -88,11 +87,11 @@ class BatchQueue(Generic[Item]):
         return discarded
 
     def due_at(self) -> float | None:
-        """When the next batch may start, which may be long past; None while nothing waits."""
+        """Return when the next batch may start (possibly long ago); None if nothing waits."""
         return min((lane.due_at() for lane in self._lanes.values()), default=None)
 
     def take(self, now: float) -> list[Waiting[Item]]:
-        """The next batch, shortest first; empty if none is due. Its lane has its next turn after all others."""
+        """Remove and return the next batch, shortest item first; empty if none is due. Its lane becomes the last."""
         due = (key for key, lane in self._lanes.items() if lane.due_at() <= now)
         key = next(due, None)
         if key is None:
@@ -105,12 +104,12 @@ class BatchQueue(Generic[Item]):
 
 
 class _Lane(Generic[Item]):
-    """What waits for one function, by age and by length."""
+    """The items that wait for one function, by age and by length."""
 
     def __init__(self, limits: BatchLimits) -> None:
         self._limits = limits
         self.tokens = 0
-        self._by_number: dict[int, Waiting[Item]] = {}  # dicts keep their order: the oldest comes first
+        self._by_number: dict[int, Waiting[Item]] = {}  # dicts keep insertion order: the oldest comes first
         self._by_length: list[Waiting[Item]] = []
 
     def add(self, item: Waiting[Item]) -> None:
@@ -156,9 +155,9 @@ def _length(item: Waiting[Item]) -> tuple[int, int]:
 
 
 def find_best_run(lengths: Sequence[int], place: int, limits: BatchLimits) -> tuple[int, int]:
-    """Of ascending lengths the run `[start, end)` around a place that does most for its cost, within the limits.
+    """Return the run `[start, end)` of ascending lengths that contains `place` and has the best ratio of worth to cost.
 
-    It does what its items are worth, and costs a pass and its rectangle.
+    Its worth is that of its items, its cost is a pass plus its rectangle; the limits bound it.
     """
     if len(lengths) == 1:
         return 0, 1

@@ -1,7 +1,7 @@
-"""How the batchable APIs of one service run their models: one batch at a time, in a thread, made up of what waits.
+"""Run the models behind a service's batchable APIs: one batch at a time, in a thread, formed from the waiting items.
 
-Which items form a batch is decided in `batch_queue`; here are the callers, the thread, and what happens when a caller
-leaves, runs out of time, or sends something that breaks the model.
+`batch_queue` decides which items form a batch. This module handles the callers and the thread, and callers that
+disconnect, run out of time, or send an item on which the model fails.
 """
 
 import asyncio
@@ -20,32 +20,32 @@ from rag.types import BatchReport
 from schemas.services import Entailment
 
 Item = TypeVar("Item")
-# Any: numbers, or whatever objects a model makes of items.
+# Any: numbers, or the objects that a model makes of its items.
 Rows = NDArray[Any]
 
-# Until when the caller that runs in this context waits: a point on its event loop's clock, None for ever.
+# Until when the caller of this context waits: a time on its event loop's clock; None means without a limit.
 CALLER_DEADLINE: Final[ContextVar[float | None]] = ContextVar("caller_deadline", default=None)
-# Over the example documents, English and Vietnamese, 3.2 to 5.2 bytes of UTF-8 make a token of the local embedder.
+# In the example documents, English and Vietnamese, a token of the local embedder has 3.2 to 5.2 bytes of UTF-8.
 _BYTES_PER_TOKEN: Final = 4
-# A prompt such as `passage: ` and the special tokens around a text.
+# The prompt (such as `passage: `) and the special tokens around a text.
 _FRAME_TOKENS: Final = 6
 
 _log = logging.getLogger(__name__)
 
 
 def estimate_text(text: str) -> int:
-    """Tokens of a text as a model reads it, roughly; tokenizing it twice would cost more than it gains."""
+    """Estimate the tokens of a text with its prompt; an exact count would cost more than it gains."""
     return _FRAME_TOKENS + len(text.encode()) // _BYTES_PER_TOKEN
 
 
 def estimate_entailment(pair: Entailment) -> int:
-    """As `estimate_text`, for a premise and a hypothesis that are read together."""
+    """Estimate the tokens of a premise and a hypothesis that the model reads together."""
     return estimate_text(pair.premise) + estimate_text(pair.hypothesis)
 
 
 @dataclass(slots=True, eq=False)
 class _Call:
-    """One caller's items and, one after the other, their rows."""
+    """One call of `Batcher.run`; its rows are filled in one by one."""
 
     rows: Rows
     missing: int
@@ -60,7 +60,7 @@ class _Call:
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """One item of a call and its place there. Any: each function has items of its own type."""
+    """One item of a call and its position in it. Any: each function has its own item type."""
 
     call: _Call
     place: int
@@ -68,10 +68,10 @@ class _Part:
 
 
 class Batcher:
-    """Runs functions from n items to n rows; those of one batcher never run at the same time.
+    """Runs functions from n items to n rows in batches; two batches of one batcher never run at the same time.
 
-    `row_shape` is the shape of one row: `(dim,)` for vectors, `()` for scores, and for objects with `dtype=object`.
-    `on_batch` hears of each batch; `on_waiting` by how many items, of which function, the queue has grown or shrunk.
+    `row_shape` is the shape of one row: `(dim,)` for vectors; `()` for scores, and for objects with `dtype=object`.
+    `on_batch` gets a report of each batch; `on_waiting` gets a function's name and the change of its waiting items.
     """
 
     def __init__(
@@ -96,14 +96,14 @@ class Batcher:
         *,
         dtype: DTypeLike = np.float32,
     ) -> Rows:
-        """(n, *row_shape), in the order of the items; rows of items that failed hold NaN.
+        """Return the rows of the items, (n, *row_shape), in order; rows of items that failed hold NaN.
 
-        `estimate` says how many tokens an item has for the model. Cancelled, or at the caller's deadline, what still
-        waits is dropped.
+        `estimate` returns an item's tokens. If the call is cancelled or its caller's deadline passes, its items that
+        are still waiting are removed from the queue.
 
         Raises:
             DeadlineExceeded: the caller's deadline passed first.
-            NotReady: too much waits already.
+            NotReady: the queue has no room for the items.
         """
         rows = np.full((len(items), *self._row_shape), np.nan, dtype=dtype)
         if not items:
@@ -150,7 +150,7 @@ class Batcher:
             rows = await run_safely(function, [part.item for part in parts], self._row_shape, parts[0].call.rows.dtype)
         finally:
             self._running = None
-        self._start_next()  # before the callers take up their rows: the model does not wait for them
+        self._start_next()  # before the callers get their rows, so that the model does not idle
         for part, row in zip(parts, rows, strict=True):
             part.call.fill(part.place, row)
         longest = max(each.tokens for each in batch)
@@ -163,13 +163,13 @@ async def run_safely(
     row_shape: tuple[int, ...],
     dtype: DTypeLike = np.float32,
 ) -> Rows:
-    """(n, *row_shape), from a thread; where that fails, each item runs alone, and those that fail have NaN.
+    """Run the function in a thread and return (n, *row_shape); if it fails, run each item alone, with NaN for failures.
 
-    The rows of one batch go to many callers: an exception would fail all of them, a missing row would shift the others.
+    The rows of one batch belong to many callers: an exception would fail all of them, a missing row would shift others.
     """
     try:
         return await _run(function, items, row_shape, dtype)
-    except Exception:  # noqa: BLE001  # whatever a model raises, the callers get their rows
+    except Exception:  # noqa: BLE001  # whatever the model raises, the callers must get their rows
         _log.exception("batch_failed", extra={"fields": {"items": len(items)}})
     rows = np.full((len(items), *row_shape), np.nan, dtype=dtype)
     for number, item in enumerate(items):

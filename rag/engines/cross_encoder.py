@@ -1,4 +1,4 @@
-"""A CrossEncoder as reranker: question and window read together. The GPU profile's default."""
+"""Rerank with a CrossEncoder, which reads question and window together; the default of the GPU profile."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +13,7 @@ BATCH_PAIRS: Final = 32
 
 
 class CrossEncoderScorer:
-    """Scores pairs with a sequence classifier of one output; not safe to call from two threads at once.
+    """Scores pairs with a sequence classifier that has one output; not thread-safe.
 
     Raises: ValueError: the model gives more than one score per pair.
     """
@@ -28,7 +28,7 @@ class CrossEncoderScorer:
             device=best_device(),
             local_files_only=True,
             model_kwargs={"dtype": getattr(torch, best_dtype())},
-            # Scores between 0 and 1 whatever the checkpoint's own default is: the floor for abstention relies on it.
+            # The floor for abstention needs scores from 0 to 1, whatever the checkpoint's default is.
             activation_fn=torch.nn.Sigmoid(),
         )
         if self._model.num_labels != 1:
@@ -36,17 +36,17 @@ class CrossEncoderScorer:
         return_memory()
 
     def score(self, pairs: Sequence[Pair]) -> list[float]:
-        """One relevance per pair, in their order: 0 to 1, higher is better."""
+        """Return the relevance of each pair, in order: 0 to 1, higher is better."""
         if not pairs:
             return []
         inputs = [(pair.question, _read(pair)) for pair in pairs]
         return [float(score) for score in self._model.predict(inputs, batch_size=BATCH_PAIRS, show_progress_bar=False)]
 
     def estimate(self, pair: Pair) -> int:
-        """Tokens of a pair for the model, roughly."""
+        """Estimate the tokens of a pair."""
         return estimate_text(pair.question) + estimate_text(_read(pair))
 
 
 def _read(pair: Pair) -> str:
-    """What the model reads of the passage: its title and headings, then the window."""
+    """Return what the model reads of the passage: title and headings, then the window."""
     return pair.passage[: min(pair.head, pair.start)] + pair.passage[pair.start : pair.end]

@@ -1,14 +1,14 @@
-"""A classifier from `transformers` as a judge of sentences: how far a premise carries a hypothesis.
+"""Verify with a classifier from `transformers`: how far a premise supports a hypothesis.
 
-Two kinds are read, and what their outputs mean is decided by these rules, since no two models name them alike:
+Two kinds of classifiers work. No two models name their outputs alike, so these rules determine what an output means:
 
-- A sequence classifier judges the pair. The one label that is named as support counts (natural language inference:
-  `entailment` among `neutral` and `contradiction`). Of two labels without names the second is support (MiniCheck). A
+- A sequence classifier judges the pair. The one label whose name means support counts (natural language inference:
+  `entailment`, beside `neutral` and `contradiction`). Of two unnamed labels the second means support (MiniCheck). A
   single output is the log-odds of support, whatever its name (cross-encoders for factual consistency).
-- A token classifier marks the tokens of the hypothesis that the premise does not carry: by labels whose names hold
-  `halluc` or `unsupported`, or of two without names by the second (LettuceDetect). The worst token decides.
+- A token classifier marks the tokens of the hypothesis that the premise does not support: by the labels whose names
+  contain `halluc` or `unsupported`, or by the second of two unnamed labels (LettuceDetect). The worst token decides.
 
-A model that brings code of its own is not run.
+Code that comes with a model is never run.
 """
 
 import re
@@ -24,19 +24,19 @@ from rag.types import ModelInfo
 from schemas.services import Entailment
 
 BATCH_PAIRS: Final = 32
-# RoBERTa and its kin number positions from 2: their last two cannot be used.
+# RoBERTa and its relatives number positions from 2, so two positions less can be used.
 UNUSED_POSITIONS: Final = 2
 SUPPORT_NAMES: Final = frozenset({"consistent", "entailed", "entailment", "support", "supported", "supports"})
 UNSUPPORTED_PARTS: Final = ("halluc", "unsupported", "notsupported")
-# What `transformers` calls the labels of a model that names none.
+# The names that `transformers` gives to unnamed labels.
 _NAMELESS: Final = re.compile(r"LABEL_\d+")
 _NO_LETTER: Final = re.compile(r"[^a-z]")
 
 
 class EntailmentClassifier:
-    """Judges pairs of premise and hypothesis; not safe to call from two threads at once.
+    """Judges pairs of premise and hypothesis; not thread-safe.
 
-    Raises: ValueError: the model is neither kind of classifier, or its labels do not say which of them is support.
+    Raises: ValueError: the model is neither kind of classifier, or its labels do not show which of them means support.
     """
 
     def __init__(self, folder: Path, info: ModelInfo) -> None:
@@ -63,9 +63,9 @@ class EntailmentClassifier:
         return_memory()
 
     def entail(self, pairs: Sequence[Entailment]) -> list[float]:
-        """The support of each hypothesis by its premise, in their order: 0 to 1.
+        """Return the support of each hypothesis by its premise, in order: 0 to 1.
 
-        A premise that is too long loses its end. A hypothesis that does not fit, or has no tokens, cannot be judged: 0.
+        A premise that is too long is truncated. A hypothesis that does not fit, or has no tokens, gets 0.
         """
         supports = [0.0] * len(pairs)
         judged = sorted(self._fitting(pairs), key=lambda number: len(pairs[number].premise + pairs[number].hypothesis))
@@ -76,7 +76,7 @@ class EntailmentClassifier:
         return supports
 
     def _fitting(self, pairs: Sequence[Entailment]) -> list[int]:
-        """The numbers of those whose hypothesis has tokens and leaves room for one of the premise at least."""
+        """Return the positions of the pairs whose hypothesis has tokens and leaves room for one of the premise."""
         if not pairs:
             return []
         room_tokens = self._limit_tokens - self._tokenizer.num_special_tokens_to_add(pair=True)
@@ -94,7 +94,7 @@ class EntailmentClassifier:
             max_length=self._limit_tokens,
             return_tensors="pt",
         )
-        # Taken before the tensors move to the device: special tokens and padding belong to neither text.
+        # Read before the tensors move to the device. Special tokens and padding belong to neither text.
         segments = [encoded.sequence_ids(row) for row in range(len(batch))]
         with torch.inference_mode():
             logits = self._model(**encoded.to(self._model.device)).logits.float().cpu().numpy()
@@ -106,9 +106,9 @@ class EntailmentClassifier:
 
 
 def find_support(labels: Sequence[str]) -> int:
-    """Which output of a sequence classifier means support; 1 also for the only output, read as log-odds.
+    """Return the index of the output that means support; 1 for a single output, which `_probabilities` expands to two.
 
-    Raises: ValueError: the labels do not say.
+    Raises: ValueError: not exactly one label means support.
     """
     named = [number for number, label in enumerate(labels) if _NO_LETTER.sub("", label.lower()) in SUPPORT_NAMES]
     if len(labels) == 1 or _are_two_nameless(labels):
@@ -119,9 +119,9 @@ def find_support(labels: Sequence[str]) -> int:
 
 
 def find_unsupported(labels: Sequence[str]) -> list[int]:
-    """Which outputs of a token classifier mark what is not supported.
+    """Return the indices of the outputs of a token classifier that mean "not supported".
 
-    Raises: ValueError: the labels do not say, or all of them do.
+    Raises: ValueError: none or all of the labels mean that.
     """
     if _are_two_nameless(labels):
         return [1]
@@ -137,7 +137,10 @@ def _are_two_nameless(labels: Sequence[str]) -> bool:
 
 
 def _is_token_classifier(architectures: Sequence[str], name: str) -> bool:
-    """Raises: ValueError: it is no classifier of either kind."""
+    """Return whether the model classifies tokens rather than sequences.
+
+    Raises: ValueError: it does neither.
+    """
     if any(each.endswith("ForTokenClassification") for each in architectures):
         return True
     if any(each.endswith("ForSequenceClassification") for each in architectures):
@@ -146,14 +149,14 @@ def _is_token_classifier(architectures: Sequence[str], name: str) -> bool:
 
 
 def _limit_tokens(tokenizer: Any, config: Any) -> int:  # Any: transformers' own classes are not typed
-    """What the tokenizer says; where it says nothing, which reads as 10^30, the positions that the model has."""
+    """Return the tokenizer's limit; if it has none (10^30) or a larger one, the usable positions of the model."""
     positions = getattr(config, "max_position_embeddings", None)
     says = int(tokenizer.model_max_length)
     return says if positions is None or says <= positions else int(positions) - UNUSED_POSITIONS
 
 
 def _probabilities(logits: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Softmax over the last axis; a single output counts as the log-odds of the second of two."""
+    """Apply softmax to the last axis; a single output is expanded to two, as the log-odds of the second."""
     if logits.shape[-1] == 1:
         logits = np.concatenate([np.zeros_like(logits), logits], axis=-1)
     weights = np.exp(logits - logits.max(axis=-1, keepdims=True))

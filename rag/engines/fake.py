@@ -1,7 +1,7 @@
-"""Models without weights: deterministic, instant, good enough to try clients and the contract on (`make dev`, tests).
+"""Fake the models, without weights: deterministic and instant, for developing clients and testing the contract.
 
-They agree with each other: the embedder's nearest passages are those that share words with the question, the scorer
-counts the same words, and the generator quotes the sentence that shares most of them.
+`make dev` and the tests use them. They agree with each other: the embedder's nearest passages share words with the
+question, the scorer counts the same words, and the generator quotes the sentences that share most of them.
 """
 
 import asyncio
@@ -19,20 +19,20 @@ from rag.text.language import sentence_spans, word_set, words
 from rag.types import Delta, EncodedTexts, Message, ModelInfo, TokenUsage, Window
 
 DIMENSION: Final = 256
-_DELTA_CHARS: Final = 7  # cuts words and markers anywhere, as real tokens do
+_DELTA_CHARS: Final = 7  # splits words and markers anywhere, as real tokens do
 _QUOTED_SENTENCES: Final = 2
 _LABEL: Final = re.compile(r"\[S\d+\]")
 
 
 class FakeCounter:
-    """One token per word."""
+    """Counts one token per word."""
 
     def count(self, text: str) -> int:
         return len(text.split())
 
 
 class FakeEncoder:
-    """Hashed bags of words; has the interface of `SentenceEncoder`."""
+    """Encodes texts as hashed bags of words, with the interface of `SentenceEncoder`."""
 
     info: Final = ModelInfo("fake-embedder", "1", DIMENSION)
     limit_tokens: Final = 512
@@ -41,11 +41,11 @@ class FakeEncoder:
         return len(text.split())
 
     def encode_queries(self, texts: Sequence[str]) -> Vectors:
-        """float32, (n, DIMENSION), rows of unit length."""
+        """Encode queries: float32, (n, DIMENSION), rows of unit length."""
         return self.encode_passages(texts)
 
     def encode_passages(self, texts: Sequence[str], on_batch: Callable[[int], None] | None = None) -> Vectors:
-        """float32, (n, DIMENSION), rows of unit length; `on_batch` is told how many are done."""
+        """Encode passages: float32, (n, DIMENSION), rows of unit length; `on_batch` gets the number of texts."""
         vectors = np.zeros((len(texts), DIMENSION), dtype=np.float32)
         for row, text in zip(vectors, texts, strict=True):
             for word in words(text) or [""]:
@@ -56,12 +56,12 @@ class FakeEncoder:
         return vectors
 
     def read_passages(self, texts: Sequence[str], on_batch: Callable[[int], None] | None = None) -> EncodedTexts:
-        """As `encode_passages`; a bag of words has no tokens of its own."""
+        """Encode passages without token vectors, which a bag of words does not have."""
         return EncodedTexts(self.encode_passages(texts, on_batch), ())
 
 
 class FakeEmbedder:
-    """A `TextEmbedder` over the same vectors."""
+    """A `TextEmbedder` with the vectors of `FakeEncoder`."""
 
     info: Final = FakeEncoder.info
 
@@ -71,7 +71,7 @@ class FakeEmbedder:
 
 
 class FakeScorer:
-    """A `PassageScorer`: the share of the question's words that stand in the passage, from 0 to 1."""
+    """A `PassageScorer`: the share of the question's words that occur in the window, from 0 to 1."""
 
     info: Final = ModelInfo("fake-reranker", "1")
     relevance_floor: Final = 0.1
@@ -81,7 +81,7 @@ class FakeScorer:
 
 
 class FakeEntailment:
-    """An `EntailmentModel`: the share of the hypothesis' words that stand in the premise, from 0 to 1."""
+    """An `EntailmentModel`: the share of the hypothesis' words that occur in the premise, from 0 to 1."""
 
     info: Final = ModelInfo("fake-verifier", "1")
 
@@ -90,7 +90,7 @@ class FakeEntailment:
 
 
 class FakeGenerator:
-    """A `TextGenerator` that answers with the sentences of the prompt's passages that share most with the question."""
+    """A `TextGenerator` that quotes the sentences of the prompt's passages that share most words with the question."""
 
     info: Final = ModelInfo("fake-generator", "1")
 
@@ -109,7 +109,7 @@ class FakeGenerator:
         drafted = _quote_best(messages[-1].content).split(" ")
         text = " ".join(drafted[:max_tokens])
         for start in range(0, len(text), _DELTA_CHARS):
-            await asyncio.sleep(0)  # lets others run between two pieces, as a network would
+            await asyncio.sleep(0)  # other tasks run between two pieces, as with a network
             yield Delta(text[start : start + _DELTA_CHARS])
         prompt_tokens = sum(len(message.content.split()) for message in messages)
         usage = TokenUsage(prompt_tokens, len(text.split(" ")))
@@ -117,18 +117,18 @@ class FakeGenerator:
 
 
 def overlap(question: str, text: str) -> float:
-    """The share of the question's words that stand in the text."""
+    """Return the share of the question's words that occur in the text."""
     asked = word_set(question)
     return len(asked & word_set(text)) / len(asked) if asked else 0.0
 
 
 def _bucket(word: str) -> int:
-    """Stable over processes, which `hash` is not."""
+    """Hash a word to a bucket that is the same in every process, unlike with `hash`."""
     return int.from_bytes(hashlib.blake2b(word.encode(), digest_size=4).digest()) % DIMENSION
 
 
 def _quote_best(prompt: str) -> str:
-    """The sentences of the labelled passages that share most words with the question, which stands after them."""
+    """Return the sentences of the labelled passages that share most words with the question, the prompt's last part."""
     fenced, _, question = prompt.rpartition("\n\n")
     sources = fenced.rpartition("\n</")[0] or fenced
     labels = list(_LABEL.finditer(sources))

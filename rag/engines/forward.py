@@ -1,4 +1,4 @@
-"""What one forward pass of an encoder gives, whichever runtime makes it."""
+"""Define the result of an encoder's forward pass, and the interface that all runtimes share."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,9 +12,10 @@ from rag.ports import Vectors
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Forward:
-    """`vectors`: float32, (n, dim), of unit length; `hidden`: float32, (n, tokens, hidden), padding included.
+    """The result of one forward pass over n texts.
 
-    `spans`: int32, (n, tokens, 2), the characters of each token; empty for padding and special tokens.
+    `vectors`: float32, (n, dim), rows of unit length; `hidden`: float32, (n, tokens, hidden), with padding;
+    `spans`: int32, (n, tokens, 2), start and end character of each token, empty for padding and special tokens.
     """
 
     vectors: Vectors
@@ -23,7 +24,7 @@ class Forward:
 
 
 class EncoderModel(Protocol):
-    """A SentenceTransformer, run by some runtime; `limit_tokens` counts special tokens too."""
+    """A SentenceTransformer in some runtime; `limit_tokens` includes special tokens."""
 
     @property
     def prompts(self) -> Mapping[str, str]: ...
@@ -37,7 +38,7 @@ class EncoderModel(Protocol):
 
 
 def normalize(vectors: Vectors) -> Vectors:
-    """Along the last axis to unit length; a zero stays zero."""
+    """Scale vectors (last axis) to unit length; a zero vector stays zero."""
     lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
     unit: Vectors = vectors / np.maximum(lengths, np.finfo(np.float32).tiny)
     return unit

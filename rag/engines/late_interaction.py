@@ -1,8 +1,8 @@
-"""MaxSim over token vectors: the reranker that needs no weights beyond the embedder's.
+"""Rerank by late interaction (MaxSim over token vectors), which needs no weights other than the embedder's.
 
-Token vectors come from the whole passage, so a sentence is scored in its context; and they are kept, so a text that
-comes up again costs a matrix product and no forward pass. Where an index holds those of its passages, the front
-compares them itself (`stored_interaction`) and asks here for those of the question alone.
+Token vectors are computed from the whole passage, so a sentence is scored in its context. They are cached, so a
+repeated text costs a matrix product and no forward pass. If an index stores the token vectors of its passages, the
+front compares them itself (`stored_interaction`) and gets only the question's from here.
 """
 
 from base64 import b64encode
@@ -22,7 +22,7 @@ DEFAULT_CACHE_BYTES: Final = 512 << 20
 
 
 class TokenVectorCache:
-    """Token vectors by prompt and text, the least recently used ones dropped when `limit_bytes` are full."""
+    """An LRU cache of token vectors by text, of at most `limit_bytes`."""
 
     def __init__(self, limit_bytes: int) -> None:
         self._limit_bytes = limit_bytes
@@ -30,6 +30,7 @@ class TokenVectorCache:
         self._entries: OrderedDict[bytes, TokenVectors] = OrderedDict()
 
     def get(self, text: str) -> TokenVectors | None:
+        """Return the token vectors of a text and mark them as used; None if they are not cached."""
         key = self._key(text)
         entry = self._entries.get(key)
         if entry is not None:
@@ -37,6 +38,7 @@ class TokenVectorCache:
         return entry
 
     def put(self, text: str, entry: TokenVectors) -> None:
+        """Cache token vectors, unless they are larger than the whole cache."""
         key = self._key(text)
         if key in self._entries or entry.size_bytes > self._limit_bytes:
             return
@@ -55,7 +57,7 @@ class TokenVectorCache:
 
 
 class LateInteractionScorer:
-    """Scores windows of passages against questions; not safe to call from two threads at once."""
+    """Scores windows of passages against questions; not thread-safe, except for `estimate`."""
 
     def __init__(self, folder: Path, info: ModelInfo, *, cache_bytes: int = DEFAULT_CACHE_BYTES) -> None:
         self.info = info
@@ -64,7 +66,7 @@ class LateInteractionScorer:
         self._passages = TokenVectorCache(cache_bytes)
 
     def score(self, pairs: Sequence[Pair]) -> list[float]:
-        """One relevance per pair, in their order: a mean cosine, −1 to 1, higher is better."""
+        """Return the relevance of each pair, in order: a mean cosine, −1 to 1, higher is better."""
         questions = self.read_questions([pair.question for pair in pairs])
         passages = _read_known([pair.passage for pair in pairs], self._passages, self._read_passages)
         windows: dict[tuple[str, str], list[int]] = defaultdict(list)
@@ -78,11 +80,11 @@ class LateInteractionScorer:
         return relevances
 
     def estimate(self, pair: Pair) -> int:
-        """Tokens of a pair for the model, roughly; 1 where the passage is known. Safe to call from any thread."""
+        """Estimate the tokens of a pair, 1 if the passage is cached; safe to call from any thread."""
         return 1 if pair.passage in self._passages else estimate_text(pair.passage)
 
     def read_questions(self, questions: Sequence[str]) -> list[TokenVectors]:
-        """The token vectors of each question, in their order."""
+        """Return the token vectors of each question, in order."""
         return _read_known(questions, self._questions, self._encoder.read_queries)
 
     def _read_passages(self, texts: Sequence[str]) -> Sequence[TokenVectors]:
@@ -90,7 +92,7 @@ class LateInteractionScorer:
 
 
 def pack(tokens: object) -> QuestionTokens | None:
-    """For the way to the front; None for what is not there."""
+    """Serialise token vectors for the front; None if the argument is something else (a failed item's NaN)."""
     if not isinstance(tokens, TokenVectors):
         return None
     return QuestionTokens(values=b64encode(tokens.values.tobytes()).decode(), scales=tokens.scales.tolist())
@@ -99,7 +101,7 @@ def pack(tokens: object) -> QuestionTokens | None:
 def _read_known(
     texts: Sequence[str], cache: TokenVectorCache, read: Callable[[Sequence[str]], Sequence[TokenVectors]]
 ) -> list[TokenVectors]:
-    """The question of one query comes twice, for the passages and for the sentences; a passage again and again."""
+    """Read the texts through the cache: a query's question comes twice (passages, sentences), a passage many times."""
     found = {text: entry for text in set(texts) if (entry := cache.get(text)) is not None}
     missing = sorted(set(texts) - found.keys())
     for text, entry in zip(missing, read(missing) if missing else (), strict=True):

@@ -1,4 +1,4 @@
-"""MaxSim: how well a part of a text answers a question, by the vectors of their tokens.
+"""Compute MaxSim: the relevance of a part of a text to a question, from the vectors of their tokens.
 
 relevance = mean over the question's tokens of the largest cosine with any token of the window.
 Source: ColBERT (Khattab and Zaharia 2020), MaxSim, here averaged over the question.
@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from rag.ports import Vectors
 from rag.types import TokenVectors
 
-# The relevance of a window that holds no token, such as one behind the model's limit: below any cosine.
+# The relevance of a window without tokens, such as one beyond the model's limit: no cosine is lower.
 NO_TOKENS: Final = -1.0
 
 
 def compare_tokens(question: TokenVectors, passage: TokenVectors) -> Vectors:
-    """Cosines of each token of the question with each of the passage, float32, (asked, held)."""
+    """Return the cosine of each question token with each passage token: float32, (question tokens, passage tokens)."""
     asked = question.values.astype(np.float32)
     similarities: Vectors = asked @ passage.values.astype(np.float32).T
     similarities *= question.scales[:, None]
@@ -27,9 +27,10 @@ def compare_tokens(question: TokenVectors, passage: TokenVectors) -> Vectors:
 
 
 def max_sim(similarities: Vectors, spans: NDArray[np.int32], start: int, end: int | None, head: int = 0) -> float:
-    """The relevance of the passage's characters from `start` to `end`; `spans` are those of its tokens.
+    """Return the relevance of the passage's characters from `start` to `end` (None: the end of the passage).
 
-    The first `head` characters, its title and headings, count as well: they say what all of it is about.
+    `similarities` is the result of `compare_tokens`, `spans` are those of the passage's tokens. The first `head`
+    characters, title and headings, always count as well: they give the subject of the whole passage.
     """
     inside = spans[:, 1] > start
     if end is not None:
@@ -44,6 +45,6 @@ def max_sim(similarities: Vectors, spans: NDArray[np.int32], start: int, end: in
 def score_windows(
     question: TokenVectors, passage: TokenVectors, parts: Sequence[tuple[int, int | None, int]]
 ) -> list[float]:
-    """The relevance of several parts of one passage, each as (start, end, head), in their order."""
+    """Return the relevance of several parts of one passage, each given as (start, end, head), in order."""
     similarities = compare_tokens(question, passage)
     return [max_sim(similarities, passage.spans, start, end, head) for start, end, head in parts]

@@ -1,4 +1,4 @@
-"""A transformer's OpenVINO graph on the CPU: tokens in, their vectors out, without torch and its 500 MB."""
+"""Run a transformer's OpenVINO graph on the CPU, without torch and its 500 MB."""
 
 import json
 import os
@@ -14,20 +14,20 @@ from tokenizers import Tokenizer
 from rag.engines.forward import Forward, normalize
 from rag.types import GRAPH_FILE
 
-# Activations are quantised in groups as large as those of the weights: with 128 in a group it is a tenth faster, and a
-# text's vector alone and in company differ by 2e-4 in their cosine; with 32 by 4e-5.
+# Activations have the same group size as the weights. A group of 128 is a tenth faster, but a text's vectors alone and
+# in a batch then differ by 2e-4 in cosine; with 32 they differ by 4e-5.
 ACTIVATION_GROUP: Final = 32
 
 
 def has_graph(folder: Path) -> bool:
-    """Whether this machine can run the folder's graph."""
+    """Return whether the folder has a graph and this machine can run it."""
     return (folder / GRAPH_FILE).exists() and find_spec("openvino") is not None
 
 
 class OpenVinoModel:
-    """Mean-pooled token vectors; not safe to call from two threads at once.
+    """An encoder with mean pooling; not thread-safe.
 
-    Takes as many threads as OMP_NUM_THREADS says, by default one per core.
+    It uses OMP_NUM_THREADS threads, by default one per core.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -35,7 +35,7 @@ class OpenVinoModel:
 
         self.prompts: dict[str, str] = _read_json(folder / "config_sentence_transformers.json").get("prompts") or {}
         self.limit_tokens = int(_read_json(folder / "config.json")["max_position_embeddings"])
-        # One for counting and for reading: a second one would take 270 MB.
+        # One tokenizer for counting and for encoding, because a second one would take 270 MB.
         self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
@@ -48,27 +48,27 @@ class OpenVinoModel:
                 "NUM_STREAMS": 1,
                 "INFERENCE_NUM_THREADS": int(threads) if threads.isdigit() else os.cpu_count() or 1,
                 "DYNAMIC_QUANTIZATION_GROUP_SIZE": ACTIVATION_GROUP,
-                # Pinned, the threads of all services on a machine would share its first core.
+                # With pinning, the threads of all services on a machine would share its first core.
                 "ENABLE_CPU_PINNING": False,
             },
         )
         self._request = compiled.create_infer_request()
 
     def count(self, text: str) -> int:
-        """Tokens of a text, special ones aside."""
+        """Return the number of tokens of a text, without special tokens."""
         return len(self._tokenizer.encode(text, add_special_tokens=False).ids)
 
     def forward(self, texts: Sequence[str]) -> Forward:
-        """One pass over these texts, padded to the longest."""
+        """Run one forward pass over the texts, padded to the longest."""
         ids, mask, spans = self._tokenize(texts)
         inputs = {"input_ids": ids, "attention_mask": mask}
-        hidden = self._request.infer(inputs, share_inputs=True)[0].copy()  # the request's own, until the next pass
+        hidden = self._request.infer(inputs, share_inputs=True)[0].copy()  # the next pass overwrites the original
         weights = mask[:, :, None].astype(np.float32)
         means = (hidden * weights).sum(axis=1) / weights.sum(axis=1)
         return Forward(normalize(means), hidden, spans)
 
     def _tokenize(self, texts: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int32]]:
-        """Ids, mask and spans, (n, longest) each; a text too long keeps its last token, which ends all texts."""
+        """Return ids and mask, (n, longest), and spans, (n, longest, 2); a truncated text keeps its end token."""
         encoded = self._tokenizer.encode_batch(list(texts))
         lengths = [min(len(each.ids), self.limit_tokens) for each in encoded]
         shape = (len(encoded), max(lengths))

@@ -1,4 +1,4 @@
-"""A SentenceTransformer as our encoder: prompts for queries and passages, texts of one length in one pass."""
+"""Encode with a SentenceTransformer: add the prompts for queries and passages, and batch texts of similar length."""
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -13,9 +13,9 @@ from rag.engines.torch_model import TorchModel
 from rag.ports import Vectors
 from rag.types import EncodedTexts, ModelInfo, TokenVectors
 
-# Texts of about equal length share a forward pass; more of them at once gained nothing on 2 cores.
+# Texts of similar length share a forward pass; larger batches gained nothing on 2 cores.
 BATCH_TEXTS: Final = 16
-# Special tokens around a text, beside its prompt's own: <s> and </s>.
+# Special tokens around a text with its prompt: <s> and </s>.
 SPECIAL_TOKENS: Final = 2
 QUERY_PROMPTS: Final = ("query",)
 PASSAGE_PROMPTS: Final = ("passage", "document")
@@ -25,11 +25,11 @@ OnBatch = Callable[[int], None]
 
 
 class SentenceEncoder:
-    """Texts to unit vectors, and to those of their tokens; not safe to call from two threads at once.
+    """Encodes texts as unit vectors, and as token vectors; not thread-safe.
 
-    A folder that holds an OpenVINO graph is run by that, on the CPU; any other by torch.
+    It uses the folder's OpenVINO graph, on the CPU, if there is one and OpenVINO is installed, else torch.
 
-    Raises: OSError: the folder is no SentenceTransformer.
+    Raises: OSError: the folder is not a SentenceTransformer.
     """
 
     def __init__(self, folder: Path, info: ModelInfo) -> None:
@@ -40,27 +40,27 @@ class SentenceEncoder:
 
     @property
     def limit_tokens(self) -> int:
-        """Tokens of a passage that the model reads, its prompt and special tokens taken off."""
+        """The number of a passage's tokens that the model reads, without prompt and special tokens."""
         return self.model.limit_tokens - self.count(self._passage_prompt) - SPECIAL_TOKENS
 
     def count(self, text: str) -> int:
-        """Tokens of a text, special ones aside."""
+        """Return the number of tokens of a text, without special tokens."""
         return self.model.count(text)
 
     def encode_queries(self, texts: Sequence[str]) -> Vectors:
-        """float32, (n, dim), rows of unit length, in the order of the texts."""
+        """Encode queries: float32, (n, dim), rows of unit length, in the order of the texts."""
         return self._encode(texts, self._query_prompt)
 
     def encode_passages(self, texts: Sequence[str], on_batch: OnBatch | None = None) -> Vectors:
-        """As `encode_queries`, for passages; `on_batch` hears how many texts each forward pass has done."""
+        """Encode passages, as `encode_queries`; `on_batch` gets the number of texts after each forward pass."""
         return self._encode(texts, self._passage_prompt, on_batch)
 
     def read_queries(self, texts: Sequence[str]) -> list[TokenVectors]:
-        """The vectors of each text's tokens, in the order of the texts."""
+        """Return the token vectors of each query, in order."""
         return list(self._read(texts, self._query_prompt).tokens)
 
     def read_passages(self, texts: Sequence[str], on_batch: OnBatch | None = None) -> EncodedTexts:
-        """Texts and their tokens out of one pass; `on_batch` as in `encode_passages`."""
+        """Return vectors and token vectors of passages from one pass each; `on_batch` as in `encode_passages`."""
         return self._read(texts, self._passage_prompt, on_batch)
 
     def _prompt(self, names: Sequence[str]) -> str:
@@ -83,8 +83,8 @@ class SentenceEncoder:
         return EncodedTexts(vectors, [tokens[place] for place in range(len(texts))])
 
     def _run(self, texts: Sequence[str], prompt: str, on_batch: OnBatch | None) -> Iterator[tuple[list[int], Forward]]:
-        """The passes over the texts, and which of them each was over."""
-        # Longest first: a batch that does not fit into memory fails at once, not after an hour.
+        """Yield each forward pass with the positions of its texts."""
+        # Longest first, so that a batch that does not fit into memory fails at once, not after an hour.
         order = sorted(range(len(texts)), key=lambda number: -len(texts[number]))
         for start in range(0, len(order), BATCH_TEXTS):
             places = order[start : start + BATCH_TEXTS]
@@ -94,7 +94,7 @@ class SentenceEncoder:
 
 
 def _keep_tokens(hidden: Vectors, spans: NDArray[np.int32]) -> TokenVectors:
-    """Of one text's pass the tokens of the text itself, to 8 bits each: 2e-5 off in the cosine, half of float16."""
+    """Keep one text's own token vectors, in 8 bits: the error in cosine is 2e-5, the size half of float16."""
     # Padding and special tokens have empty spans; a token of the prompt ends at or before character 0.
     kept = (spans[:, 1] > 0) & (spans[:, 1] > spans[:, 0])
     vectors = normalize(hidden[kept])

@@ -1,7 +1,7 @@
-"""Late interaction over the token vectors that the index holds: the front compares them with those of the question.
+"""Rerank with stored token vectors: the front compares those of the index with those of the question.
 
-The Reranker is asked for the vectors of the question alone, one short forward pass, and nothing that is long crosses a
-process; it begins when the Embedder does. Passages of an index without token vectors are scored by the Reranker.
+The Reranker computes only the question's token vectors, in one short forward pass that starts together with the
+Embedder's, so no long text crosses a process boundary. It scores passages only if the index has no token vectors.
 """
 
 import asyncio
@@ -16,21 +16,24 @@ from rag.types import TokenVectors, Window
 
 
 class QuestionReader(Protocol):
-    """Makes the token vectors of questions, by the model that made those of the index."""
+    """Computes the token vectors of questions, with the model that made those of the index."""
 
     async def read_question(self, question: str, *, timeout_s: float, trace_id: str) -> TokenVectors:
-        """Raises: DeadlineExceeded, NotReady (nothing listens there), UpstreamError."""
+        """Return the token vectors of one question.
+
+        Raises: DeadlineExceeded; NotReady: the service is down; UpstreamError: it failed.
+        """
         ...
 
 
-# A question whose retrieval finds nothing is never asked for again: so many of those are kept.
+# If retrieval finds nothing, a question's reading is never asked for, so only the latest readings are kept.
 READINGS_KEPT: Final = 256
 
 
 class EarlyReader:
-    """A `rag.ports.TextEmbedder` that has the question's tokens read at the same time, for the stage that comes next.
+    """A `rag.ports.TextEmbedder` that starts reading the question's tokens at the same time, for reranking.
 
-    And the `QuestionReader` that hands them out, as often as they are asked for; another question it has read.
+    It is also the `QuestionReader` that returns them, any number of times; other questions it passes to its reader.
     """
 
     def __init__(self, embedder: TextEmbedder, reader: QuestionReader) -> None:
@@ -60,10 +63,10 @@ class EarlyReader:
             return await self._reader.read_question(question, timeout_s=timeout_s, trace_id=trace_id)
         try:
             async with asyncio.timeout(timeout_s):
-                tokens = await reading  # which ends with this caller
+                tokens = await reading  # not shielded: it is cancelled together with this caller
         except TimeoutError:
             raise DeadlineExceeded from None
-        self._readings[key] = reading  # the ranking of quotations asks for them too
+        self._readings[key] = reading  # the ranking of quotations needs them too
         return tokens
 
     def _discard(self, key: tuple[str, str]) -> None:
@@ -73,13 +76,13 @@ class EarlyReader:
 
 
 def _take_note(reading: asyncio.Task[TokenVectors]) -> None:
-    """Its failure is told to who asks for it, and to nobody where nobody does."""
+    """Retrieve the exception, so that asyncio does not log a reading that nobody awaits."""
     if not reading.cancelled():
         reading.exception()
 
 
 class StoredInteraction:
-    """A `rag.ports.PassageScorer` over stored token vectors."""
+    """A `rag.ports.PassageScorer` over stored token vectors; `otherwise` scores windows that have none."""
 
     def __init__(self, reader: QuestionReader, otherwise: PassageScorer) -> None:
         self._reader = reader
@@ -88,7 +91,7 @@ class StoredInteraction:
     async def score(self, question: str, windows: Sequence[Window], *, timeout_s: float, trace_id: str) -> list[float]:
         deadline = Deadline.after(timeout_s)
         relevances: dict[int, float] = {}
-        stored: dict[int, list[int]] = {}  # by passage: its tokens are one object
+        stored: dict[int, list[int]] = {}  # by the identity of `tokens`, one object per passage
         for number, window in enumerate(windows):
             if window.tokens is not None:
                 stored.setdefault(id(window.tokens), []).append(number)
@@ -106,7 +109,7 @@ class StoredInteraction:
 
 
 def _compare(asked: TokenVectors, windows: Sequence[Window]) -> list[float]:
-    """The relevance of parts of one passage."""
+    """Return the relevance of windows that are all parts of one passage."""
     tokens = windows[0].tokens
     assert tokens is not None
     return score_windows(asked, tokens, [(window.start, window.end, window.head) for window in windows])

@@ -1,4 +1,4 @@
-"""Counting tokens from a model's `tokenizer.json` alone: no torch, no transformers, so the front can afford it."""
+"""Count tokens with only a model's `tokenizer.json`, without torch or transformers, so that the front stays small."""
 
 from functools import lru_cache
 from pathlib import Path
@@ -6,12 +6,12 @@ from typing import Final
 
 from tokenizers import Tokenizer
 
-# The passages of one question are counted again for the next one about the same; a few MB, a millisecond each.
+# Passages recur in questions about the same subject. The cache takes a few MB and saves a millisecond per passage.
 COUNTS_KEPT: Final = 1024
 
 
 class FileTokenCounter:
-    """Counts as the model that the folder belongs to does, special tokens aside.
+    """Counts tokens as the model of the folder does, without special tokens.
 
     Raises: FileNotFoundError: the folder has no `tokenizer.json`.
     """
@@ -26,6 +26,7 @@ class FileTokenCounter:
         self._count_once = lru_cache(COUNTS_KEPT)(self._count)
 
     def count(self, text: str) -> int:
+        """Return the number of tokens; recent texts are cached."""
         return self._count_once(text)
 
     def _count(self, text: str) -> int:

@@ -1,4 +1,4 @@
-"""Any SentenceTransformer under torch: on a GPU, and on CPUs for models that have no graph of their own."""
+"""Run any SentenceTransformer with torch: on a GPU, and on a CPU if the model has no OpenVINO graph."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,9 +11,9 @@ from rag.engines.forward import Forward
 
 
 class TorchModel:
-    """Its modules in their order, and the tokens beside; not safe to call from two threads at once.
+    """Runs the modules of a SentenceTransformer in order, and keeps the token vectors too; not thread-safe.
 
-    Raises: OSError: the folder is no SentenceTransformer.
+    Raises: OSError: the folder is not a SentenceTransformer.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -34,11 +34,11 @@ class TorchModel:
         return_memory()
 
     def count(self, text: str) -> int:
-        """Tokens of a text, special ones aside."""
+        """Return the number of tokens of a text, without special tokens."""
         return len(self._tokenizer(text, add_special_tokens=False, truncation=False, verbose=False)["input_ids"])
 
     def forward(self, texts: Sequence[str]) -> Forward:
-        """One pass over these texts, padded to the longest."""
+        """Run one forward pass over the texts, padded to the longest."""
         import torch  # noqa: PLC0415
 
         encoded = self._tokenizer(

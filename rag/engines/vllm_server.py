@@ -1,7 +1,7 @@
-"""vLLM in our own process: its `AsyncLLM` engine, and its own OpenAI-compatible app to be mounted on a service.
+"""Run vLLM in our own process: its `AsyncLLM` engine and its OpenAI-compatible app, which a service mounts.
 
-The front speaks chat completions to it like to any other server, so there is one adapter for all generators; only
-`complete`, for batch jobs, calls the engine directly.
+The front uses its chat completions like those of any other server, so one adapter serves all generators. Only
+`complete_all`, for batch jobs, calls the engine directly.
 """
 
 import asyncio
@@ -21,26 +21,26 @@ from schemas.services import Completion
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
-# Read by vLLM while it is being imported; not only in the Makefile: an image has none.
+# vLLM reads these during its import. They are set here, not in the Makefile, because an image has no Makefile.
 ENVIRONMENT: Final = {
     "VLLM_NO_USAGE_STATS": "1",
     "VLLM_LOGGING_CONFIG_PATH": str(Path(__file__).with_name("vllm_logging.json")),
-    # It would say, past all logging, that there is no Triton here.
+    # Otherwise torch reports the missing Triton without using the logging configuration.
     "TORCH_LOGS": "-torch._library",
-    # vLLM's spans go where ours go: untold, it would speak gRPC and call itself unknown.
+    # vLLM's spans go to our collector; by default it would use gRPC and an unknown service name.
     "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "http/protobuf",
     "OTEL_SERVICE_NAME": "Generator",
 }
-# Read by the engine's process on a CPU. All cores, unbound: bound, a thread waits for its core while another is free.
-# Threads that sleep while they wait (OMP_WAIT_POLICY=PASSIVE) help beside programs that never pause, and made an answer
+# For the engine's process on a CPU: all cores, unbound, as a bound thread waits for its core while another is free.
+# Threads that sleep while they wait (OMP_WAIT_POLICY=PASSIVE) help beside programs that never pause, but made an answer
 # of the whole service take 12 s instead of 4.
 CPU_ENVIRONMENT: Final = {"VLLM_CPU_OMP_THREADS_BIND": "nobind", "OMP_NUM_THREADS": str(count_cores())}
 
-# On a CPU the model runs in the engine's own process. vLLM's default is a process for each, and the engine's, which
-# waits for the model's by asking again and again, takes a core from it: of two, that is half of the speed.
+# On a CPU the model runs in the engine's own process. By default vLLM starts a process for each, and the engine's waits
+# for the model's by polling, which occupies a core: with two cores that halves the speed.
 IN_PROCESS: Final = "vllm.v1.executor.uniproc_executor.UniProcExecutor"
 
-# 46 KB a token in float32 for the local model: 10 000 tokens, eight questions with their passages.
+# With the local model a token takes 46 KB in float32, so this holds 10 000 tokens: eight questions with their passages.
 CPU_KV_CACHE_BYTES: Final = 448 << 20
 ENGINE_POLL_S: Final = 0.5
 
@@ -49,10 +49,10 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class EngineOptions:
-    """What the engine needs to know.
+    """The options of the engine.
 
-    `context_tokens` bounds prompt and output together; `gpu_memory_fraction` (0–1) is ignored on a CPU;
-    `batch_tokens` bounds one step, and None leaves it to vLLM; `collector` is the URL to which spans are sent, if any.
+    `context_tokens` limits prompt and output together; `gpu_memory_fraction` (0–1) is ignored on a CPU;
+    `batch_tokens` limits one step, None means vLLM's default; `collector` is the URL that takes spans, if any.
     """
 
     model_path: str
@@ -64,7 +64,7 @@ class EngineOptions:
     collector: str | None = None
 
     def arguments(self, *, on_cpu: bool, dtype: str) -> list[str]:
-        """The same as arguments of `vllm serve`."""
+        """Return the options as arguments of `vllm serve`."""
         common = [
             f"--model={self.model_path}",
             f"--served-model-name={self.model_name}",
@@ -74,7 +74,7 @@ class EngineOptions:
             "--enable-prefix-caching",
             "--disable-uvicorn-access-log",
             "--no-use-tqdm-on-load",
-            # Models that think aloud (Qwen3) would spend the output budget before the first sentence.
+            # Thinking models (Qwen3) would spend the output budget before the first sentence.
             '--default-chat-template-kwargs={"enable_thinking": false}',
         ]
         if self.batch_tokens is not None:
@@ -85,7 +85,7 @@ class EngineOptions:
             return [*common, f"--gpu-memory-utilization={self.gpu_memory_fraction}"]
         return [
             *common,
-            # Compiling takes 55 s longer at start and gives 18 % on a CPU; on a GPU the graphs are worth it.
+            # Compiling adds 55 s to the start and gains only 18 % on a CPU; on a GPU the graphs are worth it.
             "--enforce-eager",
             f"--kv-cache-memory-bytes={CPU_KV_CACHE_BYTES}",
             f"--distributed-executor-backend={IN_PROCESS}",
@@ -93,7 +93,7 @@ class EngineOptions:
 
 
 class VllmServer:
-    """One engine; `start` it once inside a running event loop, `stop` it at the end."""
+    """One engine: call `start` once inside a running event loop, and `stop` at the end."""
 
     def __init__(self, options: EngineOptions) -> None:
         self._options = options
@@ -101,9 +101,9 @@ class VllmServer:
         self._tokenizer: Any = None
 
     async def start(self) -> "FastAPI":
-        """Loads the weights and returns vLLM's own app, its state initialised.
+        """Load the weights and return vLLM's own app with its state initialised.
 
-        Raises: whatever vLLM raises when it cannot load the model; nothing can be served then.
+        Raises: whatever vLLM raises if it cannot load the model.
         """
         _set_defaults(ENVIRONMENT)
         from vllm.engine.arg_utils import AsyncEngineArgs  # noqa: PLC0415
@@ -120,9 +120,9 @@ class VllmServer:
         arguments = self._options.arguments(on_cpu=on_cpu, dtype=best_dtype())
         parsed = make_arg_parser(FlexibleArgumentParser()).parse_args(arguments)
         engine_args = AsyncEngineArgs.from_cli_args(parsed)
-        # Loading takes many seconds and would hold up the event loop, and with it the answers to probes.
+        # In a thread: it takes many seconds and would block the event loop, which must answer probes.
         config = await asyncio.to_thread(engine_args.create_engine_config)
-        # With its statistics: they are its metrics, and its spans are made of them.
+        # With vLLM's statistics: its metrics and spans are derived from them.
         self._engine = AsyncLLM.from_vllm_config(vllm_config=config)
         tasks = await self._engine.get_supported_tasks()
         app: FastAPI = build_app(parsed, tasks, self._engine.model_config)
@@ -138,13 +138,13 @@ class VllmServer:
         return self._engine is not None and not self._engine.errored
 
     async def died(self) -> None:
-        """Returns once the engine cannot answer any more."""
-        while not self._engine.errored:  # noqa: ASYNC110  # it tells nobody
+        """Wait until the engine has failed for good."""
+        while not self._engine.errored:  # noqa: ASYNC110  # the engine gives no notification
             await asyncio.sleep(ENGINE_POLL_S)
         logger.error("engine_died")
 
     async def complete_all(self, requests: Sequence[Completion]) -> list[str]:
-        """The answers to whole conversations, greedy, in their order; vLLM batches them by itself."""
+        """Complete the conversations with greedy decoding, and return the answers in order; vLLM batches them."""
         return list(await asyncio.gather(*(self._complete(request) for request in requests)))
 
     async def _complete(self, request: Completion) -> str:
@@ -166,7 +166,7 @@ class VllmServer:
         return text
 
     def stop(self) -> None:
-        """Ends the engine and its worker processes."""
+        """Stop the engine and its worker processes."""
         if self._engine is not None:
             self._engine.shutdown()
             self._engine = None
@@ -179,10 +179,10 @@ def _set_defaults(environment: Mapping[str, str]) -> None:
 
 @contextmanager
 def dying_on_sigterm() -> Iterator[None]:
-    """Inside the block SIGTERM ends the process at once: nobody is served while weights are loaded.
+    """Let SIGTERM end the process at once during the block, because no request is served while weights are loaded.
 
-    The server itself looks at the signal only after loading, a minute later on a slow machine. The engine's process is
-    signalled by the supervisor too.
+    The server itself would handle the signal only after loading, a minute later on a slow machine. The supervisor
+    signals the engine's process too.
     """
     handler = signal.signal(signal.SIGTERM, signal.SIG_DFL)
     try:

@@ -1,7 +1,7 @@
 """`python -m rag.identity new-key`: makes an API key, and the entry of the identities file that lets it in.
 
-The key goes to stdout and the entry to stderr, so that one can be piped into a secret store while the other is read.
-The key is stored nowhere: what is lost is made anew.
+The key goes to stdout and the entry to stderr, so that you can pipe the key into a secret store and still read the
+entry. The command does not store the key: if you lose it, make a new one.
 """
 
 import argparse

@@ -1,1 +1,1 @@
-"""What can be seen from outside: log lines, metrics, traces, and the record of one query that feeds them."""
+"""Expose what the service does: log lines, metrics, traces, and the record of one query that feeds them."""

@@ -1,4 +1,7 @@
-"""Every line that a process writes is one JSON object: ours, BentoML's and uvicorn's, vLLM's, and Python's warnings."""
+"""Log in JSON: every log line of a process is one JSON object, whether it comes from us or from a library.
+
+This covers BentoML, uvicorn, vLLM and Python's warnings.
+"""
 
 import json
 import logging
@@ -8,18 +11,18 @@ import traceback
 from datetime import UTC, datetime
 from typing import Any, Final
 
-# What BentoML's access log says of a request, and of its response.
+# BentoML's access log, and its descriptions of a request and of a response.
 _ACCESS: Final = "bentoml.access"
 _REQUEST: Final = re.compile(r"scheme=(?P<scheme>[^,]*),method=(?P<method>[^,]*),path=(?P<path>.*?)(,type=.*)?$")
 _STATUS: Final = re.compile(r"status=(\d+)")
-# Those to which the server gives handlers of its own before it imports the service.
+# The loggers that get handlers from the server before it imports the service.
 _SERVERS_OWN: Final = ("", "bentoml", "uvicorn.error", "circus")
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object per record: its text as `event`, and the fields given as `extra={"fields": {…}}`.
+    """Formats a record as one JSON object: its text as `event`, plus the fields of `extra={"fields": {…}}`.
 
-    Of an exception only the types and the places in the code are shown: a message may quote what a user wrote.
+    An exception is reduced to its types and code locations, because its message may quote a user's text.
     """
 
     def format(self, record: logging.LogRecord) -> str:
@@ -36,7 +39,7 @@ class JsonFormatter(logging.Formatter):
 
 
 class StdoutHandler(logging.Handler):
-    """Writes where the query lines go: to the stdout of the moment, a whole line at once."""
+    """Writes each record as one whole line to the current `sys.stdout`, like the query log lines."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -47,13 +50,13 @@ class StdoutHandler(logging.Handler):
 
 
 def open_handler() -> StdoutHandler:
-    """For a process whose logging is configured from a file: warnings are lines of its log too."""
+    """Return a handler for a process whose logging is configured from a file, and log Python's warnings too."""
     logging.captureWarnings(True)
     return StdoutHandler()
 
 
 def configure_logging(level: str) -> None:
-    """Sends what `rag` logs to stdout, from this level on, and gives what the server logs the same form."""
+    """Log `rag` to stdout from this level on, and reformat the server's own log lines in the same way."""
     logging.captureWarnings(True)
     logger = logging.getLogger("rag")
     logger.handlers[:] = [StdoutHandler()]
@@ -63,16 +66,16 @@ def configure_logging(level: str) -> None:
         for handler in logging.getLogger(name).handlers:
             handler.setFormatter(JsonFormatter())
             handler.addFilter(is_news)
-        logging.getLogger(name).propagate = False  # they have handlers; the root's would say it again
+        logging.getLogger(name).propagate = False  # they have handlers; the root logger's would repeat each line
 
 
 def is_news(record: logging.LogRecord) -> bool:
-    """Whether it is worth a line: BentoML takes a client that has left for a failure of ours."""
+    """Return False for `ClientDisconnect` errors, which BentoML logs as if the service had failed."""
     return record.exc_info is None or record.exc_info[0] is None or record.exc_info[0].__name__ != "ClientDisconnect"
 
 
 def describe_exception(error: BaseException) -> list[str]:
-    """The chain of causes, the last one first: `Type at file:line in function`, innermost frame."""
+    """Return `Type at file:line in function` (innermost frame) for the error, then for each of its causes."""
     described = []
     cause: BaseException | None = error
     while cause is not None:
@@ -84,18 +87,18 @@ def describe_exception(error: BaseException) -> list[str]:
 
 
 def now() -> str:
-    """UTC in ISO 8601, milliseconds."""
+    """Return the current UTC time in ISO 8601 with milliseconds."""
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def write(line: str) -> None:
-    """In one go, so that lines of several workers on one pipe do not mix."""
+    """Write the line in one call, so that lines of several workers on one pipe do not mix."""
     sys.stdout.write(line + "\n")
     sys.stdout.flush()
 
 
 def _describe_access(record: logging.LogRecord) -> dict[str, Any]:
-    """What BentoML puts into one text; nothing where it has another form."""
+    """Return the fields of a BentoML access log record; empty if the record has an unknown format."""
     if not isinstance(record.args, tuple) or len(record.args) != 4:  # client, request, response, ms
         return {}
     client, request, response, latency_ms = record.args

@@ -1,9 +1,9 @@
-"""All metrics of the service: a closed list, with labels from closed sets only.
+"""Define all metrics of the service: a closed list, with labels from closed sets only.
 
-Routes, codes, reasons, stages and verdicts are the contract's, functions and services are ours; a tenant, a caller or
-anything else that a request brings is never a label. What may be missing until it happens for the first time, and is
-looked at by an alert, begins at zero (`begin`). BentoML serves them on /metrics, all processes of one server together,
-with vLLM's own (`vllm:*`) beside them.
+Routes, codes, reasons, stages and verdicts come from the contract; functions and services are ours. A tenant, a caller
+or any other value from a request is never a label. Series that alerts read start at zero (`begin`), because a counter
+would otherwise be missing until its first event. BentoML serves the metrics of all processes of one server on
+/metrics, together with vLLM's own (`vllm:*`).
 """
 
 import hashlib
@@ -21,11 +21,11 @@ from schemas.errors import ErrorCode
 
 Quota = Literal["requests", "tokens"]
 
-# What runs beside the requests, by the names that it has there.
+# The names of the background tasks.
 BACKGROUND_TASKS: Final = ("indexes", "dependencies", "start", "identities", "key_set", "debts", "drain", "engine")
 ROUTES: Final = ("/query", "/query/stream", "/v1/query")
 DEPENDENCIES: Final = ("embedder", "reranker", "generator", "index", "limiter")
-# What a service that was called may fail with.
+# The codes with which an upstream service may fail.
 UPSTREAM_CODES: Final = (
     ErrorCode.UPSTREAM_ERROR,
     ErrorCode.UPSTREAM_RATE_LIMITED,
@@ -105,7 +105,7 @@ SUPPORT = Histogram(
     buckets=(-0.2, 0, 0.1, 0.22, 0.35, 0.45, 0.6, 0.75, 0.9, 1),
 )
 
-# Without labels each process that imports this writes a zero: what counts is what a front wrote last.
+# A gauge without labels is set to zero by each process that imports this module, so the most recent value counts.
 INDEXES = Gauge("rag_indexes", "Tenants with an index that serves.", multiprocess_mode="livemostrecent")
 INDEX_CHUNKS = Gauge("rag_index_chunks", "Chunks of all served indexes.", multiprocess_mode="livemostrecent")
 INDEX_BUILT = Gauge(
@@ -122,7 +122,7 @@ INDEX_DIGEST = Gauge(
 
 
 def begin(*, version: str, model_version: str, prompt_version: str, places: int) -> None:
-    """What a front shows from its first moment; once per process."""
+    """Set the initial values that a front process exposes; call once per process."""
     forget_the_dead()
     BUILD_INFO.labels(version, model_version, prompt_version).set(1)
     PLACES.set(places)
@@ -154,31 +154,31 @@ def begin(*, version: str, model_version: str, prompt_version: str, places: int)
 
 
 def note_batch(report: BatchReport) -> None:
-    """Counts one batch of a model service."""
+    """Count one batch of a model service."""
     BATCH_ITEMS.labels(report.function).observe(report.items)
     BATCH_TOKENS.labels(report.function).observe(report.tokens)
     BATCH_WAIT.labels(report.function).observe(report.waited_s)
 
 
 def note_waiting(function: str, change: int) -> None:
-    """So many items more, or fewer, wait for a batch of the function."""
+    """Change the number of items that wait for a batch of the function; `change` may be negative."""
     BATCH_WAITING.labels(function).inc(change)
 
 
 def note_admission(refused_by: Quota | None) -> None:
-    """Counts what the quotas said to one request."""
+    """Count the quota decision on one request: one refusal, or a grant of both quotas if `refused_by` is None."""
     for quota in ("requests", "tokens") if refused_by is None else (refused_by,):
         QUOTA_DECISIONS.labels(quota, "granted" if refused_by is None else "refused").inc()
 
 
 def note_upstream_error(stage: str, code: ErrorCode) -> None:
-    """Counts a query that failed in a stage, if a service that was called there may be the cause."""
+    """Count a query that failed in a stage, if the code means that the stage's upstream service may be the cause."""
     if code in UPSTREAM_CODES:
         UPSTREAM_ERRORS.labels(SERVICE_OF_STAGE[stage], code).inc()
 
 
 def note_indexes(versions: Mapping[str, IndexVersion]) -> None:
-    """What serves now, by tenant; nobody learns the tenants' names from it."""
+    """Set the index gauges from the serving version of each tenant; tenant names are not exposed."""
     INDEXES.set(len(versions))
     INDEX_CHUNKS.set(sum(version.chunks for version in versions.values()))
     built = sorted(datetime.fromisoformat(version.built_at).timestamp() for version in versions.values())
@@ -190,14 +190,14 @@ def note_indexes(versions: Mapping[str, IndexVersion]) -> None:
 
 
 def forget_the_dead() -> None:
-    """Takes the gauges of processes that were killed out of the sums; others are taken out when they end."""
+    """Remove the gauges of killed processes from the sums; those of other processes are removed when they exit."""
     folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
     if folder is None:
         return
     for path in Path(folder).glob("gauge_live*_*.db"):
         pid = int(path.stem.rpartition("_")[2])
         if not _is_alive(pid):
-            with suppress(FileNotFoundError):  # another worker that starts does the same
+            with suppress(FileNotFoundError):  # another starting worker may remove the same file
                 multiprocess.mark_process_dead(pid, folder)  # type: ignore[no-untyped-call]
 
 

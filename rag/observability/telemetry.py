@@ -1,4 +1,7 @@
-"""What a query leaves behind: its stage times, one log line, and its metrics; never its question or its answer."""
+"""Record one query: stage times, one log line, metrics and a span; never the answer.
+
+The question appears only as the redacted `content` of a sampled log line.
+"""
 
 import json
 import re
@@ -21,7 +24,7 @@ if TYPE_CHECKING:
 
 Stage = Literal["retrieval", "rerank", "generation", "verification"]
 Outcome = Literal["query_ok", "query_failed", "query_cancelled"]
-# How a request to a query route ends that asks for no answer: HEAD, and a stream that is not begun again.
+# The end of a query request that wants no answer: HEAD, or a reconnecting stream (`Last-Event-ID`).
 Unasked = Literal["unasked"]
 LoggedReason = FinishReason | Literal["timeout", "error", "client_disconnected"] | None
 
@@ -31,7 +34,7 @@ _TIMEOUTS: Final = frozenset({ErrorCode.MODEL_TIMEOUT, ErrorCode.STREAM_TIMEOUT}
 
 @dataclass(slots=True)
 class QueryRecord:
-    """What one request did, written down while it runs and reported once, when it ends."""
+    """What one request did: filled in while it runs, reported once when it ends."""
 
     trace_id: str
     route: str
@@ -46,12 +49,12 @@ class QueryRecord:
     verdicts: list[tuple[VerdictKind, str | None, float | None]] = field(default_factory=list)  # kind, reason, support
     content: str | None = None
     upstream: UpstreamFailure | None = None  # how a model service failed, if one did
-    span: "Span | None" = None  # where a collector of traces is named
+    span: "Span | None" = None  # set if a trace collector is configured
     _stage_s: dict[Stage, float] = field(default_factory=dict)
 
     @contextmanager
     def stage(self, stage: Stage) -> Iterator[None]:
-        """Adds the time of the block to the stage, and a span of it to the query's."""
+        """Add the time of the block to the stage, and a child span to the query's span."""
         began = time.monotonic()
         try:
             with self.span.child(stage) if self.span else _UNTRACED:
@@ -65,21 +68,21 @@ class QueryRecord:
             self._stage_s[stage] = self._stage_s.get(stage, 0.0) + time.monotonic() - began
 
     def note_first_token(self) -> None:
+        """Record the time of the first text; later calls do nothing."""
         if self.first_token_s is None:
             self.first_token_s = time.monotonic() - self.started
 
     def latency(self) -> Latency:
-        """The times so far; a total that is rounded to less than one of its parts would not be one."""
+        """Return the times so far in ms; `total` is never less than a part, which rounding could otherwise cause."""
         parts = {stage: round(seconds * 1000) for stage, seconds in self._stage_s.items()}
         total = round((time.monotonic() - self.started) * 1000)
         return Latency(**parts, total=max(total, *parts.values(), 0))
 
     def report(self, end: FinishReason | ErrorCode | Unasked | None) -> None:
-        """Accounts for the request: how it finished, how it failed, or None where the client went away.
+        """Write the log line (at any log level), update the metrics and end the span.
 
-        One that asked for no answer is `query_ok` without a finish reason.
-
-        Writes its line whatever the log level is.
+        `end` is the finish reason or the error code; None means that the client disconnected. A request that wanted
+        no answer ("unasked") is logged as `query_ok` without a finish reason.
         """
         code = end if isinstance(end, ErrorCode) else None
         outcome: Outcome = "query_failed" if code else "query_ok" if end else "query_cancelled"
@@ -90,7 +93,7 @@ class QueryRecord:
             self._end_span(self.span, reason, code)
 
     def note_verdict(self, kind: VerdictKind, reason: str | None, support: float | None) -> None:
-        """`reason` comes from a closed set."""
+        """Record the verdict on one sentence; `reason` must come from a closed set, because it becomes a label."""
         self.verdicts.append((kind, reason, support))
 
     def _log(self, outcome: Outcome, reason: LoggedReason, code: ErrorCode | None) -> None:
@@ -151,7 +154,7 @@ class QueryRecord:
                 "rag.finish_reason": reason,
                 "rag.error_code": code,
             },
-            # What a client did wrong is no failure of ours.
+            # A client's mistake (4xx) does not mark the span as failed.
             failure=code if code and ERROR_TABLE[code].status >= 500 else None,
         )
 
@@ -171,7 +174,7 @@ _REDACTED_CHARS: Final = 200
 
 
 def redact(text: str) -> str:
-    """The beginning of a text without addresses and without anything that holds a digit."""
+    """Return the first 200 characters of a text, after replacing e-mail addresses, URLs and words with digits."""
     for pattern, replacement in _REDACTIONS:
         text = pattern.sub(replacement, text)
     return text[:_REDACTED_CHARS]

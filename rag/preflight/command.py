@@ -1,4 +1,4 @@
-"""The command line of the preflight: what it takes, what it prints, how it ends."""
+"""Define the command line of the preflight: arguments, output and exit status."""
 
 import argparse
 import json
@@ -29,7 +29,10 @@ From outside, where the clients are:                PREFLIGHT_API_KEY=... python
 
 
 def parse_arguments(argv: Sequence[str], *, prog: str = "python -m rag.preflight") -> argparse.Namespace:
-    """Raises: SystemExit: with status 2, after one line that says what is wrong."""
+    """Parse the command line.
+
+    Raises: SystemExit: with status 2, after printing what is wrong.
+    """
     parser = argparse.ArgumentParser(
         prog=prog, description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -50,7 +53,7 @@ def parse_arguments(argv: Sequence[str], *, prog: str = "python -m rag.preflight
 
 
 def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
-    """Prints the findings as they come, and returns the exit status."""
+    """Print each finding as it comes (with `--json`, all at the end), and return the exit status."""
     findings = []
     for finding in _look(arguments, environ):
         findings.append(finding)

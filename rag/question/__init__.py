@@ -1,1 +1,1 @@
-"""What was asked: the spelling, the language and the parts of a question."""
+"""Read a question: its spelling, its language and its parts."""

@@ -1,1 +1,1 @@
-"""From a question to the passages that an answer may rest on: search, fusion, reranking, context."""
+"""Find the passages that an answer may rest on: search, fusion, reranking, context."""

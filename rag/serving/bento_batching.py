@@ -1,8 +1,8 @@
-"""Our batching in the place of BentoML's: its APIs are declared as ever, and no client sees a difference.
+"""Replace BentoML's adaptive batching by ours; the APIs are declared as usual, and clients see no difference.
 
-BentoML gathers the requests of a batchable API in a dispatcher of its own, one per API. It counts items and not tokens,
-holds a lone request back for as long as the last burst waited, refuses by prediction, and computes for callers who have
-left; `python -m load.bench batching` compares. Here every request goes straight to its API, in its own context, and the
+BentoML collects the requests of each batchable API in a dispatcher. It counts items instead of tokens, delays a single
+request as long as the last burst waited, refuses by prediction, and computes for callers that have disconnected
+(`python -m load.bench batching` compares). Here every request goes straight to its API, in its own context, and the
 API puts its items into the service's `Batcher`. BentoML's metric `adaptive_batch_size` is therefore always 1.
 """
 
@@ -19,10 +19,10 @@ from rag.errors import DeadlineExceeded, NotReady
 from rag.observability.tracing import Tracer
 from schemas.errors import ERROR_TABLE
 
-# As in nginx; no client ever sees it.
+# As in nginx; no client ever sees this status.
 CLIENT_GONE: Final = 499
 TIMEOUT_HEADER: Final = "x-timeout-ms"
-# A day: what is longer is no timeout, or no number.
+# 8 digits are a day in ms; a longer value is not a sensible timeout.
 _TIMEOUT_DIGITS: Final = 8
 
 # Any: what the API takes and returns.
@@ -30,25 +30,25 @@ Callback = Callable[[Sequence[Any]], Awaitable[Sequence[Any]]]
 
 
 class BatchedService(Service):  # type: ignore[misc]  # BentoML has no types here
-    """A service whose batchable APIs batch by themselves, for those who still wait."""
+    """A service whose batchable APIs use our `Batcher`, and compute only for callers that are still waiting."""
 
     def to_asgi(self, is_main: bool = True) -> ASGIApp:
-        # Late: the process that only starts the others does not need the second that this takes.
+        # Imported late: it takes a second, and the process that only starts the others does not need it.
         from _bentoml_impl.server.app import ServiceAppFactory  # noqa: PLC0415
 
         self.inject_config()
         self.add_asgi_middleware(WhileWaiting)
         factory = ServiceAppFactory(self, is_main=is_main)
-        # The factory leaves no other way to choose them.
+        # The factory has no other way to choose the dispatchers.
         factory.dispatchers = dict.fromkeys(factory.dispatchers, pass_on)
         app: ASGIApp = factory()
         return app
 
 
 def pass_on(callback: Callback) -> Callable[[Any], Awaitable[Any]]:
-    """Stands for a dispatcher of BentoML's, which makes of a function of batches one of requests: each is a batch.
+    """Replace a BentoML dispatcher: turn a function of a batch into one of a request, where each request is a batch.
 
-    What cannot be served becomes a response here: as an exception it would be logged with its traceback, every time.
+    NotReady and DeadlineExceeded become responses here: BentoML would log each exception with its traceback.
     """
 
     async def call(items: Any) -> Any:
@@ -62,9 +62,9 @@ def pass_on(callback: Callback) -> Callable[[Any], Awaitable[Any]]:
 
 
 class WhileWaiting:
-    """Tells the API how long its caller waits, and cancels it when the caller closes the connection.
+    """Middleware that sets the caller's deadline for the API, and cancels the API when the caller disconnects.
 
-    Stands inside BentoML's timer, which does not pass a cancellation on.
+    It must run inside BentoML's timeout middleware, which does not pass on a cancellation.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -84,14 +84,14 @@ class WhileWaiting:
             return message
 
         if not await _finishes(self._app(scope, receive_body, send), _disconnected(body_read, receive)):
-            # Nobody reads it, but the timer keeps the request until it sees an answer begin.
+            # Nobody reads this response, but BentoML's timer keeps the request until a response starts.
             await Response(status_code=CLIENT_GONE)(scope, receive, send)
 
 
 class Traced:
-    """A span for each call of a query that is traced; probes carry no trace and have none.
+    """Middleware that records a span for each call of a traced query; probes carry no trace and get no span.
 
-    BentoML makes spans too, which nobody exports: these hang below the caller's own and not below those.
+    BentoML makes spans too, which are not exported; so these are children of the caller's span, not of BentoML's.
     """
 
     def __init__(self, app: ASGIApp, tracer: Tracer) -> None:
@@ -100,7 +100,7 @@ class Traced:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
-            # The server goes on only when this task waits: what is left is sent before the process ends.
+            # The flush at the end blocks the event loop, so the process cannot end before the spans are sent.
             with self._tracer.running():
                 await self._app(scope, receive, send)
             return
@@ -126,7 +126,7 @@ class Traced:
 
 
 def _find_deadline(scope: Scope) -> float | None:
-    """When the time is over that the header gives; None where it is missing or no whole number."""
+    """Return the deadline of the timeout header, on the loop's clock; None if it is missing or not a whole number."""
     value = dict(scope["headers"]).get(TIMEOUT_HEADER.encode(), b"")
     if not (value.isdigit() and len(value) <= _TIMEOUT_DIGITS):
         return None
@@ -140,7 +140,7 @@ async def _disconnected(body_read: asyncio.Event, receive: Receive) -> None:
 
 
 async def _finishes(work: Awaitable[None], end: Awaitable[None]) -> bool:
-    """Whether the work comes before the end, at which it is cancelled; raises what it raises."""
+    """Return whether the work finishes before `end`, which cancels it; raise what the work raises."""
     working, ending = asyncio.ensure_future(work), asyncio.ensure_future(end)
     try:
         await asyncio.wait({working, ending}, return_when=asyncio.FIRST_COMPLETED)

@@ -1,13 +1,13 @@
-"""One connection, from bytes to requests: bounds what is read before a request is known, and whom the server waits for.
+"""Limit what one client connection may do: the size and time of request heads, idling, and pipelining.
 
-What uvicorn (0.54) does with httptools (0.9) by itself, and this file mends:
+uvicorn (0.54) with httptools (0.9) has these defects, which this module fixes:
 
-- A head may be endless. Its parser joins the pieces of a value in quadratic time, and all headers are kept.
-- A head may take for ever, and a connection may say nothing for ever; there may be as many as there are files.
-- `Upgrade` to anything but a WebSocket, which Java's HttpClient offers with each first request, loses the body.
-- As many requests as fit into one piece of what is received, some 14 000, may wait behind one that is being answered.
+- The head of a request may be endless. The parser joins the pieces of a value in quadratic time and keeps all headers.
+- A head may take for ever, and a connection may stay idle for ever; only the limit on open files bounds their number.
+- An `Upgrade` to anything but a WebSocket loses the body. Java's HttpClient offers one with each first request.
+- One received piece may hold some 14 000 pipelined requests, all of which wait behind the one being answered.
 - Trailers are added to the headers of a request that is being answered.
-- What cannot be parsed is answered in plain text, without a trace id, even amid another answer.
+- A parse error is answered in plain text, without a trace id, even in the middle of another response.
 """
 
 import asyncio
@@ -27,36 +27,36 @@ from schemas.errors import ErrorCode
 from schemas.request import HEADERS_MAX, HEADERS_MAX_BYTES, TRACE_ID_PATTERN
 
 HEAD_TIMEOUT_S: Final = 15.0
-# Requests that wait behind the one that is being answered.
+# Pipelined requests that may wait behind the one that is being answered.
 PIPELINED_MAX: Final = 100
-# What is fed to the parser at once: within it nothing can grow for long.
+# The most that the parser is fed before sizes are checked again.
 PIECE_BYTES: Final = 16 << 10
-# After a refusal, for the client to read it: a connection that is closed with something unread is reset.
+# Time for the client to read a refusal: closing a socket that holds unread data resets the connection.
 LINGER_S: Final = 2.0
 LINGER_MAX_BYTES: Final = 256 << 10
-# For a client that does not read: to take a buffer, or the rest once the connection is to be closed.
+# Limit for a client that does not read: for draining a full write buffer, and for the rest when closing.
 UNREAD_TIMEOUT_S: Final = 60.0
 _PUNCTUATION_BYTES: Final = len(": \r\n")
 _TRACE_ID: Final = re.compile(TRACE_ID_PATTERN.encode())
 
 
 def bound_connections(maximum: int) -> None:
-    """Makes every uvicorn of this process, BentoML's too, speak as this file says, and to so many clients at most.
+    """Make every uvicorn server of this process, including BentoML's, use `Connection`, with at most `maximum` clients.
 
-    BentoML (1.4.39) leaves the protocol to uvicorn, which takes what this table names.
+    BentoML (1.4.39) leaves the choice of protocol to uvicorn, which looks it up in this table.
     """
     protocol: Any = partial(
         Connection, crowd=Crowd(find_room(maximum))
-    )  # Any: the table holds names, or what they stand for
+    )  # Any: the table holds protocol classes or the names to import them by
     uvicorn.config.HTTP_PROTOCOLS["auto"] = protocol
 
 
 class _TooLargeError(Exception):
-    """More headers than allowed."""
+    """The headers, or the request target, exceed the limits."""
 
 
 class Connection(HttpToolsProtocol):
-    """Is *waiting* while no request whose head is complete waits for its answer."""
+    """A connection; it counts as *waiting* while no request with a complete head is unanswered."""
 
     def __init__(self, *args: Any, crowd: Crowd, **kwargs: Any) -> None:  # Any: uvicorn's
         super().__init__(*args, **kwargs)
@@ -68,10 +68,10 @@ class Connection(HttpToolsProtocol):
         self._too_large = False
         self._headers = 0
         self._head_bytes = 0
-        self._quiet_bytes = 0  # fed since the parser last gave something other than a part of the head
+        self._quiet_bytes = 0  # fed to the parser since it last reported the start of a message, or body data
         self._discarded_bytes = 0
 
-    # What the transport calls.
+    # Called by the transport.
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
         super().connection_made(transport)
@@ -114,14 +114,14 @@ class Connection(HttpToolsProtocol):
             try:
                 self.parser.feed_data(piece)
             except httptools.HttpParserUpgrade as upgrade:
-                start += upgrade.args[0]  # where the parser thinks that HTTP ends: after the head
+                start += upgrade.args[0]  # the offset at which the parser thinks that HTTP ends: after the head
                 self._stay_with_http()
             else:
                 start += len(piece)
             self._check_size(self._quiet_bytes)
 
     def _stay_with_http(self) -> None:
-        """Reads the head again without the header that nobody asked for: the parser has skipped the body."""
+        """Parse the head again without its `Upgrade` header, so that a new parser reads the body that follows."""
         head = [self.parser.get_method(), b" ", self.url, b" HTTP/", self.parser.get_http_version().encode(), b"\r\n"]
         for name, value in self.headers:
             if name != b"upgrade":
@@ -130,7 +130,7 @@ class Connection(HttpToolsProtocol):
         self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn's
         self.parser.feed_data(b"".join([*head, b"\r\n"]))
 
-    # What the parser calls. An exception ends its work with an HttpParserError.
+    # Called by the parser. An exception stops it with an HttpParserError.
 
     def on_message_begin(self) -> None:
         self._in_head = True
@@ -146,7 +146,7 @@ class Connection(HttpToolsProtocol):
         self._headers += 1
         self._head_bytes += len(name) + len(value) + _PUNCTUATION_BYTES
         self._check_size(self._head_bytes)
-        if self._in_head:  # a trailer is none
+        if self._in_head:  # trailers are not headers
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
@@ -179,7 +179,7 @@ class Connection(HttpToolsProtocol):
             self._too_large = True
             raise _TooLargeError
 
-    # What the answer, or the time, calls.
+    # Called at the end of a response, or by timers.
 
     def on_response_complete(self) -> None:
         is_last = not self.pipeline or self.transport.is_closing()
@@ -194,6 +194,7 @@ class Connection(HttpToolsProtocol):
         self._close()
 
     def give_way(self) -> None:
+        """Close the connection at once, for a new one; a response that was not read in full is cut."""
         if self.transport.get_write_buffer_size():
             self.transport.abort()
         else:
@@ -210,13 +211,13 @@ class Connection(HttpToolsProtocol):
         self._arm(UNREAD_TIMEOUT_S, self.transport.abort)
 
     def _refuse(self, code: ErrorCode) -> None:
-        """Reads no further. Answers, unless that would be taken for the answer of a request before."""
+        """Stop reading, and send the error, unless the client could take it for the response to an earlier request."""
         self._is_refused = True
         is_running = self.cycle is not None and not self.cycle.response_complete
         if self.pipeline or (is_running and (self.cycle.response_started or not self.cycle.more_body)):
             self._close()
             return
-        if is_running:  # its body is what broke
+        if is_running:  # the error is in the body of the running request
             self.cycle.disconnected = True
             self.cycle.message_event.set()
         self.transport.write(self._render(code))

@@ -1,7 +1,7 @@
-"""SIGTERM to a front process: it refuses new queries, lets those that run come to their end, and only then stops.
+"""Stop a front process gracefully: on SIGTERM refuse new queries, let the running ones finish, then stop.
 
-uvicorn alone would stop listening at once: a load balancer would see refused connections where the contract promises
-NOT_READY.
+uvicorn alone would stop listening at once, and a load balancer would see refused connections instead of the NOT_READY
+that the contract promises.
 """
 
 import asyncio
@@ -16,17 +16,17 @@ import uvicorn
 from rag.background import start
 from rag.limits import Gate
 
-# After the last query has ended, for connections that are still open; a client that does not read never closes its own.
+# For connections still open after the last query; a client that does not read never closes its connection.
 CLOSING_TIMEOUT_S: Final = 5
 
 
 @contextmanager
 def draining_on_sigterm(gate: Gate) -> Iterator[None]:
-    """Inside the block a SIGTERM closes the gate, and reaches the server when the last request has left it.
+    """During the block, let SIGTERM close the gate, and pass it on to the server when the last request has left.
 
-    To be entered in the event loop of a running server.
+    Enter it in the event loop of a running server. Outside the main thread it does nothing.
     """
-    if threading.current_thread() is not threading.main_thread():  # nobody can listen to signals there
+    if threading.current_thread() is not threading.main_thread():  # only the main thread can handle signals
         yield
         return
     loop = asyncio.get_running_loop()

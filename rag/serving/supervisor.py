@@ -1,9 +1,9 @@
-"""The process that `bentoml serve` starts: it obeys its own user alone, and ends the others in order.
+"""Patch the supervisor process of `bentoml serve`: only its own user can control it, and it stops in order.
 
-By itself BentoML (1.4.39) has circus listen on loopback TCP, where anyone on the machine may read the environment,
-secrets included, and start commands as the server's user. And it removes the Unix sockets and signals all services at
-once: a query that had not yet called the Embedder failed, vLLM's engine left in mid-answer, and a signal that came
-while circus looked after its processes was refused as a conflict and lost.
+BentoML (1.4.39) lets circus listen on loopback TCP, where anyone on the machine can read the environment, including
+secrets, and start commands as the server's user. At the end it removes the Unix sockets and signals all services at
+once: a query that had not yet called the Embedder failed, vLLM's engine exited in the middle of an answer, and a signal
+that arrived while circus was managing its processes was refused as a conflict and lost.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ _stop_all: Final = Arbiter.stop
 
 
 def listen_privately() -> None:
-    """Makes every supervisor of this process take commands, and publish events, in a folder of its user's alone."""
+    """Make every supervisor of this process use sockets in a folder that only its user can access."""
     Arbiter.__init__ = _construct_privately
 
 
@@ -38,12 +38,12 @@ def _construct_privately(arbiter: Any, *args: Any, **kwargs: Any) -> None:  # An
 
 
 def stop_front_first() -> None:
-    """Makes every supervisor of this process end the front, which drains, before the services that it calls."""
+    """Make every supervisor of this process stop the front, which drains, before the services that the front calls."""
     Arbiter.stop = _stop
 
 
 def _stop(arbiter: Any) -> "asyncio.Future[None]":  # Any: circus has no types
-    """Called in the supervisor's event loop, once per signal; those after the first change nothing."""
+    """Start the ordered stop; the supervisor's event loop calls this once per signal, and later calls do nothing."""
     if not hasattr(arbiter, "rag_stopping"):
         arbiter.rag_stopping = asyncio.ensure_future(_stop_in_order(arbiter))
     stopping: asyncio.Future[None] = arbiter.rag_stopping
@@ -53,7 +53,7 @@ def _stop(arbiter: Any) -> "asyncio.Future[None]":  # Any: circus has no types
 async def _stop_in_order(arbiter: Any) -> None:
     try:
         await arbiter.get_watcher(FRONT_WATCHER)._stop()
-    except Exception:  # whatever it was, the others must still be told
+    except Exception:  # whatever it is, the other services must still be stopped
         logger.exception("front_not_stopped")
     while True:
         try:

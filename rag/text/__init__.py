@@ -1,1 +1,1 @@
-"""Language-level facts of Vietnamese and English text: words, stems, markers, editions, injected instructions."""
+"""Analyse Vietnamese and English text: words, stems, markers, editions, injected instructions."""

@@ -1,4 +1,4 @@
-"""One question about a small handbook, asked over HTTP with a scripted draft: what the tests of verification share."""
+"""Shared by the verification tests: one question about a small handbook, asked over HTTP with a scripted draft."""
 
 from collections.abc import Sequence
 from typing import Any, Final

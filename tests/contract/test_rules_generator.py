@@ -1,4 +1,4 @@
-"""What is sent to the generator and what is made of its answers, over a real connection to a server that misbehaves."""
+"""The requests to the generator, and the handling of its replies, over a real connection to a misbehaving server."""
 
 import asyncio
 import gzip

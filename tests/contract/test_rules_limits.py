@@ -1,4 +1,4 @@
-"""What a request takes of quotas and places, when it takes it, and that every way out gives the rest back."""
+"""When a request takes quota and places, how much, and that every exit returns what it did not use."""
 
 import re
 from typing import Any

@@ -1,4 +1,4 @@
-"""Exactly one line per request to a query route, however it ends, with the id by which everything else is found."""
+"""Exactly one log line per request to a query route, however it ends, with the trace id that links everything else."""
 
 import json
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""What of a draft reaches a client, and how: no foreign id in any form, whole sentences, bounded work per piece."""
+"""Which parts of a draft reach a client: no foreign id in any form, whole sentences, bounded work per piece."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""Two tenants, two policies, one service: each is answered by its own, whatever the other asks beside it."""
+"""Two tenants with different policies on one service: each is answered by its own, also concurrently."""
 
 import asyncio
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""What becomes of each sentence of a draft, as a client sees it; the drafts here are bad on purpose."""
+"""What a client sees of each sentence of a draft; the drafts here are bad on purpose."""
 
 import pytest
 

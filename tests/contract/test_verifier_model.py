@@ -1,4 +1,4 @@
-"""A verifier model behind the closed form: what it is asked, what its word decides, and what its failure ends."""
+"""A verifier model behind the closed form: what it is asked, what it decides, and the effect of its failure."""
 
 import asyncio
 from collections.abc import Mapping

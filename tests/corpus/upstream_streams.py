@@ -1,5 +1,5 @@
 # ruff: noqa: E501  # the lines of an event stream
-"""What servers send for one short answer, in the shapes that their documentation and their code show; texts are ours."""
+"""Replies of real servers to one short question, in the formats of their documentation and code; the texts are ours."""
 
 from collections.abc import Mapping
 from typing import Final

@@ -1,6 +1,6 @@
-"""Runs an image that buildah holds, as Kubernetes would: without rights, with a root that cannot be written to.
+"""Runs an image from buildah as Kubernetes would: without privileges, with a read-only root.
 
-By `unshare` and `chroot` alone, as root, because a machine that builds images need not be able to run them. The
+It uses only `unshare` and `chroot`, as root, because a machine that builds images may not be able to run them. The
 container has its own processes and mounts, and shares the network.
 """
 

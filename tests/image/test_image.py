@@ -1,6 +1,6 @@
-"""The image of the local profile: what is in it, and how it starts, answers and stops where it may write nothing.
+"""The image of the local profile: its content, and how it starts, answers and stops with a read-only root.
 
-`make image-test` builds it and runs this; IMAGE names it. Needs root, for mounts.
+`make image-test` builds the image and runs these tests; IMAGE names it. They need root, for mounts.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""The servers of the integration tests: each is started at most once, by the first test that asks for it."""
+"""The servers of the integration tests: each is started at most once, by the first test that needs it."""
 
 import hashlib
 import json

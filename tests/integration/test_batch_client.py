@@ -1,4 +1,4 @@
-"""The batch client as it is called, against a real server: it gets its answers, whatever comes between."""
+"""The batch client as a command, against a real server: it gets all its answers, whatever interrupts it."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""What `bentoml build` puts into the Bento, for both profiles; and the Bento serves without the project beside it."""
+"""The content of the Bento that `bentoml build` makes, for both profiles; and that it serves without the project."""
 
 import os
 import re

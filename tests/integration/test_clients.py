@@ -1,4 +1,4 @@
-"""Clients that people use, as they are out of the box, against a real server; each asks twice over one client."""
+"""Common client libraries with their default settings, against a real server; each asks twice with one client."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""configuration.yaml says what BentoML understands: it takes typos without a word, and the knob stays where it was."""
+"""configuration.yaml contains only what BentoML understands, because BentoML silently ignores typos."""
 
 import subprocess
 import sys

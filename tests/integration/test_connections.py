@@ -1,4 +1,4 @@
-"""Connections of strangers to a real server, byte for byte; `tests/unit/test_connection.py` has the details."""
+"""Raw connections of strangers to a real server, byte by byte; `tests/unit/test_connection.py` has the details."""
 
 import json
 import socket

@@ -1,7 +1,7 @@
-"""10 000 hostile streams through the whole pipeline, on fakes and in process: what holds whatever is drafted.
+"""10 000 hostile streams through the whole pipeline, on fakes and in process: the rules that hold for every draft.
 
-What an id looks like is said here once more, on folded text and in few lines, and not taken from the code under test.
-A failure names its seeds: `make_stream(seed)` makes the stream again.
+The form of an id is defined here independently, in few lines on folded text, and not taken from the code under test. A
+failure names its seeds: `make_stream(seed)` makes the stream again.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""The load driver as it is called, against a real server on fake models that it starts itself."""
+"""The load driver as a command, against a real server on fake models that it starts itself."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What other users of the machine can reach of a server: its HTTP port, and nothing else."""
+"""Other users of the machine can reach only the HTTP port of a server."""
 
 import os
 import socket

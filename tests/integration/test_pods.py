@@ -1,6 +1,6 @@
-"""One service per host: four servers of the same code, on addresses of their own, with Valkey between two fronts.
+"""One service per host: four servers of the same code at different addresses, with Valkey shared by two fronts.
 
-Each of them is killed in turn, with everything that it runs, and comes back at the same address.
+Each of them is killed in turn, with all its processes, and comes back at the same address.
 """
 
 from collections.abc import Iterator, Mapping

@@ -1,4 +1,4 @@
-"""The verifier's model behind BentoML's batching, beside the reranker in one service."""
+"""The verifier's model behind BentoML's batching, in one service with the reranker."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""What the index and ingestion tests share: an embedder of words, a disk that fails on cue, an index in one call."""
+"""Shared by the index and ingestion tests: an embedder of words, a disk that fails on demand, an index in one call."""
 
 import contextlib
 import errno

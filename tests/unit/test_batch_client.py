@@ -1,4 +1,4 @@
-"""The batch client's own parts: what is asked, what is asked again, and what is in the file whatever ended the run."""
+"""The parts of the batch client: requests, retries, and the content of the file whatever ended the run."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""Batchable APIs give every caller its own rows, whatever the others sent, left or broke."""
+"""Batchable APIs return to every caller its own rows, whatever other callers sent, abandoned or broke."""
 
 import asyncio
 import threading

@@ -1,4 +1,4 @@
-"""Which items form the next batch."""
+"""The choice of the items that form the next batch."""
 
 import math
 from collections.abc import Sequence

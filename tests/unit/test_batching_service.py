@@ -1,4 +1,4 @@
-"""What stands between BentoML's server and our batching."""
+"""The adapter between BentoML's server and our batching."""
 
 import asyncio
 import warnings

@@ -1,4 +1,4 @@
-"""deploy/bentocloud: BentoML reads every line of the files, which it does not say of itself, and the services start."""
+"""deploy/bentocloud: BentoML, which does not report unknown lines, reads every line, and the services start."""
 
 import warnings
 from pathlib import Path

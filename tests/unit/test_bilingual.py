@@ -1,4 +1,4 @@
-"""An index of two languages whose passages say the same: what a question is asked of, and what answers it."""
+"""An index whose passages say the same in two languages: what is searched for a question, and what answers it."""
 
 from collections.abc import Sequence
 

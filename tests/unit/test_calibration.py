@@ -1,4 +1,4 @@
-"""What the evaluation says of the two fitted models: shares of questions, with weights of other articles."""
+"""The evaluation of the two fitted models: shares of questions, with weights fitted on other articles."""
 
 import random
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Documents into chunks: sizes, seams, pages, headings, exact offsets."""
+"""Splitting documents into chunks: sizes, boundaries, pages, headings, exact offsets."""
 
 from collections import Counter
 

@@ -1,4 +1,4 @@
-"""Deltas → sentences: the same however they are cut, each with its own markers; and back into tokens."""
+"""Splitting deltas into sentences, however they are cut, each with its own markers; and back into tokens."""
 
 import re
 from itertools import pairwise

@@ -1,4 +1,4 @@
-"""deploy/compose: Compose takes the file, nothing in it is open to others, and its parts find each other."""
+"""deploy/compose: Compose accepts the file, exposes nothing, and its parts find each other."""
 
 import json
 import re

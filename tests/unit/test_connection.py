@@ -1,4 +1,4 @@
-"""What comes over one connection, byte for byte: bounded heads, upgrades ignored, refusals in the contract's words."""
+"""One connection, byte by byte: bounded heads, ignored upgrades, refusals in the contract's form."""
 
 import asyncio
 import json

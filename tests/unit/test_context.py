@@ -1,4 +1,4 @@
-"""Candidates → passages: in order, each text once, exactly as stored; and what of them fits into a prompt."""
+"""From candidates to passages: in order, each text once, exactly as stored; and which of them fit into a prompt."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Which edition of a document counts, by its own words."""
+"""Which edition of a document is valid, according to its own text."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""A verifier's model says how far a premise carries a hypothesis, whatever kind of classifier it is."""
+"""A verifier's model returns how far a premise supports a hypothesis, for every kind of classifier."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""The everyday questions: what an answer is worth, what the files must be, and what the tables say."""
+"""The everyday questions: the grading of answers, the rules for the files, and the tables."""
 
 import json
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""The everyday interview, put to a server that says always the same."""
+"""The everyday interview with a server that always gives the same answer."""
 
 import json
 from collections.abc import Iterator

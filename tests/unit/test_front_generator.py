@@ -1,4 +1,4 @@
-"""The front tells another's generator what the settings say, with every question and with every look for its models."""
+"""The front sends a third-party generator what the settings say, with each question and each request for its models."""
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager

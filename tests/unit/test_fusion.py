@@ -1,4 +1,4 @@
-"""Reciprocal rank fusion: what several rankings agree on comes first."""
+"""Reciprocal rank fusion: items that several rankings agree on come first."""
 
 import pytest
 from hypothesis import given

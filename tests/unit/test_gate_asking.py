@@ -1,4 +1,4 @@
-"""How the canary gate asks: refusals are waited for, failures are told by their code, both sides hear the same."""
+"""How the canary gate asks: it waits after refusals, reports failures by code, and asks both sides the same."""
 
 import json
 import random

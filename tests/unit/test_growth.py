@@ -1,4 +1,4 @@
-"""The drawn collections: as real ones where an index can tell, the same each time, measured by the product itself."""
+"""The drawn collections: like real ones in what matters to an index, reproducible, measured by the product itself."""
 
 import json
 import os

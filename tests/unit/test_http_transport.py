@@ -1,4 +1,4 @@
-"""Requests that are cancelled at any moment leave no connection behind, here or at the other side."""
+"""Requests that are cancelled at any time leak no connection, neither here nor at the peer."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""What an index knows of its own words: which language a chunk is in, and what a typed word could have meant."""
+"""What an index knows about its words: the language of a chunk, and the words that a typed one may stand for."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Text that acts instead of being read: the unmistakable forms are seen, ordinary text is not."""
+"""Text that acts on the model instead of being read: the unmistakable forms are detected, ordinary text is not."""
 
 from pathlib import Path
 from typing import Final

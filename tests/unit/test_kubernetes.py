@@ -1,7 +1,7 @@
-"""deploy/kubernetes: Kubernetes knows all that is applied, and every pod is started, watched, fenced in and ended.
+"""deploy/kubernetes: Kubernetes knows every object, and every pod is started, probed, isolated and ended correctly.
 
-What the overlays change is in test_kubernetes_overlays.py, who reaches whom in test_kubernetes_network.py, and how many
-pods there are in test_kubernetes_scaling.py.
+The overlays are tested in test_kubernetes_overlays.py, the network policies in test_kubernetes_network.py, and the
+number of pods in test_kubernetes_scaling.py.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""deploy/kubernetes: nobody reaches anything but what is written down, and clients reach all of the contract."""
+"""deploy/kubernetes: only listed connections are allowed, and clients can reach all of the contract."""
 
 import shutil
 from collections.abc import Mapping

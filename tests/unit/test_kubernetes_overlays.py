@@ -1,4 +1,4 @@
-"""deploy/kubernetes: one service per pod, all in one pod, on GPUs, and the next version beside the one that serves."""
+"""deploy/kubernetes: one service per pod, all in one pod, on GPUs, and the next version beside the serving one."""
 
 import shutil
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""deploy/kubernetes: how many pods there are follows from what the service says of itself, and never falls to none."""
+"""deploy/kubernetes: the number of pods follows from the service's metrics, and never falls to zero."""
 
 import importlib.util
 import json

@@ -1,4 +1,4 @@
-"""When the clients of the load driver come, and what they ask: plans that depend on their seed alone."""
+"""The arrivals and the questions of the load driver: plans that depend only on their seed."""
 
 import random
 from itertools import pairwise

@@ -1,4 +1,4 @@
-"""Lines that others write take the form of ours."""
+"""Log lines of libraries have the same form as ours."""
 
 import json
 import logging

@@ -1,4 +1,4 @@
-"""Markers: every form that a model or a document may write is seen, and nothing else is."""
+"""Markers: every form that a model or a document may write is recognised, and nothing else is."""
 
 import pytest
 from hypothesis import given

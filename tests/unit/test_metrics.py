@@ -1,4 +1,4 @@
-"""The closed list of metrics: what each shows, from which moment, and that no request can add a label."""
+"""The closed list of metrics: what each shows and from when, and that no request can add a label."""
 
 import os
 import subprocess

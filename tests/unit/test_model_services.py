@@ -1,4 +1,4 @@
-"""The Embedder and the Reranker over HTTP: what they are sent, and what their failures are called."""
+"""The clients of the Embedder and the Reranker: what they send, and how they report failures."""
 
 import json
 from collections.abc import Callable

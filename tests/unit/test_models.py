@@ -1,4 +1,4 @@
-"""Models come from files that the tests make: tiny ones, of the same formats and classes as the real ones."""
+"""Models are loaded from files that the tests make: tiny, in the formats and classes of the real ones."""
 
 import shutil
 import struct

@@ -1,4 +1,4 @@
-"""The reader of a generator's stream believes nothing: cuts, lies, silence and secrets end in our own words."""
+"""The reader of a generator's stream trusts nothing: cut, false, silent or secret replies become our own errors."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""Files into documents: text, headings, pages, titles, and one plain reason for every file that is none."""
+"""From files to documents: text, headings, pages, titles, and one plain reason for every file that cannot be read."""
 
 import io
 import os

@@ -1,4 +1,4 @@
-"""One question may ask several things: each is answered, or said to have no answer."""
+"""A question may ask several things: each is answered, or reported as unanswered."""
 
 import pytest
 

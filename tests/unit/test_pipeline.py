@@ -1,4 +1,4 @@
-"""The stages in their order, on fakes: what each one gets, when it is stopped, what is written down."""
+"""The stages in order, on fakes: what each one gets, when it is stopped, and what is recorded."""
 
 from collections.abc import Sequence
 from contextlib import aclosing

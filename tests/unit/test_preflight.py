@@ -1,4 +1,4 @@
-"""Each condition of production is seen where it holds, seen where it does not, and no secret is shown."""
+"""Each condition of production is recognised both if it holds and if it does not, and no secret is shown."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""Question and passages → messages: sources fenced as data, the question last, in its own language."""
+"""From question and passages to messages: sources fenced as data, the question last, in its own language."""
 
 import re
 from typing import Literal

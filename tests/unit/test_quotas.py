@@ -1,4 +1,4 @@
-"""Quotas in one process and over all of them follow the same rules, and in one process the window is exact."""
+"""Local and shared quotas follow the same rules, and the local window is exact."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

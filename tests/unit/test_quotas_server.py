@@ -1,4 +1,4 @@
-"""Quotas over a server: all processes spend one budget, and what the server forgets or is asked twice costs nothing."""
+"""Shared quotas: all processes spend one budget, and evicted keys or repeated commands do no harm."""
 
 import asyncio
 import sys

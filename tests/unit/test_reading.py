@@ -1,4 +1,4 @@
-"""A question is read in the words of the index that is asked, however it was typed."""
+"""A question is read in the words of the index that it is asked of, however it was typed."""
 
 import unicodedata
 

@@ -1,4 +1,4 @@
-"""Retrieval finds by meaning and by words and fuses both; reranking orders what was found."""
+"""Retrieval searches by meaning and by words and fuses both; reranking orders the results."""
 
 from collections.abc import Sequence
 

@@ -1,6 +1,6 @@
-"""deploy/RUNBOOK.md: whatever its commands name exists, and the programs that they call understand them.
+"""deploy/RUNBOOK.md: everything that its commands name exists, and the programs accept the commands.
 
-Nobody should find out at three in the morning that a Deployment has another name by now.
+Nobody should find out at three in the morning that a Deployment has been renamed.
 """
 
 import importlib

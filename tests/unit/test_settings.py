@@ -1,4 +1,4 @@
-"""Settings are checked in full at start: every bad name and value is named, one line each, before anything serves."""
+"""Settings are checked completely at start: every bad name and value gets one line, before anything serves."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Events on the wire: one line of JSON each, ids without gaps, one terminal event whatever happens."""
+"""Events on the wire: one line of JSON each, ids without gaps, one terminal event in every case."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""Token vectors in the index, and a passage scored by them without being read again."""
+"""Token vectors in the index, and scoring a passage by them without encoding it again."""
 
 import asyncio
 from collections.abc import Sequence

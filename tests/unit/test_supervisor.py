@@ -1,4 +1,4 @@
-"""Where the process that starts the services takes its commands: BentoML's own answer is no good, ours is private."""
+"""The control sockets of the process that starts the services: BentoML's default is unsafe, ours is private."""
 
 import stat
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A record adds up what a request did; what is logged of an exception never quotes a user."""
+"""A record sums up what a request did; the log of an exception never quotes a user."""
 
 import json
 import logging

@@ -1,4 +1,4 @@
-"""The file of tenants with thresholds of their own: read whole or refused in one line, and part of `model_version`."""
+"""The tenants file: read as a whole or refused in one line, and part of `model_version`."""
 
 from dataclasses import replace
 from pathlib import Path

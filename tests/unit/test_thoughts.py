@@ -1,4 +1,4 @@
-"""What a model thinks aloud is no draft, wherever its tags are cut."""
+"""A model's thoughts are not part of the draft, wherever their tags are split."""
 
 from collections.abc import AsyncIterator
 from itertools import pairwise

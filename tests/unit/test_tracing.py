@@ -1,4 +1,4 @@
-"""Spans: one per query, and below it one for each time that it spends in a stage; none where nobody asks for them."""
+"""Spans: one per query, with a child for each time that it spends in a stage; none if tracing is off."""
 
 import asyncio
 import logging

@@ -1,4 +1,4 @@
-"""The streams of servers that people use: their answers are read, and their failures seen and told."""
+"""The streams of common servers: their answers are read, and their failures are recognised and reported."""
 
 import json
 from urllib.parse import quote

@@ -1,4 +1,4 @@
-"""The check of an answer: whether to give one, how it is completed, and across languages."""
+"""Checking an answer: whether to give one, how it is completed, and across languages."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""vLLM is told what the hardware needs, and nothing that would be wrong on other hardware."""
+"""vLLM gets the options that the hardware needs, and none that would be wrong on other hardware."""
 
 from dataclasses import replace
 

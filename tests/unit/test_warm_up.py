@@ -1,4 +1,4 @@
-"""The first query is the service's own: every model has been asked once before anybody else can ask."""
+"""The first queries are the service's own: every model has been used once before a client can ask."""
 
 import asyncio
 from collections.abc import Sequence

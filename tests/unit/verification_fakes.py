@@ -1,4 +1,4 @@
-"""What the verification tests share: three passages, a check of drafts on them, and a ranking of what they say."""
+"""Shared by the verification tests: three passages, a check of drafts on them, and a ranking of their statements."""
 
 from collections.abc import Sequence
 

@@ -1,8 +1,8 @@
-"""Spans of queries, of their stages and of the calls between our services, for an OpenTelemetry collector.
+"""Trace queries, their stages and the calls between our services, for an OpenTelemetry collector.
 
-Off by default: where no collector is named, nothing of the library is imported and nothing is made for a query. The
-standard OTEL_ variables say where the spans go, how many are kept and what the service is called; all but the address
-are read by the library itself, in `recording`.
+Tracing is off by default: without a configured collector the library is not imported and no query makes a span. The
+standard OTEL_ variables set the collector, the queue size and the service name. We read only the collector's address;
+the library reads the rest (in `recording`).
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -14,15 +14,16 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from rag.observability.tracing.recording import Recorder, Span
 
-# What a call carries that is made in this context, so that its spans join those of the query: a W3C `traceparent`.
+# Headers for calls made in this context (a W3C `traceparent`), so that their spans join the query's trace.
 # Source: https://www.w3.org/TR/trace-context/
 TRACE_HEADERS: Final[ContextVar[Mapping[str, str]]] = ContextVar("trace_headers", default=MappingProxyType({}))
 
 
 def find_collector(environ: Mapping[str, str]) -> str | None:
-    """The URL that takes spans by OTLP over HTTP; None where none is named, or tracing is switched off.
+    """Return the URL that takes spans by OTLP over HTTP; None if none is configured or tracing is disabled.
 
-    Source: OpenTelemetry specification, OTLP exporter configuration: of the address of all signals the path is ours.
+    Source: OpenTelemetry specification, OTLP exporter configuration: `/v1/traces` is appended to the endpoint that
+    serves all signals, and to no other.
     """
     if environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
         return None
@@ -31,7 +32,7 @@ def find_collector(environ: Mapping[str, str]) -> str | None:
 
 
 class Tracer:
-    """Begins the spans of one service while it is running; without a collector it never makes one."""
+    """Starts the spans of one service while it is running; without a collector it makes none."""
 
     def __init__(self, service: str, collector: str | None) -> None:
         self._service = service
@@ -40,7 +41,7 @@ class Tracer:
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """At the end of the block what is left is sent, within a bound; a collector that is down costs that time."""
+        """Record spans during the block, then flush them; an unreachable collector delays the exit by at most 2 s."""
         if self._collector is None:
             yield
             return
@@ -54,7 +55,7 @@ class Tracer:
             recorder.close()
 
     def begin(self, name: str, *, trace_id: str, headers: Iterable[tuple[bytes, bytes]]) -> "Span | None":
-        """The span of a request with these headers, to be ended in the same context; None where none is made."""
+        """Start the span of a request with these headers; end it in the same context. None if tracing is off."""
         return self._recorder.begin(name, trace_id=trace_id, headers=headers) if self._recorder else None
 
 

@@ -1,6 +1,7 @@
-"""The spans themselves: made, kept in a bounded queue and sent by OpenTelemetry's SDK, which only this module imports.
+"""Record and export spans with OpenTelemetry's SDK, which only this module imports.
 
-No span holds anything that the query's log line may not: no question, no answer, no message of an exception.
+The SDK keeps spans in a bounded queue. Like the query's log line, a span never holds a question, an answer or the
+message of an exception.
 """
 
 import logging
@@ -22,9 +23,10 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from rag.observability.tracing import TRACE_HEADERS
 
-# Of a long answer, whose last two stages take turns sentence by sentence, the first: the sums are in the log line.
+# The last two stages of a long answer alternate sentence by sentence; later children get no span, and only the log line
+# has the sums.
 CHILDREN_MAX: Final = 64
-# The SDK's own bound at the end is 30 s, which is as long as Kubernetes waits for a pod.
+# The SDK's own limit at shutdown is 30 s, which is as long as Kubernetes waits for a pod.
 FLUSH_TIMEOUT_S: Final = 2.0
 _OUR_TRACE_ID: Final = re.compile(r"tr_([0-9a-f]{32})")
 _W3C: Final = TraceContextTextMapPropagator()
@@ -33,26 +35,26 @@ logger = logging.getLogger(__name__)
 
 
 class Recorder:
-    """Makes the spans of one service, and hands them to the exporter in a thread of its own.
+    """Makes the spans of one service; a separate thread hands them to the exporter.
 
-    What the exporter cannot send in time is dropped: a query never waits for it.
+    Spans that the exporter cannot send in time are dropped: a query never waits for it.
     """
 
     def __init__(self, service: str, exporter: SpanExporter) -> None:
         self._ids = _TraceIds()
         self._provider = TracerProvider(
-            # The environment's name for the service goes before ours.
+            # A service name from the environment overrides ours.
             resource=Resource.create().merge(Resource({SERVICE_NAME: service})).merge(OTELResourceDetector().detect()),
             id_generator=self._ids,
-            shutdown_on_exit=False,  # it would wait for as long as the SDK does
+            shutdown_on_exit=False,  # it would wait for the SDK's own 30 s
         )
         self._provider.add_span_processor(BatchSpanProcessor(exporter))
         self._tracer = self._provider.get_tracer("rag")
 
     def begin(self, name: str, *, trace_id: str, headers: Iterable[tuple[bytes, bytes]]) -> "Span":
-        """A span below the one that the headers name; without one, of a trace of its own.
+        """Start a span as a child of the one named in the headers; without one, start a new trace.
 
-        That trace has the id of the request where the request's was made here, so that one is found by the other.
+        If we generated the request's trace id, the new trace has the same id, so that one leads to the other.
         """
         ours = _OUR_TRACE_ID.fullmatch(trace_id)
         self._ids.next_trace_id = int(ours[1], 16) if ours else 0
@@ -61,14 +63,14 @@ class Recorder:
         return Span(self._tracer, started)
 
     def close(self) -> None:
-        """Sends what is left, for two seconds at most."""
+        """Send the remaining spans, for at most two seconds."""
         closing = threading.Thread(target=self._provider.shutdown, daemon=True)
         closing.start()
         closing.join(FLUSH_TIMEOUT_S)
 
 
 class Span:
-    """One request; calls that are made before its end, in its context, carry it."""
+    """The span of one request; calls made in its context before its end carry it in `TRACE_HEADERS`."""
 
     def __init__(self, tracer: trace.Tracer, span: trace.Span) -> None:
         self._tracer = tracer
@@ -79,7 +81,7 @@ class Span:
 
     @contextmanager
     def child(self, name: str) -> Iterator[None]:
-        """A span of the block, which calls that are made in it carry; an exception marks it with its type alone."""
+        """Record a child span of the block, carried by calls inside it; an exception sets only its type as status."""
         self._children_left -= 1
         if self._children_left < 0:
             yield
@@ -96,7 +98,7 @@ class Span:
             span.end()
 
     def end(self, attributes: Mapping[str, str | int | None], *, failure: str | None) -> None:
-        """`failure` names what went wrong on our side; attributes that are None are left out."""
+        """End the span; attributes that are None are left out. `failure` describes an error on our side, if any."""
         TRACE_HEADERS.reset(self._token)
         self._span.set_attributes({name: value for name, value in attributes.items() if value is not None})
         if failure is not None:
@@ -105,7 +107,7 @@ class Span:
 
 
 class QuietExporter(SpanExporter):
-    """Says once that spans are lost and once that they arrive again; the SDK would say it of every batch."""
+    """Logs once when spans are lost and once when export works again; the SDK would log every failed batch."""
 
     def __init__(self, exporter: SpanExporter) -> None:
         self._exporter = exporter
@@ -125,7 +127,7 @@ class QuietExporter(SpanExporter):
 
 
 class _TraceIds(RandomIdGenerator):
-    """Random ids, but for a trace whose id is given (not 0)."""
+    """Generates random ids, except if `next_trace_id` is set (not 0)."""
 
     next_trace_id = 0
 
@@ -137,8 +139,8 @@ class _TraceIds(RandomIdGenerator):
 
 
 def open_exporter(collector: str) -> SpanExporter:
-    """To a collector's URL; what else there is to know (headers, certificates, timeout) the SDK finds in OTEL_…"""
-    logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)  # what is to be said, `QuietExporter` says
+    """Open an exporter to the collector's URL; the SDK reads headers, certificates and timeout from OTEL_ variables."""
+    logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)  # `QuietExporter` logs failures instead
     return QuietExporter(OTLPSpanExporter(endpoint=collector))
 
 
