@@ -4,7 +4,7 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 from urllib.parse import parse_qsl
 
 from pydantic import ValidationError
@@ -12,6 +12,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Receive
 
 from rag.errors import BadRequest, InvalidRequest, PayloadTooLarge, UnsupportedMediaType
+from rag.strict_json import RepeatedName, require_distinct
 from schemas.errors import FieldError
 from schemas.request import BODY_MAX_BYTES, QueryRequest
 
@@ -43,8 +44,11 @@ async def read_query(headers: Mapping[str, str], receive: Receive) -> QueryReque
             body.decode("utf-8"),
             parse_int=_parse_int,
             parse_constant=_refuse_constant,
-            object_pairs_hook=_require_distinct,
+            object_pairs_hook=require_distinct,
         )
+    except RepeatedName as error:
+        # A filter before us would see another body.
+        raise BadRequest("A name stands twice in an object of the body.") from error
     except (ValueError, RecursionError) as error:
         raise BadRequest("The body is not JSON in UTF-8.") from error
     if not isinstance(value, dict):
@@ -86,17 +90,6 @@ def _require_json(headers: Mapping[str, str]) -> None:
 def _parse_int(digits: str) -> int | float:
     """Return the integer; one that is too large for any field becomes infinity, which no integer field accepts."""
     return int(digits) if len(digits) <= _INTEGER_MAX_CHARS else math.inf
-
-
-def _require_distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Build an object of distinct names: parsers differ on which duplicate wins, so a proxy could see another body.
-
-    Raises: BadRequest: a name is repeated.
-    """
-    values = dict(pairs)
-    if len(values) != len(pairs):
-        raise BadRequest("A name stands twice in an object of the body.")
-    return values
 
 
 def _refuse_constant(name: str) -> None:

@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, StringCo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from rag.config.model_ref import ModelRef
+from rag.strict_json import require_distinct
 
 PREFIX: Final = "RAG_"
 # What `make setup` imports for those who want drafts. By default nothing is drafted: nearly every sentence of this
@@ -82,7 +83,7 @@ def _check_key(key: SecretStr) -> SecretStr:
 
 def _parse_object(text: str) -> dict[str, object]:
     try:
-        found = json.loads(text, parse_constant=_refuse_constant)
+        found = json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=require_distinct)
     except RecursionError as error:
         raise ValueError("is nested too deep") from error
     if not isinstance(found, dict):
@@ -95,7 +96,9 @@ def _refuse_constant(name: str) -> object:
 
 
 def _check_headers(text: SecretStr) -> SecretStr:
-    for name, value in _parse_object(text.get_secret_value()).items():
+    given = _parse_object(text.get_secret_value())
+    require_distinct([(name.lower(), value) for name, value in given.items()])
+    for name, value in given.items():
         if not _HEADER_NAME.fullmatch(name) or name.lower() in _OUR_HEADERS:
             raise ValueError("names no header that may be set")
         if value is not None and not (isinstance(value, str) and _HEADER_VALUE.fullmatch(value.strip())):

@@ -353,14 +353,14 @@ def test_headers_and_fields_of_the_generator_are_json_objects() -> None:
             ("RAG_GENERATOR_HEADERS", value)
             for value in (
                 "{", "[]", '{"a b": "c"}', '{"": "c"}', '{"a": 1}', '{"a": "b\\r\\nc: d"}', '{"X-Trace-Id": "1"}',
-                '{"Content-Length": "1"}',
+                '{"Content-Length": "1"}', '{"api-key": "a", "api-key": "b"}', '{"api-key": "a", "Api-Key": null}',
             )
         ),
         *(
             ("RAG_GENERATOR_BODY", value)
             for value in (
                 "{", "7", '{"a": NaN}', '{"a": 1e999}', '{"messages": []}', '{"stream": false}', '{"model": "x"}',
-                '{"a":' + "[" * 100_000, '{"a": "\\ud800"}',
+                '{"a":' + "[" * 100_000, '{"a": "\\ud800"}', '{"top_p": 1, "top_p": 0.5}', '{"a": [{"b": 1, "b": 1}]}',
             )
         ),
     ],
