@@ -21,11 +21,18 @@ _THOUGHT_FIELDS: Final = ("reasoning_content", "reasoning")
 
 
 class DeltaDecoder:
-    """Decodes the events of one stream to deltas, without I/O."""
+    """Decodes the events of one stream to deltas, without I/O.
+
+    A delta that holds only the role opens an answer but is none. If the stream ends then, the usage decides, which most
+    servers send after the end: if it counts tokens, the model ran and chose to say nothing, or thought where nobody sees
+    it, and a repetition would give the same. If it counts none, or never comes, the server failed.
+    """
 
     def __init__(self, redaction: Redaction) -> None:
         self.has_finished = False  # a finish reason has arrived
-        self.has_begun = False  # a non-empty delta has arrived
+        self.has_begun = False  # a delta with content has arrived, or tokens were counted
+        self._is_open = False  # any delta has arrived, be it the role or an empty text
+        self._held_reason: str | None = None  # until it is known whether there is an answer
         self._redaction = redaction
         self._high_half = ""
 
@@ -43,16 +50,23 @@ class DeltaDecoder:
             raise failure(self._redaction.describe(choice))
         delta = choice.get("delta") or {}
         delta = delta if isinstance(delta, dict) else {}
-        self.has_begun = self.has_begun or bool(delta)
         if delta.get("refusal"):
             raise failure("refusal")
+        usage = _parse_usage(chunk.get("usage"))
+        self._open(delta, usage)
         return Delta(
             text=self._mend(_read_content(delta.get("content"))),
             # Some servers send the same text in both fields.
             thought=next((text for field in _THOUGHT_FIELDS if isinstance(text := delta.get(field), str)), ""),
             finish_reason=self._read_reason(choice.get("finish_reason")),
-            usage=_parse_usage(chunk.get("usage")),
+            usage=usage,
         )
+
+    def _open(self, delta: dict[str, Any], usage: TokenUsage | None) -> None:  # Any: JSON of any kind
+        self._is_open = self._is_open or bool(delta)
+        says = any(value for field, value in delta.items() if field != "role")
+        is_counted = self._is_open and usage is not None and usage.completion_tokens > 0
+        self.has_begun = self.has_begun or says or is_counted
 
     def _parse(self, event: ServerEvent) -> dict[str, Any]:  # Any: JSON of any kind
         try:
@@ -66,14 +80,15 @@ class DeltaDecoder:
         return chunk
 
     def _read_reason(self, reason: object) -> str | None:
-        if not isinstance(reason, str) or not reason:
+        if isinstance(reason, str) and reason:
+            if reason.lower() in FAILED_REASONS:
+                raise failure(f"finish_reason {reason.lower()}")
+            self._held_reason = reason
+        if self._held_reason is None or not self.has_begun:
             return None
-        if reason.lower() in FAILED_REASONS:
-            raise failure(f"finish_reason {reason.lower()}")
-        if not self.has_begun:
-            raise failure("no delta")
         self.has_finished = True
-        return reason
+        released, self._held_reason = self._held_reason, None
+        return released
 
     def _mend(self, text: str) -> str:
         """Join surrogate pairs that a server has split over two chunks; a lone surrogate becomes U+FFFD."""

@@ -13,7 +13,7 @@ from rag.errors import UpstreamError, UpstreamFailure, UpstreamRateLimited
 from rag.observability.telemetry import QueryRecord
 from rag.types import Delta, Message, TokenUsage
 from schemas.errors import ErrorCode
-from tests.corpus.upstream_streams import FAILED, SAID, WHOLE
+from tests.corpus.upstream_streams import FAILED, SAID, SILENT, WHOLE
 
 PROMPT = [Message("system", "Answer from the sources."), Message("user", "[S1] Sick pay is 1234 euros.\n\nNghỉ phép?")]
 KEY = "our-own-key"
@@ -37,6 +37,18 @@ async def test_the_answers_of_known_servers_are_read(server: str) -> None:
     assert "".join(thoughts.feed(delta.text).text for delta in deltas).strip() == SAID
     assert [delta.usage for delta in deltas if delta.usage][-1] == TokenUsage(9, 7)
     assert [delta.finish_reason for delta in deltas if delta.finish_reason] in (["stop"], ["eos_token"])
+
+
+@pytest.mark.parametrize("shape", SILENT)
+async def test_a_model_that_ran_and_says_nothing_has_answered(shape: str) -> None:
+    """Asking again would give the same: the answer goes on without a draft.
+
+    A role alone of which no token was counted is a failure; those are among the failed shapes.
+    """
+    deltas = await read(httpx.Response(200, headers=STREAM, text=SILENT[shape]))
+
+    assert [delta.finish_reason for delta in deltas if delta.finish_reason] == ["stop"]
+    assert "".join(delta.text for delta in deltas) == ""
 
 
 @pytest.mark.parametrize("shape", FAILED)
