@@ -20,9 +20,9 @@ pytestmark = pytest.mark.integration
 TIMEOUT_S: Final = 10
 ATTACK_BYTES: Final = 64 << 20
 QUESTION: Final = json.dumps({"question": "How many days of annual leave?"}).encode()
-# As recorded on 2026-11-28, without the port: Go 1.27.3's http.Post with a body whose length it knows, with one that it
-# does not, and a request that expects a 100; Mono 6.8's HttpClient, and its HttpWebRequest, which expects one of its own
-# accord, as that of .NET Framework does. .NET itself could not be installed.
+# As recorded on 2026-11-28, without the port: Go 1.27.3's http.Post with a body whose length it knows, with one whose
+# length it does not, and a request that expects a 100; Mono 6.8's HttpClient, and its HttpWebRequest, which expects one
+# of its own accord, as that of .NET Framework does. .NET itself could not be installed.
 ASKED: Final = {
     "Go": (
         b"POST /query HTTP/1.1\r\nHost: 127.0.0.1\r\nUser-Agent: Go-http-client/1.1\r\nContent-Length: 46\r\n"

@@ -166,8 +166,8 @@ def test_it_is_ready_with_its_models(setting: Setting) -> None:
 def test_answers_have_its_usage_and_connections_are_used_again(setting: Setting) -> None:
     """The tokens are those that the server counted.
 
-    Six drafts go over fewer connections, unless the server closes them. One is not enough for certain: on a busy machine
-    the next draft may be asked for before the end of the last one's stream was read.
+    Six drafts go over fewer connections, unless the server closes them. One is not certain to be enough: on a busy
+    machine the next draft may be asked for before the end of the last one's stream was read.
     """
     for _ in range(3):
         answer = read_answer(setting.rag.ask(QUESTION, max_output_tokens=16, include_trace=True))
