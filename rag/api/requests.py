@@ -11,8 +11,8 @@ from pydantic import ValidationError
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive
 
+from rag.config.strict_json import RepeatedName, require_distinct
 from rag.errors import BadRequest, InvalidRequest, PayloadTooLarge, UnsupportedMediaType
-from rag.strict_json import RepeatedName, require_distinct
 from schemas.errors import FieldError
 from schemas.request import BODY_MAX_BYTES, QueryRequest
 

@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, StringCo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from rag.config.model_ref import ModelRef
-from rag.strict_json import require_distinct
+from rag.config.strict_json import require_distinct
 
 PREFIX: Final = "RAG_"
 # What `make setup` imports for those who want drafts. By default nothing is drafted: nearly every sentence of this
