@@ -24,8 +24,8 @@ class DeltaDecoder:
     """Decodes the events of one stream to deltas, without I/O.
 
     A delta that holds only the role opens an answer but is none. If the stream ends then, the usage decides, which most
-    servers send after the end: if it counts tokens, the model ran and chose to say nothing, or thought where nobody sees
-    it, and a repetition would give the same. If it counts none, or never comes, the server failed.
+    servers send after the end: if it counts tokens, the model ran and chose to say nothing, or its thoughts are hidden,
+    and a repetition would give the same. If it counts none, or never comes, the server failed.
     """
 
     def __init__(self, redaction: Redaction) -> None:
