@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-LIBRARY: Final = f"usr/lib/{platform.machine()}-linux-gnu/faketime/libfaketime.so.1"
+LIBRARY: Final = f"usr/lib/{platform.machine()}-linux-gnu/faketime/libfaketimeMT.so.1"
 # How soon a program sees that it was moved.
 SEEN_AFTER_S: Final = 1
 

@@ -8,7 +8,6 @@ import asyncio
 import json
 import os
 import random
-import resource
 import shutil
 import signal
 import socket
@@ -18,75 +17,39 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, asynccontextmanager, contextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import ExitStack, asynccontextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final, Literal
-from urllib.parse import urlsplit
+from typing import Final
 
 import psutil
 import redis
 
-from load.driver.own_server import TENANTS, make_settings, running_own_server
+from load.driver.own_server import TENANTS
 from load.endurance.callers import KINDS, NO_ANSWER, Tally, find_log_errors, send, send_all
+from load.endurance.scene import INDEX, INDEX_BYTES, METRICS, OPEN_FILES, Scene, Stage, run_server, running_stage
 from load.endurance.vitals import find_front
-from load.moved_clock import MovedClock, NoMovedClockError, moved_clock
+from load.moved_clock import NoMovedClockError
 from load.processes import ServerError
-from load.server import Server
-from load.small_disk import NoSmallDiskError, empty, fill, mounted_disk
-from load.valkey_pair import ValkeyPair, running_pair
+from load.small_disk import NoSmallDiskError, empty, fill
 
 CLIENTS: Final = 8
 LASTS_S: Final = 5.0
-OPEN_FILES: Final = 64
 IDLE_CONNECTIONS: Final = 200
 GIVE_UP_S: Final = 120.0
 SPARE_BYTES: Final = 2 << 20
-# In the folder of a server, what may be a disk of its own.
-INDEX: Final = "fake/index"
-INDEX_BYTES: Final = 8 << 20
 INDEX_SPARE_BYTES: Final = 100 << 10
-METRICS: Final = "fake/server/bentoml"
-METRICS_BYTES: Final = 1 << 20
 _POLL_S: Final = 0.2
 _ABOUT: Final = """# Faults
 What callers of every kind (`load/endurance/callers.py`, 8 at a time) are told while something breaks, and how long it
-takes until five questions in a row are answered, which is some 1.5 s where nothing breaks. `make faults` makes this
-page again; {day}, fake models, limits in Valkey, `RAG_REDIS_LOST=fail_local`. *none*: the connection was closed, or
-refused.
+takes until five questions in a row are answered; the first row is where nothing breaks. `make faults` makes this page
+again, as root, because it mounts small disks; {day}, {cores} cores, which others may have used too, fake models, limits
+in Valkey, `RAG_REDIS_LOST=fail_local`. *none*: the connection was closed, or refused.
 """
 _PROBE: Final = next(kind for kind in KINDS if kind.name == "whole answers")
 
 
-@dataclass(frozen=True, slots=True)
-class Scene:
-    """A server, its folder and environment, and the pair of Valkeys that it limits by.
-
-    `clock` is the one that all of them live by, where it can be moved; what is in `stack` ends with the scene.
-    """
-
-    server: Server
-    folder: Path
-    environment: Mapping[str, str]
-    valkey: ValkeyPair
-    clock: MovedClock | None
-    stack: ExitStack
-
-    @property
-    def valkey_url(self) -> str:
-        return self.valkey.url
-
-    @property
-    def port(self) -> int:
-        """The port of the server."""
-        port = urlsplit(self.server.url).port
-        assert port is not None
-        return port
-
-
-Stage = Literal["usual", "few files", "full log", "moved clock", "small index", "small metrics"]
 Fault = Callable[[Scene], Awaitable[None]]
 
 
@@ -236,7 +199,7 @@ async def kill_supervisor(scene: Scene) -> None:
         give_up_at = time.monotonic() + GIVE_UP_S
         while time.monotonic() < give_up_at:
             with suppress(ServerError):
-                scene.stack.enter_context(_running_server(scene.folder, scene.environment, "again", scene.port))
+                scene.stack.enter_context(run_server(scene.folder, scene.environment, "again", scene.port))
                 return
 
     scene.server.process.kill()
@@ -279,7 +242,7 @@ STAGES: Final[Sequence[tuple[Stage, Mapping[str, Fault]]]] = (
 
 def main() -> int:
     """Apply all faults, print a row for each, and return the exit status."""
-    print(_ABOUT.format(day=datetime.now(UTC).date()))
+    print(_ABOUT.format(day=datetime.now(UTC).date(), cores=os.cpu_count()))
     print("| what happens | answers meanwhile, to all kinds of callers | well again after, s | errors in the log |")
     print("|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:
@@ -293,48 +256,9 @@ def main() -> int:
     return 0
 
 
-@contextmanager
-def running_stage(place: Path, stage: Stage) -> Iterator[Scene]:
-    """Yields: a server that is as usual but for one thing.
-
-    Raises: NoMovedClockError, NoSmallDiskError: this machine cannot have that thing.
-    """
-    with ExitStack() as stack:
-        clock = stack.enter_context(moved_clock()) if stage == "moved clock" else None
-        valkey = stack.enter_context(running_pair(clock.environment if clock else {}))
-        environment = {**os.environ, "RAG_REDIS_URL": valkey.url, **(clock.environment if clock else {})}
-        _prepare(stage, place, stack)
-        usual = resource.getrlimit(resource.RLIMIT_NOFILE)
-        if stage == "few files":  # what we start has the limit from us
-            resource.setrlimit(resource.RLIMIT_NOFILE, (OPEN_FILES, usual[1]))
-        try:
-            server = stack.enter_context(_running_server(place, environment))
-        finally:
-            resource.setrlimit(resource.RLIMIT_NOFILE, usual)
-        whole = {**environment, **make_settings(place / "fake", is_fake=True)}
-        yield Scene(server, place, whole, valkey, clock, stack)
-
-
-def _prepare(stage: Stage, place: Path, stack: ExitStack) -> None:
-    """What has to be there before the server is."""
-    if stage == "full log":
-        log = place / "fake" / "server" / "server.log"
-        log.parent.mkdir(parents=True)
-        log.symlink_to("/dev/full")
-    elif stage == "small index":
-        stack.enter_context(mounted_disk(place / INDEX, INDEX_BYTES))
-    elif stage == "small metrics":
-        stack.enter_context(mounted_disk(place / METRICS, METRICS_BYTES))
-
-
-def _running_server(
-    place: Path, environment: Mapping[str, str], name: str = "server", port: int | None = None
-) -> AbstractContextManager[Server]:
-    return running_own_server(place, environment, tenants=TENANTS[:1], is_fake=True, name=name, port=port)
-
-
 async def _observe(scene: Scene, fault: Fault) -> str:
-    """Apply the fault to a busy server, and return the cells of its row."""
+    """The cells of its row; the first questions import and open what they need, and are no part of it."""
+    await _wait_until_well(scene.port, time.monotonic())
     before, tally = find_log_errors(scene.server.log_path), Tally()
     async with _busy(scene.port, tally):
         await fault(scene)

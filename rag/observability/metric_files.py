@@ -73,8 +73,9 @@ class ReservedFile(MmapedDict):
                 self._is_news = False
                 return
             super().write_value(key, *self._waiting.pop(key))  # type: ignore[no-untyped-call]
+        if not self._is_news:
+            logger.warning("metrics_have_space", extra={"fields": {"file": Path(self._fname).name}})
         self._is_news = True
-        logger.warning("metrics_have_space", extra={"fields": {"file": Path(self._fname).name}})
 
     def _find_place(self, key: str) -> bool:
         """Whether the file has one for this key, or could get it."""
