@@ -5,8 +5,8 @@ The keys of a tenant share one hash tag, so that a cluster keeps them in one slo
   tokens                sorted set of `<id>:<tokens>`, and `<id>:<tokens>:settled` once the actual usage is known
   spent                 sum over `tokens`, so that admission need not read them all; recomputed if it was evicted
 Times are the server's, in microseconds; they are below 2^53, so a double is exact. Every key expires by itself.
-Entries later than now, made before the server's clock was put back, do not count: they would hold their room for as long
-as the clock went back.
+Entries later than now, made before the server's clock was put back, do not count: they would hold their room for as
+long as the clock went back.
 """
 
 from typing import Final
