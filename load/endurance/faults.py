@@ -19,6 +19,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -49,8 +50,16 @@ in Valkey, `RAG_REDIS_LOST=fail_local`. *none*: the connection was closed, or re
 """
 _PROBE: Final = next(kind for kind in KINDS if kind.name == "whole answers")
 
-
 Fault = Callable[[Scene], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """Statuses that those got who listened, seconds until all was well (None: never), and errors in the log."""
+
+    answers: Counter[int]
+    well_after_s: float | None
+    errors: Counter[str]
 
 
 async def kill_front(scene: Scene) -> None:
@@ -250,28 +259,33 @@ def main() -> int:
             try:
                 with running_stage(Path(folder) / str(number), stage) as scene:
                     for name, fault in faults.items():
-                        print(f"| {name} | {asyncio.run(_observe(scene, fault))} |", flush=True)
+                        print(f"| {name} | {_render(asyncio.run(observe(scene, fault)))} |", flush=True)
             except (NoMovedClockError, NoSmallDiskError) as error:
                 print(f"no {stage}: {error}", file=sys.stderr)
     return 0
 
 
-async def _observe(scene: Scene, fault: Fault) -> str:
-    """The cells of its row; the first questions import and open what they need, and are no part of it."""
+async def observe(scene: Scene, fault: Fault) -> Observed:
+    """The first questions import and open what they need, and are no part of it."""
     await _wait_until_well(scene.port, time.monotonic())
     before, tally = find_log_errors(scene.server.log_path), Tally()
     async with _busy(scene.port, tally):
         await fault(scene)
         began = time.monotonic()
-        well_after = await _wait_until_well(scene.port, began)
-    errors = find_log_errors(scene.server.log_path) - before
-    answers: Counter[str] = Counter()
+        well_after_s = await _wait_until_well(scene.port, began)
+    answers: Counter[int] = Counter()
     for (name, status), count in tally.counts.items():
         if not name.startswith("leaves"):
-            answers["none" if status == NO_ANSWER else str(status)] += count
-    told = ", ".join(f"{status}: {count}" for status, count in sorted(answers.items()))
-    well = "never" if well_after is None else f"{well_after:.1f}"
-    return f"{told} | {well} | {json.dumps(errors) if errors else 'none'}"
+            answers[status] += count
+    return Observed(answers, well_after_s, find_log_errors(scene.server.log_path) - before)
+
+
+def _render(observed: Observed) -> str:
+    """The cells of its row."""
+    counts = sorted(observed.answers.items(), key=lambda each: (each[0] == NO_ANSWER, each[0]))
+    told = ", ".join(f"{'none' if status == NO_ANSWER else status}: {count}" for status, count in counts)
+    well = "never" if observed.well_after_s is None else f"{observed.well_after_s:.1f}"
+    return f"{told} | {well} | {json.dumps(observed.errors) if observed.errors else 'none'}"
 
 
 @asynccontextmanager
