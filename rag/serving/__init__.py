@@ -12,7 +12,7 @@ beside it fails, and the change can go.
 | `stopping.draining_on_sigterm` | uvicorn 0.54 | as designed there | `test_serving_needed.py` |
 | `bento_batching.BatchedService` | BentoML 1.4.39 | bentoml#3630, refused | `test_serving_needed.py` |
 
-Others live where their subject is: `rag.api.edge` stands around BentoML's application, `rag.observability.logs` replaces
-its formatter, `rag.observability.metric_files` reserves the space of prometheus_client's files, and `rag.models` looks
-into a Bento's own model store.
+Others live where their subject is: `rag.api.edge` stands around BentoML's application, `rag.observability.logs`
+replaces its formatter, `rag.observability.metric_files` reserves the space of prometheus_client's files, and
+`rag.models` looks into a Bento's own model store.
 """
