@@ -34,7 +34,7 @@ class Superseded:
 def find_older(question: str, sources: Iterable[Source]) -> dict[int, frozenset[int]]:
     """Return the passage numbers of older editions, each with those of the newest edition.
 
-    A family is left out if the question names one of its older editions, or if nothing says which edition is the newest.
+    A family is left out if the question names one of its older editions, or if nothing says which one is the newest.
     """
     families: dict[frozenset[str], list[Passage]] = {}
     for source in sources:
