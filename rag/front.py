@@ -15,6 +15,7 @@ from rag.api.app import create_app
 from rag.api.exchange import QueryDesk
 from rag.api.probes import ModelProbe, ServiceProbe, wait_until_ok
 from rag.api.readiness import READY_STATES, DependencyWatch, Probe, check
+from rag.api.routes import LOGGED
 from rag.api.stopping import draining_on_sigterm
 from rag.backends.bento_client import (
     BentoEmbedder,
@@ -124,6 +125,7 @@ class Front:
             model_version=self._card.model_version,
             prompt_version=self._card.prompt_version,
             places=self._settings.max_concurrent_requests,
+            routes=sorted(LOGGED),
         )
         async with AsyncExitStack() as stack:
             stack.enter_context(self._tracer.running())

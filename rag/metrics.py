@@ -8,7 +8,7 @@ with vLLM's own (`vllm:*`) beside them.
 
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -23,7 +23,6 @@ Quota = Literal["requests", "tokens"]
 
 # What runs beside the requests, by the names that it has there.
 BACKGROUND_TASKS: Final = ("indexes", "dependencies", "start", "identities", "key_set", "debts", "drain", "engine")
-ROUTES: Final = ("/query", "/query/stream", "/v1/query")
 DEPENDENCIES: Final = ("embedder", "reranker", "generator", "index", "limiter")
 # What a service that was called may fail with.
 UPSTREAM_CODES: Final = (
@@ -121,15 +120,15 @@ INDEX_DIGEST = Gauge(
 )
 
 
-def begin(*, version: str, model_version: str, prompt_version: str, places: int) -> None:
-    """What a front shows from its first moment; once per process."""
+def begin(*, version: str, model_version: str, prompt_version: str, places: int, routes: Iterable[str] = ()) -> None:
+    """What a front shows from its first moment; once per process. `routes` are those that are counted."""
     forget_the_dead()
     BUILD_INFO.labels(version, model_version, prompt_version).set(1)
     PLACES.set(places)
     RUNNING.set(0)
     QUEUED.set(0)
     LIMITED_LOCALLY.inc(0)
-    for route in ROUTES:
+    for route in routes:
         QUERIES.labels(route, "query_ok", "stop", "").inc(0)
         QUERIES.labels(route, "query_cancelled", "client_disconnected", "").inc(0)
         QUERIES.labels(route, "query_failed", "timeout", ErrorCode.MODEL_TIMEOUT).inc(0)

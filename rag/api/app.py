@@ -8,6 +8,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from rag import VERSION
+from rag.api import routes
 from rag.api.exchange import QueryDesk, QueryEndpoint
 from rag.api.openapi import describe_api
 from rag.api.page import PAGE, PAGE_HEADERS
@@ -51,11 +52,11 @@ def _add_status_routes(
 ) -> None:
     healthy = Health(version=VERSION).model_dump_json()
 
-    @app.get("/health")
+    @app.get(routes.HEALTH.path)
     async def health() -> Response:
         return Response(healthy, media_type="application/json")
 
-    @app.get("/ready")
+    @app.get(routes.READY.path)
     async def ready(request: Request) -> Response:
         states = await check(probes, RequestState.of(request.scope).trace_id)
         if desk.gate.is_closed or not READY_STATES.issuperset(states.values()):
@@ -63,13 +64,13 @@ def _add_status_routes(
         body = Ready(model_version=card.model_version, dependencies=states)
         return Response(body.model_dump_json(), media_type="application/json")
 
-    @app.get("/models/current")
+    @app.get(routes.CURRENT_MODELS.path)
     async def current_models(request: Request) -> Response:
         principal = await desk.authenticator.authenticate(request.headers)
         body = _describe_models(card, index_versions(principal.tenants))
         return Response(body.model_dump_json(), media_type="application/json")
 
-    @app.get("/")
+    @app.get(routes.PAGE.path)
     async def page() -> HTMLResponse:
         return HTMLResponse(PAGE, headers=dict(PAGE_HEADERS))
 
@@ -77,8 +78,8 @@ def _add_status_routes(
 def _add_query_routes(app: FastAPI, desk: QueryDesk) -> None:
     # Not as path operations: an exchange reads the request and writes the response by itself.
     app.router.routes += [
-        Route("/query", QueryEndpoint(desk, streams=False), methods=["POST"]),
-        Route("/query/stream", QueryEndpoint(desk, streams=True), methods=["GET", "POST"]),
+        Route(routes.QUERY.path, QueryEndpoint(desk, streams=False), methods=[*routes.QUERY.methods]),
+        Route(routes.STREAM.path, QueryEndpoint(desk, streams=True), methods=[*routes.STREAM.methods]),
     ]
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from typing import Any, Final, get_args
 
 from rag import VERSION
+from rag.api import routes
 from rag.api.openapi_components import (
     Described,
     describe_components,
@@ -97,9 +98,11 @@ def _query_paths(callers: list[Described], request: Described) -> Described:
     in_body: Described = {**asked, "requestBody": _request_body()}
     whole: Described = {**in_body, "responses": answer | describe_errors(_ASKED_FOR_WHOLE)}
     return {
-        "/query": {"post": _operation("query", "One question, the whole answer.", **whole)},
-        "/v1/query": {"post": _operation("nativeQuery", "`/query`, where BentoML's clients look for it.", **whole)},
-        "/query/stream": {
+        routes.QUERY.path: {"post": _operation("query", "One question, the whole answer.", **whole)},
+        routes.NATIVE.path: {
+            "post": _operation("nativeQuery", "`/query`, where BentoML's clients look for it.", **whole)
+        },
+        routes.STREAM.path: {
             "get": _operation(
                 "streamToBrowser",
                 "One question, the answer as events; for a browser's `EventSource`.",
@@ -140,14 +143,14 @@ def _status_paths(callers: list[Described]) -> Described:
     unready = {"503": describe_error([ErrorCode.NOT_READY], dependencies=states)}
     models = _respond("`index` holds the tenants that the caller may read.", "CurrentModels")
     return {
-        "/health": _get("health", "Liveness; touches no dependency.", _STATUS, _respond("It runs.", "Health")),
-        "/ready": _get(
+        routes.HEALTH.path: _get("health", "Liveness; touches no dependency.", _STATUS, _respond("It runs.", "Health")),
+        routes.READY.path: _get(
             "ready",
             "Readiness: every dependency answered within a second, and the index matches the embedder.",
             _STATUS,
             ready | unready,
         ),
-        "/models/current": _get(
+        routes.CURRENT_MODELS.path: _get(
             "currentModels",
             "Exact versions of what answers now.",
             _STATUS,
@@ -162,13 +165,13 @@ def _server_paths() -> Described:
     document = _respond("The document.", None)
     unready = describe_errors([ErrorCode.NOT_READY])
     return {
-        "/livez": _get("livez", "Liveness, as Kubernetes asks for it.", _SERVER, text),
-        "/healthz": _get("healthz", "The old name of `/livez`.", _SERVER, text, deprecated=True),
-        "/readyz": _get("readyz", "Readiness, as Kubernetes asks for it.", _SERVER, text | unready),
-        "/metrics": _get("metrics", "Metrics in the text format of Prometheus.", _SERVER, text),
-        "/openapi.json": _get("openapi", "This document.", _SERVER, document),
-        "/docs.json": _get("docs", "This document, where BentoML has its own.", _SERVER, document),
-        "/schema.json": _get("schema", "What BentoML's clients read before they call.", _SERVER, document),
+        routes.LIVEZ.path: _get("livez", "Liveness, as Kubernetes asks for it.", _SERVER, text),
+        routes.HEALTHZ.path: _get("healthz", "The old name of `/livez`.", _SERVER, text, deprecated=True),
+        routes.READYZ.path: _get("readyz", "Readiness, as Kubernetes asks for it.", _SERVER, text | unready),
+        routes.METRICS.path: _get("metrics", "Metrics in the text format of Prometheus.", _SERVER, text),
+        routes.OPENAPI.path: _get("openapi", "This document.", _SERVER, document),
+        routes.DOCS.path: _get("docs", "This document, where BentoML has its own.", _SERVER, document),
+        routes.SCHEMA.path: _get("schema", "What BentoML's clients read before they call.", _SERVER, document),
     }
 
 

@@ -5,8 +5,8 @@ from typing import Final
 import pytest
 from openapi_spec_validator import validate
 
-from rag.api.edge import METHODS
 from rag.api.openapi import describe_api
+from rag.api.routes import METHODS
 from schemas.errors import ERROR_TABLE, ErrorCode
 from schemas.events import CitationEvent, DoneEvent, ErrorEvent, MetaEvent, TokenEvent
 from schemas.request import QueryRequest

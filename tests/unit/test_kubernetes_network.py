@@ -5,7 +5,7 @@ from typing import Final
 
 import pytest
 
-from rag.api.edge import METHODS
+from rag.api.routes import METHODS
 from rag.environment import load_settings
 from rag.sse import PING_AFTER_S
 from schemas.request import BODY_MAX_BYTES
