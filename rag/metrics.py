@@ -8,7 +8,7 @@ with vLLM's own (`vllm:*`) beside them.
 
 import hashlib
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -120,16 +120,19 @@ INDEX_DIGEST = Gauge(
 )
 
 
-def begin(*, version: str, model_version: str, prompt_version: str, places: int, routes: Iterable[str] = ()) -> None:
-    """What a front shows from its first moment; once per process. `routes` are those that are counted."""
+def begin(*, version: str, model_version: str, prompt_version: str, places: int, good_ends: Mapping[str, str]) -> None:
+    """What a front shows from its first moment; once per process.
+
+    `good_ends` holds each route that is counted, with the finish reason of its good requests.
+    """
     forget_the_dead()
     BUILD_INFO.labels(version, model_version, prompt_version).set(1)
     PLACES.set(places)
     RUNNING.set(0)
     QUEUED.set(0)
     LIMITED_LOCALLY.inc(0)
-    for route in routes:
-        QUERIES.labels(route, "query_ok", "stop", "").inc(0)
+    for route, reason in good_ends.items():
+        QUERIES.labels(route, "query_ok", reason, "").inc(0)
         QUERIES.labels(route, "query_cancelled", "client_disconnected", "").inc(0)
         QUERIES.labels(route, "query_failed", "timeout", ErrorCode.MODEL_TIMEOUT).inc(0)
         QUERIES.labels(route, "query_failed", "timeout", ErrorCode.STREAM_TIMEOUT).inc(0)

@@ -29,7 +29,7 @@ from rag.prompt import build_messages, no_answer_text, no_answer_to_part_text, s
 from rag.reading import Reading, is_small_talk, read_question
 from rag.retrieval import INLINE_MAX_CHUNKS
 from rag.telemetry import QueryRecord
-from rag.types import DraftSentence, Passage, Verdict, Window
+from rag.types import Candidate, DraftSentence, Passage, Verdict, Window
 from rag.verification import Alike, Entail, Inquiry, Part, Policies, RankedQuote, Reason, RequestCheck, Verifier
 from schemas.events import CitationEvent, DoneEvent, ErrorEvent, Event, MetaEvent, TokenEvent
 from schemas.request import QueryRequest
@@ -138,6 +138,27 @@ class Pipeline:
         for event in answer.abstain(small_talk_text(job.language) if small_talk else no_answer_text(job.language)):
             yield event
         yield answer.done(best_of_each([part.candidates for part in parts]), shown, with_trace=query.include_trace)
+
+    def count_tokens(self, question: str) -> int:
+        """Return the tokens of the question alone, all that a search could cost."""
+        return self._counter.count(question)
+
+    async def search(
+        self, question: str, tenant_id: str, *, top_k: int, record: QueryRecord, deadline: Deadline
+    ) -> list[Candidate]:
+        """Return the best candidates as an answer would be made of them, best first, small talk not excepted.
+
+        No generator is asked. The result is empty if the tenant has no index.
+
+        Raises: NotReady, DeadlineExceeded, UpstreamError.
+        """
+        async with deadline.enforced():
+            index = await self._indexes.current(tenant_id)
+        if index is None:
+            return []
+        reading = await self._read(question, index)
+        parts = await self._finder.find(reading, index, record=record, deadline=deadline)
+        return best_of_each([part.candidates for part in parts])[:top_k]
 
     async def _read(self, question: str, index: ChunkIndex | None) -> Reading:
         if index is None:

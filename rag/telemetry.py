@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 Stage = Literal["retrieval", "rerank", "generation", "verification"]
 Outcome = Literal["query_ok", "query_failed", "query_cancelled"]
-# How a request to a query route ends that asks for no answer: HEAD, and a stream that is not begun again.
+# The end of a request that wants no answer: a search, a chunk, HEAD, or a reconnecting stream (`Last-Event-ID`).
 Unasked = Literal["unasked"]
 LoggedReason = FinishReason | Literal["timeout", "error", "client_disconnected"] | None
 

@@ -83,6 +83,31 @@ class QueryResponse(_Body):
     trace: Trace | None = None
 
 
+class SearchResult(_Body):
+    """A passage, and what each stage says of it; a score is null where a stage did not see the passage."""
+
+    chunk_id: str
+    document_id: str
+    title: str
+    heading: str | None
+    page_start: int | None
+    page_end: int | None
+    text: str
+    similarity: float | None
+    bm25_score: float | None
+    rrf_score: float | None
+    relevance: float | None
+
+
+class SearchResponse(_Body):
+    """The passages that were found, best `relevance` first."""
+
+    results: list[SearchResult]
+    trace_id: str
+    latency_ms: Latency
+    model_version: str
+
+
 class Health(_Body):
     status: Literal["ok"] = "ok"
     service: Literal["rag"] = "rag"

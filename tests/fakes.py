@@ -33,7 +33,14 @@ PARKING = "Visitors park behind the north building."
 QUESTION = "How many days of annual leave do full-time staff have?"
 
 
-def make_chunk(text: str, number: int = 1, *, tenant_id: str = "demo", document_id: str = "handbook") -> Chunk:
+def make_chunk(
+    text: str,
+    number: int = 1,
+    *,
+    tenant_id: str = "demo",
+    document_id: str = "handbook",
+    heading: str | None = None,
+) -> Chunk:
     return Chunk(
         chunk_id=f"{tenant_id}:{document_id}:v1:{number:05d}",
         document_id=document_id,
@@ -43,15 +50,17 @@ def make_chunk(text: str, number: int = 1, *, tenant_id: str = "demo", document_
         end=number * 10_000 + len(text),
         page_start=number,
         page_end=number,
-        heading=None,
+        heading=heading,
     )
 
 
 class FakeIndex:
     """A `ChunkIndex` over a few chunks in memory."""
 
-    def __init__(self, *texts: str, tenant_id: str = "demo") -> None:
-        self._chunks = [make_chunk(text, number, tenant_id=tenant_id) for number, text in enumerate(texts, start=1)]
+    def __init__(self, *texts: str, tenant_id: str = "demo", heading: str | None = None) -> None:
+        self._chunks = [
+            make_chunk(text, number, tenant_id=tenant_id, heading=heading) for number, text in enumerate(texts, start=1)
+        ]
         self._vectors = FakeEncoder().encode_passages(texts)
 
     @property
@@ -234,6 +243,7 @@ def make_pipeline(
     mode: Literal["repair", "drop", "mark"] = "repair",
     draft_tokens: int | None = None,
     entailment: EntailmentModel | None = None,
+    rerank_k: int = 10,
 ) -> Pipeline:
     """A pipeline on fakes; its one tenant is `demo`; `drafts=False` is one without a generator."""
     return Pipeline(
@@ -250,7 +260,7 @@ def make_pipeline(
         entailment=entailment,
         limits=StageLimits(
             retrieve_k=10,
-            rerank_k=10,
+            rerank_k=rerank_k,
             context_tokens=500,
             draft_tokens=draft_tokens,
             retrieval_timeout_s=stage_timeout_s,
@@ -288,6 +298,7 @@ async def probe_ok(_: str | None) -> Literal["ok"]:
 def make_app(
     *,
     pipeline: Pipeline | Callable[[], Pipeline] | None = None,
+    search_pipeline: Callable[[], Pipeline] | None = None,
     authenticator: Authenticator | None = None,
     limiter: RateLimiter | None = None,
     places: Places | None = None,
@@ -303,8 +314,10 @@ def make_app(
 ) -> ASGIApp:
     """The whole front without BentoML: the edge around the routes around a pipeline on fakes."""
     answering = pipeline or make_pipeline(indexes=indexes)
+    pipelines = (lambda: answering) if isinstance(answering, Pipeline) else answering
     desk = QueryDesk(
-        pipeline=(lambda: answering) if isinstance(answering, Pipeline) else answering,
+        pipeline=pipelines,
+        search_pipeline=search_pipeline or pipelines,
         authenticator=authenticator or OpenAuthenticator(),
         limiter=limiter or LocalLimiter(Quotas(window_s=60, requests=100_000, tokens=1_000_000_000)),
         places=places or Places(8, queue_timeout_s=0.01),

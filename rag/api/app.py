@@ -14,6 +14,7 @@ from rag.api.openapi import describe_api
 from rag.api.page import PAGE, PAGE_HEADERS
 from rag.api.readiness import READY_STATES, Probe, check
 from rag.api.rendering import RequestState, render
+from rag.api.search import SearchEndpoint
 from rag.errors import NotReady, RagError
 from rag.identity import OpenAuthenticator
 from rag.types import IndexVersion
@@ -80,6 +81,7 @@ def _add_query_routes(app: FastAPI, desk: QueryDesk) -> None:
     app.router.routes += [
         Route(routes.QUERY.path, QueryEndpoint(desk, streams=False), methods=[*routes.QUERY.methods]),
         Route(routes.STREAM.path, QueryEndpoint(desk, streams=True), methods=[*routes.STREAM.methods]),
+        Route(routes.SEARCH.path, SearchEndpoint(desk), methods=[*routes.SEARCH.methods]),
     ]
 
 

@@ -76,6 +76,28 @@ _EXAMPLE_ANSWER: Final[Described] = {
 }
 
 
+_EXAMPLE_RESULTS: Final[Described] = {
+    "results": [
+        {
+            "chunk_id": "demo:doc_hr_2026:v1:00003",
+            "document_id": "doc_hr_2026",
+            "title": "HR Policy 2026",
+            "heading": "Nghỉ phép",
+            "page_start": 3,
+            "page_end": 3,
+            "text": "Nhân viên full-time có 12 ngày nghỉ phép năm.",
+            "similarity": 0.87,
+            "bm25_score": 11.2,
+            "rrf_score": 0.032,
+            "relevance": 0.91,
+        }
+    ],
+    "trace_id": "tr_9b1f6c0de2a94c6f8a54c0a1f3f2d7e6",
+    "latency_ms": {"retrieval": 42, "rerank": 126, "generation": 0, "verification": 0, "total": 171},
+    "model_version": "rag-v1+3f9c2a1b",
+}
+
+
 def describe_api(*, is_open: bool) -> Described:
     """The OpenAPI document; `is_open` says that callers without credentials are answered too."""
     known: list[Described] = [{"ApiKey": []}, {"BearerToken": []}]  # one of them is enough
@@ -95,7 +117,10 @@ def describe_api(*, is_open: bool) -> Described:
 def _query_paths(callers: list[Described], request: Described) -> Described:
     answer = _respond("The whole answer.", "QueryResponse", example=_EXAMPLE_ANSWER)
     asked: Described = {"tag": _QUERIES, "security": callers}
-    in_body: Described = {**asked, "requestBody": _request_body()}
+    in_body: Described = {**asked, "requestBody": _request_body("QueryRequest")}
+    found = _respond(
+        "Passages, the best first; none if the tenant has no documents.", "SearchResponse", example=_EXAMPLE_RESULTS
+    )
     whole: Described = {**in_body, "responses": answer | describe_errors(_ASKED_FOR_WHOLE)}
     return {
         routes.QUERY.path: {"post": _operation("query", "One question, the whole answer.", **whole)},
@@ -117,11 +142,20 @@ def _query_paths(callers: list[Described], request: Described) -> Described:
                 **in_body,
             ),
         },
+        routes.SEARCH.path: {
+            "post": _operation(
+                "search",
+                "One question, the passages that an answer would be made of; no generator is needed.",
+                responses=found | describe_errors(_ASKED_IN_BODY),
+                requestBody=_request_body("SearchRequest"),
+                **asked,
+            )
+        },
     }
 
 
-def _request_body() -> Described:
-    content = {"schema": ref("schemas", "QueryRequest"), "example": {"question": _EXAMPLE_QUESTION}}
+def _request_body(schema: str) -> Described:
+    content = {"schema": ref("schemas", schema), "example": {"question": _EXAMPLE_QUESTION}}
     return {
         "required": True,
         "description": "UTF-8, at most 64 KiB. Integers are JSON integers: `6.0` is refused.",

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final, Literal
 
-# query: answers a question. status: says what runs here, without limits and without a line in the log. bentoml: left to
-# BentoML's own server.
-Kind = Literal["query", "status", "bentoml"]
+# query: answers a question. source: gives what answers are made of. status: says what runs here, without limits and
+# without log lines. bentoml: is left to BentoML's own server.
+Kind = Literal["query", "source", "status", "bentoml"]
 
 _GET: Final = ("GET", "HEAD")
 _PARAMETER: Final = re.compile(r"\\\{\w+\\\}")  # as `re.escape` leaves it
@@ -39,7 +39,7 @@ class ApiRoute:
     @property
     def is_logged(self) -> bool:
         """Whether each of its requests leaves a line in the log and is counted in the metrics of queries."""
-        return self.kind == "query"
+        return self.kind in ("query", "source")
 
     @property
     def has_parameter(self) -> bool:
@@ -52,6 +52,7 @@ READY: Final = ApiRoute("/ready", _GET, "status")
 CURRENT_MODELS: Final = ApiRoute("/models/current", _GET, "status")
 QUERY: Final = ApiRoute("/query", ("POST",), "query")
 STREAM: Final = ApiRoute("/query/stream", (*_GET, "POST"), "query", streams=True)
+SEARCH: Final = ApiRoute("/search", ("POST",), "source")
 # BentoML declares these two and our own handlers answer: its native API exists so that its clients see it, and its
 # description of the service knows other errors than ours and no events.
 NATIVE: Final = ApiRoute("/v1/query", ("POST",), "query", handled_as=QUERY.path)
@@ -66,11 +67,15 @@ SCHEMA: Final = ApiRoute("/schema.json", _GET, "bentoml")
 # A closed list: the raw path is a label of BentoML's metrics, which would grow without end.
 ROUTES: Final = (
     PAGE, HEALTH, READY, CURRENT_MODELS, OPENAPI, DOCS,
-    QUERY, STREAM, NATIVE,
+    QUERY, STREAM, NATIVE, SEARCH,
     LIVEZ, HEALTHZ, READYZ, METRICS, SCHEMA,
 )  # fmt: skip
 METHODS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType({route.path: route.methods for route in ROUTES})
 LOGGED: Final = frozenset(route.path for route in ROUTES if route.is_logged)
+# The finish reason with which most good requests to each logged route end; sources have none.
+GOOD_ENDS: Final[Mapping[str, str]] = MappingProxyType(
+    {route.path: "stop" if route.kind == "query" else "" for route in ROUTES if route.is_logged}
+)
 
 
 def _to_pattern(path: str) -> re.Pattern[str]:
