@@ -90,6 +90,7 @@ class Front:
         desk = QueryDesk(
             pipeline=self._ready_pipeline,
             search_pipeline=self._ready_search_pipeline,
+            indexes=self._indexes,
             authenticator=open_authenticator(
                 identities_file=settings.identities_file,
                 jwt_jwks=settings.jwt_jwks,

@@ -91,6 +91,15 @@ class Chunk:
         return len(self.context) + 1 if self.context else 0
 
 
+@dataclass(frozen=True, slots=True)
+class PlacedChunk:
+    """A chunk with the ids of its neighbours in the same version of its document; None at either end."""
+
+    chunk: Chunk
+    previous: str | None = None
+    next: str | None = None
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class TokenVectors:
     """What a model makes of each token of a text, prompt and special tokens left out.

@@ -108,6 +108,20 @@ class SearchResponse(_Body):
     model_version: str
 
 
+class ChunkText(_Body):
+    """One chunk as it is stored; `previous` and `next` are the ids of its neighbours in the same document version."""
+
+    chunk_id: str
+    document_id: str
+    title: str
+    heading: str | None
+    page_start: int | None
+    page_end: int | None
+    text: str
+    previous: str | None
+    next: str | None
+
+
 class Health(_Body):
     status: Literal["ok"] = "ok"
     service: Literal["rag"] = "rag"

@@ -13,6 +13,7 @@ from starlette.types import ASGIApp
 
 from rag.api import ContractEdge, Probe, QueryDesk, create_app
 from rag.backends.fake import FakeCounter, FakeEmbedder, FakeEncoder, FakeScorer, overlap
+from rag.chunk_id import ChunkId
 from rag.identity import Authenticator, OpenAuthenticator
 from rag.index.vocabulary import Vocabulary
 from rag.language import Language, detect_language, word_set
@@ -22,7 +23,7 @@ from rag.ports import EntailmentModel, PassageScorer, RateLimiter, TextEmbedder,
 from rag.quotas import LocalLimiter, Quotas
 from rag.telemetry import QueryRecord
 from rag.tracing import UNTRACED, Tracer
-from rag.types import Chunk, Delta, IndexVersion, Message, ModelInfo, RelevanceScale, TokenUsage, Window
+from rag.types import Chunk, Delta, IndexVersion, Message, ModelInfo, PlacedChunk, RelevanceScale, TokenUsage, Window
 from rag.verification import ZERO_TO_ONE, Policies, Policy, Verifier
 from rag.version import ModelCard
 
@@ -79,6 +80,14 @@ class FakeIndex:
 
     def chunks(self, ordinals: Sequence[int]) -> list[Chunk]:
         return [self._chunks[ordinal] for ordinal in ordinals]
+
+    def find_chunk(self, chunk_id: ChunkId) -> PlacedChunk | None:
+        ids = [chunk.chunk_id for chunk in self._chunks]
+        if str(chunk_id) not in ids:
+            return None
+        at = ids.index(str(chunk_id))
+        (chunk,) = self.chunks([at])
+        return PlacedChunk(chunk, ids[at - 1] if at else None, ids[at + 1] if at + 1 < len(ids) else None)
 
     def token_vectors(self, ordinals: Sequence[int]) -> list[None]:
         return [None] * len(ordinals)
@@ -313,11 +322,13 @@ def make_app(
     origins: Collection[str] = (),
 ) -> ASGIApp:
     """The whole front without BentoML: the edge around the routes around a pipeline on fakes."""
+    served = indexes or FakeIndexes(demo=FakeIndex(ANNUAL_LEAVE))
     answering = pipeline or make_pipeline(indexes=indexes)
     pipelines = (lambda: answering) if isinstance(answering, Pipeline) else answering
     desk = QueryDesk(
         pipeline=pipelines,
         search_pipeline=search_pipeline or pipelines,
+        indexes=served,
         authenticator=authenticator or OpenAuthenticator(),
         limiter=limiter or LocalLimiter(Quotas(window_s=60, requests=100_000, tokens=1_000_000_000)),
         places=places or Places(8, queue_timeout_s=0.01),
@@ -328,8 +339,7 @@ def make_app(
         ping_after_s=ping_after_s,
         tracer=tracer,
     )
-    versions = (indexes or FakeIndexes(demo=FakeIndex(ANNUAL_LEAVE))).versions
-    app = create_app(desk, card=make_card(), index_versions=versions, probes=probes or {"index": probe_ok})
+    app = create_app(desk, card=make_card(), index_versions=served.versions, probes=probes or {"index": probe_ok})
     return ContractEdge(app, ours=app, origins=origins)
 
 

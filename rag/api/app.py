@@ -9,6 +9,7 @@ from starlette.routing import Route
 
 from rag import VERSION
 from rag.api import routes
+from rag.api.chunks import ChunkEndpoint
 from rag.api.exchange import QueryDesk, QueryEndpoint
 from rag.api.openapi import describe_api
 from rag.api.page import PAGE, PAGE_HEADERS
@@ -35,7 +36,7 @@ def create_app(
     app.openapi_schema = describe_api(is_open=isinstance(desk.authenticator, OpenAuthenticator))
     app.add_exception_handler(RagError, _render_error)
     _add_status_routes(app, desk, card, index_versions, probes)
-    _add_query_routes(app, desk)
+    _add_query_routes(app, desk, card)
     return app
 
 
@@ -76,12 +77,17 @@ def _add_status_routes(
         return HTMLResponse(PAGE, headers=dict(PAGE_HEADERS))
 
 
-def _add_query_routes(app: FastAPI, desk: QueryDesk) -> None:
+def _add_query_routes(app: FastAPI, desk: QueryDesk, card: ModelCard) -> None:
     # Not as path operations: an exchange reads the request and writes the response by itself.
     app.router.routes += [
         Route(routes.QUERY.path, QueryEndpoint(desk, streams=False), methods=[*routes.QUERY.methods]),
         Route(routes.STREAM.path, QueryEndpoint(desk, streams=True), methods=[*routes.STREAM.methods]),
         Route(routes.SEARCH.path, SearchEndpoint(desk), methods=[*routes.SEARCH.methods]),
+        Route(
+            routes.CHUNK.path,
+            ChunkEndpoint(desk, model_version=card.model_version),
+            methods=[*routes.CHUNK.methods],
+        ),
     ]
 
 

@@ -25,7 +25,7 @@ from rag.errors import DeadlineExceeded, OurFault, RagError, RateLimited
 from rag.identity import Authenticator, Principal
 from rag.limits import Deadline, Gate, Places
 from rag.pipeline import Pipeline, collect
-from rag.ports import RateLimiter
+from rag.ports import RateLimiter, ReaderProvider
 from rag.sse import PING_AFTER_S, STREAM_HEADERS, EventWriter, until_terminal
 from rag.telemetry import QueryRecord, Unasked, redact
 from rag.tracing import UNTRACED, Tracer
@@ -42,6 +42,7 @@ logger = logging.getLogger(__name__)
 
 End = FinishReason | ErrorCode | Unasked
 Settle = Callable[[], Awaitable[None]]
+RawHeaders = Sequence[tuple[bytes, bytes]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,7 @@ class QueryDesk:
 
     pipeline: Callable[[], Pipeline]
     search_pipeline: Callable[[], Pipeline]  # the same one, but not kept back by a generator that is not ready
+    indexes: ReaderProvider
     authenticator: Authenticator
     limiter: RateLimiter
     places: Places
@@ -209,14 +211,19 @@ class QueryEndpoint(Endpoint):
         return end
 
 
-async def send_json(send: Send, answer: BaseModel, *, exclude: set[str] | None = None) -> None:
-    body = answer.model_dump_json(exclude=exclude).encode()
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-    await send({"type": "http.response.start", "status": 200, "headers": headers})
+async def send_json(
+    send: Send, answer: BaseModel, *, exclude: set[str] | None = None, headers: RawHeaders = ()
+) -> None:
+    await send_body(send, answer.model_dump_json(exclude=exclude).encode(), b"application/json", headers=headers)
+
+
+async def send_body(send: Send, body: bytes, media_type: bytes, *, headers: RawHeaders = ()) -> None:
+    framing = [(b"content-type", media_type), (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": 200, "headers": [*framing, *headers]})
     await send({"type": "http.response.body", "body": body})
 
 
-async def _send_head(send: Send, status: int, headers: Sequence[tuple[bytes, bytes]] = ()) -> Unasked:
+async def _send_head(send: Send, status: int, headers: RawHeaders = ()) -> Unasked:
     """A whole response without a body, for which nothing was done."""
     await send({"type": "http.response.start", "status": status, "headers": [*headers]})
     await send({"type": "http.response.body", "body": b""})

@@ -51,6 +51,15 @@ _ASKED: Final = (
     ErrorCode.CONCURRENCY_LIMIT,
     ErrorCode.MODEL_TIMEOUT,
 )
+_READ: Final = (
+    *_IDENTIFIED,
+    ErrorCode.BAD_REQUEST,
+    ErrorCode.NOT_FOUND,
+    ErrorCode.VALIDATION_ERROR,
+    ErrorCode.RATE_LIMITED,
+    ErrorCode.CONCURRENCY_LIMIT,
+    ErrorCode.MODEL_TIMEOUT,
+)
 _ASKED_IN_BODY: Final = (*_ASKED, ErrorCode.PAYLOAD_TOO_LARGE, ErrorCode.UNSUPPORTED_MEDIA_TYPE)
 # A stream's head goes out before the generator is asked: there its refusal is an event.
 _ASKED_FOR_WHOLE: Final = (*_ASKED_IN_BODY, ErrorCode.UPSTREAM_RATE_LIMITED)
@@ -76,16 +85,21 @@ _EXAMPLE_ANSWER: Final[Described] = {
 }
 
 
+_EXAMPLE_CHUNK: Final[Described] = {
+    "chunk_id": "demo:doc_hr_2026:v1:00003",
+    "document_id": "doc_hr_2026",
+    "title": "HR Policy 2026",
+    "heading": "Nghỉ phép",
+    "page_start": 3,
+    "page_end": 3,
+    "text": "Nhân viên full-time có 12 ngày nghỉ phép năm.",
+    "previous": "demo:doc_hr_2026:v1:00002",
+    "next": None,
+}
 _EXAMPLE_RESULTS: Final[Described] = {
     "results": [
         {
-            "chunk_id": "demo:doc_hr_2026:v1:00003",
-            "document_id": "doc_hr_2026",
-            "title": "HR Policy 2026",
-            "heading": "Nghỉ phép",
-            "page_start": 3,
-            "page_end": 3,
-            "text": "Nhân viên full-time có 12 ngày nghỉ phép năm.",
+            **{name: value for name, value in _EXAMPLE_CHUNK.items() if name not in ("previous", "next")},
             "similarity": 0.87,
             "bm25_score": 11.2,
             "rrf_score": 0.032,
@@ -142,6 +156,15 @@ def _query_paths(callers: list[Described], request: Described) -> Described:
                 **in_body,
             ),
         },
+        routes.CHUNK.path: {
+            "get": _operation(
+                "chunk",
+                "The text of one citation or search result.",
+                parameters=_chunk_parameters(),
+                responses=_chunk() | describe_errors(_READ),
+                **asked,
+            )
+        },
         routes.SEARCH.path: {
             "post": _operation(
                 "search",
@@ -169,6 +192,22 @@ def _query_parameters(body: Described) -> list[Described]:
         {"name": name, "in": "query", "required": name in body["required"], "schema": schema}
         for name, schema in body["properties"].items()
     ]
+
+
+def _chunk_parameters() -> list[Described]:
+    chunk_id = {"type": "string", "examples": [_EXAMPLE_CHUNK["chunk_id"]]}
+    about = "Highlighted in the page, where it stands first; without meaning for JSON."
+    return [
+        {"name": "chunk_id", "in": "path", "required": True, "schema": chunk_id},
+        {"name": "quote", "in": "query", "required": False, "description": about, "schema": {"type": "string"}},
+    ]
+
+
+def _chunk() -> Described:
+    answer = _respond("Exactly the text that was cited.", "ChunkText", example=_EXAMPLE_CHUNK)
+    # For who prefers it in `Accept`.
+    answer["200"]["content"]["text/html"] = {"schema": {"type": "string"}}
+    return answer
 
 
 def _status_paths(callers: list[Described]) -> Described:

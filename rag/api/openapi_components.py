@@ -14,7 +14,7 @@ from pydantic_core import core_schema
 from schemas.errors import ERROR_TABLE, ErrorBody, ErrorCode
 from schemas.events import DoneEvent, ErrorEvent, MetaEvent, TokenEvent
 from schemas.request import TRACE_ID_PATTERN, QueryRequest, SearchRequest
-from schemas.response import CurrentModels, Health, QueryResponse, Ready, SearchResponse
+from schemas.response import ChunkText, CurrentModels, Health, QueryResponse, Ready, SearchResponse
 
 Described = dict[str, Any]  # a piece of an OpenAPI document
 
@@ -104,7 +104,7 @@ class _SchemaGenerator(GenerateJsonSchema):
 
 def _describe_schemas() -> dict[str, Described]:
     sent = (
-        *(Health, Ready, CurrentModels, QueryResponse, SearchResponse, ErrorBody),
+        *(Health, Ready, CurrentModels, QueryResponse, SearchResponse, ChunkText, ErrorBody),
         *(MetaEvent, TokenEvent, DoneEvent, ErrorEvent),
     )
     asked = (QueryRequest, SearchRequest)

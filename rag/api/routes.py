@@ -53,6 +53,7 @@ CURRENT_MODELS: Final = ApiRoute("/models/current", _GET, "status")
 QUERY: Final = ApiRoute("/query", ("POST",), "query")
 STREAM: Final = ApiRoute("/query/stream", (*_GET, "POST"), "query", streams=True)
 SEARCH: Final = ApiRoute("/search", ("POST",), "source")
+CHUNK: Final = ApiRoute("/chunks/{chunk_id}", _GET, "source")
 # BentoML declares these two and our own handlers answer: its native API exists so that its clients see it, and its
 # description of the service knows other errors than ours and no events.
 NATIVE: Final = ApiRoute("/v1/query", ("POST",), "query", handled_as=QUERY.path)
@@ -67,7 +68,7 @@ SCHEMA: Final = ApiRoute("/schema.json", _GET, "bentoml")
 # A closed list: the raw path is a label of BentoML's metrics, which would grow without end.
 ROUTES: Final = (
     PAGE, HEALTH, READY, CURRENT_MODELS, OPENAPI, DOCS,
-    QUERY, STREAM, NATIVE, SEARCH,
+    QUERY, STREAM, NATIVE, SEARCH, CHUNK,
     LIVEZ, HEALTHZ, READYZ, METRICS, SCHEMA,
 )  # fmt: skip
 METHODS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType({route.path: route.methods for route in ROUTES})

@@ -22,6 +22,6 @@ class Quotas:
 
     def require_possible(self, tokens: int) -> None:
         """Raises: BadRequest: no waiting will ever make this request fit."""
-        assert tokens > 0, "a request has a prompt"
+        assert tokens >= 0
         if tokens > self.tokens:
             raise BadRequest("The request needs more tokens than the whole quota; ask for fewer output tokens.")
