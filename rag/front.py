@@ -107,6 +107,7 @@ class Front:
             gate=self._gate,
             request_timeout_s=settings.request_timeout_s,
             stream_timeout_s=settings.stream_timeout_s,
+            public_url=settings.public_url,
             log_content_sample=settings.log_content_sample,
             tracer=self._tracer,
         )

@@ -109,9 +109,9 @@ class Pipeline:
         return asked + self._limits.context_tokens + INSTRUCTION_TOKENS + query.max_output_tokens
 
     async def answer(
-        self, query: QueryRequest, *, record: QueryRecord, deadline: Deadline
+        self, query: QueryRequest, *, record: QueryRecord, deadline: Deadline, base_url: str = ""
     ) -> AsyncGenerator[Event, None]:
-        """The events of one answer.
+        """The events of one answer, whose citations have their addresses below `base_url`.
 
         Yields: meta once retrieval and reranking are done, then citations and tokens sentence by sentence, then done.
         Raises: NotReady, DeadlineExceeded, UpstreamError, UpstreamRateLimited.
@@ -130,7 +130,7 @@ class Pipeline:
         if check is None or not check.is_answerable:
             check, shown = None, []
         yield MetaEvent(trace_id=record.trace_id, model_version=self.model_version)
-        answer = Answer(record)
+        answer = Answer(record, base_url)
         if check is not None:
             async with aclosing(self._write(job, check, quotes, shown, answer)) as events:
                 async for event in events:

@@ -224,10 +224,15 @@ class DraftSentence:
 
 @dataclass(frozen=True, slots=True)
 class Quote:
-    """A verbatim part of a passage: `text` stands in the chunk's stored text, character for character."""
+    """A verbatim part of a passage: the characters `start:end` of the chunk's stored text."""
 
     passage: Passage
-    text: str
+    start: int
+    end: int
+
+    @property
+    def text(self) -> str:
+        return self.passage.chunk.text[self.start : self.end]
 
 
 @dataclass(frozen=True, slots=True)

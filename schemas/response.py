@@ -15,7 +15,10 @@ class _Body(BaseModel):
 
 
 class Citation(_Body):
-    """One source of the answer; `quote` is a verbatim part of the chunk's stored text."""
+    """One source of the answer; `quote` is a verbatim part of the chunk's stored text.
+
+    It stands there from character `quote_start` to `quote_end`, end exclusive, counted in Unicode code points.
+    """
 
     source_id: str = Field(pattern=r"^S[1-9][0-9]*$")
     document_id: str
@@ -24,6 +27,9 @@ class Citation(_Body):
     page_start: int | None
     page_end: int | None
     quote: str
+    quote_start: int = Field(ge=0)
+    quote_end: int = Field(ge=0)
+    url: str = Field(description="The page of the chunk, which highlights a quotation that is not too long.")
 
 
 class Latency(_Body):

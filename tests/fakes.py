@@ -320,6 +320,7 @@ def make_app(
     ping_after_s: float = 15.0,
     tracer: Tracer = UNTRACED,
     origins: Collection[str] = (),
+    public_url: str | None = None,
 ) -> ASGIApp:
     """The whole front without BentoML: the edge around the routes around a pipeline on fakes."""
     served = indexes or FakeIndexes(demo=FakeIndex(ANNUAL_LEAVE))
@@ -335,6 +336,7 @@ def make_app(
         gate=gate or Gate(),
         request_timeout_s=request_timeout_s,
         stream_timeout_s=stream_timeout_s,
+        public_url=public_url,
         log_content_sample=log_content_sample,
         ping_after_s=ping_after_s,
         tracer=tracer,

@@ -19,6 +19,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
 from rag import metrics
+from rag.api.origin import find_base_url
 from rag.api.rendering import RequestState, render
 from rag.api.requests import parse_query, read_body
 from rag.errors import DeadlineExceeded, OurFault, RagError, RateLimited
@@ -58,6 +59,7 @@ class QueryDesk:
     gate: Gate
     request_timeout_s: float
     stream_timeout_s: float
+    public_url: str | None = None  # where clients reach the service; None: where the request says that it came to
     log_content_sample: float = 0.0
     ping_after_s: float = PING_AFTER_S
     tracer: Tracer = UNTRACED
@@ -170,15 +172,24 @@ class QueryEndpoint(Endpoint):
         if scope["method"] == "HEAD":
             record.model_version = self._desk.pipeline().model_version
             return await _send_head(send, 200, STREAM_HEADERS)
-        return await unless_gone(receive, self._answer(principal, query, send, record, deadline), deadline)
+        base_url = find_base_url(scope, self._desk.public_url)
+        work = self._answer(principal, query, send, record=record, deadline=deadline, base_url=base_url)
+        return await unless_gone(receive, work, deadline)
 
     async def _answer(
-        self, principal: Principal, query: QueryRequest, send: Send, record: QueryRecord, deadline: Deadline
+        self,
+        principal: Principal,
+        query: QueryRequest,
+        send: Send,
+        *,
+        record: QueryRecord,
+        deadline: Deadline,
+        base_url: str,
     ) -> End:
         pipeline = self._desk.pipeline()
         record.model_version = pipeline.model_version
         async with self._admitted(principal, query.tenant_id, pipeline.bound_tokens(query), record) as settle:
-            events = pipeline.answer(query, record=record, deadline=deadline)
+            events = pipeline.answer(query, record=record, deadline=deadline, base_url=base_url)
             async with aclosing(events):
                 respond = self._send_events if self._streams else self._send_whole
                 return await respond(events, send, record, settle)

@@ -76,6 +76,10 @@ _EXAMPLE_ANSWER: Final[Described] = {
             "page_start": 3,
             "page_end": 3,
             "quote": "Nhân viên full-time có 12 ngày nghỉ phép năm.",
+            "quote_start": 0,
+            "quote_end": 45,
+            "url": "https://rag.example.org/chunks/demo%3Adoc_hr_2026%3Av1%3A00003?quote=Nh%C3%A2n%20vi%C3%AAn%20full-time"
+            "%20c%C3%B3%2012%20ng%C3%A0y%20ngh%E1%BB%89%20ph%C3%A9p%20n%C4%83m.",
         }
     ],
     "trace_id": "tr_9b1f6c0de2a94c6f8a54c0a1f3f2d7e6",
