@@ -123,6 +123,16 @@ def test_clients_reach_every_path_but_the_metrics() -> None:
     assert paths.keys() <= {path.partition("/{")[0] for path in METHODS}
 
 
+@pytest.mark.parametrize("overlay", ["base", "overlays/all-in-one", "overlays/gpu"])
+def test_citations_lead_through_the_ingress(overlay: str) -> None:
+    """Over TLS, which ends there: the server alone would take itself for http."""
+    rendered = render(overlay)
+    (ingress,) = rendered.of("Ingress")
+
+    settings = load_settings(rendered.environment(rendered.container("front")))
+    assert settings.public_url == f"https://{ingress['spec']['rules'][0]['host']}"
+
+
 def test_the_ingress_passes_events_on_at_once_and_ends_no_stream() -> None:
     """It waits longer for the next byte than the service ever lets it, and takes every body that the service takes."""
     rendered = render("base")
