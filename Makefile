@@ -18,9 +18,7 @@ CONTAINER_BASE ?= ../shared/tools/container-base
 # Ours and not the service's, which refuses to start on RAG_ names that it does not know.
 unexport RAG_EVAL_DATA RAG_EVAL_VERIFICATION_DATA
 
-# Everything stays inside the project, and nothing that runs asks a hub or reports usage.
-export BENTOML_HOME := $(CURDIR)/.data/bentoml
-export BENTOML_CONFIG := $(CURDIR)/configuration.yaml
+# Nothing that runs asks a hub or reports usage. Models and Bentos are in BentoML's own store: ~/bentoml, or BENTOML_HOME.
 export BENTOML_DO_NOT_TRACK := True
 export DO_NOT_TRACK := 1
 export HF_HUB_OFFLINE := 1
@@ -46,7 +44,7 @@ python:
 	test "$$found" = 3.11 || { echo "setup: Python 3.11 is needed; '$(PYTHON)' says: $$found" >&2; exit 1; }
 
 setup: python ## All that serving needs: packages, models, the example documents' index
-	$(INSTALL) venv packages torch weights store index
+	$(INSTALL) venv packages torch weights store index command
 
 serve: setup ## Set up and serve with the local models on http://HOST:PORT
 	@exec $(RUN) bentoml serve service:RagService --host $(HOST) --port $(PORT)
@@ -57,11 +55,11 @@ dev: export RAG_RERANKER_MODEL := fake:
 dev: export RAG_GENERATOR_MODEL := fake:
 dev: export RAG_INDEX_DIR := .data/dev-index
 dev: python ## Serve deterministic fake models, ready within seconds
-	$(INSTALL) venv packages dev-index
+	$(INSTALL) venv packages dev-index command
 	@exec $(RUN) bentoml serve service:RagService --host $(HOST) --port $(PORT)
 
 check: python ## Formatting, lint, types, layers, unit and contract tests
-	$(INSTALL) venv packages torch tools promtool
+	$(INSTALL) venv packages torch command tools promtool
 	$(RUN) ruff format --check .
 	$(RUN) ruff check .
 	$(RUN) mypy
@@ -69,6 +67,7 @@ check: python ## Formatting, lint, types, layers, unit and contract tests
 	$(RUN) pytest -n 2 tests/unit tests/contract
 
 test: check setup ## make check, then the tests against a real server with the real models
+	$(INSTALL) upstreams go-client
 	$(RUN) pytest tests/integration
 
 eval: setup ## Quality of retrieval and answers on RAG_EVAL_DATA, of the check on RAG_EVAL_VERIFICATION_DATA
@@ -101,8 +100,6 @@ endurance: setup ## Callers of every kind for MINUTES at fake models; memory, fi
 faults: setup ## What callers see while processes, Valkey, files and the log fail; into docs/faults.md
 	$(RUN) load.endurance.faults > docs/faults.md
 
-# With the Generator, which BentoML leaves out where nothing asks for it: a deployment may want it.
-bento: export RAG_GENERATOR_MODEL ?= bento:smollm2-135m-instruct:q4
 bento: setup ## Build the Bento of PROFILE (local, gpu)
 	$(RUN) bentoml build --arg profile=$(PROFILE)
 
@@ -122,12 +119,14 @@ lock: python ## Remake the pinned lists from requirements/*.in
 	$(INSTALL) venv torch-wheel
 	$(COMPILE) uv.in --no-deps -o uv.txt
 	$(COMPILE) models.in --no-deps -o models.txt
+	$(COMPILE) upstreams.in --no-deps -o upstreams.txt
+	$(COMPILE) go.in --no-deps -o go.txt
 	$(COMPILE) local.in --overrides overrides.in --no-emit-package torch --no-emit-package triton \
 		--no-emit-package openvino-telemetry -o local.txt \
 		--find-links ../.data/wheels
 	$(COMPILE) dev.in --constraints local.txt -o dev.txt
 	$(COMPILE) gpu.in --overrides overrides.in -o gpu.txt
 
-clean: ## Remove all that make has made: .venv, .data with models and indexes, caches
+clean: ## Remove what make has made here: .venv, .data with the indexes, caches; the models stay in BentoML's store
 	rm -rf .venv .data .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -11,43 +11,47 @@ import numpy as np
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
-from rag import image, logs, metrics, models
-from rag.api.connection import bound_connections
+from rag import models
+from rag import packaging as image
 from rag.api.edge import ContractEdge
-from rag.backends.batch_queue import BatchLimits
-from rag.backends.batching import Batcher, estimate_entailment, estimate_text
-from rag.backends.bento_batching import BatchedService, Traced
-from rag.backends.cross_encoder import CrossEncoderScorer
-from rag.backends.device import share_cores
-from rag.backends.entailment import EntailmentClassifier
-from rag.backends.late_interaction import LateInteractionScorer, pack
-from rag.backends.sentence_transformer import SentenceEncoder
-from rag.backends.supervisor import listen_privately, stop_front_first
-from rag.backends.vllm_server import EngineOptions, VllmServer, dying_on_sigterm
 from rag.background import start
-from rag.environment import SettingsError, load_settings
+from rag.config.environment import SettingsError, load_settings, read_port
+from rag.config.settings import Settings
+from rag.engines.batch_queue import BatchLimits
+from rag.engines.batching import Batcher, estimate_entailment, estimate_text
+from rag.engines.cross_encoder import CrossEncoderScorer
+from rag.engines.device import share_cores
+from rag.engines.entailment import EntailmentClassifier
+from rag.engines.late_interaction import LateInteractionScorer, pack
+from rag.engines.sentence_transformer import SentenceEncoder
+from rag.engines.vllm_server import EngineOptions, VllmServer, dying_on_sigterm
 from rag.errors import NotReady
 from rag.front import Front
 from rag.identity import SourceError
-from rag.settings import Settings
+from rag.model_card import is_fake
+from rag.observability import logs, metrics
+from rag.observability.tracing import Tracer, find_collector
+from rag.serving.bento_batching import BatchedService, Traced
+from rag.serving.connection import bound_connections
+from rag.serving.supervisor import listen_privately, stop_front_first
 from rag.tenants import TenantsError
-from rag.tracing import Tracer, find_collector
-from rag.version import is_fake
 from schemas.response import QueryResponse
 from schemas.services import Completion, Entailment, Pair, QuestionTokens, ServedModel
 
 
-def read_settings() -> Settings:
-    """The settings of this process; a bad one ends it with one line each."""
+def read_settings() -> tuple[Settings, int]:
+    """Return the settings of this process and its port; print one line for each bad one and end the process."""
     try:
-        return load_settings(os.environ)
+        return load_settings(os.environ), read_port(os.environ)
     except SettingsError as error:
         for problem in error.problems:
             print(f"settings: {problem}", file=sys.stderr)
         raise SystemExit(1) from None
 
 
-SETTINGS: Final = read_settings()
+# BentoML reads this file when it starts a service, in every process anew.
+os.environ.setdefault("BENTOML_CONFIG", str(image.ROOT / "configuration.yaml"))
+SETTINGS, PORT = read_settings()
 logs.configure_logging(SETTINGS.log_level)
 # Here, for `bentoml serve` of a model service alone too: every supervisor and worker imports this file first.
 listen_privately()
@@ -58,17 +62,29 @@ COLLECTOR: Final = find_collector(os.environ)
 # Above every deadline of ours, so that a timeout is answered in the contract's words; BentoML keeps a timer of this
 # length per request, so not far above.
 TIMEOUT_S: Final = max(SETTINGS.request_timeout_s, SETTINGS.stream_timeout_s) + 30
-# Serving knobs live in configuration.yaml; what stands here is not to be turned: without it BentoML probes dependencies
-# for a minute, and refuses by prediction.
-CALLED: Final[dict[str, Any]] = {"traffic": {"timeout": TIMEOUT_S}, "runner_probe": {"enabled": False}}
+# The serving knobs are in configuration.yaml. These are no knobs: without them BentoML probes dependencies for a
+# minute, refuses requests by prediction, and does not read PORT.
+CALLED: Final[dict[str, Any]] = {
+    "traffic": {"timeout": TIMEOUT_S},
+    "runner_probe": {"enabled": False},
+    "http": {"port": PORT},
+}
 MAX_LATENCY_MS: Final = int(TIMEOUT_S * 1000)
 
 
 def served(model: str | None) -> str | None:
-    """The model, if a service has to hold it: the front plays the fake ones itself."""
+    """Return the model if a service has to hold it: the front itself plays the fake ones."""
     return None if model is None or is_fake(model) else model
 
 
+def depend_on(service: Any, *models: str | None, url: str | None = None) -> Any:  # Any: BentoML has no types here
+    """Make the service part of the Bento, and start it beside the front if it has a model to hold and no address."""
+    is_needed = any(served(model) for model in models)
+    # BentoML starts no dependency that has an address.
+    return bentoml.depends(service, url=url or (None if is_needed else NOT_STARTED))
+
+
+NOT_STARTED: Final = "http://not-started.invalid"
 BATCH_LIMITS: Final = BatchLimits(
     budget_tokens=SETTINGS.batch_tokens,
     wait_s=SETTINGS.batch_wait_ms / 1000,
@@ -253,12 +269,9 @@ FRONT: Final = open_front()
 class RagService:
     """The front: contract, identity, limits, the pipeline, and the stream of events."""
 
-    if not is_fake(SETTINGS.embedder_model):
-        embedder = bentoml.depends(Embedder, url=SETTINGS.embedder_url)
-    if RERANKER or VERIFIER:
-        reranker = bentoml.depends(Reranker, url=SETTINGS.reranker_url)
-    if SETTINGS.generator_url is None and served(SETTINGS.generator_model):
-        generator = bentoml.depends(Generator)
+    embedder = depend_on(Embedder, SETTINGS.embedder_model, url=SETTINGS.embedder_url)
+    reranker = depend_on(Reranker, RERANKER, VERIFIER, url=SETTINGS.reranker_url)
+    generator = depend_on(Generator, SETTINGS.generator_model, url=SETTINGS.generator_url)
 
     @bentoml.api(route="/v1/query")
     async def query(

@@ -1,1 +1,1 @@
-"""What is measured of the service as a whole: the quality of its answers, and how it holds under load."""
+"""Measure the whole service: the quality of its answers, and its behaviour under load."""

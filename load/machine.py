@@ -1,4 +1,4 @@
-"""Where the figures come from: the hardware and the versions that they hold for."""
+"""Describe the hardware and the software versions for which measured figures hold."""
 
 import os
 import platform
@@ -23,7 +23,7 @@ _DISTRIBUTIONS: Final = (
 
 
 def describe_machine() -> dict[str, str | int | float]:
-    """The machine that measures; the server's too, where it runs beside it."""
+    """Describe the measuring machine, which is also the server's if that runs on it."""
     return {
         "cpu": _find_cpu(),
         "cores": len(os.sched_getaffinity(0)),
@@ -33,13 +33,13 @@ def describe_machine() -> dict[str, str | int | float]:
 
 
 def installed_versions() -> dict[str, str]:
-    """Python's, and those of the packages that are installed."""
+    """Return the version of Python and of the relevant packages that are installed."""
     versions = {"python": platform.python_version()}
     for name in _DISTRIBUTIONS:
         try:
             versions[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
-            continue  # vLLM is one of two distributions, and another generator needs none
+            continue  # vLLM has two distributions, and other generators need neither
     return versions
 
 

@@ -1,4 +1,4 @@
-"""Servers as child processes: started on a free port, waited for, and ended with all that they started."""
+"""Run servers as child processes: start them on a free port, wait for them, and end them and their children."""
 
 import signal
 import socket
@@ -28,7 +28,7 @@ class ServerError(Exception):
 def running(
     command: Sequence[str], *, environment: Mapping[str, str], log_path: Path, folder: Path = ROOT
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Yields: the process in its folder, which may not be ready; stdout and stderr go to its log."""
+    """Run a process in a folder during the block; it may not be ready yet. Its stdout and stderr go to the log."""
     log_path.parent.mkdir(parents=True, exist_ok=True)
     with log_path.open("wb") as log:
         process = subprocess.Popen(  # noqa: S603 - our own command
@@ -37,7 +37,7 @@ def running(
             env=dict(environment),
             stdout=log,
             stderr=subprocess.STDOUT,
-            start_new_session=True,  # Ctrl-C reaches us alone, and we end it in order
+            start_new_session=True,  # Ctrl-C reaches only us, and we stop the process in order
         )
     try:
         yield process
@@ -46,13 +46,14 @@ def running(
 
 
 def find_free_port() -> int:
+    """Return a TCP port on the loopback interface that is free now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 def wait_until_ready(url: str, process: subprocess.Popen[bytes], log_path: Path) -> None:
-    """Returns once the URL answers well.
+    """Wait until the URL answers successfully.
 
     Raises: ServerError: the process ended, or was not ready in time.
     """
@@ -67,26 +68,16 @@ def wait_until_ready(url: str, process: subprocess.Popen[bytes], log_path: Path)
 
 
 def find_family(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
-    """The process and all that it started; nothing where it has ended."""
+    """Return the process and all its descendants; an empty list if it has ended."""
     with suppress(psutil.NoSuchProcess):
         root = psutil.Process(process.pid)
         return [root, *root.children(recursive=True)]
     return []
 
 
-def find_ports(process: subprocess.Popen[bytes]) -> set[int]:
-    """The TCP and UDP ports on which the process and all that it started listen."""
-    connections = [each for member in find_family(process) for each in member.net_connections("inet")]
-    return {
-        each.laddr.port
-        for each in connections
-        if each.status == psutil.CONN_LISTEN or (each.type == socket.SOCK_DGRAM and not each.raddr)
-    }
-
-
 @contextmanager
 def paused(process: subprocess.Popen[bytes]) -> Iterator[None]:
-    """A process and all that it started do nothing inside the block."""
+    """Suspend a process and all its descendants during the block."""
     family = find_family(process)
     for each in family:
         each.send_signal(signal.SIGSTOP)
@@ -106,7 +97,10 @@ def _is_ready(client: httpx.Client, url: str) -> bool:
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
-    """In order if it can be; what is left after that has lost its parent, and each is in a session of its own."""
+    """Stop the process with SIGTERM if possible, else kill it; then kill the remaining descendants one by one.
+
+    They have lost their parent and are in sessions of their own, so one signal cannot reach them all.
+    """
     started = find_family(process)[1:]
     if process.poll() is None:
         process.send_signal(signal.SIGTERM)
@@ -116,7 +110,7 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
         process.kill()
         process.wait()
     for left in started:
-        if left.is_running():  # psutil compares start times: another process may have the number by now
+        if left.is_running():  # psutil compares start times, because another process may have the pid by now
             left.kill()
 
 

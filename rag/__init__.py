@@ -1,4 +1,4 @@
-"""The pipeline: question in, verified and cited answer out."""
+"""Turn a question into a verified answer with citations."""
 
 from typing import Final
 

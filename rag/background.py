@@ -1,6 +1,6 @@
-"""Work beside the requests that must not end unseen: what fails is logged and counted, what is to last is begun again.
+"""Run background tasks whose failures must not go unnoticed: log and count each failure, restart lasting work.
 
-asyncio tells of the failure of a task that nobody waits for when the task is collected, if at all.
+asyncio reports the failure of a task that nothing awaits only when the task is garbage-collected, if at all.
 """
 
 import asyncio
@@ -9,10 +9,10 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
-from rag import metrics
+from rag.observability import metrics
 
-# Long enough that work which fails at once neither fills the log nor takes a core, and short beside the 5 s in which a
-# new index version has to be taken up.
+# Long enough that work which fails at once neither floods the log nor occupies a core; short compared with the 5 s
+# within which a new index version must be picked up.
 RESTART_AFTER_S: Final = 2.0
 
 Work = Callable[[], Coroutine[Any, Any, None]]
@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 @asynccontextmanager
 async def kept_running(name: str, work: Work, *, restart_after_s: float = RESTART_AFTER_S) -> AsyncIterator[None]:
-    """Runs the work as a task while the block lasts, anew after each failure; work that returns is done."""
+    """Run the work as a task during the block and restart it after each failure; work that returns is not restarted."""
     task = asyncio.create_task(_keep_running(name, work, restart_after_s), name=name)
     try:
         yield
@@ -43,14 +43,14 @@ async def _keep_running(name: str, work: Work, restart_after_s: float) -> None:
 
 
 def start(name: str, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-    """A task that runs once, and whose failure is told although nobody waits for it."""
+    """Start a task that runs once and whose failure is logged and counted although nothing awaits it."""
     task = asyncio.create_task(work, name=name)
     task.add_done_callback(_tell)
     return task
 
 
 def note_failure(name: str, error: BaseException) -> None:
-    """`name` comes from a closed set: it is a label."""
+    """Log and count a failure; `name` must come from a closed set, because it is a metric label."""
     metrics.BACKGROUND_FAILURES.labels(name).inc()
     logger.error("background_task_failed", exc_info=error, extra={"fields": {"task": name}})
 

@@ -1,4 +1,4 @@
-"""Everything that can go wrong, as one tree; each leaf carries the code that the client sees.
+"""Define the error tree; each leaf carries the error code that the client sees.
 
 RagError
 ├── BadRequest            BAD_REQUEST
@@ -19,7 +19,7 @@ RagError
 └── OurFault              INTERNAL_ERROR
 ParseError                a file cannot become a document (ingestion only, never seen by a client of the API)
 
-Not derived from `BentoMLException`: its subclasses register their HTTP status globally.
+The tree does not derive from `BentoMLException`, whose subclasses register their HTTP status globally.
 """
 
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ from schemas.errors import ERROR_TABLE, ErrorCode, FieldError
 
 
 class RagError(Exception):
-    """A failure with a code of the contract; the message is written for the client, the cause stays behind."""
+    """A failure with a code of the contract; the message is written for the client and does not contain the cause."""
 
     code: ClassVar[ErrorCode] = ErrorCode.INTERNAL_ERROR
 
@@ -40,14 +40,20 @@ class RagError(Exception):
 
 
 class BadRequest(RagError):
+    """The request cannot be parsed, or can never be served."""
+
     code = ErrorCode.BAD_REQUEST
 
 
 class Unauthorized(RagError):
+    """Credentials are missing, malformed, expired or unknown."""
+
     code = ErrorCode.UNAUTHORIZED
 
 
 class Forbidden(RagError):
+    """The caller may not use this tenant."""
+
     code = ErrorCode.FORBIDDEN
 
 
@@ -56,15 +62,19 @@ class NotFound(RagError):
 
 
 class PayloadTooLarge(RagError):
+    """The body exceeds the limit."""
+
     code = ErrorCode.PAYLOAD_TOO_LARGE
 
 
 class UnsupportedMediaType(RagError):
+    """The body is not plain `application/json` in UTF-8."""
+
     code = ErrorCode.UNSUPPORTED_MEDIA_TYPE
 
 
 class InvalidRequest(RagError):
-    """The JSON was read but breaks the schema; `fields` says where, without the values."""
+    """The request violates the schema; `fields` lists the places and reasons without the values."""
 
     code = ErrorCode.VALIDATION_ERROR
 
@@ -74,7 +84,7 @@ class InvalidRequest(RagError):
 
 
 class RateLimited(RagError):
-    """A quota is spent: the one that has to be waited for longest."""
+    """A quota is spent; if both are, `quota` names the one with the longer wait."""
 
     code = ErrorCode.RATE_LIMITED
 
@@ -84,6 +94,8 @@ class RateLimited(RagError):
 
 
 class NotReady(RagError):
+    """The service is loading or stopping, or a dependency is down."""
+
     code = ErrorCode.NOT_READY
 
 
@@ -92,11 +104,16 @@ class IndexUnavailable(NotReady):
 
 
 class ConcurrencyLimited(RagError):
+    """No place became free within the queue timeout."""
+
     code = ErrorCode.CONCURRENCY_LIMIT
 
 
 class UpstreamFailure(RagError):
-    """A model service failed; its status, and what it said of it without keys and prompt, are for our log alone."""
+    """A model service failed.
+
+    `upstream_status` and `upstream_error` (without keys and prompt) are for our log only.
+    """
 
     code = ErrorCode.UPSTREAM_ERROR
 
@@ -114,20 +131,28 @@ class UpstreamFailure(RagError):
 
 
 class UpstreamError(UpstreamFailure):
+    """A model service failed, or sent a reply that cannot be used."""
+
     code = ErrorCode.UPSTREAM_ERROR
 
 
 class UpstreamRateLimited(UpstreamFailure):
+    """The model provider refused the request with 429."""
+
     code = ErrorCode.UPSTREAM_RATE_LIMITED
 
 
 class DeadlineExceeded(RagError):
+    """A stage or the whole request ran out of time."""
+
     code = ErrorCode.MODEL_TIMEOUT
 
 
 class OurFault(RagError):
+    """A bug of ours; the log has the cause."""
+
     code = ErrorCode.INTERNAL_ERROR
 
 
 class ParseError(Exception):
-    """A file cannot become a document; the message is the reason, written for who runs the ingestion."""
+    """A file cannot become a document; the message gives the reason to the person who runs the ingestion."""

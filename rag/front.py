@@ -10,14 +10,14 @@ from typing import Final
 import httpx
 from fastapi import FastAPI
 
-from rag import VERSION, metrics, models
+from rag import VERSION, models
 from rag.api.app import create_app
 from rag.api.exchange import QueryDesk
 from rag.api.probes import ModelProbe, ServiceProbe, wait_until_ok
 from rag.api.readiness import READY_STATES, DependencyWatch, Probe, check
 from rag.api.routes import GOOD_ENDS
-from rag.api.stopping import draining_on_sigterm
-from rag.backends.bento_client import (
+from rag.background import Work, kept_running
+from rag.clients.bento_client import (
     BentoEmbedder,
     BentoEntailment,
     BentoQuestionReader,
@@ -25,25 +25,26 @@ from rag.backends.bento_client import (
     address_of,
     open_http_client,
 )
-from rag.backends.device import multiply_alone
-from rag.backends.fake import FakeCounter, FakeEmbedder, FakeEntailment, FakeGenerator, FakeScorer
-from rag.backends.openai_client import OpenAIGenerator
-from rag.backends.stored_interaction import EarlyReader, StoredInteraction
-from rag.backends.tokenizer import FileTokenCounter
-from rag.background import Work, kept_running
+from rag.clients.openai_client import OpenAIGenerator
+from rag.config.settings import Settings
+from rag.engines.device import multiply_alone
+from rag.engines.fake import FakeCounter, FakeEmbedder, FakeEntailment, FakeGenerator, FakeScorer
+from rag.engines.stored_interaction import EarlyReader, StoredInteraction
+from rag.engines.tokenizer import FileTokenCounter
 from rag.errors import NotReady
 from rag.identity import open_authenticator
 from rag.index.provider import ServedIndexes
 from rag.limits import Gate, Places
+from rag.model_card import is_fake, make_card
+from rag.observability import metrics
+from rag.observability.tracing import Tracer
 from rag.pipeline import Pipeline, StageLimits
 from rag.ports import EntailmentModel, PassageScorer, TextEmbedder, TextGenerator, TokenCounter
 from rag.quotas import Quotas, open_limiter
-from rag.settings import Settings
+from rag.serving.stopping import draining_on_sigterm
 from rag.tenants import load_policies
-from rag.tracing import Tracer
 from rag.types import RelevanceScale
 from rag.verification import LATE_INTERACTION, ZERO_TO_ONE, AnswerModel, Verifier
-from rag.version import is_fake, make_card
 from rag.warm_up import TRIED_WHATEVER_IT_SAYS, AnyIndex, warm_up, with_patience
 from schemas.response import DependencyState
 

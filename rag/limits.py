@@ -1,4 +1,4 @@
-"""What a request may use of this process: entry at all, time until its deadline, and a place among those that run."""
+"""Limit what a request may use of this process: admission, a deadline, and a place among the running requests."""
 
 import asyncio
 import time
@@ -9,9 +9,9 @@ from typing import TypeVar
 
 from rag.errors import ConcurrencyLimited, DeadlineExceeded, NotReady
 
-# A place is free again when the shortest of the running requests ends; a second is the least that the header can say.
+# A place becomes free as soon as one running request ends; one second is the minimum that the header can express.
 PLACE_RETRY_AFTER_S = 1
-# By then another process has taken over the address, or this one has been started again.
+# By then another process has taken over the address, or this one has restarted.
 STOPPING_RETRY_AFTER_S = 5
 
 
@@ -19,7 +19,7 @@ Result = TypeVar("Result")
 
 
 async def gather(calls: Sequence[Awaitable[Result]]) -> list[Result]:
-    """As `asyncio.gather`, but when one fails the others are stopped before it is told."""
+    """Run `asyncio.gather`; if one call fails, cancel the others and wait for them before raising its error."""
     tasks = [asyncio.ensure_future(call) for call in calls]
     try:
         return await asyncio.gather(*tasks)
@@ -30,7 +30,7 @@ async def gather(calls: Sequence[Awaitable[Result]]) -> list[Result]:
 
 
 class Gate:
-    """Lets requests in until it is closed, and knows when the last one has left."""
+    """A gate that admits requests until it is closed, and knows when the last one has left."""
 
     def __init__(self) -> None:
         self._is_closed = False
@@ -40,15 +40,20 @@ class Gate:
 
     @property
     def is_closed(self) -> bool:
+        """Whether new requests are refused."""
         return self._is_closed
 
     @property
     def inside(self) -> int:
+        """The number of requests that are inside."""
         return self._inside
 
     @contextmanager
     def passing(self) -> Iterator[None]:
-        """Raises: NotReady: the gate is closed."""
+        """Count one request as inside while the block runs.
+
+        Raises: NotReady: the gate is closed.
+        """
         if self._is_closed:
             raise NotReady("The service is stopping.", retry_after_s=STOPPING_RETRY_AFTER_S)
         self._inside += 1
@@ -61,36 +66,38 @@ class Gate:
                 self._is_empty.set()
 
     def close(self) -> None:
+        """Refuse new requests from now on."""
         self._is_closed = True
 
     async def emptied(self) -> None:
-        """Returns once nobody is inside."""
+        """Wait until no request is inside."""
         await self._is_empty.wait()
 
 
 @dataclass(frozen=True, slots=True)
 class Deadline:
-    """A point on the monotonic clock, made once and passed down; each wait asks for the seconds left."""
+    """A point on the monotonic clock, made once per request and passed down; each wait asks it for the seconds left."""
 
     at: float
 
     @classmethod
     def after(cls, timeout_s: float) -> "Deadline":
+        """Return the deadline `timeout_s` from now."""
         return cls(time.monotonic() + timeout_s)
 
     def sooner(self, timeout_s: float) -> "Deadline":
-        """The deadline of a stage: `timeout_s` from now, but never after this one."""
+        """Return the deadline of a stage: `timeout_s` from now, but never later than this one."""
         return Deadline(min(self.at, time.monotonic() + timeout_s))
 
     def left_s(self) -> float:
-        """Seconds left, 0 at the least."""
+        """Return the seconds left, at least 0."""
         return max(0.0, self.at - time.monotonic())
 
     @asynccontextmanager
     async def enforced(self) -> AsyncIterator[None]:
-        """Cancels the block at the deadline.
+        """Cancel the block at the deadline.
 
-        Raises: DeadlineExceeded: the deadline passed inside the block, or before it.
+        Raises: DeadlineExceeded: the deadline passed during the block, or before it.
         """
         left_s = self.left_s()
         if not left_s:
@@ -103,9 +110,9 @@ class Deadline:
 
 
 class Places:
-    """The requests that may run at the same time in this process; who waits is served in order of arrival.
+    """The places for requests that may run at the same time in this process; waiting requests get one in FIFO order.
 
-    `waiting` and `running` are entered by each of them while it does.
+    Each request enters the context manager `waiting()` while it waits, and `running()` while it holds a place.
     """
 
     def __init__(
@@ -124,13 +131,14 @@ class Places:
 
     @property
     def taken(self) -> int:
+        """The number of places that are taken."""
         return self._taken
 
     @asynccontextmanager
     async def hold(self) -> AsyncIterator[None]:
-        """One place for as long as the block runs.
+        """Hold one place while the block runs.
 
-        Raises: ConcurrencyLimited: none was free within the queue timeout.
+        Raises: ConcurrencyLimited: no place became free within the queue timeout.
         """
         with self._waiting():
             await self._take()

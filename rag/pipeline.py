@@ -1,4 +1,4 @@
-"""The stages in their order: a question comes in, the events of a verified and cited answer go out.
+"""Run the stages in order: a question comes in, the events of a verified and cited answer go out.
 
 retrieval → reranking → context → prompt → generation → citations → verification → events
 """
@@ -9,13 +9,12 @@ from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
 
-from rag.answer import Answer
-from rag.citations import SentenceParser
-from rag.context import fit_into_budget
-from rag.finding import Finder, best_of_each
-from rag.generation import Draft, drafting
-from rag.language import Language, detect_language
+from rag.answer.rendering import Answer
+from rag.answer.sentences import SentenceParser
+from rag.drafting.generation import Draft, drafting
+from rag.drafting.prompt import build_messages, no_answer_text, no_answer_to_part_text, small_talk_text
 from rag.limits import Deadline
+from rag.observability.telemetry import QueryRecord
 from rag.ports import (
     ChunkIndex,
     EntailmentModel,
@@ -25,25 +24,27 @@ from rag.ports import (
     TextGenerator,
     TokenCounter,
 )
-from rag.prompt import build_messages, no_answer_text, no_answer_to_part_text, small_talk_text
-from rag.reading import Reading, is_small_talk, read_question
-from rag.retrieval import INLINE_MAX_CHUNKS
-from rag.telemetry import QueryRecord
+from rag.question.reading import Reading, is_small_talk, read_question
+from rag.retrieval.context import fit_into_budget
+from rag.retrieval.finding import Finder, best_of_each
+from rag.retrieval.search import INLINE_MAX_CHUNKS
+from rag.text.language import Language, detect_language
 from rag.types import Candidate, DraftSentence, Passage, Verdict, Window
 from rag.verification import Alike, Entail, Inquiry, Part, Policies, RankedQuote, Reason, RequestCheck, Verifier
 from schemas.events import CitationEvent, DoneEvent, ErrorEvent, Event, MetaEvent, TokenEvent
 from schemas.request import QueryRequest
 from schemas.response import Citation, QueryResponse
 
-# The template around question and passages; 180 tokens in English, 380 in Vietnamese, to the local generator.
+# The template around question and passages takes 180 tokens in English, 380 in Vietnamese, by the local tokenizer.
 INSTRUCTION_TOKENS: Final = 400
-# A draft that has lost its sources does not find them again; its tokens cost the time of others.
+# After this many unsupported sentences in a row the draft is given up: it does not recover, and its tokens delay other
+# requests.
 GIVE_UP_AFTER: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
 class StageLimits:
-    """How much each stage takes, and for how many seconds."""
+    """The limits of each stage: how much it takes, and for how many seconds."""
 
     retrieve_k: int
     rerank_k: int
@@ -56,7 +57,7 @@ class StageLimits:
 
 @dataclass(frozen=True, slots=True)
 class _Job:
-    """One question on its way: what is asked, what is written down of it, and until when."""
+    """One question in progress, with its record and its deadline."""
 
     query: QueryRequest
     reading: Reading
@@ -69,7 +70,7 @@ class _Job:
 
 
 class Pipeline:
-    """Answers questions; holds no state of any of them. Without a generator, by quotation alone."""
+    """Answers questions; holds no state of any of them. Without a generator it answers by quotation alone."""
 
     def __init__(
         self,
@@ -104,14 +105,14 @@ class Pipeline:
         self.model_version = model_version
 
     def bound_tokens(self, query: QueryRequest) -> int:
-        """The most tokens that this query can use, prompt and output together; known before anything is retrieved."""
+        """Return the most tokens that this query can use, prompt and output together; known before retrieval."""
         asked = self._counter.count(query.question)
         return asked + self._limits.context_tokens + INSTRUCTION_TOKENS + query.max_output_tokens
 
     async def answer(
         self, query: QueryRequest, *, record: QueryRecord, deadline: Deadline, base_url: str = ""
     ) -> AsyncGenerator[Event, None]:
-        """The events of one answer, whose citations have their addresses below `base_url`.
+        """Answer a query; the addresses of its citations are below `base_url`.
 
         Yields: meta once retrieval and reranking are done, then citations and tokens sentence by sentence, then done.
         Raises: NotReady, DeadlineExceeded, UpstreamError, UpstreamRateLimited.
@@ -185,13 +186,13 @@ class Pipeline:
             return self._verifier.begin(self._policies.of(job.query.tenant_id), inquiry)
 
     async def _rank(self, job: _Job, check: RequestCheck, parts: Sequence[Part]) -> list[RankedQuote]:
-        """What the passages say, statement by statement, the likeliest to answer first."""
+        """Return the quotations that the passages offer, likeliest to answer first."""
         relevances = await self._finder.score(parts, check.windows, record=job.record, deadline=job.deadline)
         with job.record.stage("verification"):
             return check.rank(relevances)
 
     def _comparer(self, job: _Job) -> Alike:
-        """Says how near windows are to a text, within the request's deadline."""
+        """Return a function that scores windows against a text, within the request's deadline."""
 
         async def alike(text: str, windows: Sequence[Window]) -> list[float]:
             scores = await self._finder.score([Part(text, ())], windows, record=job.record, deadline=job.deadline)
@@ -200,7 +201,10 @@ class Pipeline:
         return alike
 
     def _asker(self, job: _Job, model: EntailmentModel) -> Entail:
-        """Asks the verifier model within the request's deadline; where it fails the answer fails: nothing unchecked."""
+        """Return a function that asks the verifier model within the request's deadline.
+
+        If the model fails, the answer fails: nothing is sent unchecked.
+        """
 
         async def entail(premise: str, hypothesis: str) -> float:
             deadline = job.deadline.sooner(self._limits.rerank_timeout_s)
@@ -219,7 +223,7 @@ class Pipeline:
         passages: Sequence[Passage],
         answer: Answer,
     ) -> AsyncGenerator[Event, None]:
-        """Sentence by sentence: draft, check, send; then what the draft left out, by quotation."""
+        """Draft, check and send sentence by sentence; then quote what the draft left out."""
         if self._generator is not None:
             async with aclosing(self._check_draft(job, check, quotes, passages, answer)) as events:
                 async for event in events:
@@ -259,7 +263,7 @@ class Pipeline:
     async def _drafting(
         self, job: _Job, generator: TextGenerator, passages: Sequence[Passage], answer: Answer
     ) -> AsyncIterator[Draft]:
-        """The draft, at most as long as the client wants it; what it used is written down on every way out."""
+        """Provide a draft, no longer than the client asked for; its usage is recorded however the block ends."""
         excerpts = fit_into_budget(
             passages, question=job.reading.text, budget_tokens=self._limits.context_tokens, counter=self._counter
         )
@@ -272,7 +276,7 @@ class Pipeline:
             async with drafting(
                 draft,
                 generator=generator,
-                # Where the bound is ours and not the client's, half a sentence adds nothing to whole ones.
+                # If the bound is ours and not the client's, half a sentence adds nothing to whole ones.
                 keeps_cut_tail=is_asked_for,
                 deadline=job.deadline.sooner(self._limits.generation_timeout_s),
                 trace_id=job.record.trace_id,
@@ -289,12 +293,12 @@ class Pipeline:
 
 
 def _stands(verdict: Verdict) -> bool:
-    """Whether the draft's own sentence went out."""
+    """Return whether the draft's own sentence was sent."""
     return bool(verdict.sent) and verdict.kind != "repaired"
 
 
 async def collect(events: AsyncIterator[Event]) -> QueryResponse:
-    """The whole answer out of its events."""
+    """Return the whole answer from its events."""
     texts: list[str] = []
     citations: list[Citation] = []
     meta: MetaEvent | None = None

@@ -1,4 +1,4 @@
-"""What is replaced in tests or stands in another process, as protocols; the stages know nothing else of it."""
+"""Define as protocols what is replaced in tests or runs in another process; the stages know nothing else of it."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rag.chunk_id import ChunkId
-from rag.language import Language
+from rag.text.language import Language
 from rag.types import Chunk, Delta, IndexVersion, Message, PlacedChunk, Reservation, TokenVectors, Window
 from schemas.response import DependencyState
 
@@ -16,7 +16,7 @@ Vectors = NDArray[np.float32]
 
 
 class TokenCounter(Protocol):
-    """Counts tokens as one model's tokenizer does, special tokens aside."""
+    """Counts tokens as one model's tokenizer does, without special tokens."""
 
     def count(self, text: str) -> int: ...
 
@@ -25,7 +25,7 @@ class TextEmbedder(Protocol):
     """Turns texts into vectors."""
 
     async def embed_query(self, text: str, *, timeout_s: float, trace_id: str) -> Vectors:
-        """One question as float32, (dim,), of unit length.
+        """Return the vector of one question, float32, (dim,), of unit length.
 
         Raises: DeadlineExceeded, NotReady (nothing listens there), UpstreamError.
         """
@@ -33,10 +33,10 @@ class TextEmbedder(Protocol):
 
 
 class PassageScorer(Protocol):
-    """Says how well passages, or sentences in them, answer a question."""
+    """Scores how well passages, or sentences in them, answer a question."""
 
     async def score(self, question: str, windows: Sequence[Window], *, timeout_s: float, trace_id: str) -> list[float]:
-        """One relevance per window, in their order; higher is better.
+        """Return one relevance per window, in order; higher is better.
 
         Raises: DeadlineExceeded, NotReady (nothing listens there), UpstreamError.
         """
@@ -44,10 +44,10 @@ class PassageScorer(Protocol):
 
 
 class EntailmentModel(Protocol):
-    """Says how far a text carries a claim."""
+    """Judges how far a text supports a claim."""
 
     async def entail(self, premise: str, hypothesis: str, *, timeout_s: float, trace_id: str) -> float:
-        """The support of the hypothesis by the premise, 0 to 1; what cannot be judged has none.
+        """Return the support of the hypothesis by the premise, 0 to 1; 0 if it cannot be judged.
 
         Raises: DeadlineExceeded, NotReady (nothing listens there), UpstreamError.
         """
@@ -60,7 +60,7 @@ class TextGenerator(Protocol):
     def stream(
         self, messages: Sequence[Message], *, max_tokens: int, timeout_s: float, trace_id: str
     ) -> AbstractAsyncContextManager[AsyncIterator[Delta]]:
-        """Deltas in their order, then nothing; leaving the context ends the generation upstream at once.
+        """Stream the deltas in order; leaving the context ends the generation upstream at once.
 
         Raises: UpstreamError, UpstreamRateLimited, DeadlineExceeded, on entering or while iterating.
         """
@@ -74,41 +74,41 @@ class ChunkIndex(Protocol):
     def version(self) -> IndexVersion: ...
 
     def search_dense(self, vector: Vectors, k: int, language: Language | None = None) -> list[tuple[int, float]]:
-        """The k nearest chunks as (ordinal, cosine), best first; ties by ordinal. `language`: of those in it alone."""
+        """Return the k nearest chunks (only those in `language`) as (ordinal, cosine), best first; ties by ordinal."""
         ...
 
     def search_lexical(self, text: str, k: int) -> list[tuple[int, float]]:
-        """The k best chunks by BM25 as (ordinal, score > 0), best first; ties by ordinal."""
+        """Return the k best chunks by BM25 as (ordinal, score > 0), best first; ties by ordinal."""
         ...
 
     def chunks(self, ordinals: Sequence[int]) -> list[Chunk]:
-        """The chunks with these ordinals, in this order."""
+        """Return the chunks with these ordinals, in this order."""
         ...
 
     def token_vectors(self, ordinals: Sequence[int]) -> Sequence[TokenVectors | None]:
-        """The embedder's vectors of the tokens of these chunks, in this order; None where none are stored."""
+        """Return the embedder's token vectors of these chunks, in this order; None if none are stored."""
         ...
 
     def spellings(self, word: str) -> Mapping[str, int]:
-        """The words of the index that are this one but for diacritics, and how many chunks hold each."""
+        """Return the words of the index that equal this one without diacritics, and how many chunks hold each."""
         ...
 
     def near(self, word: str) -> Mapping[str, int]:
-        """The same for the words that are one typing error away."""
+        """Return the words of the index that are one typing error away, and how many chunks hold each."""
         ...
 
     def idf(self, words: Sequence[str]) -> list[float]:
-        """Inverse document frequency per lower-case word; unknown words get the highest."""
+        """Return the inverse document frequency of each lower-case word; unknown words get the highest."""
         ...
 
 
 class IndexProvider(Protocol):
-    """Hands out the version of a tenant's index that serves now."""
+    """Provides the version of a tenant's index that serves now."""
 
     async def current(self, tenant_id: str) -> ChunkIndex | None:
-        """The serving version, or None where the tenant has no index or no documents.
+        """Return the serving version, or None if the tenant has no index or no documents.
 
-        Raises: IndexUnavailable: it is there but broken, or made by another embedder.
+        Raises: IndexUnavailable: it exists but is broken, or was made by another embedder.
         """
         ...
 
@@ -133,7 +133,7 @@ class ReaderProvider(Protocol):
 
 
 class RateLimiter(Protocol):
-    """Holds the quotas of the sliding window: requests per principal and tenant, tokens per tenant."""
+    """Enforces the quotas of the sliding window: requests per principal and tenant, tokens per tenant."""
 
     async def reserve(
         self,
@@ -144,30 +144,26 @@ class RateLimiter(Protocol):
         requests_per_window: int | None = None,
         tokens_per_window: int | None = None,
     ) -> Reservation:
-        """Admits one request that may use up to so many tokens; a quota that is None is the default one.
+        """Admit one request that may use up to `tokens`; a quota that is None is the default one.
 
-        What is refused counts for nothing. Cancelled at any moment, it leaves no reservation behind.
+        A refused request counts for nothing. If the call is cancelled at any moment, no reservation is left.
 
         Raises:
-            RateLimited: with the time after which this very request would fit, if nobody else came.
+            RateLimited: with the time after which this same request would fit, if there were no others.
             BadRequest: the tokens are more than the whole quota.
             NotReady: the quotas cannot be reached, and the policy is to refuse.
         """
         ...
 
     async def settle(self, reservation: Reservation, used_tokens: int) -> None:
-        """Replaces the reserved tokens by the used ones, which may be more; the first settlement counts.
+        """Replace the reserved tokens by the used ones, which may be more or none; the first settlement counts.
 
         Raises nothing, takes less than a second, and is completed even if the caller is cancelled.
         """
         ...
 
-    async def release(self, reservation: Reservation) -> None:
-        """Gives all reserved tokens back: settles with none used. The request itself still counts."""
-        ...
-
     async def state(self) -> DependencyState:
-        """`ok`; `local` where each process limits for itself; `unreachable`. Answers within a second."""
+        """Return `ok`, `local` if each process limits for itself, or `unreachable`, within a second."""
         ...
 
     async def aclose(self) -> None: ...

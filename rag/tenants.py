@@ -1,4 +1,4 @@
-"""Tenants with thresholds of their own: the file that says so, read once at start."""
+"""Read the tenants file once at start: verification thresholds for single tenants."""
 
 import hashlib
 from collections.abc import Mapping
@@ -8,8 +8,8 @@ from typing import Annotated, Final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from rag.settings import Settings
-from rag.strict_yaml import FileError, explain, load_yaml
+from rag.config.settings import Settings
+from rag.config.strict_yaml import FileError, explain, load_yaml
 from rag.verification import Mode, Policies, Policy
 from schemas.request import TenantId
 
@@ -17,11 +17,11 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class TenantsError(ValueError):
-    """The file cannot be used; the message is one line."""
+    """The tenants file cannot be used; the message is one line."""
 
 
 class _Entry(BaseModel):
-    """What a tenant has of its own; the rest is everybody's."""
+    """The values that one tenant overrides; None means the value of the settings."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
@@ -50,9 +50,9 @@ class _File(BaseModel):
 
 
 def load_policies(settings: Settings) -> Policies:
-    """The policy of the settings, and those of the tenants that the file names.
+    """Return the default policy of the settings, and the policies of the tenants that the file names.
 
-    Raises: TenantsError: the file is missing or broken, or says what cannot be without a generator.
+    Raises: TenantsError: the file is missing or invalid, or asks for a mode that needs a generator when there is none.
     """
     default = Policy(
         mode=settings.verification,
@@ -72,7 +72,7 @@ def load_policies(settings: Settings) -> Policies:
 
 
 def describe_policies(policies: Policies) -> str:
-    """Changes with whatever they say: part of the fingerprint in `model_version`."""
+    """Return a digest of the tenants' policies, which is part of the fingerprint in `model_version`."""
     tenants = sorted((tenant_id, sorted(asdict(policy).items())) for tenant_id, policy in policies.tenants.items())
     return hashlib.sha256(repr(tenants).encode()).hexdigest()
 

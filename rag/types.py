@@ -1,4 +1,4 @@
-"""What flows between the stages: frozen values, no behaviour beyond reading them."""
+"""Define the values that flow between the stages: frozen, without behaviour beyond reading them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -7,18 +7,18 @@ from typing import Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from rag.language import Language
+from rag.text.language import Language
 
 VerdictKind = Literal["kept", "re-cited", "attributed", "repaired", "dropped", "skipped"]
 Role = Literal["system", "user", "assistant"]
-CONTEXT_SEPARATOR: Final = " › "  # between the headings over a chunk
-# Where a model's folder holds its OpenVINO graph, beside the weights of SentenceTransformer's own.
+CONTEXT_SEPARATOR: Final = " › "  # between the headings above a chunk
+# The OpenVINO graph in a model's folder, beside the weights that SentenceTransformer loads.
 GRAPH_FILE: Final = "openvino/model.xml"
 
 
 @dataclass(frozen=True, slots=True)
 class PageSpan:
-    """Characters `start:end` of a document's text stand on page `number` (from 1)."""
+    """The characters `start:end` of a document's text, which are on page `number` (from 1)."""
 
     number: int
     start: int
@@ -27,7 +27,7 @@ class PageSpan:
 
 @dataclass(frozen=True, slots=True)
 class Heading:
-    """A heading that begins at character `start` of the document's text; level 1 is the highest."""
+    """A heading at characters `start:end` of the document's text; level 1 is the highest."""
 
     start: int
     end: int
@@ -37,7 +37,7 @@ class Heading:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A parsed file: NFC text with paragraphs parted by blank lines; spans are ordered and do not overlap."""
+    """A parsed file: NFC text, with blank lines between paragraphs; spans are ordered and do not overlap."""
 
     title: str
     text: str
@@ -47,7 +47,7 @@ class Document:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A piece of a document as the chunker cuts it; `text == document.text[start:end]`."""
+    """A chunk as the chunker cuts it from a document; `text == document.text[start:end]`."""
 
     text: str
     start: int
@@ -63,9 +63,9 @@ class Chunk:
     """A piece of a document as it is stored, indexed, shown to the generator and cited.
 
     `chunk_id` is `<tenant>:<document_id>:<document version>:<5-digit number>`. `heading` is the last heading at or
-    before its start; `context` are the headings above that its own text does not hold, from the highest down: they are
-    searched and ranked with the text, and never shown as part of it. `edition` sorts the editions of one document by
-    age (`rag.editions`).
+    before its start. `context` holds the headings above that its own text does not contain, from the highest down: they
+    are searched and ranked with the text, and never shown as part of it. `edition` sorts the editions of one document
+    by age (`rag.text.editions`).
     """
 
     chunk_id: str
@@ -82,12 +82,12 @@ class Chunk:
 
     @property
     def ranked_text(self) -> str:
-        """What the models read of it: the text, after its context."""
+        """The text that the models read: its context, then its text."""
         return f"{self.context}\n{self.text}" if self.context else self.text
 
     @property
     def text_start(self) -> int:
-        """Where the text begins in `ranked_text`."""
+        """The offset of the text in `ranked_text`."""
         return len(self.context) + 1 if self.context else 0
 
 
@@ -102,10 +102,10 @@ class PlacedChunk:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TokenVectors:
-    """What a model makes of each token of a text, prompt and special tokens left out.
+    """A model's vectors of the tokens of a text, without prompt and special tokens.
 
-    `values`: int8, (tokens, dim), each row times its `scales` (float32, (tokens,)) is a vector of unit length;
-    `spans`: int32, (tokens, 2), the characters of the text; of a chunk's they are those of its `ranked_text`.
+    `values`: int8, (tokens, dim); each row times its scale in `scales` (float32, (tokens,)) is a vector of unit length.
+    `spans`: int32, (tokens, 2), character offsets in the text; for a chunk in its `ranked_text`.
     """
 
     values: NDArray[np.int8]
@@ -119,7 +119,7 @@ class TokenVectors:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EncodedTexts:
-    """What one forward pass makes of texts: `vectors`, float32, (n, dim), of unit length, and those of their tokens."""
+    """The result of one forward pass: `vectors` of the texts, float32, (n, dim), of unit length, and token vectors."""
 
     vectors: NDArray[np.float32]
     tokens: Sequence[TokenVectors]
@@ -127,10 +127,10 @@ class EncodedTexts:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A chunk on its way through retrieval; a score is None where a stage did not see the chunk.
+    """A chunk on its way through retrieval; a score is None if the chunk was not in that stage's result.
 
     `similarity` is a cosine; `bm25_score` and `rrf_score` are positive; `relevance` is the reranker's, on one scale for
-    all languages. `tokens` are the reranker's vectors where the index holds them.
+    all languages. `tokens` are the reranker's vectors, if the index holds them.
     """
 
     chunk: Chunk
@@ -143,10 +143,10 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """The part `passage[start:end]` of a passage, to be scored in its context; `end` None is the passage's end.
+    """The part `passage[start:end]` of a passage, scored in its context; `end` None is the end of the passage.
 
-    Its first `head` characters, a title and headings, count for every window. `tokens` are the passage's, where the
-    index holds them.
+    The first `head` characters, a title and headings, count for every window. `tokens` are the passage's, if the index
+    holds them.
     """
 
     passage: str
@@ -162,16 +162,17 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class RelevanceScale:
-    """What a reranker's relevance is worth: below `floor` a passage answers nothing.
+    """The meaning of a reranker's relevance: below `floor` a passage answers nothing.
 
-    `across` is what is added to it by the languages of question and passage, in this order, where they differ: models
-    of meaning put every text of another language further away.
+    `across` is added to the relevance if the languages of question and passage (in this order) differ: embedding models
+    put every text in another language further away.
     """
 
     floor: float
     across: Mapping[tuple[Language, Language], float] = field(default_factory=dict)
 
     def calibrate(self, relevance: float, asked_in: Language, text: Language) -> float:
+        """Return the relevance on one scale for all languages."""
         return relevance + self.across.get((asked_in, text), 0.0)
 
 
@@ -186,21 +187,25 @@ class Passage:
 
 @dataclass(frozen=True, slots=True)
 class Message:
+    """One message of a chat."""
+
     role: Role
     content: str
 
 
 @dataclass(frozen=True, slots=True)
 class TokenUsage:
+    """The tokens that one generation used."""
+
     prompt_tokens: int
     completion_tokens: int
 
 
 @dataclass(frozen=True, slots=True)
 class Delta:
-    """One piece of streamed text; the last ones may carry the reason of the end and the usage instead.
+    """One piece of streamed text; the last ones may carry the finish reason and the usage instead.
 
-    `thought` is what a server gives as reasoning beside the text: it is no draft.
+    `thought` is what a server sends as reasoning beside the text: it is not part of the draft.
     """
 
     text: str = ""
@@ -213,8 +218,8 @@ class Delta:
 class DraftSentence:
     """One sentence of the generator's draft.
 
-    `text` has no markers left in it; `markers` are the passage numbers that it cited, in order, without repeats,
-    numbers that are in no context included; `lead` is the white space that stood before it in the draft.
+    `text` has no markers. `markers` are the passage numbers that it cited, in order, without repeats, including numbers
+    that are not in the context. `lead` is the white space before it in the draft.
     """
 
     text: str
@@ -237,7 +242,7 @@ class Quote:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What became of one draft sentence; `sent` has no markers, `quotes` are its sources in the order of citing."""
+    """The outcome of one draft sentence; `sent` has no markers, `quotes` are its sources in the order of citing."""
 
     kind: VerdictKind
     draft: str
@@ -250,7 +255,7 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
-    """Which weights answer: `revision` changes whenever they do; `dimension` is 0 for what makes no vectors."""
+    """The identity of a model: `revision` changes with the weights; `dimension` is 0 if it makes no vectors."""
 
     name: str
     revision: str
@@ -269,9 +274,9 @@ class IndexVersion:
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """Tokens of a tenant's quota that one admitted request holds until its true usage is known.
+    """Tokens of a tenant's quota, held by one admitted request until its true usage is known.
 
-    `is_shared` says where: in the server that all processes share, or in this process.
+    `is_shared`: held in the server that all processes share, not in this process.
     """
 
     id: str
@@ -282,7 +287,7 @@ class Reservation:
 
 @dataclass(frozen=True, slots=True)
 class BatchReport:
-    """One batch that ran: of what function, how large, padding counted, and how long its oldest item had waited."""
+    """One batch that ran: its function, its size (`tokens` with padding), and how long its oldest item had waited."""
 
     function: str
     items: int

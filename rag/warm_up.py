@@ -1,7 +1,7 @@
-"""The first query of a process is asked by the process itself: whoever comes first does not wait for what only begins.
+"""Ask the first query of a process from within, so that the first client does not wait for one-time work.
 
-Kernels are chosen, buffers made and modules imported by the first pass through each model. So the service asks once,
-of any tenant's index or of one passage of its own, with every threshold off, so that no stage is left out.
+The first pass through each model chooses kernels, allocates buffers and imports modules. So the service asks once, of
+any tenant's index or of one passage of its own, with every threshold off, so that every stage runs.
 """
 
 import asyncio
@@ -12,27 +12,27 @@ from dataclasses import replace
 from typing import Final
 
 from rag.index.provider import ServedIndexes
-from rag.language import Language
 from rag.limits import Deadline
+from rag.observability.telemetry import QueryRecord
 from rag.pipeline import Pipeline, StageLimits
 from rag.ports import ChunkIndex, Vectors
-from rag.telemetry import QueryRecord
+from rag.text.language import Language
 from rag.types import Chunk, IndexVersion
 from rag.verification import Policies, Policy
 from schemas.request import QueryRequest
 
-# The service gets ready without it then: a slow first answer is better than none.
+# After this time the service becomes ready without it: a slow first answer is better than none.
 TIMEOUT_S: Final = 10.0
 TRIED_WHATEVER_IT_SAYS: Final = Policies(Policy(answerable_from=0.0))
 _QUESTION: Final = "What do the documents say?"
 _PASSAGE: Final = "The documents say what they are about. Tài liệu nói về những gì có trong đó."
-_OUTPUT_TOKENS: Final = 16  # the least that a request can ask for
+_OUTPUT_TOKENS: Final = 16  # the minimum of a request
 
 _log = logging.getLogger(__name__)
 
 
 async def warm_up(pipeline: Pipeline, *, timeout_s: float = TIMEOUT_S) -> None:
-    """One answer that nobody sees: no quota, no line of the log, no metric of queries. What fails is only logged."""
+    """Ask one query and discard the answer, without quota, query metrics or log line; failures are only logged."""
     query = QueryRequest(question=_QUESTION, max_output_tokens=_OUTPUT_TOKENS)
     record = QueryRecord("warm-up", "warm-up")
     try:
@@ -41,12 +41,12 @@ async def warm_up(pipeline: Pipeline, *, timeout_s: float = TIMEOUT_S) -> None:
             async with aclosing(events):
                 async for _ in events:
                     pass
-    except Exception as error:  # noqa: BLE001  # whatever it is, queries will meet it and be told
+    except Exception as error:  # noqa: BLE001  # whatever it is, queries will meet it and report it
         _log.warning("warm_up_failed", extra={"fields": {"error": type(error).__name__}})
 
 
 def with_patience(limits: StageLimits, *, timeout_s: float = TIMEOUT_S) -> StageLimits:
-    """Each stage may take as long as the whole."""
+    """Return the limits with each stage allowed the time of the whole."""
     return replace(
         limits,
         retrieval_timeout_s=timeout_s,
@@ -56,7 +56,7 @@ def with_patience(limits: StageLimits, *, timeout_s: float = TIMEOUT_S) -> Stage
 
 
 class AnyIndex:
-    """A `rag.ports.IndexProvider` of the first index that can be served, whoever asks; or of one passage."""
+    """A `rag.ports.IndexProvider` of the first index that can be served, for any tenant; else of one passage."""
 
     def __init__(self, served: ServedIndexes) -> None:
         self._served = served
@@ -70,7 +70,7 @@ class AnyIndex:
 
 
 class _OnePassage:
-    """A `rag.ports.ChunkIndex` that finds its passage whatever is asked."""
+    """A `rag.ports.ChunkIndex` that finds its one passage for any question."""
 
     version: Final = IndexVersion("warm-up", 1, 1, "1970-01-01T00:00:00Z")
 

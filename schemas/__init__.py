@@ -1,1 +1,1 @@
-"""The public contract as types; imports pydantic and itself, nothing else."""
+"""Define the public contract as types. Only pydantic is imported here, so that every layer can depend on it."""

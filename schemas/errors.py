@@ -1,4 +1,4 @@
-"""The closed catalogue of errors: one code, one HTTP status, one word on whether to try again."""
+"""List all errors: each code has one HTTP status and one answer to whether a retry makes sense."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ class ErrorCode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ErrorSpec:
-    """How a code is shown to a client; `message` is used where nothing more exact is known."""
+    """How a client sees an error code; `message` is the default, for errors without a more specific one."""
 
     status: int
     retryable: bool
@@ -55,14 +55,14 @@ ERROR_TABLE: Mapping[ErrorCode, ErrorSpec] = MappingProxyType(
         ErrorCode.NOT_READY: ErrorSpec(503, True, "The service is not ready to answer."),
         ErrorCode.CONCURRENCY_LIMIT: ErrorSpec(503, True, "Too many requests are running."),
         ErrorCode.MODEL_TIMEOUT: ErrorSpec(504, True, "The answer took too long."),
-        # Only ever an event: by then the HTTP status is spent. 504 is what it would have been.
+        # Sent only as an event, after the HTTP status has gone out. 504 is the status that it would have had.
         ErrorCode.STREAM_TIMEOUT: ErrorSpec(504, True, "The answer took too long."),
     }
 )
 
 
 class FieldError(BaseModel):
-    """Where a request breaks the schema; never holds the offending value."""
+    """One violation of the schema by a request; it never contains the offending value."""
 
     model_config = ConfigDict(frozen=True)
 

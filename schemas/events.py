@@ -1,4 +1,4 @@
-"""The events of one answer, in the order in which a stream sends them: meta, then tokens and citations, then an end."""
+"""Define the events of one answer: `meta` first, then tokens and citations, and one `done` or `error` last."""
 
 from typing import Annotated, Literal
 

@@ -1,4 +1,4 @@
-"""What a client may ask, with every bound that it can hit."""
+"""Define the request of the query routes, and every limit that a client can exceed."""
 
 from typing import Annotated, Final
 
@@ -12,7 +12,7 @@ SEARCH_TOP_K_MAX: Final = 50
 OUTPUT_TOKENS_MIN: Final = 16
 OUTPUT_TOKENS_MAX: Final = 2048
 BODY_MAX_BYTES: Final = 64 * 1024
-# Of the request's target and its headers together.
+# Request target and headers together.
 HEADERS_MAX_BYTES: Final = 64 * 1024
 HEADERS_MAX: Final = 100
 

@@ -1,4 +1,4 @@
-"""What the service answers when it does not fail."""
+"""Define the bodies of all successful responses; failures are in `schemas.errors`."""
 
 from typing import Literal
 
@@ -10,7 +10,7 @@ DependencyState = Literal["ok", "local", "unreachable", "loading", "mismatch", "
 
 
 class _Body(BaseModel):
-    # `model_…` is a word of the contract here, not of pydantic.
+    # The contract has field names that begin with `model_`, a prefix that pydantic reserves by default.
     model_config = ConfigDict(frozen=True, protected_namespaces=())
 
 
@@ -71,7 +71,7 @@ class TraceSentence(_Body):
 
 
 class Trace(_Body):
-    """How the answer came about; never the prompt."""
+    """The steps that led to the answer; never the prompt."""
 
     candidates: list[TraceCandidate]
     passages: list[TracePassage]
@@ -158,7 +158,7 @@ class IndexInfo(_Body):
 
 
 class CurrentModels(_Body):
-    """Exact versions of what answers now; `index` holds only tenants that the caller may read."""
+    """The exact versions of what answers now; `index` contains only tenants that the caller may read."""
 
     model_version: str
     runtime: str

@@ -1,4 +1,4 @@
-"""What the model services exchange with the front and with batch jobs."""
+"""Define the messages that the model services exchange with the front service and with batch jobs."""
 
 from typing import Literal
 
@@ -10,9 +10,9 @@ class _Item(BaseModel):
 
 
 class Pair(_Item):
-    """A question and a window of a passage: `passage[start:end]` is scored, the rest of the passage is its context.
+    """A question and the window `passage[start:end]` to score; the rest of the passage serves as context.
 
-    The first `head` characters, a title and headings, are scored with every window.
+    The first `head` characters of the passage (title and headings) are scored together with every window.
     """
 
     question: str
@@ -30,21 +30,21 @@ class Pair(_Item):
 
 
 class Entailment(_Item):
-    """A claim and the text that should carry it."""
+    """A claim (`hypothesis`) and the text that should support it (`premise`)."""
 
     premise: str
     hypothesis: str
 
 
 class QuestionTokens(_Item):
-    """The vectors of a question's tokens: row by row `dim` 8-bit values, each row to be multiplied with its scale."""
+    """The token vectors of one question: `dim` 8-bit values a row; multiply each row by its scale."""
 
     values: str = Field(description="base64 of int8, (tokens, dim)")
     scales: list[float]
 
 
 class ServedModel(_Item):
-    """Which weights a model service answers with; `dimension` is 0 for what makes no vectors."""
+    """The weights that a model service answers with; `dimension` is 0 for a model that makes no vectors."""
 
     name: str
     revision: str
@@ -57,7 +57,7 @@ class ChatMessage(_Item):
 
 
 class Completion(_Item):
-    """One conversation of a batch job, to be completed greedily."""
+    """One conversation of a batch job, to be completed with greedy decoding."""
 
     messages: list[ChatMessage] = Field(min_length=1)
     max_tokens: int = Field(default=512, ge=1)

@@ -1,5 +1,6 @@
-"""An ASGI client that a test leads by the hand: `httpx.ASGITransport` waits for the whole response, so it can neither
-read a stream as it grows nor leave in the middle."""
+"""An ASGI client that a test controls step by step: `httpx.ASGITransport` waits for the whole response, so it can
+neither read a stream while it grows nor disconnect in the middle.
+"""
 
 import asyncio
 import json

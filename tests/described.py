@@ -1,4 +1,4 @@
-"""Holds real answers against the API's own description, strictly: what it does not name must not be sent."""
+"""Checks real responses against the OpenAPI document, strictly: they may contain nothing that it does not describe."""
 
 import copy
 import re

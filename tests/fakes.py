@@ -1,4 +1,4 @@
-"""Fakes that implement the ports and that a test can script: what they say, when they stop, how they fail."""
+"""Scriptable fakes of the ports: a test decides what they return, when they stop, and how they fail."""
 
 import asyncio
 from collections import Counter
@@ -12,20 +12,20 @@ import numpy as np
 from starlette.types import ASGIApp
 
 from rag.api import ContractEdge, Probe, QueryDesk, create_app
-from rag.backends.fake import FakeCounter, FakeEmbedder, FakeEncoder, FakeScorer, overlap
 from rag.chunk_id import ChunkId
+from rag.engines.fake import FakeCounter, FakeEmbedder, FakeEncoder, FakeScorer, overlap
 from rag.identity import Authenticator, OpenAuthenticator
 from rag.index.vocabulary import Vocabulary
-from rag.language import Language, detect_language, word_set
 from rag.limits import Deadline, Gate, Places
+from rag.model_card import ModelCard
+from rag.observability.telemetry import QueryRecord
+from rag.observability.tracing import UNTRACED, Tracer
 from rag.pipeline import Pipeline, StageLimits
 from rag.ports import EntailmentModel, PassageScorer, RateLimiter, TextEmbedder, TextGenerator, Vectors
 from rag.quotas import LocalLimiter, Quotas
-from rag.telemetry import QueryRecord
-from rag.tracing import UNTRACED, Tracer
+from rag.text.language import Language, detect_language, word_set
 from rag.types import Chunk, Delta, IndexVersion, Message, ModelInfo, PlacedChunk, RelevanceScale, TokenUsage, Window
 from rag.verification import ZERO_TO_ONE, Policies, Policy, Verifier
-from rag.version import ModelCard
 
 MODEL_VERSION = "rag-test+00000000"
 ANNUAL_LEAVE = "Full-time staff have 12 days of annual leave per year."

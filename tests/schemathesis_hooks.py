@@ -1,4 +1,4 @@
-"""What schemathesis loads before it generates requests (`SCHEMATHESIS_HOOKS`)."""
+"""The hooks that schemathesis loads before it generates requests (`SCHEMATHESIS_HOOKS`)."""
 
 import schemathesis
 from schemathesis.core import Body

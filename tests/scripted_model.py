@@ -1,6 +1,6 @@
-"""An OpenAI-compatible server that says, or fails to say, what a test has written for it.
+"""An OpenAI-compatible server whose replies and failures a test writes.
 
-It speaks HTTP byte by byte, because no library sends half a reply. A script belongs to one trace id, so tests that
+It writes HTTP byte by byte, because no library sends half a reply. A script belongs to one trace id, so tests that
 share a server share nothing else. Without a script it quotes the first sentence of the prompt's first passage.
 """
 
@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypeVar
 
-from rag.language import sentence_spans
+from rag.text.language import sentence_spans
 
 Result = TypeVar("Result")
 

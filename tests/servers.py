@@ -1,15 +1,20 @@
-"""What every real server and command of the integration tests is started with."""
+"""The common settings of all real servers and commands in the integration tests."""
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from load.processes import ROOT
+import psutil
+
+from load.processes import ROOT, find_family
 from load.server import FAKE_MODELS as FAKE_MODELS  # noqa: PLC0414 - the tests have it from here
+from load.server import SERVING
+from load.server import UNLIMITED as UNLIMITED  # noqa: PLC0414 - and this
 
 COMMAND_TIMEOUT_S: Final = 180
 # A machine of two busy cores is slow, not broken: only the tests of deadlines may run into one.
@@ -21,21 +26,12 @@ PATIENT: Final = {
     "RAG_RETRIEVAL_TIMEOUT_S": "30",
     "RAG_QUEUE_TIMEOUT_S": "30",
 }
-UNLIMITED: Final = {"RAG_RATE_LIMIT_REQUESTS": "1000000", "RAG_RATE_LIMIT_TOKENS": "1000000000"}
 
 
 def make_environment(**settings: str) -> dict[str, str]:
     """The environment that the Makefile gives to a server, with these settings alone."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("RAG_")}
-    serving = {
-        "BENTOML_HOME": str(ROOT / ".data" / "bentoml"),
-        "BENTOML_CONFIG": str(ROOT / "configuration.yaml"),
-        "BENTOML_DO_NOT_TRACK": "True",
-        "DO_NOT_TRACK": "1",
-        "HF_HUB_OFFLINE": "1",
-        "VLLM_NO_USAGE_STATS": "1",
-    }
-    return {**serving, **inherited, **settings}
+    return {**SERVING, **inherited, **settings}
 
 
 def run_module(*arguments: str, environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
@@ -58,3 +54,13 @@ def ingest(*paths: Path, environment: Mapping[str, str], tenant: str = "demo") -
     assert done.returncode == 0, done.stderr
     report: dict[str, Any] = json.loads(done.stdout)
     return report
+
+
+def find_ports(process: subprocess.Popen[bytes]) -> set[int]:
+    """The TCP and UDP ports on which the process and all that it started listen."""
+    connections = [each for member in find_family(process) for each in member.net_connections("inet")]
+    return {
+        each.laddr.port
+        for each in connections
+        if each.status == psutil.CONN_LISTEN or (each.type == socket.SOCK_DGRAM and not each.raddr)
+    }

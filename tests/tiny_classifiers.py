@@ -1,8 +1,8 @@
-"""Tiny BERTs whose weights are set by hand, so that what they judge is known: all words of a claim must be in its text.
+"""Tiny BERTs with hand-made weights, so that their judgement is known: all words of a claim must occur in its text.
 
-Layer 1: each token looks for its own word in the premise, and raises a flag where it finds none; a token classifier
-reads it there. Layer 2: the first token looks for a raised flag; a sequence classifier reads it there. Every embedding
-has the same length and mean, so that layer normalisation does no more than scale.
+Layer 1: each token looks for its own word in the premise, and raises a flag if there is none; a token classifier reads
+it there. Layer 2: the first token looks for a raised flag; a sequence classifier reads it there. Every embedding has
+the same length and mean, so that layer normalisation only scales.
 """
 
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""An OpenTelemetry collector that keeps what it is sent: OTLP over HTTP, decoded into what tests look at."""
+"""An OpenTelemetry collector that records OTLP over HTTP, decoded into what the tests check."""
 
 import threading
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""A real Valkey server on the loopback interface, ways to lose it, and one to let time pass in it without waiting."""
+"""A real Valkey server on the loopback interface, ways to lose it, and a way to let its time pass without waiting."""
 
 import os
 import signal

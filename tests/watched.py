@@ -1,4 +1,4 @@
-"""What alerts and dashboard look at: their queries, and the series that these name."""
+"""What the alerts and the dashboard watch: their queries, and the series in them."""
 
 import json
 import re
@@ -11,7 +11,7 @@ from prometheus_client import Counter, Gauge, Histogram
 from promql_parser import VectorSelector
 
 from load.processes import ROOT
-from rag import metrics
+from rag.observability import metrics
 
 PROMETHEUS: Final = ROOT / "deploy" / "prometheus"
 GRAFANA: Final = ROOT / "deploy" / "grafana"

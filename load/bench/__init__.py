@@ -1,4 +1,4 @@
-"""`make bench`: what the product adds to the models it runs, as ratios measured in one run.
+"""`make bench`: measure the cost that the product adds to its models, as ratios within one run.
 
-Absolute times say more about the machine and its neighbours than about us; both sides of a ratio share them.
+Absolute times depend more on the machine and its other load than on us; a ratio cancels both out.
 """

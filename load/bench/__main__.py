@@ -1,9 +1,10 @@
-"""Runs the measurements one after the other, in a few minutes: `python -m load.bench`.
+"""`python -m load.bench`: run the benchmarks one after the other, in a few minutes.
 
-Those that are named, `python -m load.bench batching generation`, take as many rounds as tables in the README. What
-starts vLLM (generation, the table of batch sizes) takes longer than all others together, and runs if it is named.
+Benchmarks named on the command line (`python -m load.bench batching generation`) take as many rounds as for the tables
+in docs/benchmarks.md. Those that start vLLM (generation, the table of batch sizes) take longer than all others
+together, and run only if they are named.
 
-Goals are shown as met or missed and decide nothing: a noisy machine is no failure.
+Goals are shown as met or missed but do not fail the run, because the machine may be noisy.
 """
 
 import sys
@@ -19,7 +20,7 @@ from load.bench.limits import print_limits
 from load.bench.strangers import print_strangers
 
 ROUNDS: Final = 3
-# Each is given a number of rounds; some have their own.
+# Each function gets a number of rounds; some ignore it and use their own.
 BENCHES: Final[Mapping[str, Callable[[int], None]]] = {
     "front": lambda _: print_front(),
     "encoder": lambda _: print_encoder(),
@@ -33,6 +34,7 @@ SHORT: Final = ("front", "encoder", "ingestion", "batching")
 
 
 def main(names: list[str]) -> None:
+    """Run the named benchmarks, or the default ones."""
     for name in names or SHORT:
         BENCHES[name](ROUNDS if names else 1)
 

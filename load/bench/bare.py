@@ -1,4 +1,4 @@
-"""The bare route: FastAPI with the same pydantic models and nothing else, the least that a front can cost."""
+"""Serve a bare FastAPI route with the same pydantic models and nothing else: the minimum that a front can cost."""
 
 from typing import Final
 
@@ -13,7 +13,7 @@ app = FastAPI()
 
 @app.post("/query")
 async def query(request: QueryRequest) -> QueryResponse:
-    """An answer of the usual size, made anew for each request."""
+    """Return an answer of typical size, built anew for each request."""
     citation = Citation(
         source_id="S1",
         document_id="staff_handbook",

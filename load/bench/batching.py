@@ -1,8 +1,8 @@
-"""Batching by token budget against BentoML's own, over HTTP, with the real encoder.
+"""Compare batching by token budget with BentoML's batching, over HTTP, with the real encoder.
 
-Three servers of the same model take turns: BentoML's batching as it stands, the same tuned, and ours. With them takes
-its turn the best that is possible without serving anybody: the same texts in process, all known beforehand, sorted by
-length, in batches of the best of a few sizes. Each server has half of the cores for its model, and so has that loop.
+Three servers of the same model take turns: BentoML's default batching, the same tuned, and ours. The fourth contestant
+is the optimum without serving: the same texts in process, all known in advance, sorted by length, in batches of the
+best of a few sizes. Each server and this loop have half of the cores for the model.
 """
 
 import asyncio
@@ -11,31 +11,28 @@ import os
 import statistics
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-import aiohttp
 import numpy as np
 
-from load.bench.driving import Round
+from load.bench.driving import Round, drive, verdict
 from load.bench.mixed_texts import draw_pairs, draw_texts
-from load.bench.services import start_service
-from load.processes import wait_until_ready
-from rag.backends.device import share_cores
-from rag.backends.late_interaction import LateInteractionScorer
-from rag.backends.sentence_transformer import SentenceEncoder
-from rag.environment import load_settings
+from load.bench.services import running_services
+from rag.config.environment import load_settings
+from rag.config.settings import Settings
+from rag.engines.device import share_cores
+from rag.engines.late_interaction import LateInteractionScorer
+from rag.engines.sentence_transformer import SentenceEncoder
 from rag.models import describe, locate
 from rag.ports import Vectors
-from rag.settings import Settings
 from schemas.services import Pair
 
 VARIANTS: Final = ("adaptive", "tuned", "budget")
-# Callers, and how many requests of one text they send in all.
+# Number of callers → number of requests, of one text each, that they send together.
 LOADS: Final = {1: 8, 4: 24, 16: 64, 32: 128}
 MOST_CALLERS: Final = max(LOADS)
 LONE_REQUESTS: Final = 20
@@ -49,34 +46,41 @@ GOAL_SHARE: Final = 0.9
 GOAL_AFTER_BURST_MS: Final = 2.0
 GOAL_COSINE: Final = 0.9999
 # The patience of a caller that is in no hurry.
-_HEADERS: Final = {"content-type": "application/json", "x-timeout-ms": "60000"}
+PATIENCE_S: Final = 60.0
+REFUSED: Final = 503
 
 
 @dataclass(slots=True)
 class Measured:
-    """What one server did, all rounds together; the time of the static batches over its own is its share."""
+    """The results of one server over all rounds; a share is the time of the static batches divided by its own."""
 
     rounds: dict[int, list[Round]] = field(default_factory=dict)
     shares: dict[int, list[float]] = field(default_factory=dict)
     lone_before_s: list[float] = field(default_factory=list)
     lone_after_s: list[float] = field(default_factory=list)
-    statuses: Counter[int] = field(default_factory=Counter)
+    refused: int = 0
     vectors: dict[int, Vectors] = field(default_factory=dict)
 
     def note(self, callers: int, told: Round, static_s: float) -> None:
+        """Add one round, with the seconds of the static batches over the same texts."""
         self.rounds.setdefault(callers, []).append(told)
         self.shares.setdefault(callers, []).append(static_s / told.wall_s)
+        self.refused += told.statuses.count(REFUSED)
+        vectors = {number: json.loads(body)[0] for number, body in told.kept.items()}
+        self.vectors |= {number: np.asarray(vector, dtype=np.float32) for number, vector in vectors.items()}
 
     def percentile_ms(self, callers: int, percent: float) -> float:
+        """Return the median over the rounds of a latency percentile."""
         return statistics.median(each.percentile_ms(percent) for each in self.rounds[callers])
 
     @property
     def slower_after_ms(self) -> float:
+        """The median latency of lone requests after the load minus that before it, in milliseconds."""
         return (statistics.median(self.lone_after_s) - statistics.median(self.lone_before_s)) * 1000
 
 
 def print_batching(rounds: int) -> None:
-    """Measures and prints the tables."""
+    """Measure and print the tables."""
     share_cores()
     settings = load_settings(os.environ)
     with tempfile.TemporaryDirectory() as folder:
@@ -96,14 +100,14 @@ def _print_embedder(folder: Path, settings: Settings, rounds: int) -> None:
     for variant, each in measured.items():
         for callers in LOADS:
             share = statistics.median(each.shares[callers])
-            goal = f" ({_verdict(share >= GOAL_SHARE)})" if callers == MOST_CALLERS else ""
+            goal = f" ({verdict(share >= GOAL_SHARE)})" if callers == MOST_CALLERS else ""
             told = f"p50 {each.percentile_ms(callers, 50):.0f}  p95 {each.percentile_ms(callers, 95):.0f}"
             print(f"  embedder {variant:9} {callers:3} callers: share {share:.2f}{goal}  {told}")
         cosine = min(float(each.vectors[number] @ vector) for number, vector in enumerate(alone))
         print(
             f"  embedder {variant:9} alone after a burst {each.slower_after_ms:+.1f} ms"
-            f" ({_verdict(each.slower_after_ms <= GOAL_AFTER_BURST_MS)}), {each.statuses[503]} refused,"
-            f" least cosine {cosine:.5f} ({_verdict(cosine >= GOAL_COSINE)})"
+            f" ({verdict(each.slower_after_ms <= GOAL_AFTER_BURST_MS)}), {each.refused} refused,"
+            f" least cosine {cosine:.5f} ({verdict(cosine >= GOAL_COSINE)})"
         )
 
 
@@ -113,7 +117,7 @@ async def _measure_embedder(
     measured = {variant: Measured() for variant in urls}
     bodies = [json.dumps({"texts": [text]}).encode() for text in texts]
     for url in urls.values():
-        await _drive(f"{url}/embed", bodies, Measured(), callers=8, requests=32)
+        await _drive(f"{url}/embed", bodies[:32], callers=8)
     for number in range(rounds):
         for callers, requests in LOADS.items():
             static_s = _time_static(encoder, texts[:requests], size)
@@ -121,7 +125,7 @@ async def _measure_embedder(
                 each = measured[variant]
                 if callers == MOST_CALLERS:
                     each.lone_before_s += await _ask_alone(f"{url}/embed", bodies[0])
-                told = await _drive(f"{url}/embed", bodies, each, callers=callers, requests=requests)
+                told = await _drive(f"{url}/embed", bodies[:requests], callers=callers)
                 each.note(callers, told, static_s)
                 if callers == MOST_CALLERS:
                     each.lone_after_s += await _ask_alone(f"{url}/embed", bodies[0])
@@ -129,7 +133,7 @@ async def _measure_embedder(
 
 
 def _time_static(encoder: SentenceEncoder, texts: Sequence[str], size: int) -> float:
-    """Seconds."""
+    """Return the seconds of the static batches."""
     began = time.perf_counter()
     ordered = sorted((f"passage: {text}" for text in texts), key=len, reverse=True)
     for start in range(0, len(ordered), size):
@@ -138,10 +142,10 @@ def _time_static(encoder: SentenceEncoder, texts: Sequence[str], size: int) -> f
 
 
 def _print_reranker(folder: Path, settings: Settings, rounds: int) -> None:
-    """New passages in each round, then the same again: their token vectors are kept by then."""
+    """Rerank new passages in each round, then the same passages again, whose token vectors are cached by then."""
     tag = settings.reranker_model
     assert tag is not None, "there is one by default"
-    measured = {variant: Measured() for variant in VARIANTS}
+    refused = dict.fromkeys(VARIANTS, 0)
     shares: dict[tuple[str, str], list[float]] = {}
     with _running("reranker", folder) as urls:
         for number in range(rounds):
@@ -150,18 +154,19 @@ def _print_reranker(folder: Path, settings: Settings, rounds: int) -> None:
             static_s = {kind: _time_score(scorer, pairs) for kind in ("new", "known")}
             for variant, url in _rotate(urls, number):
                 for kind, seconds in static_s.items():
-                    told = asyncio.run(_rerank(url, pairs, measured[variant]))
+                    told = asyncio.run(_rerank(url, pairs))
+                    refused[variant] += told.statuses.count(REFUSED)
                     shares.setdefault((variant, kind), []).append(seconds / told.wall_s)
     for (variant, kind), each in sorted(shares.items()):
-        line = f"share {statistics.median(each):.2f}, {measured[variant].statuses[503]} refused"
+        line = f"share {statistics.median(each):.2f}, {refused[variant]} refused"
         print(f"  reranker {variant:9} {RERANK_CALLERS:3} callers, {kind:5} passages: {line}")
 
 
-async def _rerank(url: str, pairs: Sequence[Pair], measured: Measured) -> Round:
+async def _rerank(url: str, pairs: Sequence[Pair]) -> Round:
     dumped = [pair.model_dump() for pair in pairs]
     starts = range(0, len(dumped), RERANK_PASSAGES)
     bodies = [json.dumps({"pairs": dumped[start : start + RERANK_PASSAGES]}).encode() for start in starts]
-    return await _drive(f"{url}/rerank", bodies, measured, callers=RERANK_CALLERS, requests=len(bodies))
+    return await _drive(f"{url}/rerank", bodies, callers=RERANK_CALLERS)
 
 
 def _time_score(scorer: LateInteractionScorer, pairs: Sequence[Pair]) -> float:
@@ -170,50 +175,23 @@ def _time_score(scorer: LateInteractionScorer, pairs: Sequence[Pair]) -> float:
     return time.perf_counter() - began
 
 
-async def _drive(url: str, bodies: Sequence[bytes], measured: Measured, *, callers: int, requests: int) -> Round:
-    """A closed loop of callers through the bodies; the first answers are kept under the numbers of their bodies."""
-    latencies_s: list[float] = []
-    left = iter(range(requests))
-
-    async def run(session: aiohttp.ClientSession) -> None:
-        for number in left:
-            began = time.perf_counter()
-            async with session.post(url, data=bodies[number], headers=_HEADERS) as response:
-                body = await response.read()
-            latencies_s.append(time.perf_counter() - began)
-            measured.statuses[response.status] += 1
-            if response.ok and number < COMPARED_VECTORS:
-                measured.vectors[number] = np.asarray(json.loads(body)[0], dtype=np.float32)
-
-    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=callers)) as session:
-        began = time.perf_counter()
-        await asyncio.gather(*(run(session) for _ in range(callers)))
-        return Round(latencies_s, time.perf_counter() - began)
+async def _drive(url: str, bodies: Sequence[bytes], *, callers: int) -> Round:
+    return await drive(url, bodies, callers=callers, patience_s=PATIENCE_S, allowed=(REFUSED,), keep=COMPARED_VECTORS)
 
 
 async def _ask_alone(url: str, body: bytes) -> Sequence[float]:
-    return (await _drive(url, [body] * LONE_REQUESTS, Measured(), callers=1, requests=LONE_REQUESTS)).latencies_s
+    return (await _drive(url, [body] * LONE_REQUESTS, callers=1)).latencies_s
 
 
 def _rotate(urls: Mapping[str, str], number: int) -> list[tuple[str, str]]:
-    """Each round begins with another one, so that a slow spell of the machine does not always meet the same."""
+    """Start each round with another server, so that slow phases of the machine do not always hit the same one."""
     order = list(urls.items())
     first = number % len(order)
     return order[first:] + order[:first]
 
 
-def _verdict(is_met: bool) -> str:
-    return "met" if is_met else "missed"
-
-
 @contextmanager
 def _running(kind: str, folder: Path) -> Iterator[dict[str, str]]:
-    """Yields: the address of each variant, all of them ready."""
-    with ExitStack() as stack:
-        services = {
-            variant: stack.enter_context(start_service(f"{kind}_{variant}", folder / kind / variant, {}))
-            for variant in VARIANTS
-        }
-        for each in services.values():
-            wait_until_ready(f"{each.url}/readyz", each.process, each.log_path)
-        yield {variant: each.url for variant, each in services.items()}
+    """Run a server of each variant; yield their addresses once all are ready."""
+    with running_services(folder / kind, {variant: f"{kind}_{variant}" for variant in VARIANTS}, {}) as servers:
+        yield {variant: each.url for variant, each in servers.items()}

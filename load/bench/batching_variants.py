@@ -1,7 +1,7 @@
-"""The Embedder and the Reranker as apps: with BentoML's own batching, as it stands and tuned, and as they are served.
+"""Build the Embedder and the Reranker in three variants: BentoML's batching, the same tuned, and ours as served.
 
-What an Embedder with BentoML's batching would be is written out here, and only here, for the comparison. Tuned is:
-small batches, no waiting for company, and no work for callers who have left.
+An Embedder with BentoML's batching exists only here, for the comparison. "Tuned" means small batches, no waiting for
+company, and no work for callers that have disconnected.
 """
 
 import asyncio
@@ -14,15 +14,15 @@ from starlette.types import ASGIApp
 
 import service
 from rag import models
-from rag.backends.bento_batching import WhileWaiting
-from rag.backends.device import share_cores
-from rag.backends.late_interaction import LateInteractionScorer
-from rag.backends.sentence_transformer import SentenceEncoder
+from rag.engines.device import share_cores
+from rag.engines.late_interaction import LateInteractionScorer
+from rag.engines.sentence_transformer import SentenceEncoder
+from rag.serving.bento_batching import WhileWaiting
 from schemas.services import Pair
 
-# BentoML refuses what it expects to take longer.
+# BentoML refuses requests that it expects to take longer than `max_latency_ms`.
 _DECLARED: Final[dict[str, Any]] = {"batchable": True, "max_batch_size": 64, "max_latency_ms": 60_000}
-# Of 4 and 64 the better one for texts of mixed lengths; in process too, nothing is won by more.
+# Better than 64 for texts of mixed lengths; in process, larger batches gain nothing either.
 _TUNED_ITEMS: Final = 4
 
 
@@ -50,7 +50,7 @@ class _Reranker:
 
 
 class _PromptOptimizer(Optimizer):  # type: ignore[misc]  # BentoML has no types here
-    """Learns a batch's duration as ever, but never holds a batch back."""
+    """Learns the duration of batches as BentoML's does, but never delays a batch."""
 
     @property
     def wait(self) -> float:
@@ -58,11 +58,11 @@ class _PromptOptimizer(Optimizer):  # type: ignore[misc]  # BentoML has no types
 
     @wait.setter
     def wait(self, _: float) -> None:
-        """The average wait of the past says nothing about the next request."""
+        """Ignore the average wait of the past, which says nothing about the next request."""
 
 
 class _PromptDispatcher(CorkDispatcher):  # type: ignore[misc]  # BentoML has no types here
-    """Takes the work of a caller who is cancelled out of the queue."""
+    """Removes the work of a cancelled caller from the queue."""
 
     async def inbound_call(self, data: Any) -> Any:  # Any: what the API takes and returns
         try:
@@ -90,26 +90,32 @@ class _TunedService(bentoml.Service):  # type: ignore[misc]  # BentoML has no ty
 
 
 def open_embedder_adaptive() -> ASGIApp:
+    """Return the Embedder with BentoML's batching."""
     return _open(bentoml.service(name="Embedder")(_Embedder))
 
 
 def open_embedder_tuned() -> ASGIApp:
+    """Return the Embedder with BentoML's batching, tuned."""
     return _open(bentoml.service(name="Embedder", service_class=_TunedService)(_Embedder))
 
 
 def open_embedder_budget() -> ASGIApp:
+    """Return the Embedder as it is served."""
     return _open(service.Embedder)
 
 
 def open_reranker_adaptive() -> ASGIApp:
+    """Return the Reranker with BentoML's batching."""
     return _open(bentoml.service(name="Reranker")(_Reranker))
 
 
 def open_reranker_tuned() -> ASGIApp:
+    """Return the Reranker with BentoML's batching, tuned."""
     return _open(bentoml.service(name="Reranker", service_class=_TunedService)(_Reranker))
 
 
 def open_reranker_budget() -> ASGIApp:
+    """Return the Reranker as it is served."""
     return _open(service.Reranker)
 
 

@@ -1,9 +1,10 @@
-"""A closed loop of clients: each sends its next request when its last answer has come."""
+"""A closed loop of callers: each sends its next request when its last answer has come."""
 
 import asyncio
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Final
 
 import aiohttp
@@ -12,52 +13,85 @@ import numpy as np
 PROBE_EVERY_S: Final = 0.01
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Round:
-    """The times of one round, in seconds, and how long the round took."""
+    """The times of one round in seconds, each with its status, and how long the round took.
 
-    latencies_s: Sequence[float]
-    wall_s: float
+    `kept` are the first answers under the numbers of their bodies, as many as were asked for.
+    """
+
+    latencies_s: list[float] = field(default_factory=list)
+    statuses: list[int] = field(default_factory=list)
+    kept: dict[int, bytes] = field(default_factory=dict)
+    wall_s: float = 0.0
+
+    @property
+    def answered_s(self) -> Sequence[float]:
+        """The times of those that were answered with 200."""
+        return [each for each, status in zip(self.latencies_s, self.statuses, strict=True) if status == HTTPStatus.OK]
 
     @property
     def per_second(self) -> float:
+        """The requests per second."""
         return len(self.latencies_s) / self.wall_s
 
     def percentile_ms(self, percent: float) -> float:
+        """Return a percentile of the latencies, 0 to 100, in milliseconds."""
         return float(np.percentile(self.latencies_s, percent)) * 1000
 
 
-async def drive(url: str, body: bytes, *, clients: int, requests: int, may_be_refused: bool = False) -> Round:
-    """Sends so many requests in all.
+async def drive(
+    url: str,
+    bodies: Iterable[bytes],
+    *,
+    callers: int,
+    patience_s: float | None = None,
+    allowed: Collection[int] = (),
+    keep: int = 0,
+) -> Round:
+    """Sends the bodies in their order; `patience_s` is what a model service is told of the caller's.
 
-    Raises: aiohttp.ClientError: one of them was not answered with 200, and `may_be_refused` is false.
+    Raises: aiohttp.ClientError: one of them was answered neither well nor with a status that is allowed.
     """
-    latencies_s: list[float] = []
+    told, left = Round(), enumerate(bodies)
     headers = {"content-type": "application/json"}
-    left = iter(range(requests))
+    if patience_s is not None:
+        headers["x-timeout-ms"] = str(int(patience_s * 1000))
 
     async def run(session: aiohttp.ClientSession) -> None:
-        for _ in left:
-            began = time.perf_counter()
-            async with session.post(url, data=body, headers=headers, raise_for_status=not may_be_refused) as response:
-                await response.read()
-            latencies_s.append(time.perf_counter() - began)
+        for number, body in left:
+            sent_at = time.perf_counter()
+            async with session.post(url, data=body, headers=headers) as response:
+                answer = await response.read()
+            told.latencies_s.append(time.perf_counter() - sent_at)
+            told.statuses.append(response.status)
+            if response.status not in allowed:
+                response.raise_for_status()
+                if number < keep:
+                    told.kept[number] = answer
 
-    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=clients)) as session:
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=callers)) as session:
         began = time.perf_counter()
-        await asyncio.gather(*(run(session) for _ in range(clients)))
-        return Round(latencies_s, time.perf_counter() - began)
+        await asyncio.gather(*(run(session) for _ in range(callers)))
+        told.wall_s = time.perf_counter() - began
+    return told
 
 
 async def probe(url: str, *, requests: int) -> Round:
-    """The same for one client that reads a page, with time to breathe between two of its requests."""
-    latencies_s: list[float] = []
-    began = time.perf_counter()
+    """The same for one caller that reads a page, with time to breathe between two of its requests."""
+    told, began = Round(), time.perf_counter()
     async with aiohttp.ClientSession() as session:
         for _ in range(requests):
             sent_at = time.perf_counter()
             async with session.get(url, raise_for_status=True) as response:
                 await response.read()
-            latencies_s.append(time.perf_counter() - sent_at)
+            told.latencies_s.append(time.perf_counter() - sent_at)
+            told.statuses.append(response.status)
             await asyncio.sleep(PROBE_EVERY_S)
-    return Round(latencies_s, time.perf_counter() - began)
+    told.wall_s = time.perf_counter() - began
+    return told
+
+
+def verdict(is_met: bool) -> str:
+    """How a goal is shown."""
+    return "met" if is_met else "missed"

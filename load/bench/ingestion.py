@@ -1,4 +1,4 @@
-"""Ingestion against the same model in a bare loop: what parsing, cutting, indexing and writing cost beside it."""
+"""Compare ingestion with a bare loop over the same model: the cost of parsing, chunking, indexing and writing."""
 
 import os
 import random
@@ -10,16 +10,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from rag.backends.forward import EncoderModel
-from rag.backends.sentence_transformer import BATCH_TEXTS, SentenceEncoder
-from rag.environment import load_settings
+from load.bench.driving import verdict
+from rag.config.environment import load_settings
+from rag.engines.forward import EncoderModel
+from rag.engines.sentence_transformer import BATCH_TEXTS, SentenceEncoder
 from rag.index.store import IndexStore
 from rag.index.version import TenantIndex
 from rag.ingestion.ingest import Ingestion
 from rag.ingestion.sources import Source
-from rag.language import sentence_spans
 from rag.models import describe, locate
 from rag.parsing import SUFFIXES, parse
+from rag.text.language import sentence_spans
 
 DOCUMENTS: Final = 120
 SENTENCES_PER_DOCUMENT: Final = (3, 9)
@@ -29,7 +30,7 @@ SEED: Final = 20260510
 
 
 class Silent:
-    """A watcher that shows nothing: drawing bars is not what is measured."""
+    """A watcher that shows no progress bars, which should not be measured."""
 
     def tell(self, line: str) -> None:
         print(line, file=sys.stderr)
@@ -40,7 +41,7 @@ class Silent:
 
 
 def write_documents(folder: Path, examples: Path) -> list[Source]:
-    """Documents of real sentences, drawn at random: as long and as mixed as the examples that they come from."""
+    """Write documents of random sentences from the examples, as long and as mixed in language as those."""
     random.seed(SEED)
     texts = [parse(path).text for path in sorted(examples.iterdir()) if path.suffix in SUFFIXES]
     sentences = [text[start:end] for text in texts for start, end in sentence_spans(text)]
@@ -54,7 +55,7 @@ def write_documents(folder: Path, examples: Path) -> list[Source]:
 
 
 def time_bare_loop(model: EncoderModel, texts: Sequence[str]) -> float:
-    """Seconds of the same model in the plainest loop that is fast: sorted by length, in batches of the same size."""
+    """Return the seconds of the same model in the simplest fast loop: sorted by length, in batches of the same size."""
     started = time.monotonic()
     ordered = sorted((f"passage: {text}" for text in texts), key=len, reverse=True)
     for start in range(0, len(ordered), BATCH_TEXTS):
@@ -63,7 +64,7 @@ def time_bare_loop(model: EncoderModel, texts: Sequence[str]) -> float:
 
 
 def time_ingestion(encoder: SentenceEncoder, sources: Sequence[Source], folder: Path) -> float:
-    """Seconds from files to a version that serves: parsed, cut, embedded, indexed, written, switched."""
+    """Return the seconds from files to a serving version: parse, chunk, embed, index, write and switch."""
     ingestion = Ingestion(IndexStore(folder), Silent(), lambda: encoder.info, lambda: encoder, keeps_tokens=True)
     started = time.monotonic()
     ingestion.add("bench", sources)
@@ -71,13 +72,14 @@ def time_ingestion(encoder: SentenceEncoder, sources: Sequence[Source], folder: 
 
 
 def stored_texts(folder: Path) -> list[str]:
+    """Return the texts of all chunks in the index."""
     index = IndexStore(folder).read("bench", TenantIndex)
     assert index is not None, "it was just published"
     return [chunk.text for chunk in index.chunks(range(index.version.chunks))]
 
 
 def print_ingestion() -> None:
-    """Chunks per second of ingestion over those of the bare loop, the median of the rounds."""
+    """Measure and print the ratio of ingestion to the bare loop, in chunks per second, as the median of the rounds."""
     model = load_settings(os.environ).embedder_model
     encoder = SentenceEncoder(locate(model), describe(model))
     encoder.encode_passages(["warm"] * BATCH_TEXTS)
@@ -93,5 +95,4 @@ def print_ingestion() -> None:
             print(f"round {number + 1}: {len(texts)} chunks, ingestion {len(texts) / ingestion_s:.1f}/s, "
                   f"bare loop {len(texts) / bare_s:.1f}/s, ratio {ratios[-1]:.2f}", file=sys.stderr)  # fmt: skip
     ratio = sorted(ratios)[len(ratios) // 2]
-    verdict = "met" if ratio >= GOAL else "missed"
-    print(f"ingestion / bare encode loop, chunks per second: {ratio:.2f} (goal {GOAL}: {verdict})")
+    print(f"ingestion / bare encode loop, chunks per second: {ratio:.2f} (goal {GOAL}: {verdict(ratio >= GOAL)})")

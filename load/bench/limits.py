@@ -1,8 +1,8 @@
-"""Small, medium and large batches of the Embedder, the Reranker and the Generator: what each costs and gives.
+"""Compare small, medium and large batches of the Embedder, the Reranker and the Generator.
 
 The defaults of `RAG_BATCH_TOKENS`, `RAG_BATCH_WAIT_MS`, `RAG_GENERATOR_MAX_RUNNING` and `RAG_GENERATOR_BATCH_TOKENS`,
-and those of the profile `offline`, are chosen from this table. Each row is a server of its own; those of the Embedder
-and of the Reranker take turns.
+and those of the profile `offline`, are chosen from this table. Each row has its own server; those of the Embedder and
+of the Reranker take turns.
 """
 
 import asyncio
@@ -10,18 +10,17 @@ import json
 import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
 from typing import Final
 
-import aiohttp
-
+from load.bench.driving import drive
 from load.bench.engine import running_engine
 from load.bench.generation import record
 from load.bench.mixed_texts import draw_pairs, draw_texts
-from load.bench.services import start_service
+from load.bench.services import running_services
 from load.driver.client import open_client
 from load.driver.memory import MemoryProbe, sampling
 from load.driver.metrics import Distribution, Objective, summarize
@@ -29,9 +28,8 @@ from load.driver.planning import plan_bodies
 from load.driver.progress import Progress
 from load.driver.run import run_closed
 from load.driver.targets import OpenAITarget
-from load.processes import wait_until_ready
-from rag.backends.batching import estimate_text
-from rag.environment import environment_name, load_settings
+from rag.config.environment import environment_name, load_settings
+from rag.engines.batching import estimate_text
 
 ROUNDS: Final = 2
 CALLERS: Final = 16
@@ -40,7 +38,7 @@ QUESTIONS: Final = 24
 PASSAGES: Final = 3
 STREAMS: Final = 8
 DRAFTS: Final = 16
-# The deadlines of the stages that call them.
+# The deadlines of the stages that call the services.
 RETRIEVAL_S: Final = 2.0
 RERANK_S: Final = 5.0
 GENERATION_S: Final = 60.0
@@ -61,7 +59,7 @@ STEPS: Final[Mapping[str, Mapping[str, str]]] = {
 
 @dataclass(slots=True)
 class Row:
-    """What was seen of one size, all rounds together."""
+    """The results of one batch size over all rounds."""
 
     latencies_s: list[float] = field(default_factory=list)
     ttft_s: list[float] = field(default_factory=list)
@@ -72,6 +70,7 @@ class Row:
     rss_bytes: int = 0
 
     def describe(self) -> str:
+        """Return the cells of the row in Markdown."""
         latency, ttft = Distribution.of(self.latencies_s), Distribution.of(self.ttft_s)
         cells = [
             f"{len(self.latencies_s) / self.wall_s:.1f}",
@@ -86,7 +85,7 @@ class Row:
 
 
 def print_limits() -> None:
-    """Measures and prints the table, in markdown."""
+    """Measure and print the table in Markdown."""
     print("| service | batches | requests/s | tokens/s | p50, ms | p95 | p99 | TTFT p50 | timed out | memory, MiB |")
     print("|---|---|---|---|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:
@@ -105,12 +104,12 @@ async def _measure_embedder(folder: Path) -> dict[str, Row]:
     with _running("embedder", folder) as servers:
         for _ in range(ROUNDS):
             for name, (url, probe) in servers.items():
-                await _call(f"{url}/embed", bodies, rows[name], probe, tokens=tokens, timeout_s=RETRIEVAL_S)
+                await _call(f"{url}/embed", bodies, rows[name], probe, tokens=tokens, patience_s=RETRIEVAL_S)
     return rows
 
 
 async def _measure_reranker(folder: Path) -> dict[str, Row]:
-    """New passages each time: those that are known cost next to nothing, whatever the batch."""
+    """Rerank new passages in each round, because cached ones cost almost nothing with any batch size."""
     rows = {name: Row() for name in BATCHES}
     with _running("reranker", folder) as servers:
         for number in range(ROUNDS):
@@ -119,51 +118,28 @@ async def _measure_reranker(folder: Path) -> dict[str, Row]:
             bodies = [json.dumps({"pairs": part}).encode() for part in parts]
             tokens = sum(estimate_text(pair["passage"]) for pair in pairs)
             for name, (url, probe) in servers.items():
-                await _call(f"{url}/rerank", bodies, rows[name], probe, tokens=tokens, timeout_s=RERANK_S)
+                await _call(f"{url}/rerank", bodies, rows[name], probe, tokens=tokens, patience_s=RERANK_S)
     return rows
 
 
 @contextmanager
 def _running(kind: str, folder: Path) -> Iterator[dict[str, tuple[str, MemoryProbe]]]:
-    """Yields: address and memory of a server of each size, all of them ready."""
-    with ExitStack() as stack:
-        services = {
-            name: stack.enter_context(
-                start_service(f"{kind}_budget", folder / kind / str(number), _as_environment(limits))
-            )
-            for number, (name, limits) in enumerate(BATCHES.items())
-        }
-        for each in services.values():
-            wait_until_ready(f"{each.url}/readyz", each.process, each.log_path)
-        yield {name: (each.url, MemoryProbe(each.process.pid)) for name, each in services.items()}
+    """Run a server of each batch size; yield their addresses and memory probes once all are ready."""
+    environments = {name: _as_environment(limits) for name, limits in BATCHES.items()}
+    with running_services(folder / kind, dict.fromkeys(BATCHES, f"{kind}_budget"), environments) as servers:
+        yield {name: (each.url, MemoryProbe(each.process.pid)) for name, each in servers.items()}
 
 
 async def _call(
-    url: str, bodies: Sequence[bytes], row: Row, probe: MemoryProbe, *, tokens: int, timeout_s: float
+    url: str, bodies: Sequence[bytes], row: Row, probe: MemoryProbe, *, tokens: int, patience_s: float
 ) -> None:
-    """A closed loop of callers through the bodies; `tokens` are those of all of them."""
-    headers = {"content-type": "application/json", "x-timeout-ms": str(int(timeout_s * 1000))}
-    left = iter(bodies)
-    began = perf_counter()
-
-    async def run(session: aiohttp.ClientSession) -> None:
-        for body in left:
-            sent_at = perf_counter()
-            async with session.post(url, data=body, headers=headers) as response:
-                await response.read()
-            row.requests += 1
-            if response.status == TIMED_OUT:
-                row.timeouts += 1
-            else:
-                response.raise_for_status()
-                row.latencies_s.append(perf_counter() - sent_at)
-
-    async with (
-        sampling(probe, lambda: perf_counter() - began) as memory,
-        aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=CALLERS)) as session,
-    ):
-        await asyncio.gather(*(run(session) for _ in range(CALLERS)))
-    row.wall_s += perf_counter() - began
+    """Send the bodies in a closed loop of callers; `tokens` are those of all bodies together."""
+    async with sampling(probe, perf_counter) as memory:
+        told = await drive(url, bodies, callers=CALLERS, patience_s=patience_s, allowed=(TIMED_OUT,))
+    row.requests += len(told.statuses)
+    row.timeouts += told.statuses.count(TIMED_OUT)
+    row.latencies_s += told.answered_s
+    row.wall_s += told.wall_s
     row.tokens += tokens
     row.rss_bytes = max([row.rss_bytes, *(sample.rss_bytes for sample in memory)])
 

@@ -1,15 +1,15 @@
-"""Texts of mixed lengths, as an embedder and a reranker get them: real words in a row, English and Vietnamese."""
+"""Draw texts of mixed lengths, as an embedder and a reranker get them: real words, English and Vietnamese."""
 
 import random
 from collections.abc import Sequence
 from typing import Final
 
 from load.processes import ROOT
-from rag.language import sentence_spans
 from rag.parsing import SUFFIXES, parse
+from rag.text.language import sentence_spans
 from schemas.services import Pair
 
-# Words of a text, about 10 to 20 tokens and 50 to 400; four questions to one passage.
+# Numbers of words: about 10 to 20 tokens a question, 50 to 400 a passage; four questions to one passage.
 QUESTION_WORDS: Final = (7, 14)
 PASSAGE_WORDS: Final = (35, 260)
 RERANKED_WORDS: Final = (35, 130)
@@ -18,6 +18,7 @@ SEED: Final = 20260510
 
 
 def draw_texts(count: int) -> list[str]:
+    """Draw questions and passages in random order; every call gives the same ones."""
     random.seed(SEED)
     words = _example_words()
     sizes = [QUESTION_WORDS if random.random() < QUESTIONS_SHARE else PASSAGE_WORDS for _ in range(count)]  # noqa: S311
@@ -25,7 +26,7 @@ def draw_texts(count: int) -> list[str]:
 
 
 def draw_pairs(questions: int, passages: int, *, seed: int) -> list[Pair]:
-    """So many questions with so many passages each; others for another seed."""
+    """Draw `questions` questions with `passages` passages each; another seed gives others."""
     random.seed(SEED + seed)
     words = _example_words()
     pairs = []
@@ -36,7 +37,7 @@ def draw_pairs(questions: int, passages: int, *, seed: int) -> list[Pair]:
 
 
 def _draw_text(words: Sequence[str], size: tuple[int, int]) -> str:
-    """As many words in a row as drawn, short texts oftener than long ones."""
+    """Draw a sequence of words of random length; short texts are more frequent than long ones."""
     low, high = size
     length = int(low * (high / low) ** random.random())  # noqa: S311  # no secret
     start = random.randrange(len(words) - length)  # noqa: S311

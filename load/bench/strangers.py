@@ -1,6 +1,6 @@
-"""`/health` while strangers hold and feed connections that ask nothing, and the memory that this takes.
+"""Measure `/health` and the server's memory while strangers hold and feed connections that never complete a request.
 
-The attackers are a process of their own: on two cores it is they who take the second one.
+The attackers run in a separate process; on two cores they occupy the second one.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ _MEBIBYTE: Final = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Attack:
-    """So many connections at once; each sends its start, then pieces for as long as they are taken, and begins anew."""
+    """Connections that each send `start`, then `piece` every `every_s` until the server closes, and then reconnect."""
 
     connections: int
     start: bytes = b""
@@ -45,7 +45,7 @@ ATTACKS: Final[Mapping[str, Attack | None]] = {
 
 
 def print_strangers() -> None:
-    """Measures and prints the table, in markdown."""
+    """Measure and print the table in Markdown."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("RAG_")}
     print(f"| strangers | /health p50, ms | p99, ms (goal {GOAL_P99_MS:.0f}) | memory of all processes, MiB |")
     print("|---|---|---|---|")
@@ -89,7 +89,7 @@ async def _attack(attack: Attack, url: str) -> None:
         with suppress(OSError):
             reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
             writer.write(attack.start)
-            while not reader.at_eof():  # what it is told, it does not care
+            while not reader.at_eof():  # any response is ignored
                 writer.write(attack.piece)
                 await writer.drain()
                 await asyncio.sleep(attack.every_s)

@@ -1,7 +1,7 @@
-"""An OpenAI-compatible server that keeps what it is asked, and answers each prompt with the passage that comes first.
+"""Serve as an OpenAI-compatible generator that records its requests, and answers each prompt with its first passage.
 
-It shows which prompts the front writes, so that another server can be asked the same; and it tells how long it let each
-of them wait, so that what is added to that is the front's.
+The recorded prompts of the front can be sent to another server. The recorded delay of each answer shows how much time
+the front added.
 """
 
 import asyncio
@@ -15,14 +15,14 @@ from typing import Any, Final
 
 from aiohttp import web
 
-# As the local engine does with eight streams; not the same for all, or those that ask again would do so together.
+# As long as the local engine takes with eight streams; random, so that the clients do not ask again in lockstep.
 FIRST_TEXT_AFTER_S: Final = (2.0, 6.0)
 _FIRST_PASSAGE: Final = re.compile(r"\[S1\] (.*?)(?:\n\n|\n</)", re.DOTALL)
 
 
 @dataclass(slots=True)
 class Upstream:
-    """`bodies` are the requests so far, in the order in which they came; `waits_s` are by trace id."""
+    """The running server: `bodies` are the requests in order of arrival, `waits_s` the delays by trace id."""
 
     url: str
     bodies: list[dict[str, Any]] = field(default_factory=list)  # Any: whatever JSON it was
@@ -31,7 +31,7 @@ class Upstream:
 
 @asynccontextmanager
 async def running_upstream() -> AsyncIterator[Upstream]:
-    """Serves on a free port of this machine."""
+    """Serve on a free loopback port during the block."""
     upstream = Upstream("")
 
     async def complete(request: web.Request) -> web.StreamResponse:

@@ -1,5 +1,5 @@
-"""The load driver: `python -m load.driver` sends questions as they come, and says how the service held.
+"""Drive a load: `python -m load.driver` sends questions and reports latencies, throughput and failures.
 
-Its main loop is open: a client asks when its time has come, whether or not others have been answered. A closed loop
-asks less the slower the answers are, and so never shows what happens when there is too much to do.
+The main loop is open: each request is sent at its scheduled time, whether or not earlier ones have been answered. A
+closed loop sends fewer requests the slower the answers are, and so never shows the behaviour under overload.
 """

@@ -1,6 +1,5 @@
-"""The command line of the load driver: progress on stderr, a table on stdout, report and plots in a folder."""
+"""Run the load driver's command: progress on stderr, a table on stdout, the report and its plots in a folder."""
 
-import argparse
 import asyncio
 import os
 import resource
@@ -13,7 +12,7 @@ from typing import Final
 from load.driver.options import parse_options
 from load.driver.outcome import Ending
 from load.driver.page import render_page, render_sweeps
-from load.driver.record import Session, read_session, write_session
+from load.driver.record import Session, write_session
 from load.driver.session import drive
 from load.driver.tables import find_faults, render_table
 from load.evaluation.xquad import DataError
@@ -25,12 +24,10 @@ EXIT_INTERRUPTED: Final = 130  # 128 + SIGINT, as shells have it
 
 
 def main(argv: Sequence[str], environment: Mapping[str, str]) -> int:
-    """0 where something was answered, whatever the figures are; else 1, and the reason is on stderr."""
-    # As Ctrl-C: the default would end us at once and leave a server behind.
+    """Return 0 if anything was answered, whatever the figures are; else 1, after printing the reason to stderr."""
+    # SIGTERM acts like Ctrl-C: by default it would end us at once and leave our server running.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        if argv[:1] == ["report"]:
-            return _draw_again(argv[1:])
         options = parse_options(argv)
         _allow_many_connections()
         session = asyncio.run(drive(options, environment))
@@ -51,16 +48,6 @@ def main(argv: Sequence[str], environment: Mapping[str, str]) -> int:
     return EXIT_FAILED
 
 
-def _draw_again(argv: Sequence[str]) -> int:
-    parser = argparse.ArgumentParser(prog="python -m load.driver report", description="Draws a report again.")
-    parser.add_argument("file", type=Path, help="report.json")
-    path: Path = parser.parse_args(argv).file
-    session = read_session(path)
-    _write_page(session, path.with_suffix(".html"))
-    print(render_table(session))
-    return EXIT_OK
-
-
 def _write_page(session: Session, path: Path) -> None:
     path.write_text(render_page(session), "utf-8")
     for name, plot in render_sweeps(session).items():
@@ -69,7 +56,7 @@ def _write_page(session: Session, path: Path) -> None:
 
 
 def _allow_many_connections() -> None:
-    """An open loop against a server that hangs has one for each request: as many as the system lets us."""
+    """Raise the limit on open files to the maximum: against a hanging server, each request needs a connection."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 

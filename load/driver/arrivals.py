@@ -1,4 +1,4 @@
-"""When the clients of an open loop ask: Poisson arrivals, even or in bursts, from a seeded generator."""
+"""Draw the arrival times of an open loop: a seeded Poisson process with a constant rate or with bursts."""
 
 import math
 import random
@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Burst:
-    """At the beginning of every `period_s`, for its `share`, the rate is `factor` times the mean.
+    """During the first `share` of every `period_s` the rate is `factor` times the mean.
 
-    The rest of the period is the quieter for it: the mean over whole periods stays what was asked for.
+    In the rest of the period it is lower, so that the mean over whole periods is the requested rate.
     """
 
     period_s: float
@@ -23,7 +23,7 @@ class Burst:
 
 
 def draw_arrivals(rate_per_s: float, duration_s: float, rng: random.Random, burst: Burst | None = None) -> list[float]:
-    """Seconds from the start, ascending, all below `duration_s`."""
+    """Draw arrival times in seconds from the start, ascending, all below `duration_s`."""
     if burst is None:
         return list(_draw_evenly(rate_per_s, duration_s, rng))
     whole_s = math.ceil(duration_s / burst.period_s) * burst.period_s
@@ -32,7 +32,7 @@ def draw_arrivals(rate_per_s: float, duration_s: float, rng: random.Random, burs
 
 
 def squeeze(even_s: float, burst: Burst) -> float:
-    """Where an arrival of the mean rate falls when its period has a burst: time itself is bent, so order stays.
+    """Map an arrival time at the mean rate to a time with bursts; the map is monotonic, so the order stays.
 
     Source: time change of a Poisson process by the inverse of its cumulated rate; Daley and Vere-Jones, section 7.4.
     """

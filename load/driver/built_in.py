@@ -1,4 +1,4 @@
-"""Questions about `examples/documents`, so that a load needs no data set; the answers stand in those documents."""
+"""Provide questions that `examples/documents` answer, so that a load needs no data set."""
 
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -63,7 +63,7 @@ QUESTIONS: Final[Mapping[Language, Sequence[str]]] = {
         "Ảnh thẻ phải được chụp trong vòng bao lâu?",
     ),
 }
-# What a question is asked after, where it is to be long; about nothing that the documents say.
+# Sentences that precede a long question; none is about the content of the documents.
 BACKGROUND: Final[Mapping[Language, Sequence[str]]] = {
     "en": (
         "I have read the page twice and a colleague reads it in another way than I do.",
@@ -90,5 +90,5 @@ BACKGROUND: Final[Mapping[Language, Sequence[str]]] = {
         "Có người nói với tôi một con số trong bữa trưa mà tôi không tin lắm.",
     ),
 }
-# Makes the same question a new text for every cache, and leaves what it asks as it was.
+# A prefix that makes a repeated question a new text for every cache without changing its meaning.
 OPENINGS: Final[Mapping[Language, str]] = {"en": "Ticket {number}: ", "vi": "Phiếu {number}: "}

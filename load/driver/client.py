@@ -1,4 +1,4 @@
-"""One request over HTTP, from its sending to its outcome; every way in which it can fail is an outcome too."""
+"""Send one request over HTTP and return its outcome; every kind of failure is an outcome, not an exception."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -12,18 +12,18 @@ from load.driver.outcome import CLIENT_TIMEOUT, CONTRACT_BROKEN, CUT_OFF, Ending
 from load.driver.planning import Ask
 from load.driver.targets import Target
 
-# No queue for a connection, ever: it would hide in the latencies. And none is kept: clients are strangers, a server
-# that closes a kept one just when we send looks broken, and httpcore 1.0 searches in the square of those it keeps: with
-# some 300 kept, at 60 requests a second, that was half of the time of the driver.
+# No limit on connections, because waiting for one would be hidden in the latencies. No keep-alive, because clients are
+# unrelated, a server that closes a kept connection while we send looks broken, and httpcore 1.0 searches them in
+# quadratic time: with some 300 kept connections, at 60 requests a second, that was half of the driver's time.
 LIMITS: Final = httpx.Limits(max_connections=None, max_keepalive_connections=0)
-# What reading something that is not in the target's dialect raises.
+# The exceptions for a reply that is not in the target's dialect.
 _MISREAD: Final = (SSEError, KeyError, TypeError, ValueError, AttributeError)
 
 Clock = Callable[[], float]
 
 
 class Client:
-    """Asks one target; any number of requests at once."""
+    """Sends requests to one target, any number of them at the same time."""
 
     def __init__(self, http: httpx.AsyncClient, target: Target, *, timeout_s: float) -> None:
         self._http = http
@@ -31,7 +31,7 @@ class Client:
         self._timeout_s = timeout_s
 
     async def ask(self, ask: Ask, scheduled_s: float, clock: Clock) -> Outcome:
-        """Sends it now and listens until it ends, its client leaves, or the time is up; what the world does is told."""
+        """Send the request now, and read until the reply ends, the client leaves as planned, or the timeout passes."""
         hearing = Hearing(ask, scheduled_s, sent_s=clock())
         leaves_first = ask.leaves_at_s is not None and ask.leaves_at_s < self._timeout_s
         try:
@@ -61,7 +61,7 @@ class Client:
             async with aclosing(EventSource(response).aiter_sse()) as events:
                 async for event in events:
                     if not event.data:
-                        continue  # a ping: by the standard no event, but httpx-sse 0.4.3 makes one after any id
+                        continue  # a ping: not an event by the standard, but httpx-sse 0.4.3 makes one after any id
                     at_s = clock()
                     hearing.take(self._target.read_event(event.event, event.data), at_s)
                     if ask.leaves_at_first_text and hearing.has_text:
@@ -69,7 +69,7 @@ class Client:
         return hearing.end(Ending.CUT, CUT_OFF, clock())
 
     def _name_refusal(self, response: httpx.Response, content: bytes) -> str:
-        """The code in the body, or the status, for a body without one: a proxy's, or of another dialect."""
+        """Return the error code in the body; the status if there is none (from a proxy, or in another dialect)."""
         try:
             return self._target.read_refusal(content)
         except _MISREAD:
@@ -78,6 +78,6 @@ class Client:
 
 @asynccontextmanager
 async def open_client(url: str, target: Target, *, timeout_s: float) -> AsyncIterator[Client]:
-    """Connections as many as there are requests; the only deadline is the request's."""
+    """Open a client without a limit on connections; each request's timeout is the only deadline."""
     async with httpx.AsyncClient(base_url=url, limits=LIMITS, timeout=None) as http:  # noqa: S113 - see above
         yield Client(http, target, timeout_s=timeout_s)

@@ -1,4 +1,4 @@
-"""Which plots a session has: what is drawn from the outcomes of a run, and from the runs of a sweep."""
+"""Draw the plots of a session: those of the outcomes of a run, and those of the runs of a sweep."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ COLOURS: Final = {
     Ending.CUT: "c4",
     Ending.ABANDONED: "c5",
 }
-# Each a round number of seconds, so that the columns are.
+# Possible widths of a column, all of them round numbers of seconds.
 _COLUMN_WIDTHS_S: Final = (1, 2, 5, 10, 30, 60, 300, 600, 1800, 3600)
 _MOST_COLUMNS: Final = 60
 _CURVE_POINTS: Final = 201
@@ -30,14 +30,14 @@ _MEBIBYTE: Final = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A plot and what stands over it."""
+    """A plot and its title."""
 
     title: str
     plot: Markup
 
 
 def draw_run(run: RunResult, session: Session) -> list[Figure]:
-    """Latencies, outcomes over time, stages, memory: those of which there is something to see."""
+    """Draw latencies, outcomes over time, stages and memory of a run, each only if there is data."""
     summary = summarize(run, session.objective)
     figures = [Figure("Requests by when they came, and how they ended", _plot_endings(run.outcomes))]
     if summary.e2e_ms:
@@ -54,7 +54,7 @@ def draw_run(run: RunResult, session: Session) -> list[Figure]:
 
 
 def draw_sweep(session: Session, scenario: str) -> list[Figure]:
-    """Against the offered rate; nothing where the scenario has fewer than two rates."""
+    """Draw the figures of a scenario against the offered rate; an empty list if it has fewer than two rates."""
     pairs = zip(session.runs, session.summarize(), strict=True)
     found = [
         (run.rate_per_s, summary)
@@ -73,7 +73,7 @@ def draw_sweep(session: Session, scenario: str) -> list[Figure]:
     rates = [
         Series("offered", offered, "c6", is_dashed=True),
         line("completed", "c5", lambda summary: summary.completed_per_s),
-        line("goodput", "c0", lambda summary: summary.goodput_per_s),  # last: it lies upon what is equal to it
+        line("goodput", "c0", lambda summary: summary.goodput_per_s),  # last, so that it covers equal lines
     ]
     latencies = [
         line("E2E p99", "c2", lambda summary: _find_p99(summary.e2e_ms)),
@@ -94,7 +94,7 @@ def draw_sweep(session: Session, scenario: str) -> list[Figure]:
 
 
 def count_endings(outcomes: Sequence[Outcome]) -> tuple[int, dict[str, list[float]]]:
-    """The seconds of a column, and how many requests of each ending were scheduled in each column."""
+    """Return the width of a column in seconds and, for each ending, the number of requests scheduled in each column."""
     last_s = max((outcome.scheduled_s for outcome in outcomes), default=0.0)
     width_s = next((width for width in _COLUMN_WIDTHS_S if last_s < width * _MOST_COLUMNS), _COLUMN_WIDTHS_S[-1])
     present = [ending for ending in Ending if any(outcome.ending == ending for outcome in outcomes)]
@@ -121,7 +121,7 @@ def _plot_latencies(outcomes: Sequence[Outcome]) -> Markup:
 
 
 def _accumulate(values_s: Sequence[float]) -> list[Point]:
-    """The cumulated distribution, in milliseconds, by so many of its quantiles."""
+    """Return the cumulative distribution as points of milliseconds and share."""
     shares = np.linspace(0, 1, _CURVE_POINTS)
     return list(zip((np.quantile(values_s, shares) * 1000).tolist(), shares.tolist(), strict=True))
 

@@ -1,16 +1,16 @@
-"""HTML and SVG from strings that cannot break out: what is not markup already is escaped on its way in."""
+"""Build HTML and SVG safely: every string that is not already markup is escaped."""
 
 from html import escape
 
 
 class Markup(str):
-    """Text that was made by `tag` or `join`, or written by us."""
+    """Text that needs no escaping: made by `tag` or `join`, or a constant."""
 
     __slots__ = ()
 
 
 def tag(name: str, *children: str, **attributes: object) -> Markup:
-    """One element. In names of attributes `_` stands for `-`, and one at the end for nothing (`class_`)."""
+    """Return one element. In attribute names `_` becomes `-`, except that a final `_` is removed (`class_`)."""
     given = "".join(
         f' {key.rstrip("_").replace("_", "-")}="{escape(_show(value))}"' for key, value in attributes.items()
     )
@@ -18,7 +18,7 @@ def tag(name: str, *children: str, **attributes: object) -> Markup:
 
 
 def join(*parts: str) -> Markup:
-    """The parts one after the other."""
+    """Concatenate the parts."""
     return Markup("".join(part if isinstance(part, Markup) else escape(part) for part in parts))
 
 

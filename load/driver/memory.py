@@ -1,4 +1,4 @@
-"""How much memory the server takes while it is driven, where it runs on this machine."""
+"""Sample the memory of the server during a run, if it runs on this machine."""
 
 import asyncio
 import shutil
@@ -18,7 +18,7 @@ _GPU_TIMEOUT_S: Final = 5.0
 
 @dataclass(frozen=True, slots=True)
 class MemorySample:
-    """`rss_bytes` is a sum over processes, so what they share counts for each; `gpu_bytes` is all that is in use."""
+    """One sample; `rss_bytes` is a sum that counts shared pages once per process, `gpu_bytes` is of the whole GPU."""
 
     at_s: float
     rss_bytes: int
@@ -26,14 +26,14 @@ class MemorySample:
 
 
 class MemoryProbe:
-    """Reads the memory of one process and of all that it started."""
+    """Reads the memory of one process and its descendants."""
 
     def __init__(self, pid: int) -> None:
         self._pid = pid
         self._gpu_command = shutil.which("nvidia-smi")
 
     def read(self, at_s: float) -> MemorySample | None:
-        """None when the process is gone; takes milliseconds, so call it in a thread."""
+        """Read a sample; None if the process is gone. Call this in a thread, because it takes milliseconds."""
         try:
             root = psutil.Process(self._pid)
             rss_bytes = sum(map(_read_rss, [root, *root.children(recursive=True)]))
@@ -55,7 +55,7 @@ class MemoryProbe:
 
 @asynccontextmanager
 async def sampling(probe: MemoryProbe | None, clock: Callable[[], float]) -> AsyncIterator[list[MemorySample]]:
-    """Yields: the samples, which grow by one each second inside the block."""
+    """Sample during the block, once a second; yields the list of samples, which grows."""
     samples: list[MemorySample] = []
     if probe is None:
         yield samples

@@ -1,7 +1,7 @@
-"""Outcomes to figures, defined as vLLM's `benchmark_serving` and guidellm define them; pure functions.
+"""Compute figures from outcomes, defined as in vLLM's `benchmark_serving` and guidellm; pure functions.
 
-Rates are over the whole run, until its last answer has ended. Only whole answers to patient clients have a place in the
-tables of latency: a failure is counted and has none.
+Rates are over the whole run, until the end of its last answer. Latencies are only those of complete answers to patient
+clients; failures are counted separately.
 """
 
 from collections import Counter
@@ -14,13 +14,13 @@ import numpy as np
 from load.driver.outcome import Ending, Outcome
 from load.driver.run import RunResult
 
-# A p99 above it spoils the smallest figure that is asked for, 50 ms to a refusal.
+# A higher p99 would distort the smallest figure that we must measure, 50 ms until a refusal.
 LATE_MS: Final = 20.0
 
 
 @dataclass(frozen=True, slots=True)
 class Distribution:
-    """Percentiles are interpolated linearly; `most` is the largest value."""
+    """A summary of values; percentiles are interpolated linearly, `most` is the maximum."""
 
     count: int
     mean: float
@@ -31,7 +31,7 @@ class Distribution:
 
     @classmethod
     def of(cls, values: Sequence[float]) -> Self | None:
-        """None of no values: there is no percentile of nothing."""
+        """Summarise the values; None if there are none."""
         if not values:
             return None
         p50, p95, p99 = np.percentile(values, [50, 95, 99]).tolist()
@@ -40,7 +40,7 @@ class Distribution:
 
 @dataclass(frozen=True, slots=True)
 class Objective:
-    """What a good answer keeps, in milliseconds; None where nothing is asked for."""
+    """The limits that a good answer must meet, in milliseconds; None means no limit."""
 
     ttft_ms: float | None = None
     tpot_ms: float | None = None
@@ -48,9 +48,9 @@ class Objective:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """From `ttft:2000,e2e:10000`.
+        """Parse a text such as `ttft:2000,e2e:10000`.
 
-        Raises: ValueError: it is not in that form.
+        Raises: ValueError: the text has another form.
         """
         wanted: dict[str, float] = {}
         for part in text.split(","):
@@ -61,7 +61,7 @@ class Objective:
         return cls(**wanted)
 
     def is_met(self, outcome: Outcome) -> bool:
-        """By a whole answer alone; one that is not streamed has neither TTFT nor TPOT to keep."""
+        """Return whether a complete answer meets the limits; TTFT and TPOT count only for streams."""
         if outcome.ending != Ending.OK:
             return False
         limits = [(self.e2e_ms, outcome.e2e_s)]
@@ -76,10 +76,10 @@ class Objective:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """The figures of one run; None where nothing was measured.
+    """The figures of one run; a figure is None if nothing was measured.
 
-    `codes` counts what did not end well by its code. `good_share` is of the requests that were not abandoned.
-    `answers_without_usage` are whole answers that did not say how many tokens they have: missing in tokens per second.
+    `codes` counts failures by code. `good_share` is a share of the requests that were not abandoned.
+    `answers_without_usage` are complete answers without token counts, which the tokens per second do not include.
     """
 
     requests: int
@@ -103,23 +103,23 @@ class Summary:
 
     @property
     def is_late(self) -> bool:
-        """The driver could not keep its own times: the run says little."""
+        """Whether the driver missed its own schedule, so that the run means little."""
         return self.lateness_ms is not None and self.lateness_ms.p99 > LATE_MS
 
     def share(self, *endings: Ending) -> float:
-        """Of all requests, those that ended so."""
+        """Return the share of all requests with one of these endings."""
         return sum(self.endings.get(ending, 0) for ending in endings) / self.requests if self.requests else 0.0
 
 
 def summarize(result: RunResult, objective: Objective) -> Summary:
-    """The figures of a run."""
+    """Compute the figures of a run."""
     outcomes = result.outcomes
     whole = [outcome for outcome in outcomes if outcome.ending == Ending.OK]
     timed = [outcome for outcome in whole if outcome.is_patient]
     good = sum(map(objective.is_met, outcomes))
     stayed = sum(outcome.ending != Ending.ABANDONED for outcome in outcomes)
     tokens = [outcome.completion_tokens for outcome in whole if outcome.completion_tokens is not None]
-    wall_s = result.wall_s or 1.0  # of nothing, where there was no request
+    wall_s = result.wall_s or 1.0  # avoids a division by zero if there was no request
     return Summary(
         requests=len(outcomes),
         endings=dict(Counter(outcome.ending for outcome in outcomes)),
@@ -147,7 +147,7 @@ def _distribute(values_s: Iterable[float | None]) -> Distribution | None:
 
 
 def _distribute_stages(outcomes: Iterable[Outcome]) -> dict[str, Distribution]:
-    """By stage, in the service's own order."""
+    """Return the distribution of each stage's times, in the service's order of stages."""
     values_ms: dict[str, list[float]] = {}
     for outcome in outcomes:
         for stage, value_ms in outcome.stages_ms.items():

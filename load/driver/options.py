@@ -1,4 +1,4 @@
-"""The command line, checked: what is driven, how, and where the report goes."""
+"""Parse and check the command line of the load driver."""
 
 import argparse
 from collections.abc import Sequence
@@ -13,20 +13,15 @@ from load.processes import ROOT
 FOLDER: Final = ROOT / ".data" / "load"
 OBJECTIVE: Final = "ttft:2000,e2e:10000"
 SEED: Final = 20260510
-# Above the service's own deadline for a stream, so that it is the service that gives up.
+# Longer than the service's deadline for a stream, so that the service times out first.
 TIMEOUT_S: Final = 70.0
-# What stands for a scenario where the requests are ready.
-BODIES: Final = Scenario("bodies", "bodies from a file")
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """Without a URL: a server of our own. `streams` above 0: a closed loop of `requests`, else an open one."""
+    """The options; without a URL the driver starts its own server. The loop is closed if `streams` is above 0."""
 
     url: str | None
-    openai_url: str | None
-    model: str
-    bodies: Path | None
     is_fake: bool
     scenarios: tuple[Scenario, ...]
     rates_per_s: tuple[float, ...]
@@ -40,44 +35,33 @@ class Options:
     questions: Path | None
     key: str | None
     tenants: tuple[str, ...]
-    server_pid: int | None
     out: Path
 
 
 def parse_options(argv: Sequence[str]) -> Options:
-    """Ends the process with a line on stderr for what cannot be run."""
+    """Parse the arguments; end the process with a line on stderr if they are not valid."""
     parser = _make_parser()
     given = parser.parse_args(argv)
-    if given.openai_url and not (given.model and given.bodies):
-        parser.error("--openai-url needs --model and --bodies")
-    if given.url and given.openai_url:
-        parser.error("--url and --openai-url are two targets: give one")
     if (given.streams > 0) != (given.requests > 0):
         parser.error("a closed loop needs both --streams and --requests, an open one neither")
-    if given.is_fake and (given.url or given.openai_url):
+    if given.is_fake and given.url:
         parser.error("--fake is for a server of our own")
     rates = given.rates_per_s or (given.rate,)
     del given.rate
-    if given.bodies is not None:
-        given.scenarios = (BODIES,)
     return Options(**{**vars(given), "rates_per_s": rates})
 
 
 def _make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m load.driver",
-        description="Drives a server with load and reports how it held. `report FILE.json` draws a report again.",
+        description="Drives a server with load and reports how it held.",
         epilog="scenarios: " + "; ".join(f"{each.name}: {each.about}" for each in SCENARIOS.values()),
     )
     target = parser.add_argument_group("target; without a URL a server of our own on the local models")
     target.add_argument("--url", help="a running server of this service")
-    target.add_argument("--openai-url", metavar="URL", help="an OpenAI-compatible server; ends in /v1")
-    target.add_argument("--model", default="", metavar="NAME", help="its model")
-    target.add_argument("--bodies", type=Path, metavar="FILE", help="its requests, one JSON body a line")
     target.add_argument("--fake", dest="is_fake", action="store_true", help="a server of our own, on fake models")
     target.add_argument("--key", help="API key")
     target.add_argument("--tenant", dest="tenants", type=_split, default=(), metavar="T[,T…]", help="whose documents")
-    target.add_argument("--server-pid", type=int, metavar="PID", help="a running server's process, for its memory")
     loads = parser.add_argument_group("load")
     loads.add_argument("--scenario", dest="scenarios", type=_find_scenarios, default="mixed", metavar="NAME[,NAME…]")
     loads.add_argument("--rate", type=_positive, default=1.0, help="requests per second (default: %(default)s)")

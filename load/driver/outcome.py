@@ -1,4 +1,4 @@
-"""What became of one request: its times, its tokens, and how it ended; nothing here waits or reads a clock."""
+"""Describe the outcome of one request: its times, its tokens and its ending; nothing here waits or reads a clock."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,26 +8,26 @@ from typing import Final
 
 from load.driver.planning import Ask
 
-# Codes of the driver's own, beside those of the contract.
+# The driver's own codes, in addition to those of the contract.
 CLIENT_TIMEOUT: Final = "CLIENT_TIMEOUT"
 CUT_OFF: Final = "CUT_OFF"
 CONTRACT_BROKEN: Final = "CONTRACT_BROKEN"
 
 
 class Ending(StrEnum):
-    """Each request has just one; those after the first have no place among latencies."""
+    """How a request ended; only `OK` counts for latencies."""
 
     OK = "ok"
-    REFUSED = "refused"  # 429 or 503, before any work was done for it
+    REFUSED = "refused"  # 429 or 503, before any work was done
     TIMEOUT = "timeout"  # the service's deadline, or ours
     ERROR = "error"
-    CUT = "cut"  # the reply broke off, without a last event
-    ABANDONED = "abandoned"  # we left, as planned
+    CUT = "cut"  # the reply broke off without a terminal event
+    ABANDONED = "abandoned"  # we disconnected, as planned
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """What one event, or one whole body, tells; tokens are None where it does not say."""
+    """The information in one event or one whole body; tokens are None if they are missing."""
 
     text: str = ""
     is_end: bool = False
@@ -40,10 +40,11 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Times are seconds since the run's start; `gaps_s` lie between events with text, which are not tokens.
+    """The outcome of one request; times are seconds since the run's start.
 
-    `ttft_s` counts from `sent_s` to the first text that is not empty; None where there was none, or no stream.
-    `is_patient` is false for a client that would have left: if it was answered first, it was answered fast.
+    `gaps_s` are the times between events with text, which are not tokens. `ttft_s` is from `sent_s` to the first
+    non-empty text; None if there was none, or for a whole answer. `is_patient` is false for a client that was planned
+    to leave: if it was answered before, its answer was a fast one.
     """
 
     trace_id: str
@@ -64,23 +65,24 @@ class Outcome:
 
     @property
     def e2e_s(self) -> float:
+        """The seconds from sending to the end."""
         return self.ended_s - self.sent_s
 
     @property
     def lateness_s(self) -> float:
-        """The driver's own fault: how long after its time the request was sent."""
+        """The driver's own delay: how long after its scheduled time the request was sent."""
         return self.sent_s - self.scheduled_s
 
     @property
     def tpot_s(self) -> float | None:
-        """Seconds per output token after the first, as vLLM's `benchmark_serving` has it."""
+        """Seconds per output token after the first, as in vLLM's `benchmark_serving`."""
         if self.ttft_s is None or self.completion_tokens is None or self.completion_tokens < 2:
             return None
         return (self.e2e_s - self.ttft_s) / (self.completion_tokens - 1)
 
 
 class Hearing:
-    """Collects what is heard of one answer, and makes its outcome."""
+    """Collects the pieces of one reply, and makes its outcome."""
 
     def __init__(self, ask: Ask, scheduled_s: float, sent_s: float) -> None:
         self._ask = ask
@@ -93,10 +95,11 @@ class Hearing:
 
     @property
     def has_text(self) -> bool:
+        """Whether any text has arrived."""
         return bool(self._text_at_s)
 
     def take(self, piece: Piece, at_s: float) -> None:
-        """What comes after the end changes nothing."""
+        """Add a piece; pieces after the end are ignored."""
         if self._ended_s is not None:
             return
         if piece.text:
@@ -106,7 +109,7 @@ class Hearing:
             self._ended_s = at_s
 
     def end(self, ending: Ending, code: str | None, at_s: float) -> Outcome:
-        """The outcome of a request of which nothing more will come; the last event decides, where it was heard."""
+        """Make the outcome; if the terminal event has arrived, it overrides the arguments."""
         if self._ended_s is not None:
             at_s, code = self._ended_s, self._facts.error_code
             ending = classify(self.status or 0, code) if code else Ending.OK
@@ -132,7 +135,7 @@ class Hearing:
 
 
 def classify(status: int, code: str) -> Ending:
-    """How a failure with this status, or in a stream with this code, is counted."""
+    """Return the ending for a failure with this status and code (in a stream only the code matters)."""
     if status in (429, 503):
         return Ending.REFUSED
     if status == 504 or code in ("MODEL_TIMEOUT", "STREAM_TIMEOUT"):
@@ -141,7 +144,7 @@ def classify(status: int, code: str) -> Ending:
 
 
 def _merge(known: Piece, new: Piece) -> Piece:
-    """What is told later wins over what was told before, and over what was not told."""
+    """Merge two pieces; a newer value wins over an older one, unless it is missing."""
     return Piece(
         error_code=new.error_code or known.error_code,
         finish_reason=new.finish_reason or known.finish_reason,

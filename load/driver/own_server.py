@@ -1,6 +1,7 @@
-"""A server of our own to drive: the example documents in two tenants, a caller who may ask both, and no quotas.
+"""Run a server for the driver: the example documents in each tenant, one caller for all tenants, and no quotas.
 
-A quota would answer for the service: what it can carry is what is asked here. Every other setting is the environment's.
+With quotas the driver would measure the quotas, not the capacity of the service. Other settings come from the
+environment.
 """
 
 import hashlib
@@ -13,44 +14,36 @@ from pathlib import Path
 from typing import Final
 
 from load.processes import ROOT, ServerError
-from load.server import FAKE_MODELS, Server, running_server
+from load.server import FAKE_MODELS, SERVING, UNLIMITED, Server, running_server
 
 KEY: Final = "load-driver"
 TENANTS: Final = ("demo", "second")
 DOCUMENTS: Final = ROOT / "examples" / "documents"
-UNLIMITED: Final = {"RAG_RATE_LIMIT_REQUESTS": "1000000000", "RAG_RATE_LIMIT_TOKENS": "1000000000000"}
-# As the Makefile has them, for who calls without it.
-_SERVING: Final = {
-    "BENTOML_HOME": str(ROOT / ".data" / "bentoml"),
-    "BENTOML_CONFIG": str(ROOT / "configuration.yaml"),
-    "BENTOML_DO_NOT_TRACK": "True",
-    "DO_NOT_TRACK": "1",
-    "HF_HUB_OFFLINE": "1",
-    "VLLM_NO_USAGE_STATS": "1",
-}
 _SECRET: Final = ("KEY", "URL", "FILE", "HEADERS")
 
 
 @contextmanager
 def running_own_server(
-    folder: Path, environment: Mapping[str, str], *, tenants: Sequence[str], is_fake: bool
+    folder: Path, environment: Mapping[str, str], *, tenants: Sequence[str] = TENANTS[:1], is_fake: bool = False
 ) -> Iterator[Server]:
-    """Yields: the server, ready, with the documents ingested; what is in its folder from before is used again.
+    """Run a server with the documents ingested during the block, which starts once it is ready.
+
+    An index from an earlier run in the folder is used again.
 
     Raises: ServerError: the documents were not ingested, or the server did not become ready.
     """
     place = folder / ("fake" if is_fake else "real")
     place.mkdir(parents=True, exist_ok=True)
     settings = make_settings(place, is_fake=is_fake)
-    whole = {**_SERVING, **environment, **settings}
+    whole = {**SERVING, **environment, **settings}
     for tenant in tenants:
-        _ingest(tenant, whole)
+        ingest_examples(tenant, whole)
     with running_server(place / "server", whole) as server:
         yield server
 
 
 def make_settings(place: Path, *, is_fake: bool) -> dict[str, str]:
-    """Those that are ours; writes the identities."""
+    """Write the identities file, and return the settings that differ from the environment's."""
     principal = {"id": KEY, "key_sha256": hashlib.sha256(KEY.encode()).hexdigest(), "tenants": ["*"]}
     identities = place / "identities.yaml"
     identities.write_text(json.dumps({"principals": [principal]}), "utf-8")  # JSON is YAML
@@ -63,7 +56,7 @@ def make_settings(place: Path, *, is_fake: bool) -> dict[str, str]:
 
 
 def show_settings(environment: Mapping[str, str], *, is_fake: bool) -> dict[str, str]:
-    """What the report tells of the settings: of the environment's, nothing that could be a secret or a place."""
+    """Return the settings for the report, without any that may contain a secret or a path."""
     given = {
         name: value
         for name, value in environment.items()
@@ -72,7 +65,11 @@ def show_settings(environment: Mapping[str, str], *, is_fake: bool) -> dict[str,
     return given | UNLIMITED | (FAKE_MODELS if is_fake else {})
 
 
-def _ingest(tenant: str, environment: Mapping[str, str]) -> None:
+def ingest_examples(tenant: str, environment: Mapping[str, str]) -> None:
+    """Puts the example documents into the index that the environment names.
+
+    Raises: ServerError: they were not ingested.
+    """
     command = [sys.executable, "-m", "rag.ingestion", "add", "--tenant", tenant, str(DOCUMENTS)]
     done = subprocess.run(  # noqa: S603 - our own command
         command, cwd=ROOT, env=dict(environment), capture_output=True, text=True, check=False

@@ -1,4 +1,4 @@
-"""The report as one HTML file: no script, nothing loaded, light and dark, wide and narrow."""
+"""Render the report as one HTML file without scripts or external resources, for light and dark, wide and narrow."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -43,7 +43,7 @@ _NOTES: Final = (
 
 
 def render_page(session: Session) -> str:
-    """A whole document."""
+    """Render the whole document."""
     scenarios = dict.fromkeys(run.scenario for run in session.runs)
     sweeps = [_show_figures(f"Sweep: {name}", draw_sweep(session, name)) for name in scenarios]
     runs = [_show_figures(run.title, draw_run(run, session)) for run in session.runs]
@@ -64,7 +64,7 @@ def render_page(session: Session) -> str:
 
 
 def render_sweeps(session: Session) -> dict[str, str]:
-    """The plots of each sweep by their names, each an SVG file that stands alone."""
+    """Render the plots of each sweep as self-contained SVG files, by name."""
     style = tag("style", _STYLE, _COLOURS)
     return {
         f"{scenario}-{figure.title.lower().replace(' ', '-')}": figure.plot.replace(">", f">{style}", 1)

@@ -1,20 +1,17 @@
-"""A run before it begins: what is asked, by whom and when, all from one seed."""
+"""Plan a run before it starts: which requests are sent, for which tenant and when, all from one seed."""
 
-import json
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import cycle, islice
-from pathlib import Path
 
 from load.driver.questions import Deck
 from load.driver.scenarios import Kind, Leaving, Route, Scenario
-from load.evaluation.xquad import DataError
 
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """One request that will be sent `at_s` seconds after the start; `leaves_at_s` counts from when it is sent."""
+    """One request, sent `at_s` seconds after the start; `leaves_at_s` is relative to the time when it is sent."""
 
     at_s: float
     trace_id: str
@@ -25,18 +22,19 @@ class Ask:
 
     @property
     def is_patient(self) -> bool:
+        """Whether the client waits for the end of its answer."""
         return not self.leaves_at_first_text and self.leaves_at_s is None
 
 
 def make_generator(*names: object) -> random.Random:
-    """The same for the same names, and independent of that for others."""
+    """Return a random generator seeded by the names: equal names give equal generators, others independent ones."""
     return random.Random("/".join(map(str, names)))  # noqa: S311 - a plan, not a secret
 
 
 def plan(
     scenario: Scenario, deck: Deck, tenants: Sequence[str], times_s: Sequence[float], *, rng: random.Random, prefix: str
 ) -> list[Ask]:
-    """One request for each time, in their order; trace ids begin with `prefix`."""
+    """Plan one request for each time, in order; trace ids begin with `prefix`."""
     assert tenants, "somebody's documents are asked"
     asks = []
     for number, at_s in enumerate(times_s):
@@ -56,26 +54,12 @@ def plan(
 
 
 def plan_bodies(bodies: Sequence[Mapping[str, object]], times_s: Sequence[float], prefix: str) -> list[Ask]:
-    """Ready bodies in their order, from the first again where there are more times."""
+    """Plan requests from ready-made bodies, in order, cyclically if there are more times than bodies."""
     chosen = islice(cycle(bodies), len(times_s))
     return [
         Ask(at_s, f"{prefix}-{number}", "stream", body)
         for number, (at_s, body) in enumerate(zip(times_s, chosen, strict=True))
     ]
-
-
-def read_bodies(path: Path) -> list[Mapping[str, object]]:
-    """One JSON object a line.
-
-    Raises: DataError: it is not that.
-    """
-    try:
-        bodies = [json.loads(line) for line in path.read_text("utf-8").splitlines() if line.strip()]
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path} is no file of request bodies, one JSON object a line: {error}") from error
-    if not bodies or not all(isinstance(body, dict) for body in bodies):
-        raise DataError(f"{path} holds no request bodies, or a line that is no JSON object")
-    return bodies
 
 
 def _make_body(kind: Kind, question: str, tenants: Sequence[str]) -> dict[str, object]:

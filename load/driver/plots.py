@@ -1,4 +1,4 @@
-"""Plots as SVG, drawn by hand: the report opens without a network, and in the colours of its reader's screen."""
+"""Draw plots as SVG without a library, so that the report works offline and follows the reader's colour scheme."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,12 +7,12 @@ from typing import Final
 from load.driver.markup import Markup, join, tag
 from load.driver.scales import Scale, make_scale, show_tick
 
-# Drawn about as wide as a phone, so that its letters stay legible there.
+# About as wide as a phone, so that text stays legible there.
 WIDTH: Final = 440
 HEIGHT: Final = 260
 _LEFT: Final = 46
 _RIGHT: Final = 12
-_TOP: Final = 46  # two lines: the title is above, the legend in here
+_TOP: Final = 46  # two lines of legend; the title is above the plot
 _BOTTOM: Final = 40
 _LETTER: Final = 7.0  # mean width, for the legend
 _ROW: Final = 40
@@ -23,7 +23,7 @@ Point = tuple[float, float]
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """A line; `colour` is a class of the style sheet."""
+    """A line of a plot; `colour` is a class of the style sheet."""
 
     name: str
     points: Sequence[Point]
@@ -32,7 +32,7 @@ class Series:
 
 
 def plot_lines(about: str, series: Sequence[Series], *, x: str, y: str, is_log: bool = False) -> Markup:
-    """Lines over a common axis, which `is_log` makes logarithmic."""
+    """Plot lines over a common x axis; `is_log` makes that logarithmic."""
     points = [point for each in series for point in each.points]
     across = make_scale([point[0] for point in points], _LEFT, WIDTH - _RIGHT, is_log=is_log)
     up = make_scale([point[1] for point in points], HEIGHT - _BOTTOM, _TOP)
@@ -57,7 +57,7 @@ def plot_lines(about: str, series: Sequence[Series], *, x: str, y: str, is_log: 
 def plot_stack(
     about: str, layers: Mapping[str, Sequence[float]], colours: Mapping[str, str], *, width_s: float
 ) -> Markup:
-    """Columns over time, `width_s` each, with one layer of each name upon the other."""
+    """Plot stacked columns over time, each `width_s` wide, with one layer for each name."""
     columns = list(zip(*layers.values(), strict=True))
     across = Scale(0.0, (len(columns) or 1) * width_s, _LEFT, WIDTH - _RIGHT)
     up = make_scale([sum(column) for column in columns], HEIGHT - _BOTTOM, _TOP)
@@ -76,7 +76,7 @@ def plot_stack(
 
 
 def plot_bars(about: str, rows: Mapping[str, tuple[float, float]], *, names: tuple[str, str], x: str) -> Markup:
-    """Two bars a row, the first upon the wider second."""
+    """Plot two bars for each row, the first drawn over the thicker second one."""
     height = _TOP + _ROW * len(rows) + _BOTTOM
     across = make_scale([value for pair in rows.values() for value in pair], _ROW_LEFT, WIDTH - _RIGHT)
     parts = [_draw_across(across, height, x)]

@@ -1,4 +1,4 @@
-"""What a run shows while it runs: one line a second, on stderr."""
+"""Show the progress of a run: one line a second, on stderr."""
 
 import asyncio
 import sys
@@ -13,14 +13,14 @@ SHOW_EVERY_S: Final = 1.0
 
 
 class Watcher(Protocol):
-    """Is told of each request when it is sent and when it has ended."""
+    """Gets a call when a request is sent, and one when it has ended."""
 
     def on_sent(self) -> None: ...
     def on_ended(self, outcome: Outcome) -> None: ...
 
 
 class Progress:
-    """A `Watcher` that counts."""
+    """A `Watcher` that counts requests and endings."""
 
     def __init__(self, title: str, planned: int) -> None:
         self._title = title
@@ -35,7 +35,7 @@ class Progress:
         self._ended[outcome.ending] += 1
 
     def describe(self) -> str:
-        """One line; endings that did not happen are left out."""
+        """Return one line, without endings that did not occur."""
         endings = "  ".join(f"{ending} {self._ended[ending]}" for ending in Ending if self._ended[ending])
         in_flight = self._sent - self._ended.total()
         return f"{self._title}: sent {self._sent}/{self._planned}  in flight {in_flight}  {endings}".rstrip()
@@ -43,7 +43,7 @@ class Progress:
 
 @asynccontextmanager
 async def showing(progress: Progress, out: TextIO = sys.stderr) -> AsyncIterator[None]:
-    """Shows it each second inside the block, and once more after it; on a terminal always in the same line."""
+    """Show the progress every second during the block and once after it; on a terminal always in the same line."""
     start, end = ("\r\x1b[K", "") if out.isatty() else ("", "\n")
 
     async def show() -> None:

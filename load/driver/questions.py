@@ -1,4 +1,4 @@
-"""What is asked: questions from a file, or about the example documents, dealt so that caches are not simply hit."""
+"""Choose the questions of a load, from a file or the built-in ones, so that caches do not answer them all."""
 
 import json
 import random
@@ -18,9 +18,11 @@ Pool = Mapping[Language, Sequence[str]]
 
 
 def read_pool(path: Path | None) -> Pool:
-    """A folder of XQuAD files; a file of lines `{"question", "language"}`, without which a line is English; or neither.
+    """Read a folder of XQuAD files, or a file with a JSON object `{"question", "language"}` a line (default: English).
 
-    Raises: DataError: it is not readable as that, or has no question.
+    Without a path, return the built-in questions.
+
+    Raises: DataError: the path cannot be read as that, or has no questions.
     """
     if path is None:
         return QUESTIONS
@@ -39,7 +41,7 @@ def read_pool(path: Path | None) -> Pool:
 
 
 class Deck:
-    """Deals the questions of a pool in a random order; when it has dealt them all, again, each in a new text."""
+    """Deals the questions of a pool in random order; later rounds deal the same questions, each with a new prefix."""
 
     def __init__(self, pool: Pool, rng: random.Random) -> None:
         self._pool = pool
@@ -49,7 +51,7 @@ class Deck:
         self._dealt: dict[Length, list[tuple[Language, str]]] = {"short": [], "long": []}
 
     def deal(self, length: Length, languages: Sequence[Language], repeated: float) -> str:
-        """A question in one of these languages, or, in this share of the calls, one that was dealt before."""
+        """Return a new question in one of these languages or, in the share `repeated` of the calls, an earlier one."""
         before = [text for language, text in self._dealt[length] if language in languages]
         if before and self._rng.random() < repeated:
             return self._rng.choice(before)

@@ -1,4 +1,4 @@
-"""The two loops: open, where clients come when they come, and closed, where each asks again when it is answered."""
+"""Run the two loops: open (requests at scheduled times) and closed (each client asks again after its answer)."""
 
 import asyncio
 import time
@@ -15,9 +15,9 @@ from load.driver.progress import Watcher
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
-    """All that was seen of one run; `wall_s` lasts until the last answer has ended.
+    """The results of one run; `wall_s` includes the end of the last answer.
 
-    `rate_per_s` and `duration_s` are those of an open loop, `streams` that of a closed one; None in the other.
+    `rate_per_s` and `duration_s` are set for an open loop, `streams` for a closed one; otherwise they are None.
     """
 
     scenario: str
@@ -31,6 +31,7 @@ class RunResult:
 
     @property
     def title(self) -> str:
+        """The scenario and its rate or number of streams."""
         pace = f"{self.rate_per_s:g}/s" if self.rate_per_s is not None else f"{self.streams} streams"
         return f"{self.scenario}, {pace}"
 
@@ -45,7 +46,7 @@ async def run_open(
     duration_s: float,
     probe: MemoryProbe | None = None,
 ) -> RunResult:
-    """Sends each request at its time, whatever became of those before it; waits for all to end."""
+    """Send each request at its time, independent of earlier ones, and wait for all to end."""
     clock = _start_clock()
 
     async def ask_one(ask: Ask) -> Outcome:
@@ -80,7 +81,7 @@ async def run_closed(
     streams: int,
     probe: MemoryProbe | None = None,
 ) -> RunResult:
-    """So many at a time, in their order; when one has ended the next one is sent."""
+    """Send the requests in order, `streams` at a time; when one has ended, send the next."""
     clock = _start_clock()
     left = iter(asks)
     outcomes: list[Outcome] = []

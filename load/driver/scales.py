@@ -1,4 +1,4 @@
-"""From values to places on a plot, and the round values that stand at its axes."""
+"""Map values to positions on a plot, and choose round values for the ticks of its axes."""
 
 import math
 from dataclasses import dataclass
@@ -6,13 +6,13 @@ from typing import Final
 
 MOST_TICKS: Final = 6
 _ROUND: Final = (1, 2, 5)
-# Over a wider range only the powers of ten stand at a logarithmic axis.
+# For a wider range a logarithmic axis has ticks only at powers of ten.
 _MOST_FINE: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """`low` is drawn at `start`, `high` at `end`, in pixels; a logarithmic one needs `low` above 0."""
+    """Maps `low` to `start` and `high` to `end`, in pixels; a logarithmic scale needs `low` above 0."""
 
     low: float
     high: float
@@ -21,7 +21,7 @@ class Scale:
     is_log: bool = False
 
     def place(self, value: float) -> float:
-        """What lies outside is drawn at the border."""
+        """Return the position of a value; values outside the range are moved to its border."""
         inside = min(max(value, self.low), self.high)
         if self.is_log:
             part = math.log(inside / self.low) / math.log(self.high / self.low)
@@ -30,12 +30,12 @@ class Scale:
         return self.start + part * (self.end - self.start)
 
     def ticks(self) -> list[float]:
-        """Round values from `low` to `high`."""
+        """Return round values from `low` to `high`."""
         return _find_log_ticks(self.low, self.high) if self.is_log else _find_ticks(self.low, self.high)
 
 
 def make_scale(values: list[float], start: float, end: float, *, is_log: bool = False) -> Scale:
-    """Holds all values; a linear one begins at 0. Without any, or with only one, it still has a length."""
+    """Make a scale that contains all values, from 0 if linear; its range is never empty, even without values."""
     if is_log:
         positive = [value for value in values if value > 0] or [1.0]
         low, high = 10 ** math.floor(math.log10(min(positive))), max(positive)
@@ -44,7 +44,7 @@ def make_scale(values: list[float], start: float, end: float, *, is_log: bool = 
 
 
 def show_tick(value: float) -> str:
-    """As short as it is exact: 0.5, 20, 5k, 2M."""
+    """Format a tick in its shortest exact form: 0.5, 20, 5k, 2M."""
     for size, unit in ((1e6, "M"), (1e3, "k")):
         if abs(value) >= size:
             return f"{value / size:g}{unit}"

@@ -1,4 +1,4 @@
-"""Who asks, as data: each scenario is a mix of kinds of clients, in words, shares and seconds."""
+"""Define the load scenarios as data: each is a mix of kinds of clients, described by shares, lengths and times."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ Route = Literal["stream", "whole"]  # events as they come, or one body at the en
 
 @dataclass(frozen=True, slots=True)
 class Leaving:
-    """When clients go away before their answer is whole: at its first text, or after a random time up to `within_s`."""
+    """When clients disconnect early: at the first text, or after a random time up to `within_s`."""
 
     at_first_text: bool = False
     within_s: float | None = None
@@ -21,7 +21,7 @@ class Leaving:
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """Clients that are alike. `max_output_tokens` None: the service's default; `tenant`: the number of theirs."""
+    """One kind of client; `max_output_tokens` None means the service's default, `tenant` is a number from 0."""
 
     share: float = 1.0
     length: Length = "short"
@@ -33,7 +33,7 @@ class Kind:
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """`repeated` is the share of questions that were asked before in the same session, word for word."""
+    """A scenario; `repeated` is the share of questions that repeat an earlier one of the session verbatim."""
 
     name: str
     about: str
@@ -44,7 +44,7 @@ class Scenario:
 
     @property
     def tenants(self) -> int:
-        """How many tenants it tells apart."""
+        """The number of different tenants that it needs."""
         return 1 + max(kind.tenant for kind in self.kinds)
 
 

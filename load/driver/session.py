@@ -1,7 +1,7 @@
-"""A session: finds or starts the target, warms it up, and does one run after the other."""
+"""Run a session: find or start the target, warm it up, and make one run after the other."""
 
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,13 +15,13 @@ from load.driver.client import Client, open_client
 from load.driver.memory import MemoryProbe
 from load.driver.options import Options
 from load.driver.own_server import KEY, TENANTS, running_own_server, show_settings
-from load.driver.planning import Ask, make_generator, plan, plan_bodies, read_bodies
+from load.driver.planning import Ask, make_generator, plan
 from load.driver.progress import Progress, showing
 from load.driver.questions import Deck, read_pool
 from load.driver.record import Session
 from load.driver.run import RunResult, run_closed, run_open
 from load.driver.scenarios import Scenario
-from load.driver.targets import OpenAITarget, RagTarget, Target
+from load.driver.targets import RagTarget
 from load.machine import describe_machine, installed_versions
 
 _FACTS_TIMEOUT_S: Final = 10.0
@@ -29,18 +29,17 @@ _FACTS_TIMEOUT_S: Final = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where the load goes; `settings` and `probe` are known of a server that is ours, or on this machine."""
+    """Where the load goes; `settings` and `probe` are known of a server that is ours."""
 
     url: str
-    target: Target
-    key: str | None = None
+    key: str | None
     probe: MemoryProbe | None = None
     settings: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """One run before it begins; `rate_per_s` is None for a closed loop."""
+    """One planned run; `rate_per_s` is None for a closed loop."""
 
     scenario: str
     asks: list[Ask]
@@ -48,18 +47,18 @@ class Plan:
 
 
 async def drive(options: Options, environment: Mapping[str, str]) -> Session:
-    """Raises: DataError: questions or bodies are not readable; ServerError: our own server did not become ready."""
+    """Raises: DataError: the questions are not readable; ServerError: our own server did not become ready."""
     date = datetime.now(UTC).isoformat(timespec="seconds")
-    warm_up, *plans = _make_plans(options, _choose_tenants(options))  # before a server starts: it may not be possible
+    warm_up, *plans = _make_plans(options, _choose_tenants(options))  # may fail, so before a server is started
     with _find_place(options, environment) as place:
-        server = {} if isinstance(place.target, OpenAITarget) else await _ask_about(place)
-        async with open_client(place.url, place.target, timeout_s=options.timeout_s) as client:
+        server = await _ask_about(place)
+        async with open_client(place.url, RagTarget(place.key), timeout_s=options.timeout_s) as client:
             await _warm_up(client, warm_up)
             runs = [await _run(client, plan, place, options) for plan in plans]
     return Session(
         date=date,
         seed=options.seed,
-        target=_name_target(options),
+        target=options.url or f"a server of its own on {'fake' if options.is_fake else 'the local'} models",
         objective=options.objective,
         timeout_s=options.timeout_s,
         machine=describe_machine(),
@@ -71,8 +70,12 @@ async def drive(options: Options, environment: Mapping[str, str]) -> Session:
 
 
 def _make_plans(options: Options, tenants: tuple[str, ...]) -> Iterator[Plan]:
-    """The warm-up, then each scenario at each rate. One deck for all: no run finds the caches warm from another."""
-    deal = _choose_dealer(options, tenants)
+    """Yield the warm-up, then each scenario at each rate; all share one deck, so no run warms the caches of another."""
+    deck = Deck(read_pool(options.questions), make_generator(options.seed, "questions"))
+
+    def deal(scenario: Scenario, times_s: list[float], name: str) -> list[Ask]:
+        return plan(scenario, deck, tenants, times_s, rng=make_generator(options.seed, name), prefix=f"load-{name}")
+
     first = options.scenarios[0]
     yield Plan("warm-up", deal(first, [0.0] * options.warm_up, "warm-up"), None)
     rates = (None,) if options.streams else options.rates_per_s
@@ -84,52 +87,27 @@ def _make_plans(options: Options, tenants: tuple[str, ...]) -> Iterator[Plan]:
         yield Plan(scenario.name, deal(scenario, times_s, name), rate)
 
 
-def _choose_dealer(options: Options, tenants: tuple[str, ...]) -> Callable[[Scenario, list[float], str], list[Ask]]:
-    """What makes the requests of a scenario at given times, under a name."""
-    if options.bodies is not None:
-        bodies = read_bodies(options.bodies)
-        return lambda _, times_s, name: plan_bodies(bodies, times_s, f"load-{name}")
-    deck = Deck(read_pool(options.questions), make_generator(options.seed, "questions"))
-    return lambda scenario, times_s, name: plan(
-        scenario, deck, tenants, times_s, rng=make_generator(options.seed, name), prefix=f"load-{name}"
-    )
-
-
 def _choose_tenants(options: Options) -> tuple[str, ...]:
-    """Given, or the service's default, or those of our own server: as many as the scenarios tell apart."""
+    """Return the given tenants, else those that the scenarios need on our own server, else only the default tenant."""
     if options.tenants:
         return options.tenants
-    return TENANTS[: max(each.tenants for each in options.scenarios)] if _is_ours(options) else TENANTS[:1]
-
-
-def _is_ours(options: Options) -> bool:
-    return options.url is None and options.openai_url is None
-
-
-def _name_target(options: Options) -> str:
-    if options.openai_url:
-        return f"{options.model} at {options.openai_url}"
-    ours = "a server of its own on fake models" if options.is_fake else "a server of its own on the local models"
-    return options.url or ours
+    return TENANTS[: max(each.tenants for each in options.scenarios)] if options.url is None else TENANTS[:1]
 
 
 @contextmanager
 def _find_place(options: Options, environment: Mapping[str, str]) -> Iterator[Place]:
-    probe = MemoryProbe(options.server_pid) if options.server_pid else None
-    if options.openai_url:
-        yield Place(options.openai_url, OpenAITarget(options.model, options.key), probe=probe)
-    elif options.url:
-        yield Place(options.url, RagTarget(options.key), key=options.key, probe=probe)
+    if options.url:
+        yield Place(options.url, options.key)
     else:
         print("load: starting a server", file=sys.stderr)
         tenants = _choose_tenants(options)
         with running_own_server(options.out, environment, tenants=tenants, is_fake=options.is_fake) as server:
             settings = show_settings(environment, is_fake=options.is_fake)
-            yield Place(server.url, RagTarget(KEY), KEY, MemoryProbe(server.process.pid), settings)
+            yield Place(server.url, KEY, MemoryProbe(server.process.pid), settings)
 
 
 async def _ask_about(place: Place) -> dict[str, object]:
-    """What the service says of its models; nothing where it does not say."""
+    """Return the service's /models/current; empty if it does not answer that."""
     headers = {"x-api-key": place.key} if place.key else {}
     try:
         async with httpx.AsyncClient(base_url=place.url, headers=headers, timeout=_FACTS_TIMEOUT_S) as http:
@@ -141,7 +119,7 @@ async def _ask_about(place: Place) -> dict[str, object]:
 
 
 async def _warm_up(client: Client, plan: Plan) -> None:
-    """One at a time, and none of it counts."""
+    """Send the warm-up requests one at a time, and discard their outcomes."""
     async with showing(progress := Progress(plan.scenario, len(plan.asks))):
         await run_closed(client, plan.asks, progress, scenario=plan.scenario, streams=1)
 

@@ -1,4 +1,4 @@
-"""The figures of a session as rows, for the terminal and for the page alike: a figure in each run's column."""
+"""Arrange the figures of a session as a table with one column for each run, for the terminal and the page."""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
@@ -7,7 +7,7 @@ from load.driver.metrics import LATE_MS, Distribution, Summary
 from load.driver.outcome import Ending
 from load.driver.record import Session
 
-Row = tuple[str, list[str]]  # what it is, and its value in each run
+Row = tuple[str, list[str]]  # the name of a figure, and its value in each run
 
 _NONE: Final = "–"
 _MEBIBYTE: Final = 1 << 20
@@ -21,7 +21,7 @@ _LATENCIES: Final = (
 
 
 def make_rows(session: Session) -> list[Row]:
-    """All figures that at least one run has."""
+    """Return all figures that at least one run has."""
     summaries = session.summarize()
 
     def row(title: str, show: Callable[[Summary], str]) -> Row:
@@ -51,7 +51,7 @@ def make_rows(session: Session) -> list[Row]:
 
 
 def render_table(session: Session) -> str:
-    """Plain text in columns."""
+    """Render the table as plain text in columns."""
     lines = [("", [run.title for run in session.runs]), *make_rows(session)]
     title_width = max(len(title) for title, _ in lines)
     widths = [max(len(values[column]) for _, values in lines) for column in range(len(session.runs))]
@@ -62,7 +62,7 @@ def render_table(session: Session) -> str:
 
 
 def find_faults(session: Session) -> list[str]:
-    """One line for each run that does not say what it seems to say."""
+    """Return one line for each run whose figures are misleading."""
     return [
         f"{run.title}: the driver was late by {summary.lateness_ms.p99:.0f} ms at p99 (up to {LATE_MS:.0f} is fine): "
         "clients came later and more evenly than planned, and every time may hold the driver's own"
@@ -85,7 +85,7 @@ def _rows_of_codes(summaries: Sequence[Summary]) -> Iterable[Row]:
 
 
 def _show(value: float | None) -> str:
-    """Three figures, and whole numbers from a hundred."""
+    """Format with three significant digits, as a whole number from 100 on."""
     if value is None:
         return _NONE
     return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"

@@ -1,4 +1,4 @@
-"""Who is asked: how a request to it looks and what its replies mean. Two dialects, one driver; no I/O."""
+"""Define the dialects of the targets: how to write their requests and read their replies, without I/O."""
 
 import json
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ _NOTHING: Final = Piece()
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One POST; `path` is below the target's URL."""
+    """One POST request; `path` is relative to the target's URL."""
 
     path: str
     body: Mapping[str, object]
@@ -21,7 +21,7 @@ class Call:
 
 
 class Target(Protocol):
-    """Reading raises KeyError, TypeError or ValueError for what is not in its dialect."""
+    """A dialect; reading raises KeyError, TypeError or ValueError if a reply is not in it."""
 
     def make_call(self, ask: Ask) -> Call: ...
     def read_event(self, name: str, data: str) -> Piece: ...
@@ -31,7 +31,7 @@ class Target(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class RagTarget:
-    """This service, by its contract."""
+    """This service, according to its contract."""
 
     key: str | None = None
 
@@ -39,7 +39,7 @@ class RagTarget:
         headers = {"x-trace-id": ask.trace_id} | ({"x-api-key": self.key} if self.key else {})
         if ask.route == "stream":
             return Call("/query/stream", ask.body, headers)
-        return Call("/query", {**ask.body, "include_trace": True}, headers)  # the only place of a whole answer's tokens
+        return Call("/query", {**ask.body, "include_trace": True}, headers)  # only the trace has the token counts
 
     def read_event(self, name: str, data: str) -> Piece:
         told = json.loads(data)
@@ -64,7 +64,7 @@ class RagTarget:
 
 @dataclass(frozen=True, slots=True)
 class OpenAITarget:
-    """A server of OpenAI's chat completions, such as vLLM's own; bodies are sent as they are, and made to stream."""
+    """A server with OpenAI's chat completions, such as vLLM's; bodies are sent unchanged, except that they stream."""
 
     model: str
     key: str | None = None
@@ -93,7 +93,7 @@ class OpenAITarget:
         raise ValueError("bodies are streamed")
 
     def read_refusal(self, content: bytes) -> str:
-        """Its catalogue of errors is open: the status alone is told."""
+        """Raise ValueError, so that only the status is reported: this dialect has no closed list of error codes."""
         raise ValueError("no code")
 
 

@@ -1,1 +1,1 @@
-"""Whether a server is after an hour what it was after a minute: callers of every kind, and what its processes hold."""
+"""Test endurance: send all kinds of requests for a long time, and measure whether the server's processes grow."""

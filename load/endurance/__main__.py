@@ -1,4 +1,4 @@
-"""Drives a server of its own on fake models, and writes the report: `python -m load.endurance [--minutes 30]`."""
+"""`python -m load.endurance [--minutes 30]`: drive a server of its own on fake models, and write the report."""
 
 import argparse
 import asyncio
@@ -23,12 +23,13 @@ from load.server import Server
 
 BATCH: Final = 1000
 CLIENTS: Final = 16
-# After a batch, for connections that are closed and answers that nobody reads.
+# After a batch, so that closed connections and abandoned requests are cleaned up.
 SETTLE_S: Final = 3.0
 HOOKS: Final = Path(__file__).parent / "hooks"
 
 
 def main(argv: Sequence[str]) -> int:
+    """Run the endurance test, write the report, and return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m load.endurance", description="Does a server stay what it is?")
     parser.add_argument("--minutes", type=float, default=30.0, help="how long callers come (default 30)")
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "endurance.md", help="where the report goes")
@@ -48,7 +49,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 async def _drive(server: Server, told: Path, tally: Tally, *, minutes: float) -> list[Sample]:
-    """A sample after each batch, the first of which warms up."""
+    """Send batches until the time is over, and return a sample after each; the first batch warms up."""
     port = urlsplit(server.url).port
     assert port is not None
     began, samples = time.monotonic(), list[Sample]()

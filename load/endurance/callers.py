@@ -1,4 +1,4 @@
-"""Callers of every kind, byte by byte: those that listen, that leave, that read slowly, that are refused."""
+"""Send requests of every kind on raw sockets: read the answer, disconnect, read slowly, or send what is refused."""
 
 import asyncio
 import json
@@ -13,7 +13,7 @@ from load.driver.own_server import KEY
 
 Manner = Literal["listens", "leaves", "reads slowly"]
 
-# A refusal for want of a place is an answer too; where the server is gone, there is none.
+# The status if there is no answer, for example because the server is gone; a 503 for want of a place is an answer.
 NO_ANSWER: Final = 0
 TIMEOUT_S: Final = 30.0
 _QUESTIONS: Final = (
@@ -27,7 +27,7 @@ _SLOW_S: Final = 0.02
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """One kind of caller: what it sends, how it behaves, and the statuses that are right for it."""
+    """One kind of caller: what it sends, how it behaves, and which statuses are correct for it."""
 
     name: str
     requests: Sequence[bytes]
@@ -38,6 +38,7 @@ class Kind:
 def make_request(
     path: str, body: bytes, *headers: str, key: str | None = KEY, length: int | None = None, method: str = "POST"
 ) -> bytes:
+    """Return the bytes of an HTTP request."""
     lines = [
         f"{method} {path} HTTP/1.1",
         "Host: rag",
@@ -85,18 +86,18 @@ KINDS: Final[Sequence[Kind]] = (
 
 @dataclass(slots=True)
 class Tally:
-    """How often each kind got which status."""
+    """Counts how often each kind of caller got each status."""
 
     counts: Counter[tuple[str, int]] = field(default_factory=Counter)
 
     def find_wrong(self, kinds: Sequence[Kind] = KINDS) -> dict[tuple[str, int], int]:
-        """What no caller of that kind may get."""
+        """Return the counts of statuses that are not correct for their kind."""
         right = {kind.name: kind.right for kind in kinds}
         return {(name, status): count for (name, status), count in self.counts.items() if status not in right[name]}
 
 
 async def send_all(port: int, *, requests: int, clients: int, tally: Tally, seed: int) -> None:
-    """So many requests of kinds that are drawn, each over a connection of its own, `clients` at a time."""
+    """Send `requests` requests of random kinds, each on a new connection, `clients` at a time."""
     chance, left = random.Random(seed), iter(range(requests))  # noqa: S311  # load, not a secret
 
     async def run() -> None:
@@ -108,7 +109,7 @@ async def send_all(port: int, *, requests: int, clients: int, tally: Tally, seed
 
 
 async def send(port: int, kind: Kind, chance: random.Random) -> int:
-    """The status that it got, or `NO_ANSWER`."""
+    """Send one request of this kind, and return the status of the response, or `NO_ANSWER`."""
     writer: asyncio.StreamWriter | None = None
     try:
         async with asyncio.timeout(TIMEOUT_S):
@@ -124,7 +125,7 @@ async def send(port: int, kind: Kind, chance: random.Random) -> int:
 
 
 async def _listen(reader: asyncio.StreamReader, manner: Manner, chance: random.Random) -> bytes:
-    """What it read; the head comes with the first piece."""
+    """Read the response in this manner, and return its first piece, which contains the head."""
     if manner == "leaves":
         await asyncio.sleep(chance.uniform(0, 0.02))
         return b""
@@ -138,9 +139,9 @@ async def _listen(reader: asyncio.StreamReader, manner: Manner, chance: random.R
 
 
 def find_log_errors(log_path: Path) -> Counter[str]:
-    """The events of level ERROR and above in the server's log, and how often each came."""
+    """Count the events of level ERROR and above in the server's log."""
     events: Counter[str] = Counter()
-    if not log_path.is_file():  # /dev/full can be read for ever
+    if not log_path.is_file():  # /dev/full has no end
         return events
     with log_path.open(encoding="utf-8", errors="replace") as lines:
         for line in lines:

@@ -1,7 +1,7 @@
-"""What callers see while something breaks, and when all is well again: `python -m load.endurance.faults`.
+"""`python -m load.endurance.faults`: report what callers see during a fault, and how soon the service recovers.
 
-Each fault hits a server on fake models that callers of every kind keep busy. Model services that die or hang are in
-`tests/integration/test_dead_services.py`: they need real models.
+Each fault hits a server on fake models that callers of every kind keep busy. `tests/integration/test_dead_services.py`
+tests model services that die or hang, because that needs real models.
 """
 
 import asyncio
@@ -50,7 +50,7 @@ _PROBE: Final = next(kind for kind in KINDS if kind.name == "whole answers")
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """A server, its folder, and the Valkey that it limits by."""
+    """A server, its folder, and the Valkey server that holds its limits."""
 
     server: Server
     folder: Path
@@ -58,6 +58,7 @@ class Scene:
 
     @property
     def port(self) -> int:
+        """The port of the server."""
         port = urlsplit(self.server.url).port
         assert port is not None
         return port
@@ -68,10 +69,12 @@ Fault = Callable[[Scene], Awaitable[None]]
 
 
 async def kill_front(scene: Scene) -> None:
+    """Kill the front process."""
     find_front(scene.server).kill()
 
 
 async def stop_front(scene: Scene) -> None:
+    """Suspend the front process for a while."""
     front = find_front(scene.server)
     front.send_signal(signal.SIGSTOP)
     await asyncio.sleep(LASTS_S)
@@ -79,11 +82,13 @@ async def stop_front(scene: Scene) -> None:
 
 
 async def flush_valkey(scene: Scene) -> None:
+    """Delete all keys of Valkey."""
     with redis.Redis.from_url(scene.valkey_url) as client:
         client.flushall()
 
 
 async def freeze_valkey(scene: Scene) -> None:
+    """Suspend Valkey for a while."""
     with redis.Redis.from_url(scene.valkey_url) as client:
         information: Mapping[str, int] = client.info("server")
     process = psutil.Process(information["process_id"])
@@ -93,6 +98,7 @@ async def freeze_valkey(scene: Scene) -> None:
 
 
 async def fill_valkey(scene: Scene) -> None:
+    """Make Valkey refuse writes for a while."""
     with redis.Redis.from_url(scene.valkey_url) as client:
         client.config_set("maxmemory", 1)
         await asyncio.sleep(LASTS_S)
@@ -100,7 +106,7 @@ async def fill_valkey(scene: Scene) -> None:
 
 
 async def cut_index(scene: Scene) -> None:
-    """Every file of the serving version, one after the other; then it is as it was."""
+    """Truncate every file of the index versions, one after the other, and restore each."""
     for path in sorted(scene.folder.rglob("versions/*/*")):
         if path.is_file():
             kept = path.read_bytes()
@@ -110,7 +116,7 @@ async def cut_index(scene: Scene) -> None:
 
 
 async def crowd(scene: Scene) -> None:
-    """More idle connections than the process may have files."""
+    """Open more idle connections than the process may have open files."""
     with ExitStack() as stack:
         for _ in range(IDLE_CONNECTIONS):
             stack.enter_context(socket.create_connection(("127.0.0.1", scene.port)))
@@ -118,10 +124,12 @@ async def crowd(scene: Scene) -> None:
 
 
 async def wait_only(_: Scene) -> None:
+    """Do nothing for a while."""
     await asyncio.sleep(LASTS_S)
 
 
 async def kill_supervisor(scene: Scene) -> None:
+    """Kill the process that starts the services."""
     scene.server.process.kill()
 
 
@@ -143,6 +151,7 @@ STAGES: Final[Sequence[tuple[Stage, Mapping[str, Fault]]]] = (
 
 
 def main() -> int:
+    """Apply all faults, print a row for each, and return the exit status."""
     print(_ABOUT.format(day=datetime.now(UTC).date()))
     print("| what happens | answers meanwhile, to all kinds of callers | well again after, s | errors in the log |")
     print("|---|---|---|---|")
@@ -156,6 +165,7 @@ def main() -> int:
 
 @contextmanager
 def running_valkey() -> Iterator[str]:
+    """Run a Valkey server during the block; yields its URL."""
     server = ValkeyServer(host="127.0.0.1", port=find_free_port(), config={"save": ""})
     server.start()
     try:
@@ -166,7 +176,7 @@ def running_valkey() -> Iterator[str]:
 
 @contextmanager
 def running_stage(place: Path, valkey_url: str, stage: Stage) -> Iterator[Scene]:
-    """Yields: a server that is as usual but for one thing."""
+    """Run a server under the conditions of the stage during the block."""
     environment = {**os.environ, "RAG_REDIS_URL": valkey_url}
     usual = resource.getrlimit(resource.RLIMIT_NOFILE)
     if stage == "full log":
@@ -174,7 +184,7 @@ def running_stage(place: Path, valkey_url: str, stage: Stage) -> Iterator[Scene]
         log.parent.mkdir(parents=True)
         log.symlink_to("/dev/full")
     with ExitStack() as stack:
-        if stage == "few files":  # what we start has the limit from us
+        if stage == "few files":  # our children inherit our limit
             resource.setrlimit(resource.RLIMIT_NOFILE, (OPEN_FILES, usual[1]))
         try:
             server = stack.enter_context(running_own_server(place, environment, tenants=TENANTS[:1], is_fake=True))
@@ -184,7 +194,7 @@ def running_stage(place: Path, valkey_url: str, stage: Stage) -> Iterator[Scene]
 
 
 async def _observe(scene: Scene, fault: Fault) -> str:
-    """The cells of its row."""
+    """Apply the fault to a busy server, and return the cells of its row."""
     before, tally = find_log_errors(scene.server.log_path), Tally()
     async with _busy(scene.port, tally):
         await fault(scene)
@@ -213,7 +223,7 @@ async def _busy(port: int, tally: Tally) -> AsyncIterator[None]:
 
 
 async def _wait_until_well(port: int, began: float) -> float | None:
-    """Seconds until a question is answered with 200 five times in a row."""
+    """Return the seconds until a question is answered with 200 five times in a row; None if that never happens."""
     in_a_row = 0
     while time.monotonic() - began < GIVE_UP_S:
         status = await send(port, _PROBE, random.Random(0))  # noqa: S311  # load, not a secret

@@ -1,4 +1,4 @@
-"""The report of an endurance run, in Markdown."""
+"""Render the report of an endurance run in Markdown."""
 
 import json
 from collections import Counter
@@ -16,13 +16,13 @@ hold is read. `make endurance` makes this page again.
 """
 _ROWS_MAX: Final = 20
 _MEBIBYTE: Final = 1 << 20
-# What is made once and kept (pools, caches, the allocator's arenas) is there after this share of the run.
+# After this share of the run, everything that is created once and kept exists: pools, caches, the allocator's arenas.
 _SETTLED_FROM: Final = 1 / 3
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What the processes held after so many requests, all of them ended."""
+    """The resources of the processes after `requests` requests, all of which have ended."""
 
     requests: int
     at_s: float
@@ -30,6 +30,7 @@ class Sample:
 
 
 def render(samples: Sequence[Sample], tally: Tally, errors: Counter[str], about: Mapping[str, object]) -> str:
+    """Render the report."""
     return "\n".join(
         [
             "# Endurance",
@@ -47,7 +48,7 @@ def render(samples: Sequence[Sample], tally: Tally, errors: Counter[str], about:
 
 
 def _render_growth(samples: Sequence[Sample]) -> list[str]:
-    """Per 1000 requests, from when what is made once is there."""
+    """Render the growth per 1000 requests, without the first third of the run."""
     settled = samples[int(len(samples) * _SETTLED_FROM) :]
     thousands = (settled[-1].requests - settled[0].requests) / 1000 or 1
     lines = [

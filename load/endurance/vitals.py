@@ -1,4 +1,4 @@
-"""What a process of the server holds at one moment."""
+"""Read the resources that a process of the server holds at one moment."""
 
 import signal
 import time
@@ -21,7 +21,7 @@ _POLL_S: Final = 0.01
 
 @dataclass(frozen=True, slots=True)
 class Vitals:
-    """`tasks` are asyncio's, and are None where nobody tells them."""
+    """The resources of one process; `tasks` is the number of asyncio tasks, None if it is unknown."""
 
     rss_bytes: int
     files: int
@@ -30,7 +30,10 @@ class Vitals:
 
 
 def find_front(server: Server) -> psutil.Process:
-    """Raises: LookupError: there is none at the moment."""
+    """Find the front process of the server.
+
+    Raises: LookupError: there is none at the moment.
+    """
     for process in find_family(server.process):
         with suppress(psutil.NoSuchProcess):
             if _FRONT_COMMAND in process.cmdline():
@@ -39,7 +42,7 @@ def find_front(server: Server) -> psutil.Process:
 
 
 def read_vitals(process: psutil.Process, folder: Path | None = None) -> Vitals:
-    """`folder` is where the process was told to write the number of its tasks, if it was (`hooks`)."""
+    """Read the resources; the process writes its number of tasks to `folder`, if it was started with `hooks`."""
     tasks = _ask_tasks(process, folder) if folder else None
     with process.oneshot():
         return Vitals(process.memory_info().rss, process.num_fds(), process.num_threads(), tasks)

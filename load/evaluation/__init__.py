@@ -1,5 +1,5 @@
-"""`python -m load.evaluation`: how good retrieval and answers are on a public set of questions.
+"""Measure retrieval and answers on a public set of questions: `python -m load.evaluation`.
 
-It runs the product's own stages, not copies of them: the set is ingested as any documents are, rankings come from the
-functions that the pipeline calls, and answers from a real server over HTTP.
+The evaluation runs the product's own stages, not copies: the set is ingested like any documents, rankings come from the
+functions that the pipeline calls, and answers come from a real server over HTTP.
 """

@@ -1,4 +1,4 @@
-"""The command line of the evaluation; `make eval` sets in the environment what the models and the server need."""
+"""Define the command line of the evaluation; `make eval` sets the environment for the models and the server."""
 
 import argparse
 import asyncio
@@ -36,13 +36,13 @@ from load.evaluation.verdicts import LabelledSentence, load_labelled, measure_ve
 from load.evaluation.xquad import LANGUAGES, DataError, check_parallel, load_questions
 from load.machine import describe_machine, installed_versions
 from load.processes import ROOT, ServerError
-from rag.environment import SettingsError, load_settings
+from rag.config.environment import SettingsError, load_settings
+from rag.config.settings import Settings
 from rag.index.manifest import BrokenIndexError
-from rag.settings import Settings
 from rag.tenants import TenantsError, load_policies
 
 FOLDER: Final = ROOT / ".data" / "eval"
-# Of the tuning part alone: no weight may depend on the other part, nor on its documents.
+# Of the tuning part alone: no weight may depend on the other part or its documents.
 TUNING_FOLDER: Final = FOLDER / "everyday-tuning"
 SAMPLE: Final = 200
 
@@ -53,14 +53,14 @@ _FAILURES: Final = (
 
 EXIT_OK: Final = 0
 EXIT_FAILED: Final = 1
-EXIT_INTERRUPTED: Final = 130  # 128 + SIGINT, as shells have it
+EXIT_INTERRUPTED: Final = 130  # 128 + SIGINT, as in shells
 
 
 def main(argv: Sequence[str], environment: Mapping[str, str]) -> int:
-    """0 where every bound is reached, else 1; the reasons are on stderr."""
+    """Return 0 if every bound is reached, else 1, with the reasons on stderr."""
     arguments = _parse(argv)
     evaluate, name = (_evaluate, "report") if arguments.everyday is None else (_evaluate_everyday, "report-everyday")
-    # As Ctrl-C: the default would end us at once and leave a server behind.
+    # As Ctrl-C: the default would end the process at once and leave a server behind.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         if arguments.drafting:
@@ -91,7 +91,6 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--sample", type=int, default=SAMPLE, help="questions per language to answer; 0: retrieval only"
     )
-    parser.add_argument("--languages", nargs="+", choices=LANGUAGES, default=list(LANGUAGES))
     parser.add_argument(
         "--everyday",
         nargs="*",
@@ -104,17 +103,14 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
         action="store_true",
         help="ask the everyday tuning part alone, by quotation and with drafts of the local generator, side by side",
     )
-    parser.add_argument(
-        "--url",
-        help="ask this server, which runs on the index of the one language that is given, or of the everyday documents",
-    )
+    parser.add_argument("--url", help="with --everyday: ask this server, which runs on the everyday documents' index")
     arguments = parser.parse_args(argv)
+    if arguments.url and arguments.everyday is None:
+        parser.error("--url is for --everyday")
     if arguments.everyday is not None or arguments.drafting:
         return arguments
     if arguments.data is None:
         parser.error("--data, --everyday or --drafting is needed")
-    if arguments.url and len(arguments.languages) != 1:
-        parser.error("--url names a server of one language: give it with --languages")
     if arguments.sample < 0:
         parser.error("--sample is not negative")
     return arguments
@@ -124,7 +120,7 @@ async def _evaluate(arguments: argparse.Namespace, environment: Mapping[str, str
     began = time.monotonic()
     date = datetime.now(UTC).isoformat(timespec="seconds")
     settings = load_settings(environment)
-    sets = [load_questions(arguments.data, language) for language in dict.fromkeys(arguments.languages)]
+    sets = [load_questions(arguments.data, language) for language in LANGUAGES]
     check_parallel(sets)
     labelled = _find_labelled(arguments.verification_data)
     labelled += [sentence for questions in sets for sentence in make_edits(questions)]
@@ -136,10 +132,8 @@ async def _evaluate(arguments: argparse.Namespace, environment: Mapping[str, str
     calibrations = await calibrate_all(parts, _find_tuning(), stages, settings, Corpus(TUNING_FOLDER))
     found: dict[str, Findings] = {}
     for language, part in parts.items() if arguments.sample else ():
-        found[language] = await Interview(part, FOLDER).run(arguments.sample, environment, arguments.url)
-    # A server that is given has the index of a language.
-    asks_everyday = arguments.sample and not arguments.url
-    everyday = await _ask_everyday(PART_NAMES, settings, environment, None) if asks_everyday else {}
+        found[language] = await Interview(part, FOLDER).run(arguments.sample, environment)
+    everyday = await _ask_everyday(PART_NAMES, settings, environment, None) if arguments.sample else {}
     return Report(
         date=date,
         seconds=round(time.monotonic() - began, 1),
@@ -185,21 +179,21 @@ async def _compare_drafting(environment: Mapping[str, str]) -> str:
 
 
 def _find_tuning() -> EverydayPart | None:
-    """The part that may be tuned on, if it is there."""
+    """Return the part that may be used for tuning, if it exists."""
     return next((each for each in load_parts() if each.name == "tuning"), None)
 
 
 async def _ask_everyday(
     names: Sequence[str], settings: Settings, environment: Mapping[str, str], url: str | None
 ) -> dict[str, EverydayQuality]:
-    """Of these parts, those that are there; the documents of all parts are in the index."""
+    """Ask the questions of these parts, if they exist; the index holds the documents of all parts."""
     interview = EverydayInterview(load_parts(), FOLDER)
     interview.ingest(ingest_by(settings))
     return await interview.run(names, environment, url)
 
 
 def _find_labelled(folder: Path | None) -> list[LabelledSentence]:
-    """None of them where the folder is not there: unlike the questions, they are no part that must be."""
+    """Load the labelled sentences; none if the folder is missing, because they are optional."""
     if folder is None or not folder.is_dir():
         _tell("no folder of labelled sentences: the check is not run on them")
         return []

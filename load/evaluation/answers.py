@@ -1,4 +1,4 @@
-"""What all replies of one language are worth together."""
+"""Aggregate the judgements of all replies in one language."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,7 @@ from schemas.response import Latency, TraceSentence
 
 @dataclass(frozen=True, slots=True)
 class LatencyQuality:
-    """Milliseconds."""
+    """Percentiles in milliseconds."""
 
     p50: float
     p95: float
@@ -23,14 +23,14 @@ class LatencyQuality:
 
 @dataclass(frozen=True, slots=True)
 class AnswerQuality:
-    """Shares are of all questions asked, those that failed included; `faults` and `errors` count replies by kind,
-    `retried` the errors after which a question was asked again.
+    """The quality of all replies; shares are of all questions asked, including those that failed.
 
-    `answered`: the answer holds the gold answer; `cited`: a cited chunk holds it; `in_context`: a passage that the
-    trace names holds it; `faultless`: the share of responses whose citations all resolve as the contract says, and
-    whose repairs are quotations. `verbatim`: the share of sentences that went out as they stand in a chunk that they
-    cite; `sentences_per_answer`: the mean over answers. Where there are no such sentences, None. `reasons`: the share
-    of all judged sentences by verdict and reason, of those that have one.
+    `answered`: the answer holds the gold answer. `cited`: a cited chunk holds it. `in_context`: a passage of the trace
+    holds it. `faultless`: share of responses whose citations all obey the contract and whose repairs are quotations.
+    `verbatim`: share of sentences sent that stand so in a chunk that they cite. `sentences_per_answer`: mean over
+    answers. These are None if there are no such sentences. `reasons`: share of all judged sentences by verdict and
+    reason, for those with a reason. `faults` and `errors` count replies by kind; `retried` counts the errors after
+    which a question was repeated.
     """
 
     questions: int
@@ -59,7 +59,10 @@ class NoAnswersError(Exception):
 
 
 def measure_answers(replies: Sequence[Reply], chunks: Mapping[str, Chunk]) -> AnswerQuality:
-    """Raises: NoAnswersError: not one reply is a response."""
+    """Measure the replies; `chunks` is the whole index, by chunk id.
+
+    Raises: NoAnswersError: none of the replies is a response.
+    """
     responses = [(reply, reply.response) for reply in replies if reply.response is not None]
     errors = Counter(reply.error for reply in replies if reply.error)
     if not responses:

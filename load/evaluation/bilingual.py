@@ -1,4 +1,4 @@
-"""Questions put to an index of two languages, each answered there by a passage in the other language alone."""
+"""Ask questions of a bilingual index in which only a passage in the other language answers each."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -11,10 +11,10 @@ from rag.types import Chunk
 
 
 class MixedQuestions:
-    """The questions of one language before the passages of both; the sets are parallel.
+    """The questions of one language, asked of the passages of both; the two sets are parallel.
 
-    Their passages are the same texts in two languages, so the passage in the question's own language is left out of
-    the index for as long as the question is asked. All others of that language stay, and share its subject.
+    Their passages are the same texts in two languages. So while a question is asked, the passage in its own language is
+    left out of the index. All others of that language stay, and share its subject.
     """
 
     def __init__(self, asked: QuestionSet, other: QuestionSet) -> None:
@@ -23,21 +23,21 @@ class MixedQuestions:
 
     @property
     def paragraphs(self) -> list[Paragraph]:
-        """Those of both languages, in an order that does not depend on which of them is asked."""
+        """The paragraphs of both languages, in an order that does not depend on which language is asked."""
         sets = sorted((self._asked, self._other), key=lambda each: each.language)
         return [
             replace(each, document_id=_name(found, each.document_id)) for found in sets for each in found.paragraphs
         ]
 
     def sample(self, size: int) -> list[Question]:
-        """Questions in the one language whose document is the passage in the other."""
+        """Return questions in the one language whose document is the passage in the other."""
         drawn = draw_sample(self._asked.questions, size)
         return [replace(each, document_id=_name(self._other, each.document_id)) for each in drawn]
 
     def put(
         self, questions: Iterable[Question], index: ChunkIndex, chunks: Sequence[Chunk]
     ) -> Iterator[tuple[Question, ChunkIndex]]:
-        """Each question with the index that it is asked of; `index` holds the paragraphs, as these chunks."""
+        """Yield each question with its index; `index` holds the paragraphs, as these chunks."""
         own = {question.question_id: _name(self._asked, question.document_id) for question in self._asked.questions}
         for question in questions:
             left_out = own[question.question_id]

@@ -1,8 +1,8 @@
-"""How well the models of `rag.verification.answering` tell: fitted on some articles, judged on the others.
+"""Measure the models of `rag.verification.answering`: fitted on some articles, tested on the others.
 
-`make eval` prints what the weights there do, beside what weights do that were fitted without the article, or the
-everyday question, that they are asked about. It prints the weights too, beside those that all situations together give,
-which is where the ones in `rag.verification.answering` come from.
+`make eval` prints the results of the product's weights, beside those of weights that were fitted without the article or
+the everyday question tested. It prints the product's weights too, beside those fitted on all situations, from which the
+weights in `rag.verification.answering` are taken.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -25,9 +25,9 @@ _FOLDS: Final = 8
 
 @dataclass(frozen=True, slots=True)
 class Threshold:
-    """What `answerable_from` at `value` does: shares of the answerable and of the unanswerable questions.
+    """The effect of `answerable_from` at `value`: the shares of answerable questions refused and of others answered.
 
-    None where there are no such questions.
+    A share is None if there are no such questions.
     """
 
     value: float
@@ -37,7 +37,7 @@ class Threshold:
 
 @dataclass(frozen=True, slots=True)
 class Length:
-    """What `quoted_enough` at `value` does to answers by quotation: hits are of all answerable questions."""
+    """The effect of `quoted_enough` at `value` on answers by quotation; `hits` is of all answerable questions."""
 
     value: float
     hits: float
@@ -47,7 +47,7 @@ class Length:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """Where a right sentence is among the passages of an answerable question: how often the likeliest one is right."""
+    """How often the likeliest sentence is right, over answerable questions with a right sentence in their passages."""
 
     questions: int
     shipped: float
@@ -56,8 +56,10 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """Of one set of questions, on the whole collection; `shipped` with the product's weights, `held_out` with weights
-    fitted on other articles. `parts` is the shipped threshold on other collections, by their names.
+    """The results for one set of questions, on the whole collection.
+
+    `shipped` uses the product's weights, `held_out` weights fitted on other articles. `parts` is the shipped threshold
+    on other collections, by name.
     """
 
     shipped: tuple[Threshold, ...]
@@ -70,7 +72,7 @@ class Calibration:
 
 @dataclass(frozen=True, slots=True)
 class Calibrations:
-    """By the name of the set; the product's weights, and those that all situations together give."""
+    """The results by the name of the set; the product's weights, and those fitted on all situations."""
 
     sets: dict[str, Calibration]
     shipped: AnswerModel
@@ -78,7 +80,7 @@ class Calibrations:
 
 
 def calibrate(situations: Sequence[Situation], model: AnswerModel, chosen: float) -> Calibrations:
-    """`model`, which is fitted, and `chosen`, its `answerable_from`, are the product's."""
+    """Calibrate on these situations; `model`, which must be fitted, and `chosen`, its `answerable_from`, are ours."""
     assert model.passages is not None, "fitted"
     models = _fit_held_out(situations)
     held_out = [answerable_probability(each, models[each.article]) for each in situations]
@@ -103,12 +105,12 @@ def calibrate(situations: Sequence[Situation], model: AnswerModel, chosen: float
 
 
 def answerable_probability(situation: Situation, model: AnswerModel) -> float:
-    """0 where nothing relevant was found."""
+    """Return the probability that the question is answerable; 0 if nothing relevant was found."""
     return 0.0 if situation.sight.passages is None else answer_probability(situation.sight.passages, model)
 
 
 def _fit_held_out(situations: Sequence[Situation]) -> dict[str, AnswerModel]:
-    """For each article the weights that are fitted without it."""
+    """Return for each article the weights fitted without it."""
     articles = sorted({each.article for each in situations})
     models = {}
     for fold in range(_FOLDS):
@@ -159,7 +161,7 @@ def _quote(whole: Iterable[Situation], model: AnswerModel, enough: float) -> Len
 
 
 def _take(sentences: Sequence[QuotableSentence], model: AnswerModel, enough: float) -> list[QuotableSentence]:
-    """As `RequestCheck` quotes, the likeliest first; what would be shown twice aside."""
+    """Return the sentences that `RequestCheck` would quote, likeliest first; repeats are not removed."""
     likely = sentence_probabilities([each.signs for each in sentences], model)
     taken: list[QuotableSentence] = []
     said = 0.0

@@ -1,13 +1,13 @@
-"""Citation recall and precision in ALCE's sense, with the document that the question was written for as the truth.
+"""Measure citation recall and precision in ALCE's sense; the document that a question was written for is the truth.
 
 ALCE asks an NLI model of each sentence whether the passages that it cites entail it (recall), and of each citation
-whether the sentence needs it (precision). A set of questions with gold passages needs no model: a citation is right if
-its chunk is of the gold document, or holds a gold answer wherever it is from. So three things differ. A sentence is
-judged by its source and not by what it says; a right source cited beside another right one costs no precision; and
-sentences and citations are counted over all answers together, where ALCE takes the mean over answers.
+whether the sentence needs it (precision). A set with gold passages needs no model: a citation is right if its chunk is
+of the gold document, or holds a gold answer wherever it is from. So three things differ. A sentence is judged by its
+source, not by its content. A right source cited beside another right one costs no precision. Sentences and citations
+are counted over all answers together, while ALCE takes the mean over answers.
 
 Source: Gao, Yen, Yu, Chen, "Enabling Large Language Models to Generate Text with Citations", EMNLP 2023, citation
-quality; what is counted where nothing is cited: its `eval.py`.
+quality; for answers without citations: its `eval.py`.
 """
 
 import re
@@ -17,18 +17,18 @@ from typing import Final
 
 from load.evaluation.metrics import holds_answer, ratio
 from load.evaluation.xquad import Question
-from rag.language import sentence_spans, words
+from rag.text.language import sentence_spans, words
 from rag.types import Chunk
 from schemas.response import QueryResponse
 
 MARKER: Final = re.compile(r"\[(S[1-9][0-9]*)\]")
-# Markers and the punctuation that closes their sentence.
+# Markers and the punctuation that ends their sentence.
 _MARKERS_END: Final = re.compile(rf"(?:{MARKER.pattern})+[^\w\s\[]*")
 
 
 @dataclass(frozen=True, slots=True)
 class CitationCounts:
-    """Of one answer; `backed` are the sentences with at least one right citation, `right` the right citations."""
+    """The counts of one answer; `backed` counts sentences with a right citation, `right` the right citations."""
 
     sentences: int = 0
     backed: int = 0
@@ -37,7 +37,7 @@ class CitationCounts:
 
 
 def count_citations(response: QueryResponse, question: Question, chunks: Mapping[str, Chunk]) -> CitationCounts:
-    """Each marker is one citation, however often its source is cited; an abstention counts nothing.
+    """Count the citations: each marker is one, however often its source is cited; an abstention has none.
 
     `chunks` is the whole index, by chunk id.
     """
@@ -55,20 +55,20 @@ def count_citations(response: QueryResponse, question: Question, chunks: Mapping
 
 
 def measure_recall(counts: Sequence[CitationCounts]) -> float | None:
-    """The share of sentences with a right citation, those without any citation included; None without sentences."""
+    """Return the share of sentences with a right citation, among all sentences; None without sentences."""
     return ratio(sum(each.backed for each in counts), sum(each.sentences for each in counts))
 
 
 def measure_precision(counts: Sequence[CitationCounts]) -> float | None:
-    """The share of citations that are right; None without citations."""
+    """Return the share of citations that are right; None without citations."""
     return ratio(sum(each.right for each in counts), sum(each.citations for each in counts))
 
 
 def split_sentences(answer: str) -> list[str]:
-    """The sentences of an answer, each with its markers: they end where the product ends a sentence, or with markers.
+    """Split an answer into sentences with their markers; a sentence ends as in the product, or after its markers.
 
-    The service puts the markers last, so what follows them is a sentence of its own even where no full stop says so.
-    Of a quotation of two sentences with one marker, the first is uncited here, as it is to a reader.
+    The service puts markers last, so the text after them is a new sentence even without a full stop. In a quotation of
+    two sentences with one marker the first is uncited here, as it is for a reader.
     """
     pieces: list[str] = []
     for start, end in sentence_spans(answer):

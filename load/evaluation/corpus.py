@@ -1,4 +1,4 @@
-"""The documents of a question set in an index of their own, by the product's own ingestion."""
+"""Ingest the documents of a question set into an index of their own, with the product's ingestion."""
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -10,19 +10,19 @@ from rag.index.version import TenantIndex
 from rag.ingestion.ingest import Ingestion
 from rag.ingestion.sources import Source
 
-# The one tenant of an open server; so each language has an index directory, and not a tenant, of its own.
+# The one tenant of an open server; so each language has its own index directory, not its own tenant.
 TENANT: Final = "demo"
 
 
 class Corpus:
-    """The documents of one index on disk: the files that were made for it, and the index itself."""
+    """The documents of one index on disk: the files written for it, and the index itself."""
 
     def __init__(self, folder: Path) -> None:
         self._documents_dir = folder / "documents"
         self.index_dir = folder / "index"
 
     def write(self, paragraphs: Iterable[Paragraph]) -> list[Source]:
-        """Each paragraph as a file.
+        """Write each paragraph to a file.
 
         Raises: OSError: the disk is full or failed.
         """
@@ -30,7 +30,7 @@ class Corpus:
         return [self._write(paragraph) for paragraph in paragraphs]
 
     def ingest(self, sources: Sequence[Source], make_ingestion: Callable[[IndexStore], Ingestion]) -> None:
-        """Makes the index hold just these documents; what did not change since the last time is not embedded again.
+        """Make the index hold exactly these documents; unchanged ones are not embedded again.
 
         Raises: BrokenIndexError: the index is damaged; OSError: the disk is full or failed.
         """
@@ -43,7 +43,10 @@ class Corpus:
         assert not report.failed, "documents of an evaluation can be read"
 
     def open_index(self) -> TenantIndex:
-        """Raises: BrokenIndexError: the index is damaged."""
+        """Open the index, which must have been ingested.
+
+        Raises: BrokenIndexError: the index is damaged.
+        """
         stored = IndexStore(self.index_dir).current(TENANT)
         assert stored is not None, "ingested before it is opened"
         return TenantIndex(stored)

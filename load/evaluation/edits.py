@@ -1,10 +1,10 @@
-"""Labelled sentences made anew: copies from XQuAD, and the same with one thing in them changed.
+"""Make labelled sentences: copies from XQuAD, and the same copies with one thing changed.
 
-Each edit leaves nearly every word where it was and takes what it puts in from the same paragraph, so that overlap alone
-cannot see it. Honest changes, a clause cut off or moved, are there for what the check must not block. Nothing is drawn
-by chance: the same files give the same sentences.
+Each edit leaves nearly every word in place and takes what it inserts from the same paragraph, so that overlap alone
+cannot see it. Honest changes, a clause cut off or moved, test what the check must not block. Nothing is random: the
+same files give the same sentences.
 
-A name is a run of capitalised words that does not begin its sentence; Vietnamese words in lower case are none.
+A name is a run of capitalised words that does not begin its sentence; Vietnamese words in lower case do not count.
 """
 
 import re
@@ -14,11 +14,11 @@ from typing import Final
 
 from load.evaluation.verdicts import COPY, LabelledSentence
 from load.evaluation.xquad import Language, Paragraph, QuestionSet
-from rag.language import sentence_spans, words
+from rag.text.language import sentence_spans, words
 from rag.verification.numbers import find_figures
 
 SOURCE: Final = "XQuAD, edited anew"
-PER_KIND: Final = 200  # of each language
+PER_KIND: Final = 200  # per language
 _MIN_WORDS: Final = 8
 _MAX_WORDS: Final = 45
 
@@ -29,10 +29,10 @@ AFFIRMED: Final = "negation taken out"
 OTHER_FIGURE: Final = "figure of the paragraph"
 OTHER_NAME: Final = "name of the paragraph"
 EXCHANGED: Final = "names exchanged"
-# What must be blocked of them.
+# The least share of each kind that must be blocked.
 BLOCKED_MIN: Final[Mapping[str, float]] = {NEGATED: 0.95, OTHER_FIGURE: 0.90, OTHER_NAME: 0.85, EXCHANGED: 0.80}
 
-# One edit of a sentence of a paragraph; None where there is nothing to do it to.
+# One edit of a sentence of a paragraph; None if the sentence offers nothing to edit.
 Edit = Callable[[str, str, Language], str | None]
 
 _UPPER: Final = "A-ZÀ-ÖØ-ÞĂĐĨŨƠƯẠẢẤẦẨẪẬẮẰẲẴẶẸẺẼẾỀỂỄỆỈỊỌỎỐỒỔỖỘỚỜỞỠỢỤỦỨỪỬỮỰỲỴỶỸ"
@@ -53,7 +53,7 @@ _INSERTIONS: Final[Mapping[Language, tuple[re.Pattern[str], str]]] = {
 
 
 def make_edits(questions: QuestionSet, *, per_kind: int = PER_KIND) -> list[LabelledSentence]:
-    """At most so many of each kind, from paragraphs all over the set."""
+    """Return at most `per_kind` sentences of each kind, from paragraphs all over the set."""
     made = []
     for kind, (edit, is_supported) in _EDITS.items():
         found = list(_edit_all(questions, edit))
@@ -80,13 +80,13 @@ def _copy(sentence: str, paragraph: str, language: Language) -> str:
 
 
 def _cut(sentence: str, paragraph: str, language: Language) -> str | None:
-    """Without its first clause, which says when or where."""
+    """Cut off the first clause, which says when or where."""
     found = _CLAUSE.match(sentence)
     return found[2][0].upper() + found[2][1:] + found[3] if found else None
 
 
 def _move(sentence: str, paragraph: str, language: Language) -> str | None:
-    """The first clause put last."""
+    """Move the first clause to the end."""
     found = _CLAUSE.match(sentence)
     return f"{found[2][0].upper()}{found[2][1:]} {found[1][0].lower()}{found[1][1:]}{found[3]}" if found else None
 
@@ -99,7 +99,7 @@ def _negate(sentence: str, paragraph: str, language: Language) -> str | None:
 
 
 def _affirm(sentence: str, paragraph: str, language: Language) -> str | None:
-    """Without the one "not" that it has."""
+    """Remove the only negation."""
     mark = "not" if language == "en" else "không"
     found = re.findall(rf"\b{mark} (?!only|gian|khí|quân|phận|chỉ)", sentence)
     if len(found) != 1 or len(_NEGATED.findall(sentence)) != 1:
@@ -108,7 +108,7 @@ def _affirm(sentence: str, paragraph: str, language: Language) -> str | None:
 
 
 def _replace_figure(sentence: str, paragraph: str, language: Language) -> str | None:
-    """By another of the paragraph, alike in being a year or none."""
+    """Replace a figure by another one of the paragraph, with the same number of characters."""
     own = [each.group() for each in _FIGURE.finditer(sentence)]
     others = [each.group() for each in _FIGURE.finditer(paragraph) if each.group() not in own]
     for figure in own:
@@ -121,7 +121,7 @@ def _replace_figure(sentence: str, paragraph: str, language: Language) -> str | 
 
 
 def _replace_name(sentence: str, paragraph: str, language: Language) -> str | None:
-    """By another of the paragraph that shares no word with the sentence, of as many words if there is one."""
+    """Replace a name by one of the paragraph that shares no word with the sentence, if possible of equal length."""
     held = {word.casefold() for word in words(sentence)}
     others = [name for name in _names(paragraph) if held.isdisjoint(words(name))]
     for name in _names(sentence):
@@ -131,7 +131,7 @@ def _replace_name(sentence: str, paragraph: str, language: Language) -> str | No
 
 
 def _exchange_names(sentence: str, paragraph: str, language: Language) -> str | None:
-    """Two that are not merely listed side by side."""
+    """Exchange two names that are not merely listed side by side."""
     for first, second in combinations(_names(sentence), 2):
         between = sentence[sentence.index(first) + len(first) : sentence.index(second)]
         is_apart = set(words(first)).isdisjoint(words(second)) and not _LISTED.fullmatch(_NAME.sub("", between))
@@ -141,9 +141,10 @@ def _exchange_names(sentence: str, paragraph: str, language: Language) -> str | 
 
 
 def _names(text: str) -> list[str]:
-    """In their order, each once, without a possessive ending; those that the text also has in lower case are none.
+    """Return the names in order, each once, without a possessive ending.
 
-    Nor is one syllable with diacritics, which is half of a Vietnamese word as often as a name.
+    Names that the text also has in lower case are left out. So are single syllables with diacritics, which are half of
+    a Vietnamese word as often as a name.
     """
     found = dict.fromkeys(re.sub(r"['’]s?\Z", "", each.group()) for each in _NAME.finditer(text))
     lower = set(re.findall(r"\b[^\W\d_]+\b", text))

@@ -1,4 +1,4 @@
-"""Answers to read: no share says whether an answer is one that a person would want to get."""
+"""Choose answers to read: no share tells whether an answer is one that a person would want."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,12 +10,12 @@ from load.evaluation.tables import render_table
 from rag.types import Chunk
 from schemas.response import QueryResponse, TraceSentence
 
-MAX_EXAMPLES: Final = 12  # of each sort
+MAX_EXAMPLES: Final = 12  # of good ones and of bad ones
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One question with what became of it; `flaw` is None where the answer is good."""
+    """One question and its outcome; `flaw` is None if the answer is good."""
 
     question: str
     gold: tuple[str, ...]
@@ -26,7 +26,7 @@ class Example:
 
 @dataclass(frozen=True, slots=True)
 class Examples:
-    """Some of the good answers and some of the bad; `of_good` and `of_bad` are how many there were to choose from."""
+    """Some of the good answers and some of the bad; `of_good` and `of_bad` count those that were available."""
 
     good: tuple[Example, ...]
     bad: tuple[Example, ...]
@@ -35,7 +35,7 @@ class Examples:
 
 
 def choose_examples(replies: Sequence[Reply], chunks: Mapping[str, Chunk]) -> Examples:
-    """All, if they are few, else some at equal distances: not the best, the worst or the first."""
+    """Choose examples at equal distances, or all if there are few: not the best, the worst or the first."""
     examples = [_describe(reply, chunks) for reply in replies]
     good = [example for example in examples if example.flaw is None]
     bad = [example for example in examples if example.flaw is not None]
@@ -43,7 +43,7 @@ def choose_examples(replies: Sequence[Reply], chunks: Mapping[str, Chunk]) -> Ex
 
 
 def render_examples(language: str, examples: Examples) -> str:
-    """Markdown: the good answers, then the bad ones with what is wrong."""
+    """Return Markdown: the good answers, then the bad ones with their flaws."""
     header = ["question", "gold answer", "answer", "verdicts"]
     good = render_table(header, [_cells(each) for each in examples.good])
     bad = render_table([*header, "what is wrong"], [[*_cells(each), each.flaw or ""] for each in examples.bad])

@@ -1,8 +1,8 @@
-"""The weights of `rag.verification.answering`, fitted on situations.
+"""Fit the weights of `rag.verification.answering` on situations.
 
-What people ask of ordinary documents counts more than what annotators asked of the paragraph before them: an everyday
-question counts four times in the choice of sentences, and XQuAD's questions as two hundred of each language, however
-many are asked. Whether passages answer is fitted on whole collections, and on those that were made unanswerable.
+What people ask of ordinary documents counts more than what annotators asked about the paragraph before them. In the
+choice of sentences an everyday question counts four times, and XQuAD's questions as two hundred per language, however
+many there are. Whether passages answer is fitted on whole collections, and on everyday collections made unanswerable.
 """
 
 from collections import Counter
@@ -19,28 +19,28 @@ from rag.verification import AnswerModel, PassageSigns, SentenceSigns
 
 Matrix = NDArray[np.float64]
 
-_QUESTIONS: Final = 200  # a set that is no everyday one counts as so many of them at most
+_QUESTIONS: Final = 200  # a set other than the everyday questions counts as at most this many
 _EVERYDAY_CHOICE: Final = 4.0
-# Among passages: an everyday question that is answered, one that nothing answers, and one whose answer was taken out;
-# any other question.
+# Weights for passages: an everyday question that is answered, one that nothing answers, and one whose answer was
+# removed; any other question.
 _ANSWERED: Final = 4.0
 _UNANSWERABLE: Final = 6.0
 _TAKEN_OUT: Final = 1.5
 _OTHERS: Final = 0.7
 
-_NEWTON_STEPS: Final = 30  # of a convex problem
+_NEWTON_STEPS: Final = 30  # the problem is convex
 _RIDGE: Final = 1.0
 _CHOICE_STEPS: Final = 400
 _CHOICE_RIDGE: Final = 1e-3
 _RATE: Final = 0.3
 _MOMENTUM: Final = 0.9
-_CONSTANT: Final = 1e-9  # what rounding leaves of the spread of equal numbers
+_CONSTANT: Final = 1e-9  # rounding leaves up to this spread in equal numbers
 
 
 def fit(situations: Sequence[Situation]) -> AnswerModel:
-    """The weights that these situations give: for passages by all that count, for sentences by those with an answer.
+    """Fit the weights: for passages on all situations that count, for sentences on those with a right sentence.
 
-    There is at least one of either.
+    There must be at least one of each.
     """
     sizes = Counter(each.questions for each in situations if each.collection == WHOLE and each.is_answerable)
     passages, bias = _fit_passages(situations, sizes)
@@ -70,7 +70,7 @@ def _fit_passages(situations: Iterable[Situation], sizes: Counter[str]) -> tuple
 
 
 def _weight_among_passages(situation: Situation, sizes: Counter[str]) -> float:
-    """0 for what is not fitted on."""
+    """Return the weight of a situation in the fit for passages; 0 if it is left out."""
     if situation.questions != EVERYDAY:
         return _OTHERS * _share_of(situation, sizes) if situation.collection == WHOLE else 0.0
     if situation.collection != WHOLE:
@@ -83,7 +83,7 @@ def _share_of(situation: Situation, sizes: Counter[str]) -> float:
 
 
 def _fit_binary(signs: Matrix, labels: Matrix, weights: Matrix) -> tuple[list[float], float]:
-    """Weighted logistic regression with a ridge on standardised signs, by Newton's method."""
+    """Fit a weighted logistic regression with a ridge on standardised signs, by Newton's method."""
     scale = _spread(signs)
     inputs = np.column_stack([signs / scale, np.ones(len(signs))])
     ridge = np.diag([_RIDGE] * signs.shape[1] + [0.0])
@@ -97,7 +97,7 @@ def _fit_binary(signs: Matrix, labels: Matrix, weights: Matrix) -> tuple[list[fl
 
 
 def _fit_choice(questions: Sequence[Sequence[QuotableSentence]], weights: Sequence[float]) -> list[float]:
-    """The weights under which the right sentences of each question are the likeliest together, by gradient ascent."""
+    """Fit the weights that make the right sentences of each question likeliest together, by gradient ascent."""
     starts = np.cumsum([0, *map(len, questions)])[:-1]
     of_question = np.repeat(np.arange(len(questions)), [*map(len, questions)])
     signs = np.array([astuple(one.signs) for each in questions for one in each], dtype=np.float64)
@@ -119,6 +119,6 @@ def _fit_choice(questions: Sequence[Sequence[QuotableSentence]], weights: Sequen
 
 
 def _spread(signs: Matrix) -> Matrix:
-    """The standard deviation of each sign; 1 for one that is always the same, and so gets no weight."""
+    """Return the standard deviation of each sign; 1 for a constant sign, which thus gets no weight."""
     spread: Matrix = signs.std(axis=0)
     return np.where(spread > _CONSTANT, spread, 1.0)

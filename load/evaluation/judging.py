@@ -1,4 +1,4 @@
-"""What a reply is worth: whether it holds the answer, and whether its citations are what the contract says they are."""
+"""Judge a reply: whether it holds the answer, and whether its citations obey the contract."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,16 +7,16 @@ from load.evaluation.citations import MARKER, CitationCounts, count_citations
 from load.evaluation.metrics import holds_answer
 from load.evaluation.quotations import count_verbatim, find_misquotation, sent_sentences
 from load.evaluation.xquad import Question
-from rag.language import words
+from rag.text.language import words
 from rag.types import Chunk
 from schemas.response import Citation, QueryResponse
 
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """One response, judged; `fault` says where its citations break the contract, or a repair is no quotation.
+    """The judgement of one response; `fault` says how its citations break the contract, or a repair is no quotation.
 
-    `sent` are the sentences that went out, `verbatim` those of them that stand so in a chunk that they cite.
+    `sent` counts the sentences sent; `verbatim` counts those that stand so in a chunk that they cite.
     """
 
     answered: bool
@@ -30,7 +30,7 @@ class Judgement:
 
 
 def judge(response: QueryResponse, question: Question, chunks: Mapping[str, Chunk]) -> Judgement:
-    """`chunks` is the whole index, by chunk id."""
+    """Judge a response; `chunks` is the whole index, by chunk id."""
     text = MARKER.sub(" ", response.answer)
     seen = response.trace.passages if response.trace else []
     answers = question.answers
@@ -47,7 +47,7 @@ def judge(response: QueryResponse, question: Question, chunks: Mapping[str, Chun
 
 
 def find_fault(response: QueryResponse, chunks: Mapping[str, Chunk]) -> str | None:
-    """The first rule of the contract that the citations of a response break, then of quoting; None where all hold."""
+    """Return the first rule that a response breaks, on citations by contract, then on quotation; None if all hold."""
     markers = list(dict.fromkeys(MARKER.findall(response.answer)))
     if markers != [f"S{number}" for number in range(1, len(markers) + 1)]:
         return "markers are not numbered in their order"

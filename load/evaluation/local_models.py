@@ -1,19 +1,25 @@
-"""The models that the settings name, opened in this process as the Embedder and the Reranker service open them."""
+"""Open the configured models in this process, as the Embedder and the Reranker services do."""
 
 from load.evaluation.retrieval import PairScorer
 from rag import models
-from rag.backends.cross_encoder import CrossEncoderScorer
-from rag.backends.late_interaction import LateInteractionScorer
-from rag.backends.sentence_transformer import SentenceEncoder
+from rag.engines.cross_encoder import CrossEncoderScorer
+from rag.engines.late_interaction import LateInteractionScorer
+from rag.engines.sentence_transformer import SentenceEncoder
 
 
 def open_encoder(model: str) -> SentenceEncoder:
-    """Raises: FileNotFoundError: the model is not on this machine."""
+    """Open the embedder.
+
+    Raises: FileNotFoundError: the model is not on this machine.
+    """
     return SentenceEncoder(models.locate(model), models.describe(model))
 
 
 def open_scorer(model: str) -> PairScorer:
-    """Raises: FileNotFoundError: the model is not on this machine."""
+    """Open the reranker.
+
+    Raises: FileNotFoundError: the model is not on this machine.
+    """
     folder = models.locate(model)
     scorer = CrossEncoderScorer if models.is_cross_encoder(folder) else LateInteractionScorer
     return scorer(folder, models.describe(model))

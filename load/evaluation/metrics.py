@@ -1,10 +1,14 @@
-"""The measures, as numbers of plain values: each question has one document that answers it, so a rank says it all."""
+"""Compute the measures from plain values; each question has one relevant document, so its rank is enough.
+
+This is six lines of arithmetic. `ir-measures` gives the same numbers on random rankings, but it wants scores where we
+have ranks, and brings the C code of trec_eval.
+"""
 
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from rag.language import words
+from rag.text.language import words
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,16 +23,16 @@ class RankingQuality:
 
 
 def find_rank(document_ids: Iterable[str], wanted: str) -> int | None:
-    """The rank of a document, from 1, where documents are ranked by their best chunk; None where it is not among them.
+    """Return the rank of a document, from 1, with documents ranked by their best chunk; None if it is missing.
 
-    The ids are those of ranked chunks, best first, so one may come up many times.
+    The ids are those of ranked chunks, best first, so they may repeat.
     """
     ranked = dict.fromkeys(document_ids)
     return next((rank for rank, document_id in enumerate(ranked, start=1) if document_id == wanted), None)
 
 
 def measure_ranking(ranks: Sequence[int | None]) -> RankingQuality:
-    """The quality that these ranks of the right documents, from 1, amount to.
+    """Return the quality for these ranks of the right documents, from 1.
 
     Raises: ValueError: there are no ranks.
     """
@@ -42,26 +46,29 @@ def measure_ranking(ranks: Sequence[int | None]) -> RankingQuality:
 
 
 def holds_answer(text: str, answers: Iterable[str]) -> bool:
-    """Whether one of the answers stands in the text, word by word, whatever the case, punctuation and spacing.
+    """Return whether the text holds one of the answers, as whole words, regardless of case, punctuation and spacing.
 
-    Whole words: by characters alone the answer "4" would stand in every "14".
+    By characters alone every "14" would hold the answer "4".
     """
     said = f" {' '.join(words(text))} "
     return any(f" {' '.join(wanted)} " in said for answer in answers if (wanted := words(answer)))
 
 
 def share(outcomes: Iterable[bool]) -> float:
-    """Raises: ValueError: there are no outcomes."""
+    """Return the share of true outcomes.
+
+    Raises: ValueError: there are no outcomes.
+    """
     return _mean([float(outcome) for outcome in outcomes])
 
 
 def ratio(part: float, whole: float) -> float | None:
-    """None where there is nothing that could be a part: the run as a whole may still have been a good one."""
+    """Return part / whole; None if the whole is 0, which need not make the run a bad one."""
     return part / whole if whole else None
 
 
 def percentile(values: Sequence[float], percent: float) -> float:
-    """The smallest of the values that at least `percent` per cent of them do not exceed (nearest rank).
+    """Return the smallest value that at least `percent` per cent of the values do not exceed (nearest rank).
 
     Raises: ValueError: there are no values.
     """

@@ -1,11 +1,11 @@
-"""Whether a repair is what it must be: put together from what stands in one cited chunk, character for character.
+"""Check that a repair is a quotation: assembled from one cited chunk, character for character.
 
-It is one of three things, after the words that introduce a quotation in another language: whole sentences, a list and
-its lead among them; a lead and one item of its list, as `lead: item`; or cells of one row of a table under the name in
-its first cell, as `X2: Weight 3 kg, Noise 40 dB`. What is cited of the chunk is checked with all other citations
+After an introduction of a quotation in another language, a repair is one of three things: whole sentences, including a
+list with its lead; a lead and one item of its list, as `lead: item`; or cells of one table row after the name in its
+first cell, as `X2: Weight 3 kg, Noise 40 dB`. The quotes of its citations are checked with all others
 (`load.evaluation.judging`).
 
-Checked from outside, on what was sent and what is stored, and not by the code that makes the quotations.
+The check uses what was sent and what is stored, and not the code that makes the quotations.
 """
 
 import re
@@ -13,23 +13,23 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from load.evaluation.citations import MARKER
-from rag.language import sentence_spans, words
-from rag.markers import strip_markers
+from rag.text.language import sentence_spans, words
+from rag.text.markers import strip_markers
 from rag.types import Chunk
 from rag.verification.notices import INTRODUCTIONS
 from rag.verification.support import LIST_MARK
 from schemas.response import QueryResponse, TraceSentence
 
-# As `rag.citations.render_sentence` writes them: after a space, before the final punctuation.
+# As `rag.answer.sentences.render_sentence` writes them: after a space, before the final punctuation.
 _RENDERED_MARKERS: Final = re.compile(rf" (?:{MARKER.pattern})+")
-# What `rag.verification.statements` takes for a heading that has no blank line after it.
+# The limit of `rag.verification.statements` for a heading without a blank line after it.
 _HEADING_CHARS: Final = 60
 _CELL_MARK: Final = " | "
 _LABEL_MARK: Final = ": "
 
 
 def find_misquotation(response: QueryResponse, chunks: Mapping[str, Chunk]) -> str | None:
-    """What is wrong with the first repair that is no quotation; None where all are. `chunks` is by chunk id."""
+    """Return what is wrong with the first repair that is no quotation; None if all are. `chunks` is by chunk id."""
     for sentence in sent_sentences(response):
         if sentence.verdict != "repaired":
             continue
@@ -43,10 +43,7 @@ def find_misquotation(response: QueryResponse, chunks: Mapping[str, Chunk]) -> s
 
 
 def count_verbatim(response: QueryResponse, chunks: Mapping[str, Chunk]) -> int:
-    """How many of the sentences that were sent stand, character for character, in a chunk that they cite.
-
-    What introduces a quotation need not stand there.
-    """
+    """Count the sentences sent that a cited chunk holds, character for character; introductions are ignored."""
     return sum(
         any(_quoted(sentence) in chunk.text for chunk in _cited(sentence, response, chunks))
         for sentence in sent_sentences(response)
@@ -54,20 +51,20 @@ def count_verbatim(response: QueryResponse, chunks: Mapping[str, Chunk]) -> int:
 
 
 def sent_sentences(response: QueryResponse) -> list[TraceSentence]:
-    """The sentences of which something went out; none without a trace."""
+    """Return the sentences of which something was sent; none without a trace."""
     return [sentence for sentence in response.trace.sentences if sentence.sent] if response.trace else []
 
 
 def is_whole(text: str, chunk: Chunk) -> bool:
-    """Whether the text stands in the chunk from the start of a sentence to the end of that or a later one.
+    """Return whether the text runs in the chunk from the start of a sentence to the end of that or a later one.
 
-    What the product trims off may be missing: list marks and a heading at the start, markers at either side.
+    What the product trims may be missing: list marks and a heading at the start, markers at either side.
     """
     return bool(_find_whole(text, chunk))
 
 
 def is_led_item(text: str, chunk: Chunk) -> bool:
-    """Whether the text is a lead of the chunk and, after a colon, an item of a list that stands whole below it."""
+    """Return whether the text is a lead of the chunk and, after a colon, a whole item of a list below it."""
     for found in re.finditer(re.escape(_LABEL_MARK), text):
         lead, item = text[: found.start()], text[found.end() :]
         items = [place for place in _find_whole(item, chunk) if _is_after_list_mark(chunk.text, place)]
@@ -81,13 +78,13 @@ def is_led_item(text: str, chunk: Chunk) -> bool:
 
 
 def is_of_a_row(text: str, chunk: Chunk) -> bool:
-    """Whether the text is the name of a row of the chunk and some of its cells, in order, each with its column."""
+    """Return whether the text is the name of a table row and some of its cells, in order, each with its column."""
     rows = (chunk.text[start:end].split(_CELL_MARK) for start, end in sentence_spans(chunk.text))
     return any(_is_picked(text, [cell.partition(_LABEL_MARK) for cell in row]) for row in rows)
 
 
 def _ends_with_lead(text: str, lead: str, start: int, end: int, items: Sequence[int]) -> bool:
-    """Whether the sentence is the lead, but for what is trimmed off, and one of the items begins after it."""
+    """Return whether the sentence, without what is trimmed, is the lead, and one of the items begins after it."""
     at = text.rfind(lead, start, end)
     if at < 0 or not _is_trimmed(text, start, at):
         return False
@@ -114,7 +111,7 @@ def _is_picked(text: str, cells: Sequence[tuple[str, str, str]]) -> bool:
 
 
 def _find_whole(text: str, chunk: Chunk) -> list[int]:
-    """Where the text begins in the chunk, if it is whole there."""
+    """Return where the text begins in the chunk, for each place where it is whole."""
     if not text:
         return []
     spans = sentence_spans(chunk.text)
@@ -131,7 +128,7 @@ def _find_whole(text: str, chunk: Chunk) -> list[int]:
 
 
 def _is_trimmed(text: str, start: int, first: int) -> bool:
-    """Whether what stands between a sentence's start and `first` says nothing that a quotation must hold."""
+    """Return whether the text between the start of a sentence and `first` may be missing in a quotation."""
     while mark := LIST_MARK.match(text, start, first):
         start = mark.end()
     heading, line_break, rest = text[start:first].partition("\n")
@@ -143,7 +140,7 @@ def _is_trimmed(text: str, start: int, first: int) -> bool:
 
 
 def _quoted(sentence: TraceSentence) -> str:
-    """What was sent without its markers and what introduces it."""
+    """Return what was sent, without its markers and its introduction."""
     text = _RENDERED_MARKERS.sub("", sentence.sent)
     introduction = next((each for each in INTRODUCTIONS.values() if text.startswith(each)), "")
     return text.removeprefix(introduction)

@@ -1,4 +1,4 @@
-"""What an evaluation found: as a table for people, as JSON for machines, and against the bounds that must hold."""
+"""Report an evaluation: as tables, as JSON, and against the bounds that must hold."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
@@ -22,19 +22,19 @@ from load.evaluation.tables import (
 )
 from load.evaluation.verdicts import VerdictQuality
 
-# What the local profile must reach; each key is the name of a setting.
+# The bounds of the local profile; each key names a setting.
 RECALL_AT_1_MIN: Final[Mapping[str, float]] = {"en": 0.955, "vi": 0.94, "vi-en": 0.74}
 ANSWERED_MIN: Final[Mapping[str, float]] = {"en": 0.85, "vi": 0.82}
 MEDIAN_WORDS_MAX: Final = 45
 REFUSED_MAX: Final = 0.03
 FAULTLESS_MIN: Final = 1.0
-# Not reached: the README says how far, and why. The line stays until it is.
+# Not reached: docs/benchmarks.md says how far, and why. The bound stays until it is.
 ANSWERED_MAX: Final = 0.10
-# Of 60 sentences each: what overlap in closed form reached when it was measured first.
+# Of 60 sentences each: the first measurement of overlap in closed form.
 FLAGGED_COPIES_MAX: Final = 0
 BLOCKED_SUPPORTED_MAX: Final = 2
 BLOCKED_UNSUPPORTED_MIN: Final = 40
-# Of the everyday questions, in each part: what is measured, its name, and the least or the most that it may be.
+# For the everyday questions of each part: the measure, its description, and its least or greatest value.
 EVERYDAY_LEAST: Final[Mapping[str, tuple[str, float]]] = {
     "right": ("answerable questions answered rightly", 0.80),
     "folded_right": ("questions without diacritics answered rightly", 0.70),
@@ -52,7 +52,7 @@ _DECIMALS: Final = 4
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """What was measured, and the least or the most that it may be."""
+    """A measured value, and the least or the greatest value allowed."""
 
     what: str
     value: float
@@ -60,7 +60,7 @@ class Bound:
     most: float | None = None
 
     def find_miss(self) -> str | None:
-        """One line that says how the bound is missed; None where it holds."""
+        """Return one line that says how the bound is missed; None if it holds."""
         if self.least is not None and self.value < self.least:
             return f"{self.what} is {self.value:.4g}, must be at least {self.least:g}"
         if self.most is not None and self.value > self.most:
@@ -70,9 +70,11 @@ class Bound:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """`retrieval`, `answers` and `examples` by the name of their setting, `everyday` by the name of its part; `models`
-    is what `/models/current` said, by language; `verdicts` is None where there are no labelled sentences,
-    `calibrations` where the reranker has no fitted weights.
+    """The results of an evaluation.
+
+    `retrieval`, `answers` and `examples` are by the name of their setting, `everyday` by the name of its part. `models`
+    is the reply of `/models/current`, by language. `verdicts` is None if there are no labelled sentences,
+    `calibrations` if the reranker has no fitted weights.
     """
 
     date: str
@@ -89,10 +91,11 @@ class Report:
     everyday: EverydayReport = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
+        """Return the report for JSON, with rounded numbers and the missed bounds."""
         return {name: _round(value) for name, value in asdict(self).items()} | {"missed": self.missed_bounds()}
 
     def missed_bounds(self) -> list[str]:
-        """One line for each bound that was measured and not reached."""
+        """Return one line for each bound that was measured and missed."""
         return [miss for bound in self._bounds() if (miss := bound.find_miss())]
 
     def _bounds(self) -> Iterator[Bound]:
@@ -123,7 +126,7 @@ class Report:
 
 
 def render_tables(report: Report) -> str:
-    """Markdown, so that it can go into a README as it is."""
+    """Return the tables as Markdown, ready for docs/benchmarks.md."""
     blocks = [render_retrieval(report.retrieval)] if report.retrieval else []
     if report.calibrations:
         blocks.append(render_calibrations(report.calibrations))
@@ -138,7 +141,7 @@ def render_tables(report: Report) -> str:
 
 
 def _bound_calibration(name: str, chosen: Threshold) -> Iterator[Bound]:
-    """The everyday questions have their bounds where a server answers them."""
+    """Yield the bounds of a set; the everyday questions have theirs in the answers of a server."""
     if name in ANSWERED_MIN and chosen.refused is not None and chosen.answered is not None:
         yield Bound(f"{name}: answerable questions refused", chosen.refused, most=REFUSED_MAX)
         yield Bound(f"{name}: unanswerable questions answered", chosen.answered, most=ANSWERED_MAX)

@@ -1,7 +1,7 @@
-"""Where the right document stands after each stage: by vectors, by words, fused, reranked.
+"""Measure the rank of the right document after each stage: by vectors, by words, fused, reranked.
 
-The rankings come from the functions that the pipeline calls; only their ports are filled in this process, so that all
-questions can be asked without a server in between.
+The rankings come from the functions that the pipeline calls. Only their ports are implemented in this process, so that
+all questions can be asked without a server.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,9 +12,9 @@ from load.evaluation.metrics import RankingQuality, find_rank, measure_ranking
 from load.evaluation.xquad import Question
 from rag.limits import Deadline
 from rag.ports import ChunkIndex, Vectors
-from rag.reading import Reading, read_question
-from rag.reranking import rerank
-from rag.retrieval import retrieve
+from rag.question.reading import Reading, read_question
+from rag.retrieval.reranking import rerank
+from rag.retrieval.search import retrieve
 from rag.types import Candidate, RelevanceScale, Window
 from schemas.services import Pair
 
@@ -22,7 +22,7 @@ RankingStage = Literal["dense", "BM25", "fused", "reranked"]
 RANKING_STAGES: Final[tuple[RankingStage, ...]] = get_args(RankingStage)
 RankingQualities = Mapping[RankingStage, RankingQuality]
 
-# Nobody waits for a single question here; a whole batch of new passages may be encoded within one.
+# Nobody waits for a single question here; one may have to encode a whole batch of new passages.
 NO_HURRY_S: Final = 600.0
 TRACE_ID: Final = "evaluation"
 
@@ -40,9 +40,9 @@ class QuestionEncoder(Protocol):
 
 
 class KnownVectors:
-    """A `rag.ports.TextEmbedder` that embeds each question once: those of `texts` beforehand, all in one go.
+    """A `rag.ports.TextEmbedder` that embeds each question once: `texts` in one batch beforehand, others on demand.
 
-    Others when they come, such as questions that are read otherwise than they are asked.
+    Questions that are read differently from how they are asked are among the others.
     """
 
     def __init__(self, encoder: QuestionEncoder, texts: Sequence[str] = ()) -> None:
@@ -57,7 +57,7 @@ class KnownVectors:
 
 
 class LocalScorer:
-    """A `rag.ports.PassageScorer` over a reranker in this process, which is asked once about each window."""
+    """A `rag.ports.PassageScorer` over a reranker in this process; each window is scored once."""
 
     def __init__(self, scorer: PairScorer) -> None:
         self._scorer = scorer
@@ -76,9 +76,9 @@ class LocalScorer:
 
 @dataclass(frozen=True, slots=True)
 class RetrievalStages:
-    """The first half of the pipeline: how many chunks each search takes, and how many of them are reranked.
+    """The first half of the pipeline: how many chunks each search returns, and how many of them are reranked.
 
-    A question is asked whole: what it is split into, if it asks several things, is asked in the same way.
+    Questions are not split here; their parts would be searched for in the same way.
     """
 
     embedder: KnownVectors
@@ -88,7 +88,7 @@ class RetrievalStages:
     rerank_k: int
 
     async def rank(self, question: str, index: ChunkIndex) -> dict[RankingStage, list[str]]:
-        """The documents of the ranked chunks after each stage, best first, with repeats."""
+        """Return the documents of the ranked chunks after each stage, best first, with repeats."""
         asked = read_question(question, index)
         vector = await self.embedder.embed_query(asked.text, timeout_s=NO_HURRY_S, trace_id=TRACE_ID)
         fused = await self._retrieve(asked, index)
@@ -101,7 +101,7 @@ class RetrievalStages:
         }
 
     async def find(self, asked: Reading, index: ChunkIndex) -> list[Candidate]:
-        """The reranked candidates, best first."""
+        """Return the reranked candidates, best first."""
         return await self._rerank(asked, await self._retrieve(asked, index))
 
     async def _retrieve(self, asked: Reading, index: ChunkIndex) -> list[Candidate]:
@@ -129,7 +129,7 @@ class RetrievalStages:
 
 
 async def measure_retrieval(asked: Iterable[tuple[Question, ChunkIndex]], stages: RetrievalStages) -> RankingQualities:
-    """Asks each question of its index, one after the other."""
+    """Measure retrieval; each question is asked of its index, one after the other."""
     ranks: dict[RankingStage, list[int | None]] = {stage: [] for stage in RANKING_STAGES}
     for question, index in asked:
         for stage, document_ids in (await stages.rank(question.text, index)).items():

@@ -1,4 +1,4 @@
-"""The parts of an evaluation: ingest, rank all questions in this process, ask a real server a sample of them."""
+"""Run the parts of an evaluation: ingest, rank all questions in this process, ask a real server a sample."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -31,14 +31,14 @@ from load.evaluation.serving import serving
 from load.evaluation.situations import Observatory, Situation
 from load.evaluation.xquad import Language, QuestionSet
 from rag import models
+from rag.config.settings import Settings
 from rag.index.store import IndexStore
 from rag.ingestion.command import Terminal
 from rag.ingestion.ingest import Ingestion
-from rag.settings import Settings
 from rag.types import Chunk
 from rag.verification import LATE_INTERACTION
 
-# The name of each run of retrieval, the language of its questions and that of its documents.
+# The name of each run of retrieval, the language of its questions, and that of its documents.
 DIRECTIONS: Final[Sequence[tuple[str, Language, Language]]] = (
     ("en", "en", "en"),
     ("vi", "vi", "vi"),
@@ -59,7 +59,7 @@ Parts = Mapping[Language, Part]
 
 
 def ingest_by(settings: Settings) -> Callable[[IndexStore], Ingestion]:
-    """What `Corpus.ingest` needs; FileNotFoundError comes from there where a model is not on this machine."""
+    """Return the factory for `Corpus.ingest`, which raises FileNotFoundError if a model is not on this machine."""
     model, terminal = settings.embedder_model, Terminal()
     return lambda store: Ingestion(
         store,
@@ -71,7 +71,7 @@ def ingest_by(settings: Settings) -> Callable[[IndexStore], Ingestion]:
 
 
 def ingest_all(parts: Parts, settings: Settings) -> None:
-    """Brings the index of each language up to date.
+    """Bring the index of each language up to date.
 
     Raises: BrokenIndexError: an index is damaged; FileNotFoundError: a model is not on this machine.
     """
@@ -80,7 +80,7 @@ def ingest_all(parts: Parts, settings: Settings) -> None:
 
 
 def open_stages(parts: Parts, settings: Settings) -> RetrievalStages:
-    """The first half of the pipeline in this process, with the vectors of all questions.
+    """Open the first half of the pipeline in this process, and embed all questions.
 
     Raises: FileNotFoundError: a model is not on this machine.
     """
@@ -96,20 +96,19 @@ def open_stages(parts: Parts, settings: Settings) -> RetrievalStages:
 
 
 async def rank_all(parts: Parts, stages: RetrievalStages) -> dict[str, RankingQualities]:
-    """The quality of retrieval in all directions that the languages allow, by name."""
+    """Measure retrieval in each direction, by name."""
     measured = {}
     for name, language, documents in DIRECTIONS:
-        if {language, documents} <= parts.keys():
-            index = parts[documents].corpus.open_index()
-            questions = tqdm(parts[language].questions.questions, desc=f"ranking {name}", unit="question")
-            measured[name] = await measure_retrieval(((each, index) for each in questions), stages)
+        index = parts[documents].corpus.open_index()
+        questions = tqdm(parts[language].questions.questions, desc=f"ranking {name}", unit="question")
+        measured[name] = await measure_retrieval(((each, index) for each in questions), stages)
     return measured
 
 
 async def rank_mixed(
     parts: Parts, stages: RetrievalStages, settings: Settings, corpus: Corpus
 ) -> dict[str, RankingQualities]:
-    """The quality of retrieval in an index of two languages, where only a passage in the other one answers.
+    """Measure retrieval in a bilingual index in which only a passage in the other language answers.
 
     `vi-(en)`: asked in Vietnamese, answered by an English passage among passages of both languages.
     """
@@ -127,9 +126,10 @@ async def rank_mixed(
 async def calibrate_all(
     parts: Parts, everyday: EverydayPart | None, stages: RetrievalStages, settings: Settings, corpus: Corpus
 ) -> Calibrations | None:
-    """How well the service tells what answers and whether anything does; None for a reranker without fitted weights.
+    """Measure how well the service recognises what answers, and whether anything does.
 
-    `everyday` is the part that may be fitted on; `corpus` takes its documents.
+    Returns None for a reranker without fitted weights. `everyday` is the part that may be used for fitting; `corpus`
+    takes its documents.
 
     Raises: FileNotFoundError: a model is not on this machine.
     """
@@ -152,7 +152,7 @@ async def calibrate_all(
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """What an interview found; `models` is what the server said of its models."""
+    """The results of an interview; `models` is the server's reply about its models."""
 
     quality: AnswerQuality
     examples: Examples
@@ -160,31 +160,31 @@ class Findings:
 
 
 class Interview:
-    """Asks one language's server, and keeps what it said."""
+    """Asks the server of one language, and saves its replies."""
 
     def __init__(self, part: Part, folder: Path) -> None:
         self._part = part
         self._folder = folder
         self._language = part.questions.language
 
-    async def run(self, size: int, environment: Mapping[str, str], url: str | None) -> Findings:
-        """Asks a sample; without a URL it starts a server of its own.
+    async def run(self, size: int, environment: Mapping[str, str]) -> Findings:
+        """Start a server and ask it a sample.
 
         Raises: ServerError: it does not become ready; NoAnswersError: it answered no question.
         """
         log_folder = self._folder / f"server-{self._language}"
-        with serving(self._part.corpus.index_dir, log_folder, environment, url) as base_url:
-            async with httpx.AsyncClient(base_url=base_url) as client:
+        with serving(self._part.corpus.index_dir, log_folder, environment) as url:
+            async with httpx.AsyncClient(base_url=url) as client:
                 answering: object = (await client.get("/models/current")).raise_for_status().json()
             sample = draw_sample(self._part.questions.questions, size)
             with tqdm(total=len(sample), desc=f"asking {self._language}", unit="question") as bar:
-                replies = await ask_all(base_url, sample, lambda: bar.update(1))
+                replies = await ask_all(url, sample, lambda: bar.update(1))
         chunks = {chunk.chunk_id: chunk for chunk in self._part.corpus.open_index().chunk_file}
         self._save(replies, chunks)
         return Findings(measure_answers(replies, chunks), choose_examples(replies, chunks), answering)
 
     def _save(self, replies: Sequence[Reply], chunks: Mapping[str, Chunk]) -> None:
-        """One line per question, for who wants to know why a share is what it is."""
+        """Write one line per question, to explain the shares."""
         with (self._folder / f"answers-{self._language}.jsonl").open("w", encoding="utf-8") as file:
             for reply in replies:
                 line: dict[str, object] = {

@@ -1,19 +1,19 @@
-"""A part of an index, as if nothing else had been ingested."""
+"""Restrict an index to some of its chunks, as if nothing else had been ingested."""
 
 import math
 from collections.abc import Collection, Mapping, Sequence
 from functools import lru_cache
 
-from rag.language import Language, word_set
 from rag.ports import ChunkIndex, Vectors
+from rag.text.language import Language, word_set
 from rag.types import Chunk, IndexVersion, TokenVectors
 
 
 class Selection:
-    """A `ChunkIndex` of those chunks of another one that are kept; its words weigh and are spelled by these alone."""
+    """A `ChunkIndex` of the kept chunks of another one; word weights and spellings come from these alone."""
 
     def __init__(self, index: ChunkIndex, chunks: Sequence[Chunk], kept: Collection[str]) -> None:
-        """`chunks` are all of the index, by their ordinals; `kept` are ids of chunks."""
+        """`chunks` are all chunks of the index, by ordinal; `kept` are chunk ids."""
         self._index = index
         self._total = len(chunks)
         self._kept = {at for at, chunk in enumerate(chunks) if chunk.chunk_id in kept}
@@ -52,6 +52,6 @@ class Selection:
         return sum(word in chunk for chunk in self._word_sets)
 
 
-@lru_cache(4096)  # of one collection selections are made by the thousand
+@lru_cache(4096)  # thousands of selections are made of one collection
 def _word_set(text: str) -> frozenset[str]:
     return frozenset(word_set(text))

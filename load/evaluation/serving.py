@@ -1,16 +1,14 @@
-"""A server for an evaluation: one that runs already, or one of its own on the index that was made for it."""
+"""Provide a server for an evaluation: a running one, or one started on the evaluation's index."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from load.server import running_server
+from load.server import UNLIMITED, running_server
 
-# A quota says when an answer comes, not which; here it would only stretch the run.
-UNLIMITED: Final = {"RAG_RATE_LIMIT_REQUESTS": "1000000000", "RAG_RATE_LIMIT_TOKENS": "1000000000000"}
-# For who wants to know what answers are worth, however busy the machine is: an answer that is late is graded none the
-# less. Below the patience of a client (`load.evaluation.asking`).
+# For measuring what answers are worth, however busy the machine is: late answers are graded too. Below the patience of
+# a client (`load.evaluation.asking`).
 PATIENT: Final = {
     "RAG_REQUEST_TIMEOUT_S": "100",
     "RAG_GENERATION_TIMEOUT_S": "90",
@@ -21,10 +19,11 @@ PATIENT: Final = {
 
 
 @contextmanager
-def serving(index_dir: Path, folder: Path, environment: Mapping[str, str], url: str | None) -> Iterator[str]:
-    """Yields: the URL that is given, else that of a server on this index, which has its log in `folder`.
+def serving(index_dir: Path, folder: Path, environment: Mapping[str, str], url: str | None = None) -> Iterator[str]:
+    """Provide a server; `url` names one that is running already.
 
-    Raises: ServerError: it does not become ready.
+    Yields: its URL; else that of a new server on this index, with its log in `folder`. Raises: ServerError: it does not
+    become ready.
     """
     if url is not None:
         yield url

@@ -1,8 +1,8 @@
-"""Questions put to collections that answer them and to collections that do not, as far as the models of
-`rag.verification.answering` see: the set that those are fitted and judged on.
+"""Observe questions on collections that answer them and on collections that do not, as seen by the answer models.
 
-An unanswerable question of a question set is one whose paragraph was taken out of the index. The paragraphs around it,
-of the same article, stay in: they share its subject and most of its words.
+The models of `rag.verification.answering` are fitted and tested on these situations. A question of a question set is
+made unanswerable by removing its paragraph from the index. The other paragraphs of the article stay: they share its
+subject and most of its words.
 """
 
 import random
@@ -14,13 +14,13 @@ from load.evaluation.metrics import holds_answer
 from load.evaluation.retrieval import NO_HURRY_S, TRACE_ID, RetrievalStages
 from load.evaluation.selection import Selection
 from load.evaluation.xquad import Question, QuestionSet
-from rag.context import choose_passages
-from rag.finding import READ_K
-from rag.language import words
 from rag.limits import Deadline
 from rag.ports import ChunkIndex
-from rag.reading import Reading, read_question
-from rag.reranking import score_windows
+from rag.question.reading import Reading, read_question
+from rag.retrieval.context import choose_passages
+from rag.retrieval.finding import READ_K
+from rag.retrieval.reranking import score_windows
+from rag.text.language import words
 from rag.types import Candidate, Chunk
 from rag.verification import AnswerModel, PassageSigns, SentenceSigns
 from rag.verification.answering import read_passages, read_sentences, sentence_probabilities
@@ -28,20 +28,20 @@ from rag.verification.asking import Asked, read_asked
 from rag.verification.ranking import LIKELIEST
 from rag.verification.sources import Quotable, quotables, read_source
 
-# A tenant has few documents or many, and they are about its own things: half of a small collection is of one article.
+# Tenants have few documents or many, on related subjects: half of a small collection is of one article.
 SMALL_COLLECTIONS: Final = (8,)
 WHOLE: Final = "all documents"
 _SEED: Final = 20261123
 
-# What a quotation for a statement is worth as an answer; 0: it is none.
+# Return the worth of a quotation for a statement as an answer; 0: none.
 Worth = Callable[[Quotable, str], int]
 
 
 @dataclass(frozen=True, slots=True)
 class QuotableSentence:
-    """What speaks for a sentence, whether what goes out for it is worth most of all, and how many words that has.
+    """The signs of a sentence, whether its quotation is worth most of all, and the number of its words.
 
-    No words: it is too long to go out.
+    No words: the quotation is too long to be sent.
     """
 
     signs: SentenceSigns
@@ -51,7 +51,7 @@ class QuotableSentence:
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """What the models see of a question; `passages` None: nothing relevant was found."""
+    """The signs that the models see of a question; `passages` is None if nothing relevant was found."""
 
     passages: PassageSigns | None = None
     sentences: tuple[QuotableSentence, ...] = ()
@@ -59,10 +59,10 @@ class Sight:
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """One question before one collection.
+    """One question asked of one collection.
 
-    `questions` names the set that it is of, `collection` what of the documents is there; `article` is what may not be
-    in two folds.
+    `questions` names its set, `collection` the part of the documents that is present. Situations with the same
+    `article` must be in the same fold.
     """
 
     questions: str
@@ -73,10 +73,10 @@ class Situation:
 
 
 class Observatory:
-    """Looks at questions through the stages of the pipeline, up to where a part of an answer would be chosen.
+    """Runs questions through the stages of the pipeline, up to the choice of sentences.
 
-    `answers` chooses the sentences that say whether what is sought is there at all. A question is looked at whole, and
-    no edition of a document supersedes another one here.
+    `answers` chooses the likeliest sentences, which show whether what is asked for is present at all. Questions are not
+    split here, and no edition of a document supersedes another.
     """
 
     def __init__(self, stages: RetrievalStages, answers: AnswerModel) -> None:
@@ -86,7 +86,7 @@ class Observatory:
     async def observe(
         self, asked: QuestionSet, questions: Iterable[Question], index: ChunkIndex, chunks: Sequence[Chunk]
     ) -> list[Situation]:
-        """Each of these questions before the whole collection and before small ones, with its paragraph and without."""
+        """Observe these questions on the whole collection and on small ones, with their paragraph and without it."""
         draw = random.Random(_SEED)  # noqa: S311 - a sample, not a secret
         articles = {paragraph.document_id: paragraph.title for paragraph in asked.paragraphs}
         seen = []
@@ -103,7 +103,7 @@ class Observatory:
         return seen
 
     async def look(self, question: str, index: ChunkIndex, worth: Worth) -> Sight:
-        """What is seen of the question, asked of this index."""
+        """Return what the models see of the question, asked of this index."""
         reading = read_question(question, index)
         if reading.is_small_talk:
             return Sight()

@@ -1,4 +1,4 @@
-"""The findings of an evaluation as Markdown, so that they can go into a README as they are."""
+"""Render the results of an evaluation as Markdown, ready for docs/benchmarks.md."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
@@ -35,6 +35,7 @@ _COUNTS: Final[Mapping[str, str]] = {
 
 
 def render_retrieval(retrieval: RetrievalReport) -> str:
+    """Render the quality of each ranking, by questions and stage."""
     names = [each.name for each in fields(RankingQuality)]
     rows = [
         [name, stage, *(f"{getattr(quality, measure):.3f}" for measure in names)]
@@ -45,6 +46,7 @@ def render_retrieval(retrieval: RetrievalReport) -> str:
 
 
 def render_answers(answers: AnswersReport) -> str:
+    """Render the quality of the answers, one column per setting."""
     qualities = list(answers.values())
     rows = [["questions", *(str(quality.questions) for quality in qualities)]]
     rows += [
@@ -60,13 +62,14 @@ def render_answers(answers: AnswersReport) -> str:
 
 
 def render_reasons(answers: AnswersReport) -> str:
-    """The share of all judged sentences by verdict and reason."""
+    """Render the share of all judged sentences by verdict and reason."""
     kinds = dict.fromkeys(kind for quality in answers.values() for kind in quality.reasons)
     rows = [[kind, *(f"{quality.reasons.get(kind, 0.0):.3f}" for quality in answers.values())] for kind in kinds]
     return render_table(["verdict: reason", *answers], rows)
 
 
 def render_latency(answers: AnswersReport) -> str:
+    """Render the latencies of each stage."""
     rows = [
         [name, stage, f"{latency.p50:.0f}", f"{latency.p95:.0f}"]
         for name, quality in answers.items()
@@ -76,7 +79,7 @@ def render_latency(answers: AnswersReport) -> str:
 
 
 def render_verdicts(verdicts: VerdictQuality) -> str:
-    """Each kind of labelled sentence with what must happen to it; then the time that it takes."""
+    """Render each kind of labelled sentence with its required outcome; then the CPU times."""
     rows = [
         [
             *(group.source, group.language, group.kind),
@@ -102,7 +105,7 @@ def render_verdicts(verdicts: VerdictQuality) -> str:
 
 
 def render_calibrations(calibrations: Calibrations) -> str:
-    """What `answerable_from` and `quoted_enough` do at several values; shipped weights / weights of other articles."""
+    """Render the effect of `answerable_from` and `quoted_enough`: product's weights / weights of other articles."""
     thresholds, lengths, parts, choices = [], [], [], []
     for name, each in calibrations.sets.items():
         for shipped, held_out in zip(each.shipped, each.held_out, strict=True):
@@ -135,7 +138,7 @@ def render_calibrations(calibrations: Calibrations) -> str:
 
 
 def _render_weights(calibrations: Calibrations) -> str:
-    """Each sign with the product's weight, and the one that all questions give."""
+    """Render each sign with the product's weight and the weight fitted on all questions."""
     shipped, fitted = calibrations.shipped, calibrations.fitted
     rows = [["sentence", name, *_pair(shipped.sentence, fitted.sentence, name)] for name in SentenceSigns.__slots__]
     rows += [["passages", name, *_pair(shipped.passages, fitted.passages, name)] for name in PassageSigns.__slots__]
@@ -148,7 +151,7 @@ def _pair(shipped: object, fitted: object, name: str) -> list[str]:
 
 
 def render_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Line breaks and bars within a cell do not end it."""
+    """Render a table; line breaks and bars inside cells are escaped."""
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join(f"| {' | '.join(map(_escape, cells))} |" for cells in lines)
 

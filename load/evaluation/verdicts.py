@@ -1,11 +1,11 @@
-"""The product's check on sentences of which people, or the making of the set, say whether their passages support them.
+"""Measure the product's check on sentences whose support by their passages is known from people or by construction.
 
-Each sentence is taken as citing all its passages, in mode `drop`: what is sent was kept, what is not was blocked. The
-closed form is measured, without a verifier model. With them come sentences edited anew (`load.evaluation.edits`). No
-threshold may be chosen on any of these: they are there to tell whether a change made things better or worse.
+Each sentence is checked as if it cited all its passages, in mode `drop`: what is sent was kept, the rest was blocked.
+This measures the closed form, without a verifier model. Newly edited sentences (`load.evaluation.edits`) are included.
+No threshold may be chosen on any of these: they show whether a change made things better or worse.
 
-The set: 120 sentences of HAGRID, 60 copied from XQuAD and 120 made of such copies by one edit each.
-Source: Kamalloo et al., "HAGRID", 2023, arXiv:2307.16883; of XQuAD, `load.evaluation.xquad`.
+The set: 120 sentences of HAGRID, 60 copied from XQuAD, and 120 copies with one edit each. Source: Kamalloo et al.,
+"HAGRID", 2023, arXiv:2307.16883; of XQuAD, `load.evaluation.xquad`.
 """
 
 import json
@@ -20,13 +20,13 @@ from typing import Final
 from load.evaluation.metrics import holds_answer, percentile
 from load.evaluation.xquad import LANGUAGES, DataError, Language
 from rag.index.lexical import LexicalIndex, build_lexical
-from rag.language import words
+from rag.text.language import words
 from rag.types import Chunk, DraftSentence, Passage, RelevanceScale
 from rag.verification import ZERO_TO_ONE, Inquiry, Policy, RequestCheck, Verifier
 from rag.verification.support import Idf
 
 COPY: Final = "copy"
-# Of one copy the passage ends before the sentence does: it names a country that the passage does not.
+# The passage of one copy ends before the sentence does: the sentence names a country that the passage does not.
 CUT_COPY: Final = "copy, cut off in its passage"
 FILE_NAME: Final = "regress.jsonl"
 _MICROSECONDS: Final = 1e6
@@ -34,7 +34,7 @@ _MICROSECONDS: Final = 1e6
 
 @dataclass(frozen=True, slots=True)
 class LabelledSentence:
-    """`kind` is how the sentence was made: what was edited in a copy, or what people said of it."""
+    """A sentence with its label; `kind` is the edit of a copy, or what people judged."""
 
     source: str
     language: Language
@@ -46,7 +46,7 @@ class LabelledSentence:
 
 @dataclass(frozen=True, slots=True)
 class VerdictGroup:
-    """Sentences of one kind; `right` of them were kept if they are supported, blocked if not."""
+    """The sentences of one kind; `right` counts those kept if they are supported, or blocked if not."""
 
     source: str
     language: Language
@@ -58,7 +58,7 @@ class VerdictGroup:
 
 @dataclass(frozen=True, slots=True)
 class CheckTimes:
-    """CPU time in microseconds: the check of a sentence, and before it the reading of the passages that it cites."""
+    """CPU times in microseconds: of the check of a sentence, and of reading its cited passages before."""
 
     check_p50_us: float
     check_p99_us: float
@@ -68,7 +68,7 @@ class CheckTimes:
 
 @dataclass(frozen=True, slots=True)
 class VerdictQuality:
-    """Groups in the order of their names; `thresholds` are those of the policy."""
+    """The results, with groups sorted by name; `thresholds` are those of the policy."""
 
     thresholds: dict[str, float]
     groups: tuple[VerdictGroup, ...]
@@ -76,21 +76,22 @@ class VerdictQuality:
 
     @property
     def has_judged(self) -> bool:
-        """Whether sentences that people judged are among them."""
+        """Whether sentences judged by people are included."""
         return bool(self._hagrid())
 
     @property
     def flagged_copies(self) -> int:
+        """The blocked verbatim copies."""
         return sum(group.sentences - group.right for group in self.groups if group.kind == COPY)
 
     @property
     def blocked_supported(self) -> int:
-        """Of HAGRID, whose labels are from people."""
+        """The blocked supported sentences of HAGRID, whose labels are from people."""
         return sum(group.sentences - group.right for group in self._hagrid() if group.is_supported)
 
     @property
     def blocked_unsupported(self) -> int:
-        """Of HAGRID."""
+        """The blocked unsupported sentences of HAGRID."""
         return sum(group.right for group in self._hagrid() if not group.is_supported)
 
     def _hagrid(self) -> list[VerdictGroup]:
@@ -105,10 +106,13 @@ class _Outcome:
 
 
 def load_labelled(folder: Path) -> list[LabelledSentence]:
-    """Raises: DataError: there is no such file, or it is in another format."""
+    """Read the labelled sentences.
+
+    Raises: DataError: the file is missing or empty, or has another format.
+    """
     path = folder / FILE_NAME
     try:
-        with path.open(encoding="utf-8") as file:  # whose lines, unlike those of `splitlines`, end with "\n" alone
+        with path.open(encoding="utf-8") as file:  # unlike `splitlines`, this ends lines at "\n" only
             sentences = [_read_row(json.loads(line)) for line in file]
     except FileNotFoundError as error:
         raise DataError(f"{folder} holds no {FILE_NAME}") from error
@@ -120,9 +124,9 @@ def load_labelled(folder: Path) -> list[LabelledSentence]:
 
 
 async def measure_verdicts(sentences: Sequence[LabelledSentence], policy: Policy) -> VerdictQuality:
-    """The verdicts under the thresholds of this policy, whatever its mode.
+    """Measure the verdicts under the thresholds of this policy, whatever its mode.
 
-    Words weigh as in an index of all the passages of their language.
+    Words are weighted as in an index of all passages of their language.
 
     Raises: ValueError: there are no sentences.
     """
@@ -148,7 +152,7 @@ async def measure_verdicts(sentences: Sequence[LabelledSentence], policy: Policy
 
 
 async def _judge(number: int, sentence: LabelledSentence, policy: Policy, idf: Idf) -> _Outcome:
-    """`number` makes the chunks' ids unlike all others': what was read of an earlier row is not found again."""
+    """Check one sentence; `number` makes its chunk ids unique, so that no cached reading is used."""
     passages = [
         Passage(at, Chunk(f"labelled:{number}:v1:{at:05d}", str(number), "", text, 0, len(text), None, None, None))
         for at, text in enumerate(sentence.passages, start=1)
@@ -163,7 +167,7 @@ async def _judge(number: int, sentence: LabelledSentence, policy: Policy, idf: I
 
 
 def _begin(sentence: LabelledSentence, policy: Policy, passages: Sequence[Passage], idf: Idf) -> RequestCheck:
-    """Nobody asked for these sentences, and none is replaced: nothing that ranks quotations matters here."""
+    """Begin a check without a question: no sentence is replaced, so the ranking of quotations is irrelevant."""
     inquiry = Inquiry("", sentence.language, parts=(), passages=passages, idf=idf)
     return Verifier(RelevanceScale(0.0), ZERO_TO_ONE).begin(replace(policy, mode="drop"), inquiry)
 
@@ -177,7 +181,7 @@ def _group(sentences: Iterable[LabelledSentence], outcomes: Iterable[_Outcome]) 
 
 def _weigh_words(sentences: Iterable[LabelledSentence], language: Language) -> Idf:
     passages = dict.fromkeys(text for each in sentences if each.language == language for text in each.passages)
-    with TemporaryDirectory() as folder:  # what is mapped of its files stays readable
+    with TemporaryDirectory() as folder:  # mapped files stay readable after removal
         build_lexical([words(text) for text in passages], Path(folder))
         return LexicalIndex.load(Path(folder)).idf
 

@@ -1,4 +1,4 @@
-"""The questions and what they are asked of: XQuAD, English and Vietnamese, parallel paragraph by paragraph.
+"""Read the questions and their paragraphs: XQuAD, English and Vietnamese, parallel paragraph by paragraph.
 
 Source: Artetxe, Ruder, Yogatama, "On the Cross-lingual Transferability of Monolingual Representations", ACL 2020.
 """
@@ -29,7 +29,7 @@ class Paragraph:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A question, the document that answers it, and the answers that count, as they stand in its language's text."""
+    """A question, the document that answers it, and the accepted answers as they stand in the text of its language."""
 
     question_id: str
     text: str
@@ -39,15 +39,17 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class QuestionSet:
+    """The paragraphs and the questions of one language."""
+
     language: Language
     paragraphs: tuple[Paragraph, ...]
     questions: tuple[Question, ...]
 
 
 def load_questions(folder: Path, language: Language) -> QuestionSet:
-    """Reads `xquad.<language>*.json`; document ids count the paragraphs, so both languages have the same.
+    """Read `xquad.<language>*.json`; document ids number the paragraphs, so both languages have the same ids.
 
-    Raises: DataError: there is no such file, or not just one, or it is in another format.
+    Raises: DataError: there is no such file, or more than one, or it has another format.
     """
     paths = sorted(folder.glob(f"xquad.{language}*.json"))
     if len(paths) != 1:
@@ -67,7 +69,10 @@ def load_questions(folder: Path, language: Language) -> QuestionSet:
 
 
 def check_parallel(sets: Sequence[QuestionSet]) -> None:
-    """Raises: DataError: a question stands at one paragraph in one language and at another, or nowhere, in the next."""
+    """Check that the sets are parallel.
+
+    Raises: DataError: a question belongs to different paragraphs in two languages, or is missing in one.
+    """
     for first, second in pairwise(sets):
         if _places(first.questions) != _places(second.questions):
             raise DataError(f"the questions in {first.language} and {second.language} are not parallel")

@@ -1,5 +1,5 @@
-"""The canary gate: `python -m load.gate --stable URL --canary URL` says whether a new deployment may have more traffic.
+"""Decide whether a canary may get more traffic: `python -m load.gate --stable URL --canary URL`.
 
-Both are asked the same questions, pair by pair: one right after the other, in an order that a coin decides. A busy
-moment of machine or network meets both, and what is compared is always two answers to one question.
+The gate asks both deployments the same questions in pairs: one right after the other, in random order. So a busy phase
+of the machine or the network affects both, and the gate always compares two answers to the same question.
 """

@@ -1,4 +1,4 @@
-"""The command line of the gate: progress on stderr, the table and the verdict on stdout, the verdict as exit status."""
+"""Run the gate's command: progress on stderr, table and verdict on stdout, the verdict also as exit status."""
 
 import asyncio
 import os
@@ -19,7 +19,7 @@ EXIT_INTERRUPTED: Final = 130  # 128 + SIGINT, as shells have it
 
 
 def main(argv: Sequence[str], environment: Mapping[str, str]) -> int:
-    """Prints `passed`, or a line `refused: …` for each reason."""
+    """Run the gate; print `passed`, or a line `refused: …` for each reason, and return the exit status."""
     options = parse_options(argv)
     try:
         run = asyncio.run(run_gate(options, environment.get(KEY_VARIABLE) or None))

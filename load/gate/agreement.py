@@ -1,4 +1,4 @@
-"""Whether two answers to one question say the same: in the same words, or in like words from the same documents."""
+"""Measure whether two answers to one question agree: in equal words, or in similar words from the same documents."""
 
 from collections import Counter
 from collections.abc import Set
@@ -6,18 +6,18 @@ from dataclasses import dataclass
 from typing import Final, Self
 
 from load.evaluation.citations import MARKER
-from rag.language import words
+from rag.text.language import words
 from schemas.response import QueryResponse
 
-# Of two different sentences of one paragraph of XQuAD so many words are the same in 1 of 100 pairs (Vietnamese: 2).
+# Two different sentences of one XQuAD paragraph reach this word overlap in 1 of 100 pairs (2 in Vietnamese).
 LIKE_FROM_F1: Final = 0.4
 
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """How near two answers are, each from 0 to 1.
+    """The similarity of two answers, each value from 0 to 1.
 
-    `f1` is of their words, as SQuAD has it; `documents` and `chunks` are the shares of the cited that both cite.
+    `f1` is that of their words, as in SQuAD; `documents` and `chunks` are the shares of the cited ones that both cite.
     """
 
     is_equal: bool
@@ -27,7 +27,7 @@ class Agreement:
 
     @classmethod
     def of(cls, one: QueryResponse, other: QueryResponse) -> Self:
-        """Case, punctuation and markers say nothing; two abstentions are equal, one alone agrees with nothing."""
+        """Compare two answers, ignoring case, punctuation and markers; an abstention agrees only with another one."""
         abstentions = (one.finish_reason == "no_answer") + (other.finish_reason == "no_answer")
         if abstentions:
             is_equal = abstentions == 2
@@ -42,7 +42,7 @@ class Agreement:
 
     @property
     def holds(self) -> bool:
-        """Whether they say the same, as far as this can be told without reading them."""
+        """Whether the answers agree, as far as these measures show."""
         return self.is_equal or (self.f1 >= LIKE_FROM_F1 and self.documents > 0)
 
 
@@ -51,11 +51,14 @@ def _words(response: QueryResponse) -> list[str]:
 
 
 def _measure_f1(one: list[str], other: list[str]) -> float:
-    """Source: Rajpurkar, Zhang, Lopyrev, Liang, "SQuAD", EMNLP 2016, section 6.1."""
+    """Return the F1 of the words; 1 if there are none.
+
+    Source: Rajpurkar, Zhang, Lopyrev, Liang, "SQuAD", EMNLP 2016, section 6.1.
+    """
     total = len(one) + len(other)
     return 2 * (Counter(one) & Counter(other)).total() / total if total else 1.0
 
 
 def _share(one: Set[str], other: Set[str]) -> float:
-    """Of those in either, the share in both (Jaccard); all of nothing."""
+    """Return the Jaccard index of two sets; 1 if both are empty."""
     return len(one & other) / len(one | other) if one | other else 1.0

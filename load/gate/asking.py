@@ -1,4 +1,4 @@
-"""Asks one deployment, as the load driver's client does, and keeps all that it says."""
+"""Ask one deployment with the load driver's client, and keep the complete replies."""
 
 import asyncio
 import time
@@ -23,11 +23,11 @@ _FACTS_TIMEOUT_S: Final = 10.0
 
 
 class UnreachableError(Exception):
-    """A deployment does not say what it is; the message says what came instead."""
+    """A deployment does not describe itself; the message says what it answered instead."""
 
 
 class Listener:
-    """A `Target` for one request: has another one read, and keeps what was read."""
+    """A `Target` for one request: it delegates to another target, and keeps what was read."""
 
     def __init__(self, target: Target) -> None:
         self._target = target
@@ -50,7 +50,7 @@ class Listener:
 
 
 class Deployment:
-    """One of the two; any number of questions at once."""
+    """One of the two deployments; it takes any number of questions at the same time."""
 
     def __init__(self, http: httpx.AsyncClient, key: str | None, *, timeout_s: float, patience_s: float) -> None:
         self._http = http
@@ -58,11 +58,14 @@ class Deployment:
         self._timeout_s = timeout_s
         self._patience_s = patience_s
         self._retry_after: dict[str, str] = {}
-        # The driver's client tells of a refusal no more than its code.
+        # The driver's client reports only the code of a refusal.
         http.event_hooks = {"response": [self._note_retry_after]}
 
     async def describe(self) -> CurrentModels:
-        """Raises: UnreachableError."""
+        """Return the deployment's /models/current.
+
+        Raises: UnreachableError: there is no valid answer.
+        """
         headers = {"x-api-key": self._key} if self._key else {}
         try:
             response = await self._http.get("/models/current", headers=headers, timeout=_FACTS_TIMEOUT_S)
@@ -75,9 +78,9 @@ class Deployment:
             raise UnreachableError("/models/current is in another form than the contract's") from error
 
     async def ask(self, ask: Ask, watcher: Watcher) -> Reply:
-        """Asks again when it is told to, after the time that it is told; what it says in the end is the reply."""
+        """Ask, and after a refusal with `Retry-After` ask again in time, until patience ends; return the last reply."""
         watcher.on_sent()
-        patience, refused = Deadline.after(self._patience_s), 0
+        patience, refused = Deadline.after(self._patience_s), list[str]()
         while True:
             listener = Listener(RagTarget(self._key))
             client = Client(self._http, listener, timeout_s=self._timeout_s)
@@ -85,8 +88,8 @@ class Deployment:
             wait_s = self._find_wait(ask, outcome)
             if wait_s is None or wait_s >= patience.left_s():
                 watcher.on_ended(outcome)
-                return read_reply(outcome, listener, refused)
-            refused += 1
+                return read_reply(outcome, listener, tuple(refused))
+            refused.append(outcome.code or "")
             await asyncio.sleep(wait_s)
 
     async def _note_retry_after(self, response: httpx.Response) -> None:
@@ -94,7 +97,7 @@ class Deployment:
         self._retry_after[trace_id] = response.headers.get("retry-after", "")
 
     def _find_wait(self, ask: Ask, outcome: Outcome) -> float | None:
-        """Seconds until the question may be asked again; None where it may not, or need not."""
+        """Return the seconds until a retry; None if a retry is not possible or not necessary."""
         told = self._retry_after.pop(ask.trace_id, "")
         return float(told) if outcome.ending == Ending.REFUSED and told.isdecimal() else None
 
@@ -103,13 +106,13 @@ class Deployment:
 async def open_deployment(
     url: str, key: str | None, *, timeout_s: float, patience_s: float
 ) -> AsyncIterator[Deployment]:
-    """Connections as many as there are questions; deadlines are those of each question."""
+    """Open a deployment without a limit on connections; each question has its own deadlines."""
     async with httpx.AsyncClient(base_url=url, limits=LIMITS, timeout=None) as http:  # noqa: S113 - see above
         yield Deployment(http, key, timeout_s=timeout_s, patience_s=patience_s)
 
 
-def read_reply(outcome: Outcome, heard: Listener, refused: int) -> Reply:
-    """What was heard, held against the contract."""
+def read_reply(outcome: Outcome, heard: Listener, refused: tuple[str, ...]) -> Reply:
+    """Make the reply, and check it against the contract."""
     fault, response = None, None
     if outcome.ending == Ending.OK:
         try:

@@ -1,9 +1,10 @@
-"""How likely a difference is mere luck: exact for twenty requests as for thousands, and the same for every figure.
+"""Compute how likely a difference is by chance: exact for twenty or for thousands of requests, for every figure.
 
-If the two deployments are alike, then in each pair it is a toss of a coin which of them is which. So of the pairs in
-which just one of the two was bad (an error, an abstention, a time above a limit), the canary's share is that of heads:
-its tail is the probability that luck alone makes it look so much worse. That is McNemar's test in its exact form, a
-sign test; pairs that are alike say nothing. Nothing is assumed of how times are distributed, or how large a sample is.
+If the two deployments are alike, it is a coin toss which one of a pair is which. So among the pairs in which exactly
+one was bad (an error, an abstention, a time above a limit), the canary's count is binomial with p = 1/2, and its tail
+is the probability that chance alone makes the canary look so much worse. This is McNemar's test in its exact form, a
+sign test; pairs that are alike carry no information. It assumes nothing about the distribution of times or the sample
+size.
 """
 
 import math
@@ -11,7 +12,7 @@ from collections.abc import Iterable
 
 
 def sign_test(pairs: Iterable[tuple[bool, bool]]) -> float:
-    """The probability that the second of each pair is bad at least so much oftener than the first, if they are alike.
+    """Return the probability that the second of each pair is bad at least this much more often, if both are alike.
 
     Source: McNemar, "Note on the sampling error of the difference between correlated proportions or percentages",
     Psychometrika 12, 1947; exact and one-sided.
@@ -21,7 +22,7 @@ def sign_test(pairs: Iterable[tuple[bool, bool]]) -> float:
 
 
 def binomial_tail(hits: int, trials: int, share: float) -> float:
-    """The probability of at least so many hits, where each trial is one with the probability `share`."""
+    """Return the probability of at least `hits` hits in `trials` trials, each with the probability `share`."""
     if hits <= 0 or share >= 1:
         return 1.0
     if share <= 0:
@@ -30,11 +31,11 @@ def binomial_tail(hits: int, trials: int, share: float) -> float:
 
 
 def fewest_bad(level: float) -> int:
-    """In how many pairs the canary alone must be bad, where the stable one never is, until that is no luck."""
+    """Return in how many pairs only the canary must be bad, the stable one in none, to be significant at `level`."""
     return math.ceil(math.log(level, 0.5))
 
 
 def _log_term(hits: int, trials: int, share: float) -> float:
-    """By logarithms: the coefficients of a thousand trials are no floats."""
+    """Return the logarithm of one binomial term, because the coefficients of a thousand trials overflow a float."""
     ways = math.lgamma(trials + 1) - math.lgamma(hits + 1) - math.lgamma(trials - hits + 1)
     return ways + hits * math.log(share) + (trials - hits) * math.log1p(-share)

@@ -1,17 +1,19 @@
-"""Pairs of replies to a verdict: what of the canary is worse than it may be, and by more than luck; pure functions.
+"""Compare pairs of replies: which figures of the canary are worse than allowed, and not by chance; pure functions.
 
-A check refuses the canary where both hold: the difference is beyond its tolerance, and were the two alike, luck alone
-would show such a one at most as often as the check's level allows (`load.gate.chance`). The level is that of the whole
-gate shared among its checks (Bonferroni), so that of a hundred gates between two alike at most one refuses.
+A check refuses the canary if two conditions hold: the difference exceeds its tolerance, and if the two were alike,
+chance alone would cause such a difference at most as often as the check's level allows (`load.gate.chance`). The level
+of the whole gate is divided among its checks (Bonferroni), so that of a hundred gates between equal deployments at most
+one refuses.
 
-- Errors, broken rules of the contract and abstentions are bad or not in each reply: the test counts the pairs in which
-  just one is bad. Of broken rules one is enough where the stable one breaks none: they are promises about every answer.
-- A time is bad if it is above the limit, the stable one's percentile times the ratio that is allowed. A canary whose
-  percentile is above has more such times than it should; the test says whether that could be luck.
-- Agreement has no other side. The test is whether so few agreeing pairs were likely if the least share that is allowed
-  were the true one.
+- Errors, broken rules of the contract and abstentions are properties of a single reply: the test counts the pairs in
+  which exactly one is bad. One broken rule is enough if the stable one breaks none, because the contract makes promises
+  about every answer.
+- A time is bad if it exceeds the limit, which is the stable one's percentile times the allowed ratio. A canary with a
+  higher percentile has more such times than it should; the test shows whether that could be chance.
+- Agreement is a property of the pair. The test asks whether so few agreeing pairs would be likely if the smallest
+  allowed share were the true one.
 
-Times are compared where both answered or both abstained: a canary that abstains is fast.
+Times are compared only if both answered or both abstained, because an abstention is fast.
 """
 
 from collections import Counter
@@ -33,9 +35,9 @@ Percentile = Literal["p50", "p95"]
 
 @dataclass(frozen=True, slots=True)
 class Tolerances:
-    """How much worse the canary may be: shares from 0 to 1 more or less, ratios of percentiles.
+    """How much worse the canary may be: differences of shares from 0 to 1, and ratios of percentiles.
 
-    `chance` is how often, at most, the whole gate may refuse one of two that are alike.
+    `chance` is the maximum probability that the whole gate refuses one of two equal deployments.
     """
 
     error_rate_increase: float = 0.01
@@ -48,20 +50,20 @@ class Tolerances:
 
     @property
     def level(self) -> float:
-        """The same for each check alone."""
+        """The same probability for a single check."""
         return self.chance / CHECKS
 
     @property
     def fewest_bad(self) -> int:
-        """With fewer pairs than this nothing can be told from luck."""
+        """With fewer pairs than this no result could be significant."""
         return fewest_bad(self.level)
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One figure of both; None where there was nothing to measure.
+    """One figure of both deployments; None if there was nothing to measure.
 
-    `is_beyond`: worse than the tolerance; `chance`: how likely that, or worse, were by luck.
+    `is_beyond`: worse than the tolerance; `chance`: the probability of this or a worse result by chance.
     """
 
     name: str
@@ -74,12 +76,13 @@ class Check:
     detail: str = ""
 
     def show(self, value: float | None) -> str:
+        """Format a value in the unit of the check; `–` if there is none."""
         if value is None:
             return "–"
         return f"{value:.1%}" if self.unit == "share" else f"{value:.0f} ms"
 
     def describe(self) -> str:
-        """One line, for who asks why."""
+        """Return one line that explains a refusal."""
         stable = f"stable: {self.show(self.stable)}, " if self.stable is not None else ""
         detail = f": {self.detail}" if self.detail else ""
         return f"{self.name} {self.show(self.canary)} ({stable}allowed: {self.allowed}){detail}"
@@ -87,14 +90,14 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """All checks, and those of them that refuse the canary."""
+    """All checks, and those that refuse the canary."""
 
     checks: tuple[Check, ...]
     refusing: tuple[Check, ...]
 
 
 def compare(pairs: Sequence[Pair], tolerances: Tolerances) -> Comparison:
-    """The verdict on what was asked."""
+    """Compare the pairs by all checks."""
     allowed = tolerances
     answered = [pair for pair in pairs if pair.both_answered]
     alike = [pair for pair in answered if pair.stable.abstains == pair.canary.abstains]
@@ -119,7 +122,7 @@ def compare(pairs: Sequence[Pair], tolerances: Tolerances) -> Comparison:
 
 
 def measure_agreement(pairs: Iterable[Pair]) -> list[Agreement]:
-    """Of the pairs with two answers, in their order."""
+    """Return the agreement of each pair with two answers, in order."""
     return [
         Agreement.of(pair.stable.response, pair.canary.response)
         for pair in pairs
@@ -128,7 +131,7 @@ def measure_agreement(pairs: Iterable[Pair]) -> list[Agreement]:
 
 
 def _check_rate(name: str, pairs: Sequence[Pair], most_more: float, find_bad: Callable[[Reply], str | None]) -> Check:
-    """`find_bad` names what is bad about a reply; None for one that is not."""
+    """Check a rate of bad replies; `find_bad` names what is bad about a reply, or returns None."""
     allowed = f"{most_more:.1%} more"
     if not pairs:
         return Check(name, "share", None, None, allowed)
@@ -187,5 +190,5 @@ def _check_agreement(agreements: Sequence[Agreement], least: float) -> Check:
 
 
 def _count(kinds: Iterable[str]) -> str:
-    """The commonest kinds with their numbers."""
+    """Return the most frequent kinds with their counts."""
     return ", ".join(f"{kind} {count}" for kind, count in Counter(kinds).most_common(_SHOWN_KINDS))

@@ -1,6 +1,6 @@
-"""What an answer has to keep of the contract, and what it says, whichever route it came by; no I/O.
+"""Read an answer from either route, and check it against the rules of the contract; no I/O.
 
-Rules are named without a word of the answer: the names are counted, and shown to whoever runs the gate.
+The names of broken rules contain no words of the answer, because they are counted and shown to the operator.
 """
 
 from collections.abc import Sequence
@@ -16,16 +16,16 @@ from schemas.response import Citation, QueryResponse
 
 Event = tuple[str, str]  # its name, and its data as JSON
 
-# An answer of so many words comes in at least two events.
+# An answer with at least so many words arrives in at least two events.
 STREAMED_FROM_WORDS: Final = 6
 
 
 class ContractError(Exception):
-    """An answer cannot be read; the message names the rule that it breaks."""
+    """An answer cannot be read; the message names the broken rule."""
 
 
 def read_whole(body: bytes) -> QueryResponse:
-    """Raises: ContractError."""
+    """Read a body of `POST /query`; raise ContractError if it has another form."""
     try:
         return QueryResponse.model_validate_json(body)
     except ValidationError as error:
@@ -33,9 +33,9 @@ def read_whole(body: bytes) -> QueryResponse:
 
 
 def read_stream(events: Sequence[Event]) -> QueryResponse:
-    """The answer that `POST /query` would have given.
+    """Read a stream as the answer that `POST /query` would have given.
 
-    Raises: ContractError.
+    Raises: ContractError: the events break a rule.
     """
     names = [name for name, _ in events]
     if names[:1] != ["meta"] or names[-1:] != ["done"] or not set(names[1:-1]) <= {"token", "citation"}:
@@ -58,7 +58,7 @@ def read_stream(events: Sequence[Event]) -> QueryResponse:
 
 
 def find_broken_rule(response: QueryResponse, trace_id: str) -> str | None:
-    """The first rule that an answer breaks, as far as it shows without the index; None where all hold."""
+    """Return the first rule that an answer breaks, of those that can be checked without the index; None if none."""
     latency = response.latency_ms
     if response.trace_id != trace_id:
         return "another trace id"
@@ -68,13 +68,13 @@ def find_broken_rule(response: QueryResponse, trace_id: str) -> str | None:
         return "a total time below that of a stage"
     if not all(citation.quote.strip() for citation in response.citations):
         return "an empty quote"
-    # The chunks are not at hand: each quote stands for its own. The trace is of what only they can tell.
+    # We do not have the chunks, so each quote stands for its chunk; the trace could be checked only with the real ones.
     chunks = {citation.chunk_id: _stand_in(citation) for citation in response.citations}
     return find_fault(response.model_copy(update={"trace": None}), chunks)
 
 
 def _collect(events: Sequence[Event]) -> tuple[str, list[Citation]]:
-    """The text and the citations of what stands between the first event and the last."""
+    """Return the text and the citations of the events between the first and the last."""
     pieces: list[str] = []
     citations: list[Citation] = []
     for name, data in events:

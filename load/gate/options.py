@@ -1,4 +1,4 @@
-"""The command line, checked: which two are asked, what, and how much worse the canary may be."""
+"""Parse and check the command line of the gate: the two deployments, the questions, and the tolerances."""
 
 import argparse
 import re
@@ -14,13 +14,13 @@ from load.gate.comparison import Tolerances
 from schemas.request import TENANT_PATTERN
 
 KEY_VARIABLE: Final = "GATE_API_KEY"
-# Twice the window of the default quotas: both deployments may share them, in Redis.
+# Twice the window of the default quotas, because both deployments may share them in Redis.
 PATIENCE_S: Final = 120.0
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """`requests` are sent to each of the two; `patience_s` is how long one question is asked again when refused."""
+    """The options; `requests` go to each deployment, `patience_s` limits the retries of one refused question."""
 
     stable: str
     canary: str
@@ -37,7 +37,7 @@ class Options:
 
 
 def parse_options(argv: Sequence[str]) -> Options:
-    """Ends the process with status 2 and a line on stderr for what cannot be run."""
+    """Parse the arguments; end the process with status 2 and a line on stderr if they are not valid."""
     parser = _make_parser()
     given = vars(parser.parse_args(argv))
     tolerances = Tolerances(**{each.name: given.pop(each.name) for each in fields(Tolerances)})

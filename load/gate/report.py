@@ -1,4 +1,4 @@
-"""What the gate found, as a table for people and as JSON for machines."""
+"""Render the results of the gate as a table for people and as JSON for programs."""
 
 import json
 from collections.abc import Iterator
@@ -12,11 +12,11 @@ from load.gate.run import GateRun
 
 SCHEMA: Final = "load-gate/1"
 
-Row = tuple[str, str, str, str]  # what it is, the stable one's, the canary's, and what is allowed
+Row = tuple[str, str, str, str]  # name, stable value, canary value, allowed
 
 
 def render_table(run: GateRun) -> str:
-    """Plain text in columns, and two lines on what the figures are made of."""
+    """Render plain text in columns, and lines on agreement and statistical power."""
     rows = [("", "stable", "canary", "allowed"), *_make_rows(run)]
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
     lines = [
@@ -27,7 +27,7 @@ def render_table(run: GateRun) -> str:
 
 
 def render_json(run: GateRun) -> str:
-    """Everything, with questions and answers: those that differ are to be read."""
+    """Render everything, including questions and answers, so that a person can read the answers that differ."""
     told = {
         "schema": SCHEMA,
         "date": run.date,
@@ -58,8 +58,9 @@ def _make_rows(run: GateRun) -> Iterator[Row]:
     before, now = (index.version if (index := each.index.get(run.options.tenant)) else "–" for each in (stable, canary))
     yield f"index of {run.options.tenant}", before, now, ""
     yield "requests", str(len(run.pairs)), str(len(run.pairs)), ""
-    refused = [pair.stable.refused for pair in run.pairs], [pair.canary.refused for pair in run.pairs]
-    yield "429 or 503, asked again", str(sum(refused[0])), str(sum(refused[1])), ""
+    stable_refused = sum(len(pair.stable.refused) for pair in run.pairs)
+    canary_refused = sum(len(pair.canary.refused) for pair in run.pairs)
+    yield "429 or 503, asked again", str(stable_refused), str(canary_refused), ""
     for check in run.comparison.checks:
         mark = "  REFUSED" if check in run.comparison.refusing else ""
         yield check.name, check.show(check.stable), check.show(check.canary), check.allowed + mark
@@ -88,6 +89,7 @@ def _tell_power(run: GateRun) -> str:
 def _simplify(reply: Reply) -> dict[str, Any]:  # Any: JSON
     response = reply.response.model_dump(exclude={"trace"}) if reply.response else None
     return {
-        **{name: getattr(reply, name) for name in ("trace_id", "e2e_s", "ttft_s", "error", "fault", "refused")},
+        **{name: getattr(reply, name) for name in ("trace_id", "e2e_s", "ttft_s", "error", "fault")},
+        "refused": len(reply.refused),
         "response": response,
     }

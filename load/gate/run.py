@@ -1,4 +1,4 @@
-"""One run of the gate: questions are drawn, both are asked them pair by pair, and what came back is judged."""
+"""Run the gate once: draw questions, ask both deployments in pairs, and judge the replies."""
 
 import random
 from asyncio import TaskGroup
@@ -17,17 +17,17 @@ from load.gate.options import Options
 from load.gate.pairs import Pair, Reply
 from load.gate.verdict import Deployments, Side, StableError, find_reasons, find_warnings, has_failed
 
-# No question comes twice in the same words: an answer out of a cache tells nothing of who made it.
+# No question is repeated verbatim, because an answer from a cache says nothing about the deployment.
 SCENARIO: Final = Scenario("gate", "streamed or whole, as a coin decides", (Kind(), Kind(route="whole")), repeated=0.0)
 
 
 class CanaryError(Exception):
-    """The canary does not say what it is, and was asked nothing else."""
+    """The canary does not describe itself, so it was asked nothing else."""
 
 
 @dataclass(frozen=True, slots=True)
 class GateRun:
-    """What was asked and what came of it: `reasons` to refuse the canary, `warnings` to doubt the verdict."""
+    """The questions and results of one run: `reasons` to refuse the canary, `warnings` that weaken the verdict."""
 
     date: str
     options: Options
@@ -39,14 +39,14 @@ class GateRun:
 
 
 class Contest:
-    """Both deployments, and the coin that says whose turn it is."""
+    """Asks both deployments, in an order that a coin decides."""
 
     def __init__(self, stable: Deployment, canary: Deployment, coin: random.Random) -> None:
         self._sides: list[tuple[Side, Deployment]] = [("stable", stable), ("canary", canary)]
         self._coin = coin
 
     async def ask(self, ask: Ask, watcher: Watcher) -> Pair:
-        """One right after the other, and not at once: on one machine a slow canary would slow the stable one too."""
+        """Ask one after the other, not concurrently: on one machine a slow canary would also slow the stable one."""
         replies: dict[Side, Reply] = {}
         for side, deployment in self._coin.sample(self._sides, 2):
             replies[side] = await deployment.ask(replace(ask, trace_id=f"{ask.trace_id}-{side}"), watcher)
@@ -55,9 +55,9 @@ class Contest:
     async def ask_all(
         self, asks: Sequence[Ask], watcher: Watcher, *, concurrency: int, give_up_after: int
     ) -> list[Pair]:
-        """The pairs in the order in which they ended, so many at a time.
+        """Ask all questions, `concurrency` pairs at a time, and return the pairs in the order in which they ended.
 
-        After `give_up_after` failures in a row of one of the two no more are sent: one that hangs would take hours.
+        Stop after `give_up_after` failures of one deployment in a row, because a hanging one would take hours.
         """
         pairs: list[Pair] = []
         left = iter(asks)
@@ -75,7 +75,10 @@ class Contest:
 
 
 async def run_gate(options: Options, key: str | None) -> GateRun:
-    """Raises: DataError: there are no questions; StableError; CanaryError."""
+    """Run the gate.
+
+    Raises: DataError: there are no questions. StableError, CanaryError: that deployment cannot be compared.
+    """
     date = datetime.now(UTC).isoformat(timespec="seconds")
     warm_up, asks = _make_asks(options)
     limits = {"timeout_s": options.timeout_s, "patience_s": options.patience_s}
@@ -114,7 +117,7 @@ async def _describe(stable: Deployment, canary: Deployment) -> Deployments:
 
 
 def _make_asks(options: Options) -> tuple[list[Ask], list[Ask]]:
-    """Those of the warm-up, and those that count, out of one deck."""
+    """Return the requests of the warm-up, and those that count, from one deck."""
     deck = Deck(read_pool(options.questions), make_generator(options.seed, "questions"))
     name = f"gate-{options.seed}"
 

@@ -1,4 +1,4 @@
-"""Whether the canary may have more traffic, and why not; pure functions."""
+"""Decide whether the canary may get more traffic, and give the reasons; pure functions."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,19 +12,19 @@ Side = Literal["stable", "canary"]
 
 
 class StableError(Exception):
-    """The stable deployment cannot be asked: there is nothing to hold the canary against."""
+    """The stable deployment does not answer, so there is nothing to compare the canary with."""
 
 
 @dataclass(frozen=True, slots=True)
 class Deployments:
-    """What the two say of themselves."""
+    """The /models/current of both deployments."""
 
     stable: CurrentModels
     canary: CurrentModels
 
 
 def has_failed(pairs: Sequence[Pair], side: Side, times: int) -> bool:
-    """Whether each of its last so many requests ended without an answer."""
+    """Return whether the last `times` requests to that deployment all ended without an answer."""
     replies = [pair.stable if side == "stable" else pair.canary for pair in pairs[-times:]]
     return len(replies) == times and all(reply.error for reply in replies)
 
@@ -32,9 +32,9 @@ def has_failed(pairs: Sequence[Pair], side: Side, times: int) -> bool:
 def find_reasons(
     pairs: Sequence[Pair], comparison: Comparison, deployments: Deployments, give_up_after: int
 ) -> Iterator[str]:
-    """One line for each reason to refuse the canary, none where it passes.
+    """Yield one line for each reason to refuse the canary, none if it passes.
 
-    Raises: StableError: the stable one answers no more, or is not what it says it is.
+    Raises: StableError: the stable deployment no longer answers, or other versions answer at its URL.
     """
     if has_failed(pairs, "stable", give_up_after):
         raise StableError(f"its last {give_up_after} requests have failed: {pairs[-1].stable.error}")
@@ -48,7 +48,7 @@ def find_reasons(
 
 
 def find_warnings(deployments: Deployments, tenant: str) -> Iterator[str]:
-    """What makes the verdict worth less."""
+    """Yield one line for each circumstance that weakens the verdict."""
     stable, canary = deployments.stable, deployments.canary
     if (stable.model_version, stable.index.get(tenant)) == (canary.model_version, canary.index.get(tenant)):
         yield f"both are {stable.model_version} with the same index of {tenant}: there is nothing to compare"
@@ -58,6 +58,6 @@ def find_warnings(deployments: Deployments, tenant: str) -> Iterator[str]:
 
 
 def _find_others(replies: Sequence[Reply], stated: CurrentModels) -> str:
-    """The versions that answered beside the one that was stated."""
+    """Return the versions that answered, other than the stated one."""
     heard = {reply.response.model_version for reply in replies if reply.response}
     return ", ".join(sorted(heard - {stated.model_version}))

@@ -1,6 +1,6 @@
-"""Measures every size and prints the table: `python -m load.growth [--sizes 1000,10000] [--out FOLDER]`.
+"""`python -m load.growth [--sizes 1000,10000] [--out FOLDER]`: measure every size and print the table.
 
-A million chunks take some 12 GB of disk in the temporary directory and half an hour.
+A million chunks take some 12 GB of disk in the temporary directory, and half an hour.
 """
 
 import argparse
@@ -23,20 +23,21 @@ SIZES: Final = (1_000, 10_000, 100_000, 1_000_000)
 
 
 def main(argv: Sequence[str]) -> int:
+    """Measure all sizes, write the report after each, and return the exit status."""
     arguments = _parse(argv)
     arguments.out.mkdir(parents=True, exist_ok=True)
     sizes = []
     for chunks in arguments.sizes:
         with tempfile.TemporaryDirectory() as folder:
             sizes.append(measure(Path(folder), chunks))
-        # After each size: the last may take longer than there is patience.
+        # After each size, because somebody may interrupt the last one, which takes long.
         _write(arguments.out, sizes)
     print(render_table(sizes))
     return 0
 
 
 def measure(folder: Path, chunks: int) -> Size:
-    """All steps for one size, one after the other."""
+    """Run all steps for one size, one after the other."""
     ingested = run_alone(ingest, folder, chunks)
     parts = run_alone(measure_parts, folder)
     run_alone(copy_vectors, folder)

@@ -1,4 +1,4 @@
-"""The steps that make an index of one size; each runs in a process of its own, so that its memory is its own."""
+"""Build an index of one size; each step runs in a separate process, so that its memory can be measured."""
 
 import time
 from dataclasses import dataclass
@@ -16,8 +16,8 @@ from rag.index.manifest import DenseInfo
 from rag.index.store import IndexStore
 from rag.index.version import DENSE_NAME, LEXICAL_NAME, TenantIndex
 from rag.ingestion.ingest import Ingestion
-from rag.language import words
 from rag.ports import Vectors
+from rag.text.language import words
 
 TENANT: Final = "growth"
 SEED: Final = 20261123
@@ -28,7 +28,7 @@ DenseKind = Literal["exact", "approximate"]
 
 @dataclass(frozen=True, slots=True)
 class Ingested:
-    """One `add`, with the two stages of it; drawing texts and vectors is taken off, and no model runs in it."""
+    """One `add` and its two stages, without the time for drawing texts and vectors; no model runs in it."""
 
     documents: int
     chunks: int
@@ -41,7 +41,7 @@ class Ingested:
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """One part of a version, built alone; `dense` where that is the part."""
+    """One part of a version, built alone; `dense` is set if the part is a dense index."""
 
     seconds: float
     own_peak_bytes: int
@@ -50,17 +50,17 @@ class Built:
 
 
 def ingest(folder: Path, chunks: int) -> Ingested:
-    """Makes the first version, of so many chunks give or take a few per cent, as the ingestion command does."""
+    """Make the first version as the ingestion command does, with `chunks` chunks, give or take a few per cent."""
     return _add(folder, max(1, round(chunks / CHUNKS_PER_DOCUMENT)), seed=SEED, prefix="d")
 
 
 def add_one(folder: Path) -> Ingested:
-    """Adds one document to what `ingest` made."""
+    """Add one document to the version that `ingest` made."""
     return _add(folder, 1, seed=SEED + 1, prefix="new")
 
 
 def copy_vectors(folder: Path) -> None:
-    """Puts the vectors of the serving version where `build_vectors` takes them from."""
+    """Copy the vectors of the serving version to the file that `build_vectors` reads."""
     index = open_index(folder).dense
     shape = (len(index), index.dimension)
     vectors: Vectors = np.lib.format.open_memmap(  # type: ignore[no-untyped-call]  # numpy left it out
@@ -72,7 +72,7 @@ def copy_vectors(folder: Path) -> None:
 
 
 def build_vectors(folder: Path, kind: DenseKind) -> Built:
-    """Builds the dense part beside the version; what came of `approximate` is in `dense.kind`."""
+    """Build the dense part beside the version; `dense.kind` is the kind that was actually built."""
     vectors = np.load(_vectors_path(folder), mmap_mode="r")
     path = dense_path(folder, kind)
     with watched_peak() as peak:
@@ -83,7 +83,7 @@ def build_vectors(folder: Path, kind: DenseKind) -> Built:
 
 
 def build_words(folder: Path) -> Built:
-    """Builds the lexical part beside the version."""
+    """Build the lexical part beside the version."""
     chunk_file, path = open_index(folder).chunk_file, folder / LEXICAL_NAME
     with watched_peak() as peak:
         started = time.perf_counter()
@@ -93,7 +93,7 @@ def build_words(folder: Path) -> Built:
 
 
 def measure_parts(folder: Path) -> dict[str, int]:
-    """Bytes on disk of each part of the serving version."""
+    """Return the bytes on disk of each part of the serving version."""
     stored = IndexStore(folder).current(TENANT)
     assert stored is not None
     names = {"dense": (DENSE_NAME,), "lexical": (LEXICAL_NAME,), "chunks": (LINES_NAME, OFFSETS_NAME)}
@@ -102,12 +102,14 @@ def measure_parts(folder: Path) -> dict[str, int]:
 
 
 def open_index(folder: Path) -> TenantIndex:
+    """Open the serving version."""
     index = IndexStore(folder).read(TENANT, TenantIndex)
     assert index is not None, "it was ingested before"
     return index
 
 
 def dense_path(folder: Path, kind: DenseKind) -> Path:
+    """Return the path of a dense part that is built beside the version."""
     return folder / f"{kind}.faiss"
 
 

@@ -1,4 +1,4 @@
-"""The drawn documents as ingestion wants them: files to read, and an embedder that has seen them already."""
+"""Provide the drawn documents as ingestion needs them: source files, and an encoder that draws their vectors."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -18,7 +18,7 @@ CHUNKS_PER_DOCUMENT: Final = 19.4
 
 
 class DrawnSources(Sequence[Source]):
-    """Each document is written when ingestion comes to it, over the one before: a million chunks take no room."""
+    """Sources that are written one at a time to the same file, when ingestion reads them, to save disk space."""
 
     def __init__(self, folder: Path, documents: int, seed: int, prefix: str) -> None:
         self._path = folder / "document.txt"
@@ -43,7 +43,7 @@ class DrawnSources(Sequence[Source]):
 
 
 class DrawnEncoder:
-    """A `rag.ingestion.ingest.PassageEncoder` without a model: its vectors come from a stream, whatever the text."""
+    """A `rag.ingestion.ingest.PassageEncoder` without a model: its vectors do not depend on the text."""
 
     limit_tokens = 506
 
@@ -62,7 +62,7 @@ class DrawnEncoder:
 
 
 class StageClock:
-    """An ingestion's watcher that notes how long each of its stages took."""
+    """A watcher that records how long each stage of an ingestion took."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}

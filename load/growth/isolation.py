@@ -1,4 +1,4 @@
-"""A process for one step: its memory begins small, and nothing of the step before is left in it."""
+"""Run each step in a new process, whose memory contains nothing of earlier steps."""
 
 import multiprocessing
 import resource
@@ -8,7 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from typing import Final, ParamSpec, TypeVar
 
-# A step that wants more ends with a MemoryError, and the machine goes on.
+# A step that needs more ends with a MemoryError, instead of exhausting the machine.
 MEMORY_LIMIT_BYTES: Final = 12 * 2**30
 
 P = ParamSpec("P")
@@ -16,9 +16,9 @@ T = TypeVar("T")
 
 
 def run_alone(step: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Runs a step in a new process and tells what it found.
+    """Run a step in a new process, print its time and result, and return the result.
 
-    Raises: what the step raises.
+    Raises: whatever the step raises.
     """
     started = time.monotonic()
     context = multiprocessing.get_context("spawn")

@@ -1,4 +1,4 @@
-"""What a process takes: its own memory apart from the files that it maps, which the kernel can drop and share."""
+"""Read a process's memory: its own memory separately from mapped files, which the kernel can drop and share."""
 
 import threading
 from collections.abc import Iterator
@@ -13,14 +13,14 @@ _STATUS: Final = Path("/proc/self/status")
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """Resident bytes: allocated by the process, and pages of files."""
+    """Resident bytes: those allocated by the process, and pages of files."""
 
     own_bytes: int
     mapped_bytes: int
 
 
 class Peak:
-    """The highest figures seen: of own memory, which is sampled, and of both together, which the kernel keeps."""
+    """The peaks of the process's own memory, which is sampled, and of the total, which the kernel records."""
 
     def __init__(self) -> None:
         self.own_bytes = 0
@@ -28,14 +28,14 @@ class Peak:
 
 
 def read_memory() -> Memory:
-    """Linux alone tells them apart."""
+    """Read the memory of this process (Linux only)."""
     fields = _read_status()
     return Memory(fields["RssAnon"], fields["RssFile"] + fields["RssShmem"])
 
 
 @contextmanager
 def watched_peak() -> Iterator[Peak]:
-    """Yields: the peaks, filled in at the end; `resident_bytes` is that of the whole process so far."""
+    """Watch the peaks during the block; `resident_bytes`, set at its end, is the peak since the process started."""
     peak, done = Peak(), threading.Event()
 
     def watch() -> None:
@@ -51,7 +51,7 @@ def watched_peak() -> Iterator[Peak]:
         thread.join()
         last = _read_status()
         peak.own_bytes = max(peak.own_bytes, last["RssAnon"])
-        # Not `getrusage`, which begins with what the parent had when it started us.
+        # Not from `getrusage`, which starts with the parent's memory at the time of the fork.
         peak.resident_bytes = last["VmHWM"]
 
 

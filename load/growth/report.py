@@ -1,4 +1,4 @@
-"""What was measured, as JSON for machines and as a markdown table for a README: a column for each size."""
+"""Render the measurements as JSON for programs, and as a Markdown table for docs/benchmarks.md, one column a size."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -12,9 +12,10 @@ _MB: Final = 1e6
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """One size. `exact`, `approximate` and `lexical` are parts built alone; `parts` is bytes on disk by part.
+    """The measurements of one size.
 
-    `approximate.dense.kind` is `flat` where lists do not find enough, and then nothing of them was searched.
+    `exact`, `approximate` and `lexical` are parts built alone; `parts` are the bytes on disk by part.
+    `approximate.dense.kind` is `flat` if lists do not find enough; then the approximate index was not searched.
     """
 
     ingested: Ingested
@@ -27,21 +28,26 @@ class Size:
 
     @property
     def chunks(self) -> int:
+        """The number of chunks that were ingested."""
         return self.ingested.chunks
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
+    """The measurements of all sizes, with the machine and the versions that they hold for."""
+
     date: str
     machine: Mapping[str, str | int | float]
     versions: dict[str, str]
     sizes: Sequence[Size]
 
     def as_json(self) -> dict[str, Any]:
+        """Return the report as JSON data."""
         return asdict(self)
 
 
 def render_table(sizes: Sequence[Size]) -> str:
+    """Render the table in Markdown."""
     lines = [f"| | {' | '.join(f'{size.chunks:,} chunks' for size in sizes)} |", "|---|" + "---:|" * len(sizes)]
     lines += [f"| {name} | {' | '.join(map(show, sizes))} |" for name, show in _ROWS]
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""The steps that ask an index of one size: how long it takes to open, to answer, and what of the best it finds."""
+"""Search an index of one size: measure the time to open it and to answer, and its recall."""
 
 import asyncio
 import json
@@ -14,33 +14,36 @@ from load.growth.building import SEED, dense_path, open_index
 from load.growth.memory import Memory, read_memory
 from load.growth.texts import TextStream
 from load.growth.vectors import VectorStream
+from rag.config.settings import Settings
 from rag.index.dense import DenseIndex
 from rag.index.version import TenantIndex
-from rag.language import detect_language, words
 from rag.limits import Deadline
 from rag.ports import Vectors
-from rag.retrieval import retrieve
+from rag.retrieval.search import retrieve
+from rag.text.language import detect_language, words
 
 QUESTIONS: Final = 200
 ROUNDS: Final = 3
-# The defaults of RAG_RETRIEVE_K and RAG_RERANK_K; and the K of the contract's bound.
-RETRIEVE_K: Final = 50
-RERANK_K: Final = 10
+# The service's defaults; and the K of the contract's bound.
+RETRIEVE_K: Final = Settings().retrieve_k
+RERANK_K: Final = Settings().rerank_k
 RECALL_AT: Final = 10
 _DEADLINE_S: Final = 600.0
-# Cosines of float32 differ so far by the order of their sums.
+# Float32 cosines differ by up to this much, depending on the order of summation.
 _SIMILARITY_ERROR: Final = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
 class Latency:
+    """Percentiles of the time of one search."""
+
     p50_ms: float
     p99_ms: float
 
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """Memory before the version was opened, after that, and after each question was asked once."""
+    """The time to open a version; memory before and after that, and after each question was asked once."""
 
     seconds: float
     before: Memory
@@ -50,8 +53,10 @@ class Opened:
 
 @dataclass(frozen=True, slots=True)
 class Searched:
-    """`retrieval` is the product's: by words while the question is embedded (at once, here), then by vector, among all
-    chunks and among those in the other language, fused.
+    """The results of searching one size.
+
+    `retrieval` is the product's own: lexical search while the question is embedded (which takes no time here), then
+    vector search among all chunks and among those in the other language, then fusion.
     """
 
     opened: Opened
@@ -63,7 +68,7 @@ class Searched:
 
 
 class DrawnEmbedder:
-    """A `rag.ports.TextEmbedder` that knows its questions."""
+    """A `rag.ports.TextEmbedder` that looks up the vectors of known questions."""
 
     def __init__(self, vectors: Mapping[str, Vectors]) -> None:
         self._vectors = vectors
@@ -73,7 +78,7 @@ class DrawnEmbedder:
 
 
 def draw_questions(folder: Path) -> None:
-    """Writes questions that chunks of the serving version answer, for `search` to ask."""
+    """Write questions that chunks of the serving version answer, for `search`."""
     index = open_index(folder)
     ordinals = np.random.default_rng(SEED).integers(0, index.version.chunks, QUESTIONS).tolist()
     texts = TextStream(SEED)
@@ -84,7 +89,7 @@ def draw_questions(folder: Path) -> None:
 
 
 def search(folder: Path, *, with_approximate: bool) -> Searched:
-    """Opens the serving version and asks it; both kinds of dense index are asked the same."""
+    """Open the serving version and search it; both kinds of dense index get the same questions."""
     questions: list[str] = json.loads(_texts_path(folder).read_text("utf-8"))
     vectors: Vectors = np.load(_vectors_path(folder))
     index, opened = _open_watched(folder, questions, vectors)
@@ -101,7 +106,7 @@ def search(folder: Path, *, with_approximate: bool) -> Searched:
 
 
 def measure_recall(exact: DenseIndex, approximate: DenseIndex, vectors: Vectors) -> float:
-    """Recall@10 over these questions; what is as near as the tenth is no miss."""
+    """Return recall@10 over these questions; a hit as near as the tenth counts, whichever chunk it is."""
     shares = []
     for vector in vectors:
         floor = exact.search(vector, RECALL_AT)[-1][1] - _SIMILARITY_ERROR
@@ -142,7 +147,7 @@ async def _time_retrieval(index: TenantIndex, questions: Sequence[str], vectors:
 
 
 def _time(ask: Callable[[int], object]) -> Latency:
-    """Asks every question once unseen, so that pages are in memory, and then in rounds."""
+    """Ask every question once without timing it, so that pages are in memory, then time them in rounds."""
     seconds = []
     for number in [*range(QUESTIONS)] * (1 + ROUNDS):
         started = time.perf_counter()

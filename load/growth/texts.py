@@ -1,6 +1,6 @@
-"""Texts that are like English and Vietnamese ones where an index can tell: in how often which word comes back.
+"""Draw texts that are like English and Vietnamese ones in what matters to an index: the frequencies of words.
 
-The numbers are XQuAD's: 150 paragraphs in English, the same in Vietnamese, in the words of `rag.language.words`.
+The numbers are XQuAD's: 150 paragraphs in English, the same in Vietnamese, in the words of `rag.text.language.words`.
 """
 
 import unicodedata
@@ -16,12 +16,12 @@ PARAGRAPHS_PER_DOCUMENT: Final = 20
 _PARAGRAPH_SPREAD: Final = 0.5
 _WORDS_PER_SENTENCE: Final = 24
 _SENTENCE_SPREAD: Final = 0.4
-# A word that comes back in its paragraph stands at most so many words behind the last time.
+# The maximum distance, in words, between two occurrences of a word that is repeated in its paragraph.
 _REPEATED_WITHIN: Final = 60
-# Spellings of the frequent words are kept; the rare ones are put together each time.
+# The spellings of frequent words are cached; rare ones are built each time.
 _KEPT_SPELLINGS: Final = 200_000
 
-# Chosen so that no two rows of syllables read the same.
+# Chosen so that no two sequences of syllables give the same word.
 _ONSETS: Final[tuple[str, ...]] = (*"bcdfghjklmnprstvwz", "br", "tr")
 _SYLLABLES: Final = [onset + vowel + coda for coda in ("n", "l", "nd", "rm") for vowel in "aeiou" for onset in _ONSETS]
 _VI_ONSETS: Final[tuple[str, ...]] = (*"bcdđghlmnrstvx", "ch", "kh", "ng", "nh", "ph", "qu", "th", "tr")
@@ -34,7 +34,7 @@ _VI_CODAS: Final[tuple[str, ...]] = ("", "n", "ng", "i", "m")
 
 
 def spell_english(rank: int) -> str:
-    """The word of this rank, from 0; frequent words are short, and no two are the same."""
+    """Return the word of this rank, from 0; frequent words are short, and all words are different."""
     syllables = []
     while rank >= 0:
         rank, last = divmod(rank, len(_SYLLABLES))
@@ -44,7 +44,7 @@ def spell_english(rank: int) -> str:
 
 
 def spell_vietnamese(rank: int) -> str:
-    """A syllable while there are any, then a foreign name."""
+    """Return a Vietnamese syllable; after the last one, a word like an English one, as a foreign name."""
     if rank >= len(_VI_ONSETS) * len(_VI_NUCLEI) * len(_VI_CODAS):
         return spell_english(rank)
     rest, onset = divmod(rank, len(_VI_ONSETS))
@@ -54,10 +54,10 @@ def spell_vietnamese(rank: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class WordLaw:
-    """How often the word of a rank is said: as 1 / (rank + shift) up to the knee, as rank ** -slope beyond it.
+    """The frequency of a word by its rank: 1 / (rank + shift) up to the knee, rank ** -slope beyond it.
 
-    Two regimes, because one alone gives too few words: with a slope above 1 the vocabulary never ends, and grows with
-    the number of words said to the power of 1 / slope (Heaps' law).
+    There are two regimes, because one alone gives too few words: with a slope above 1 the vocabulary never ends, and
+    grows with the number of words to the power of 1 / slope (Heaps' law).
     Source: Mandelbrot 1953; Gerlach and Altmann, "Stochastic Model for the Vocabulary Growth in Natural Languages",
     Physical Review X 3, 2013.
     """
@@ -65,14 +65,14 @@ class WordLaw:
     knee: int
     shift: float
     slope: float
-    repeated: float  # the share of words that stood in the paragraph just before
+    repeated: float  # the share of words that repeat a recent word of the paragraph
     paragraph_words: int
     question_words: int
-    question_overlap: float  # the share of a question's words that stand in the passage that answers it
+    question_overlap: float  # the share of a question's words that occur in the passage that answers it
     spell: Callable[[int], str]
 
     def draw_ranks(self, random: np.random.Generator, count: int) -> np.ndarray:
-        """Ranks from 0, int64, (count,), each by itself."""
+        """Draw independent ranks from 0, int64, (count,)."""
         head = np.log((self.knee + self.shift) / (1 + self.shift))
         tail = self.knee / ((self.knee + self.shift) * (self.slope - 1))
         point = random.random(count) * (head + tail)
@@ -94,7 +94,7 @@ LAWS: Final = (ENGLISH, VIETNAMESE)
 
 
 class TextStream:
-    """Documents one after the other, English and Vietnamese in turn; nothing of them is kept."""
+    """Draws documents one after the other, English and Vietnamese in turn, without keeping them."""
 
     def __init__(self, seed: int) -> None:
         self._random = np.random.default_rng(seed)
@@ -102,6 +102,7 @@ class TextStream:
         self._spell = {law: lru_cache(_KEPT_SPELLINGS)(law.spell) for law in LAWS}
 
     def draw_document(self) -> str:
+        """Draw the next document, whose paragraphs are separated by blank lines."""
         law = LAWS[self._drawn % len(LAWS)]
         self._drawn += 1
         lengths = self._lengths(law.paragraph_words, _PARAGRAPH_SPREAD, PARAGRAPHS_PER_DOCUMENT)
@@ -111,7 +112,7 @@ class TextStream:
         return "\n\n".join(self._write_paragraph(said[start:end]) for start, end in zip(starts, ends, strict=True))
 
     def draw_question(self, passage_words: Sequence[str]) -> str:
-        """A question that the passage with these words answers: most of its words stand there."""
+        """Draw a question that the passage with these words answers: most of its words occur there."""
         law = LAWS[self._drawn % len(LAWS)]
         self._drawn += 1
         distinct = sorted(set(passage_words))

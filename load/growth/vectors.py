@@ -1,7 +1,7 @@
-"""Vectors that lie as sentence embeddings do: in a narrow cone, on a surface of few dimensions, documents in clusters.
+"""Draw vectors with the geometry of sentence embeddings: a narrow cone, few intrinsic dimensions, clusters by topic.
 
-Gaussian clusters were tried first, and rejected: with as many dimensions as real vectors have they hold no near
-neighbours, however many there are of them.
+Gaussian clusters were tried first and rejected: with the dimensions of real vectors they contain no near neighbours,
+no matter how many vectors there are.
 """
 
 from dataclasses import dataclass
@@ -25,19 +25,19 @@ class Geometry:
     .768 -> .766 (spread .023 -> .024), of one article .835 -> .828; of a passage and its nearest .859 -> .869, its
     tenth .804 -> .804; of a question and its passage .876 -> .875, any .763 -> .767; share of questions whose passage
     is the nearest .93 -> .93; neighbours found in 0.4 of 15 lists, of passages .91 -> .90, of questions .90 -> .89.
-    How the nearest come nearer where there are more was fitted to 1600 docstrings of Python packages.
+    How the nearest neighbours get nearer with more passages was fitted to 1600 docstrings of Python packages.
     """
 
     mean_norm: float = 0.87
-    # Of the latent points: its dimensions, the variance of the topics of all, and that of passages around their topic.
+    # The latent space: its dimension, the variance of the topics, and the variance of passages around their topic.
     latent_dimension: int = 12
     topic_variance: float = 0.67
     detail_variance: float = 0.33
-    # So far apart two points say nothing of each other.
+    # The distance at which two points are no longer correlated.
     length_scale: float = 1.7
     # The variance of the i-th axis falls as i ** -slope.
     axis_slope: float = 0.5
-    # The share of its passage in a question; the rest is about something else.
+    # The share of the passage's vector in that of its question; the rest is about something else.
     question_share: float = 0.47
 
 
@@ -45,7 +45,7 @@ GEOMETRY: Final = Geometry()
 
 
 class VectorStream:
-    """Passages one after the other, in runs of one topic; nothing of them is kept."""
+    """Draws passages one after the other, in runs of one topic, without keeping them."""
 
     def __init__(self, seed: int, geometry: Geometry = GEOMETRY, *, chunks_per_topic: int = CHUNKS_PER_TOPIC) -> None:
         self._random = np.random.default_rng(seed)
@@ -64,7 +64,7 @@ class VectorStream:
         self._left_of_topic = chunks_per_topic
 
     def draw_passages(self, count: int) -> Vectors:
-        """The next passages, float32, (count, DIMENSION), rows of unit length."""
+        """Draw the next passages: float32, (count, DIMENSION), rows of unit length."""
         points = self._draw(self._geometry.detail_variance, count)
         start = 0
         while start < count:
@@ -75,13 +75,13 @@ class VectorStream:
             points[start:end] += self._topic
             self._left_of_topic -= end - start
             start = end
-        # Random Fourier features: the cosine of two, their mean aside, is exp(-distance² / 2 length_scale²).
+        # Random Fourier features: without the mean, the cosine of two is exp(-distance² / 2 length_scale²).
         # Source: Rahimi and Recht, "Random Features for Large-Scale Kernel Machines", NIPS 2007.
         features = np.sqrt(2, dtype=np.float32) * np.cos(points @ self._frequencies + self._phases)
         return _to_unit(self._mean + self._scales * features)
 
     def draw_questions(self, passages: Vectors) -> Vectors:
-        """A question for each of these passages, in the same form: in part its passage, in part the stream's next."""
+        """Draw a question for each passage, in the same form: a mixture of its passage and the stream's next one."""
         share = self._geometry.question_share
         others = self.draw_passages(len(passages))
         return _to_unit(self._mean + share * (passages - self._mean) + np.sqrt(1 - share**2) * (others - self._mean))

@@ -1,4 +1,4 @@
-"""The HTTP side of the service: routes, one query's exchange, and the edge that keeps every answer to the contract."""
+"""Serve HTTP: the routes, the handling of queries, and the edge that makes every response follow the contract."""
 
 from rag.api.app import create_app
 from rag.api.edge import ContractEdge

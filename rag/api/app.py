@@ -1,4 +1,4 @@
-"""The routes of the front service; the queries among them are `exchange`'s."""
+"""Define the routes of the front service; `exchange` handles the query routes."""
 
 from collections.abc import Callable, Collection, Mapping
 
@@ -18,18 +18,18 @@ from rag.api.rendering import RequestState, render
 from rag.api.search import SearchEndpoint
 from rag.errors import NotReady, RagError
 from rag.identity import OpenAuthenticator
+from rag.model_card import ModelCard
 from rag.types import IndexVersion
-from rag.version import ModelCard
 from schemas.response import CurrentModels, EmbedderInfo, Health, IndexInfo, Ready, RerankerInfo
 
-# The serving version of each of these tenants, or of all where the argument is None.
+# Returns the serving version of each of these tenants, or of all tenants if the argument is None.
 IndexVersions = Callable[[Collection[str] | None], Mapping[str, IndexVersion]]
 
 
 def create_app(
     desk: QueryDesk, *, card: ModelCard, index_versions: IndexVersions, probes: Mapping[str, Probe]
 ) -> FastAPI:
-    """The application that BentoML mounts at `/`, behind `ContractEdge`; it is ready while `probes` say so."""
+    """Create the application that BentoML mounts at `/`, behind `ContractEdge`; `probes` decide whether it is ready."""
     app = FastAPI(
         title="RAG", version=VERSION, docs_url=None, redoc_url=None, redirect_slashes=False, exception_handlers={}
     )
@@ -78,7 +78,7 @@ def _add_status_routes(
 
 
 def _add_query_routes(app: FastAPI, desk: QueryDesk, card: ModelCard) -> None:
-    # Not as path operations: an exchange reads the request and writes the response by itself.
+    # Not FastAPI path operations: a query endpoint reads the raw request and writes the response itself.
     app.router.routes += [
         Route(routes.QUERY.path, QueryEndpoint(desk, streams=False), methods=[*routes.QUERY.methods]),
         Route(routes.STREAM.path, QueryEndpoint(desk, streams=True), methods=[*routes.STREAM.methods]),

@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import Final
 from urllib.parse import quote as percent_encode
 
-from rag.language import Language, stored_language
+from rag.text.language import Language, stored_language
 from rag.types import Chunk, PlacedChunk
 
 _STYLE: Final = """

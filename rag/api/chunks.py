@@ -18,7 +18,7 @@ from rag.chunk_id import ChunkId
 from rag.errors import BadRequest, InvalidRequest, NotFound
 from rag.identity import Principal
 from rag.limits import Deadline
-from rag.telemetry import QueryRecord
+from rag.observability.telemetry import QueryRecord
 from rag.types import PlacedChunk
 from schemas.errors import FieldError
 from schemas.response import ChunkText

@@ -1,8 +1,7 @@
-"""Which pages of other origins may read the answers in a browser, by `RAG_CORS_ORIGINS`.
+"""Answer CORS requests: which origins' pages may read our responses in a browser, as set by `RAG_CORS_ORIGINS`.
 
-Never with credentials in the sense of CORS: keys and tokens are headers, which a page has to know, and no cookie means
-anything here. Own code instead of Starlette's middleware, which answers preflights of unknown paths and refuses in
-plain text.
+CORS credentials are never allowed: keys and tokens are headers that a page sets itself, and we use no cookies. We do
+not use Starlette's middleware, because it answers preflights of unknown paths and refuses in plain text.
 Source: WHATWG Fetch, section 3.3, "CORS protocol".
 """
 
@@ -14,23 +13,23 @@ from starlette.datastructures import Headers
 from starlette.responses import Response
 
 ANY_ORIGIN: Final = "*"
-# A browser asks again for each page and path; 10 minutes is what all browsers keep at most, or more.
+# A browser sends a preflight for each page and path; every browser allows its answer to be kept for 10 minutes.
 _MAX_AGE_S: Final = 600
 _EXPOSED: Final = "x-trace-id, retry-after"
-# Client libraries send headers of their own, which mean nothing to us: what is asked for is allowed, if it is a list of
-# names. Source: RFC 9110, section 5.6.2 (token).
+# Client libraries send headers of their own, which we ignore, so every well-formed list of header names is allowed.
+# Source: RFC 9110, section 5.6.2 (token).
 _HEADER_NAMES: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~, -]{1,2048}")
 
 
 class CrossOrigin:
-    """Adds nothing to any answer where no origin is allowed."""
+    """The CORS policy; without allowed origins it adds no headers to responses."""
 
     def __init__(self, origins: Collection[str]) -> None:
-        """Origins as `https://example.org`, or `*` for all."""
+        """Create the policy from origins such as `https://example.org`, or `*` for all."""
         self._origins = frozenset(origins)
 
     def headers_for(self, request: Headers) -> list[tuple[str, str]]:
-        """What every response to this request has to say, an error too: else the page cannot tell one from another."""
+        """Return the headers to add to every response, errors included, so that a page can read the error too."""
         if not self._origins:
             return []
         if ANY_ORIGIN in self._origins:
@@ -44,7 +43,7 @@ class CrossOrigin:
         ]
 
     def answer_preflight(self, method: str, request: Headers, methods: Sequence[str]) -> Response | None:
-        """The answer to a browser that asks whether a page may send a request; None where this is no such question."""
+        """Return the response to a preflight from an allowed origin; None for any other request."""
         if method != "OPTIONS" or "access-control-request-method" not in request or not self._allows(request):
             return None
         headers = {"access-control-allow-methods": ", ".join(methods), "access-control-max-age": str(_MAX_AGE_S)}

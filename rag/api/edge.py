@@ -1,7 +1,7 @@
-"""The outermost layer: trace ids, known paths and methods, and the contract's body on every error whoever makes it.
+"""Add trace ids, refuse unknown paths and methods, and give every error the contract's body: the outermost layer.
 
 BentoML answers unknown paths, overload, timeouts and its own failures outside the mounted app and outside
-`add_asgi_middleware`; only a wrapper around `Service.to_asgi()` sees those.
+`add_asgi_middleware`; only a wrapper around `Service.to_asgi()` sees those responses.
 """
 
 import asyncio
@@ -21,11 +21,11 @@ from rag.api.cross_origin import CrossOrigin
 from rag.api.rendering import RequestState, render
 from rag.api.routes import LOGGED, ApiRoute, find_route
 from rag.errors import BadRequest, RagError
-from rag.telemetry import QueryRecord
+from rag.observability.telemetry import QueryRecord
 from schemas.errors import ErrorCode
 from schemas.request import TRACE_ID_PATTERN
 
-# 429 is BentoML's word for "too many at once", which the contract calls CONCURRENCY_LIMIT.
+# BentoML sends 429 for too many concurrent requests, which is CONCURRENCY_LIMIT in the contract.
 _CODES: Final[Mapping[int, ErrorCode]] = MappingProxyType(
     {
         401: ErrorCode.UNAUTHORIZED,
@@ -43,7 +43,7 @@ _CODES: Final[Mapping[int, ErrorCode]] = MappingProxyType(
     }
 )
 _TRACE_ID: Final = re.compile(TRACE_ID_PATTERN)
-# What is read of a refused body, so that its sender comes to read the answer.
+# Limits for reading the rest of a refused body, so that the client gets to read the response.
 _DRAIN_TIMEOUT_S: Final = 2.0
 _DRAIN_MAX_BYTES: Final = 32 << 20
 
@@ -51,14 +51,14 @@ logger = logging.getLogger(__name__)
 
 
 class ContractEdge:
-    """Wraps the whole server application; what the contract describes goes to `ours` directly.
+    """Wraps the whole server application; requests for paths of the contract go directly to `ours`.
 
-    On the way through BentoML a request would pass a timer that holds 5 KB for 90 s, a span, two sets of counters and a
-    context that nobody reads: a third of the time that the front takes for it.
+    BentoML's own middleware would take a third of the front's time for a request: a timer that holds 5 KB for 90 s, a
+    span, two sets of counters, and a context that nothing reads.
     """
 
     def __init__(self, server: ASGIApp, *, ours: ASGIApp, origins: Collection[str] = ()) -> None:
-        """`origins` are those whose pages may read the answers."""
+        """Wrap `server`; pages of these `origins` may read the responses."""
         self._server = server
         self._ours = ours
         self._cross_origin = CrossOrigin(origins)
@@ -73,7 +73,7 @@ class ContractEdge:
         headers, route = Headers(scope=scope), find_route(scope["path"])
         state = RequestState(_trace_id(headers), route.path if route else "")
         exit_ = _Exit(state, scope, receive, send, self._cross_origin.headers_for(headers))
-        if len(headers.getlist("host")) != 1:  # two of them may lead a proxy and us to two places
+        if len(headers.getlist("host")) != 1:  # with two, a proxy and this service may follow different ones
             await exit_.refuse(BadRequest("The request must have exactly one Host."))
         elif route is None:
             await exit_.refuse(ErrorCode.NOT_FOUND)
@@ -91,17 +91,17 @@ class ContractEdge:
         except Exception:
             logger.exception("request_failed", extra={"fields": {"trace_id": RequestState.of(scope).trace_id}})
             if RequestState.of(scope).started:
-                raise  # the status is spent: the server closes the connection, and the client sees that it broke
+                raise  # the status has been sent: the server closes the connection, which the client notices
             await exit_.send_error(ErrorCode.INTERNAL_ERROR)
 
 
 class _Exit:
-    """The way out of one request: adds the trace id, and puts the contract's body in the place of foreign errors."""
+    """The response side of one request: adds the trace id, and gives errors made elsewhere the contract's body."""
 
     def __init__(
         self, state: RequestState, scope: Scope, receive: Receive, send: Send, headers: list[tuple[str, str]]
     ) -> None:
-        """`headers` are added to the response, whatever it is."""
+        """Wrap `receive` and `send`; `headers` are added to every response."""
         self._state = state
         self._scope = scope
         self._receive = receive
@@ -129,7 +129,7 @@ class _Exit:
         await self._send(self._traced(message))
 
     async def refuse(self, error: RagError | ErrorCode, headers: Mapping[str, str] | None = None) -> None:
-        """Answers a request that nobody has seen; one for an answer leaves its line in the log."""
+        """Refuse a request that no handler has seen; write the log line if it is for a query route."""
         if self._state.route in LOGGED:
             code = error if isinstance(error, ErrorCode) else error.code
             QueryRecord(self._state.trace_id, self._state.route).report(code)
@@ -147,9 +147,9 @@ class _Exit:
         await render(error, self._state, headers=headers)(self._scope, self._receive, send)
 
     async def _send_body(self, message: Message) -> None:
-        """Ends an error's response only after the request's body; to HEAD there is none.
+        """Send a body message (empty for HEAD); end an error response only after reading the request's body.
 
-        A connection that is closed with something unread is reset, and then the client may never see the answer.
+        Closing a connection with unread data resets it, and the client may then never see the response.
         """
         if self._scope["method"] == "HEAD":
             message = {**message, "body": b""}
@@ -165,7 +165,7 @@ class _Exit:
         await self._send({"type": "http.response.body", "body": b"", "more_body": False})
 
     def _traced(self, message: Message) -> Message:
-        # Errors, and the 204 to a stream that is not begun again, may come before the body was read.
+        # Errors, and the 204 for a reconnecting stream, may be sent before the request's body has been read.
         self._drains = message["status"] >= 400 or message["status"] == 204
         headers = MutableHeaders(raw=list(message.get("headers", [])))
         headers["x-trace-id"] = self._state.trace_id
@@ -175,9 +175,9 @@ class _Exit:
 
 
 async def _refuse_websocket(scope: Scope, receive: Receive, send: Send) -> None:
-    """No path speaks it: the handshake is answered like any request for a path that is not there.
+    """Answer a WebSocket handshake with NOT_FOUND, because no path supports WebSocket.
 
-    Raises: ClientDisconnected: at the end of an answer with a body.
+    Raises: ClientDisconnected: always after a response with a body; uvicorn needs it.
     """
     state = RequestState(_trace_id(Headers(scope=scope)), route="")
 
@@ -190,7 +190,7 @@ async def _refuse_websocket(scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "websocket.close"})
         return
     await render(ErrorCode.NOT_FOUND, state)({**scope, "type": "http", "method": "GET"}, receive, send_denial)
-    # What uvicorn understands: after a denial that is merely complete it logs an error about the missing handshake.
+    # Otherwise uvicorn logs an error about the missing handshake, although the denial is complete.
     raise ClientDisconnected
 
 
@@ -200,7 +200,7 @@ def _trace_id(headers: Headers) -> str:
 
 
 def _routed(scope: Scope, route: ApiRoute) -> Scope:
-    """As our own handlers know it: they answer HEAD as GET, but for streams, and the body is left out on the way."""
+    """Rewrite the path, and HEAD to GET except for streams, for our own handlers; `_Exit` drops the body of HEAD."""
     path = route.handled_as
     routed = {**scope, "path": path, "raw_path": path.encode()} if path else scope
     is_read = scope["method"] == "HEAD" and route.is_ours and not route.streams

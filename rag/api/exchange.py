@@ -1,7 +1,7 @@
-"""One request over HTTP, from its headers to its log line: identity, schema, place, pipeline, answer.
+"""Handle one request over HTTP, from its headers to its log line: identity, schema, quotas, place, pipeline, response.
 
-All of it runs inside the response's own call, so that whatever was acquired is given back on every way out, and one
-watcher sees the client leave at any moment.
+All of it runs inside one ASGI call, so that every exit path releases what was acquired, and one watcher notices a
+disconnect at any time.
 """
 
 import asyncio
@@ -18,25 +18,25 @@ from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
-from rag import metrics
 from rag.api.origin import find_base_url
 from rag.api.rendering import RequestState, render
 from rag.api.requests import parse_query, read_body
+from rag.api.sse import PING_AFTER_S, STREAM_HEADERS, EventWriter, until_terminal
 from rag.errors import DeadlineExceeded, OurFault, RagError, RateLimited
 from rag.identity import Authenticator, Principal
 from rag.limits import Deadline, Gate, Places
+from rag.observability import metrics
+from rag.observability.telemetry import QueryRecord, Unasked, redact
+from rag.observability.tracing import UNTRACED, Tracer
 from rag.pipeline import Pipeline, collect
 from rag.ports import RateLimiter, ReaderProvider
-from rag.sse import PING_AFTER_S, STREAM_HEADERS, EventWriter, until_terminal
-from rag.telemetry import QueryRecord, Unasked, redact
-from rag.tracing import UNTRACED, Tracer
 from rag.types import Reservation
 from schemas.errors import ErrorCode
 from schemas.events import DoneEvent, ErrorEvent, Event, TokenEvent
 from schemas.request import QueryRequest
 from schemas.response import FinishReason
 
-# For a client that does not read: what the deadline cannot end politely is cut off this much later.
+# For a client that does not read: work that has not ended at its deadline is cancelled this much later.
 _GRACE_S: Final = 1.0
 
 logger = logging.getLogger(__name__)
@@ -48,7 +48,7 @@ RawHeaders = Sequence[tuple[bytes, bytes]]
 
 @dataclass(frozen=True, slots=True)
 class QueryDesk:
-    """What the query routes share; `pipeline` raises NotReady until every model has said what it is."""
+    """What the query routes share; `pipeline()` raises NotReady while a model is loading or a model service is down."""
 
     pipeline: Callable[[], Pipeline]
     search_pipeline: Callable[[], Pipeline]  # the same one, but not kept back by a generator that is not ready
@@ -87,7 +87,7 @@ class Endpoint(ABC):
             if error.code is ErrorCode.INTERNAL_ERROR:
                 _log_failure(record)
             end = await _fail(error, state, scope, receive, send)
-        except Exception:  # noqa: BLE001  # the edge: whatever it is, the client gets a body and the log the cause
+        except Exception:  # noqa: BLE001  # the edge: for any error the client gets a body and the log gets the cause
             _log_failure(record)
             end = await _fail(OurFault(), state, scope, receive, send)
         finally:
@@ -115,10 +115,10 @@ class Endpoint(ABC):
     async def _admitted(
         self, principal: Principal, tenant_id: str, tokens: int, record: QueryRecord
     ) -> AsyncIterator[Settle]:
-        """Holds the tokens that the request may need, and a place; gives back what it did not use on every way out.
+        """Reserve the tokens that the request may need, and take a place; return unused tokens on every exit.
 
-        Yields: what settles once, for before the client learns of the end: its next request may come at another front
-            at once.
+        Yields: a function that settles once; it is called before the client sees the end, because the next request may
+            reach another front immediately.
         """
         reservation = await self._reserve(principal, tenant_id, tokens)
         is_settled = False
@@ -205,7 +205,7 @@ class QueryEndpoint(Endpoint):
     async def _send_events(
         self, events: AsyncGenerator[Event, None], send: Send, record: QueryRecord, settle: Settle
     ) -> End:
-        first = await anext(events)  # before the head: until here a failure keeps its HTTP status
+        first = await anext(events)  # before the response head, so that a failure up to here has its own HTTP status
         end: End = ErrorCode.INTERNAL_ERROR
         async with (
             aclosing(until_terminal(events, trace_id=record.trace_id)) as rest,
@@ -235,7 +235,7 @@ async def send_body(send: Send, body: bytes, media_type: bytes, *, headers: RawH
 
 
 async def _send_head(send: Send, status: int, headers: RawHeaders = ()) -> Unasked:
-    """A whole response without a body, for which nothing was done."""
+    """Send a complete response without a body, for a request that wants no answer."""
     await send({"type": "http.response.start", "status": status, "headers": [*headers]})
     await send({"type": "http.response.body", "body": b""})
     return "unasked"
@@ -248,14 +248,15 @@ async def _read(scope: Scope, headers: Headers, receive: Receive) -> QueryReques
 
 
 async def unless_gone(receive: Receive, work: Coroutine[Any, Any, End], deadline: Deadline) -> End:
-    """The result of the work, which is cancelled and awaited to its end when the client goes first.
+    """Return the result of the work; if the client disconnects first, cancel the work and wait for it to end.
 
-    Raises: ClientDisconnect, DeadlineExceeded (the client does not read), and what the work raises.
+    Raises: ClientDisconnect; DeadlineExceeded: the work did not end in time (the client does not read); whatever the
+        work raises.
     """
     working = asyncio.create_task(work)
     leaving = asyncio.create_task(_disconnected(receive))
     try:
-        # Twice: on a loop that was held up past both, the work has yet to learn that its time is over.
+        # Two waits: if the event loop was blocked past the deadline, the work has not seen its own timeout yet.
         for timeout_s in (deadline.left_s(), _GRACE_S):
             await asyncio.wait({working, leaving}, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
             if working.done() or leaving.done():
@@ -275,7 +276,7 @@ async def _disconnected(receive: Receive) -> None:
 
 
 async def _fail(error: RagError, state: RequestState, scope: Scope, receive: Receive, send: Send) -> ErrorCode:
-    """Sends the error where the status is not spent yet; otherwise the broken stream must speak for itself."""
+    """Send the error and return its code; if the status has already gone out, only return the code."""
     if state.started:
         return ErrorCode.STREAM_TIMEOUT if isinstance(error, DeadlineExceeded) else error.code
     with suppress(TimeoutError):

@@ -1,7 +1,7 @@
-"""The API's description, the same at /openapi.json and /docs.json: every path, answer, error and event of the contract.
+"""Describe the API as OpenAPI, at /openapi.json and /docs.json: every path, response, error and event of the contract.
 
-A document of its own and not gathered from the routes: the query routes read the raw request, some paths are BentoML's,
-and BentoML's own document has no place for headers, parameters or security, and knows other errors than ours.
+The document is not generated from the routes: the query routes read the raw request, and some paths are BentoML's.
+BentoML's own document cannot describe headers, parameters or security, and lists other errors than ours.
 """
 
 import copy
@@ -38,7 +38,7 @@ _TAGS: Final = (
     {"name": _SERVER, "description": "BentoML's own paths, for the platform and the tools around the service."},
 )
 
-# Whatever is asked.
+# The errors of every operation.
 _ANYWHERE: Final = (ErrorCode.HEADERS_TOO_LARGE, ErrorCode.INTERNAL_ERROR)
 _IDENTIFIED: Final = (ErrorCode.UNAUTHORIZED, ErrorCode.NOT_READY)
 _ASKED: Final = (
@@ -61,7 +61,7 @@ _READ: Final = (
     ErrorCode.MODEL_TIMEOUT,
 )
 _ASKED_IN_BODY: Final = (*_ASKED, ErrorCode.PAYLOAD_TOO_LARGE, ErrorCode.UNSUPPORTED_MEDIA_TYPE)
-# A stream's head goes out before the generator is asked: there its refusal is an event.
+# A stream sends its response head before it calls the generator, so there this error is an event.
 _ASKED_FOR_WHOLE: Final = (*_ASKED_IN_BODY, ErrorCode.UPSTREAM_RATE_LIMITED)
 
 _EXAMPLE_QUESTION: Final = "Nhân viên full-time có bao nhiêu ngày nghỉ phép năm?"
@@ -117,7 +117,7 @@ _EXAMPLE_RESULTS: Final[Described] = {
 
 
 def describe_api(*, is_open: bool) -> Described:
-    """The OpenAPI document; `is_open` says that callers without credentials are answered too."""
+    """Return the OpenAPI document; `is_open` means that callers need no credentials."""
     known: list[Described] = [{"ApiKey": []}, {"BearerToken": []}]  # one of them is enough
     callers = [{}, *known] if is_open else known
     components = describe_components()
@@ -129,7 +129,7 @@ def describe_api(*, is_open: bool) -> Described:
         "paths": {**queries, **_status_paths(callers), **_server_paths()},
         "components": components,
     }
-    return copy.deepcopy(document)  # the constants of these modules stay what they are, whatever a caller does with it
+    return copy.deepcopy(document)  # so that a caller who changes it does not change the constants of these modules
 
 
 def _query_paths(callers: list[Described], request: Described) -> Described:
@@ -191,7 +191,7 @@ def _request_body(schema: str) -> Described:
 
 
 def _query_parameters(body: Described) -> list[Described]:
-    """The fields of the body as parameters of the URL."""
+    """Return the fields of the body as query parameters."""
     return [
         {"name": name, "in": "query", "required": name in body["required"], "schema": schema}
         for name, schema in body["properties"].items()
@@ -265,7 +265,7 @@ def _operation(
     parameters: Iterable[Described] = (),
     **fields: Any,  # other fields of an Operation Object
 ) -> Described:
-    """The trace id and some failures belong to every operation; credentials only where they are given."""
+    """Describe an operation; each has the trace id and the common errors, credentials only if `security` is given."""
     return {
         "operationId": name,
         "summary": summary,
@@ -293,7 +293,7 @@ def _stream() -> Described:
             "headers": describe_headers("Cache-Control", "X-Accel-Buffering"),
             "content": {"text/event-stream": {"schema": ref("schemas", "StreamEvent")}},
         },
-        # The header is no parameter: with it the others are not looked at, which no description can say.
+        # `Last-Event-ID` is not listed as a parameter: it makes the others irrelevant, which OpenAPI cannot express.
         "204": {
             "description": "To a browser that lost its stream and sends `Last-Event-ID`: an answer is not begun again.",
             "headers": describe_headers(),

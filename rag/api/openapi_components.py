@@ -1,6 +1,6 @@
-"""What the API's description refers to by name: schemas, errors, headers, and how callers say who they are.
+"""Describe the reusable components of the OpenAPI document: schemas, errors, headers, parameters, security schemes.
 
-The schemas come from the types that the service itself sends and reads, so the description cannot part from them.
+The schemas are generated from the types that the service itself sends and reads, so that they cannot diverge.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,7 +21,7 @@ Described = dict[str, Any]  # a piece of an OpenAPI document
 _EVENTS: Final[Mapping[str, str]] = MappingProxyType(
     {"meta": "MetaEvent", "token": "TokenEvent", "citation": "Citation", "done": "DoneEvent", "error": "ErrorEvent"}
 )
-# By then retrieval and reranking have succeeded; a question's quota, its place and its form were checked before them.
+# The stream starts after retrieval and reranking have succeeded; quotas, place and schema were checked before that.
 _EVENT_CODES: Final = (
     ErrorCode.UPSTREAM_RATE_LIMITED,
     ErrorCode.INTERNAL_ERROR,
@@ -33,10 +33,12 @@ _TRACE_ID: Final = f"^{TRACE_ID_PATTERN}$"
 
 
 def ref(kind: str, name: str) -> Described:
+    """Return a reference to a component."""
     return {"$ref": f"#/components/{kind}/{name}"}
 
 
 def describe_components() -> Described:
+    """Return the document's `components`."""
     return {
         "schemas": _describe_schemas(),
         "responses": {
@@ -52,7 +54,7 @@ def describe_components() -> Described:
 
 
 def describe_errors(codes: Iterable[ErrorCode]) -> dict[str, Described]:
-    """One response per status, with the codes that it may carry."""
+    """Return one response for each HTTP status, with the codes that it may carry."""
     by_status: dict[int, list[ErrorCode]] = {}
     for code in codes:
         by_status.setdefault(ERROR_TABLE[code].status, []).append(code)
@@ -60,7 +62,7 @@ def describe_errors(codes: Iterable[ErrorCode]) -> dict[str, Described]:
 
 
 def describe_error(codes: Sequence[ErrorCode], **body: Described) -> Described:
-    """The response of one status; `body` is what stands in it beside `error`."""
+    """Return the response of one status, whose codes must share it; `body` are properties beside `error`."""
     spec = ERROR_TABLE[codes[0]]
     detail: Described = {"properties": {"code": {"enum": [*codes]}, "retryable": {"const": spec.retryable}}}
     if ErrorCode.VALIDATION_ERROR in codes:
@@ -74,12 +76,12 @@ def describe_error(codes: Sequence[ErrorCode], **body: Described) -> Described:
 
 
 def describe_headers(*names: str) -> dict[str, Described]:
-    """Headers of a response; the trace id is on every one."""
+    """Return the headers of a response, always with the trace id."""
     return {name: ref("headers", name) for name in ("x-trace-id", *names)}
 
 
 class _SchemaGenerator(GenerateJsonSchema):
-    """Models as they go over the wire: of what we send, only that is left out which is None by default."""
+    """Generates schemas as on the wire: in a body that we send, only fields that default to None are optional."""
 
     def default_schema(self, schema: core_schema.WithDefaultSchema) -> JsonSchemaValue:
         inner = schema["schema"]
@@ -98,7 +100,7 @@ class _SchemaGenerator(GenerateJsonSchema):
         return not (inner["type"] == "default" and inner.get("default", ...) is None)
 
     def field_title_should_be_set(self, schema: object) -> bool:
-        """Pydantic's title repeats the name in other letters."""
+        """Return False: pydantic's titles only repeat the field names."""
         return False
 
 
@@ -117,14 +119,14 @@ def _describe_schemas() -> dict[str, Described]:
     for name in _EVENTS.values():
         _leave_name_to_event_line(schemas[name])
     schemas["ErrorEvent"]["properties"]["code"] = {"enum": [*_EVENT_CODES]}
-    # White space is what Python strips, which is two ranges more than `\s` in the regular expressions of JSON Schema.
+    # Python strips two more ranges of white space than `\s` matches in JSON Schema's regular expressions.
     for each in asked:
         schemas[each.__name__]["properties"]["question"]["pattern"] = r"[^\s\u001c-\u001f\u0085]"
     return {**schemas, "StreamEvent": {"oneOf": [_describe_event(*each) for each in _EVENTS.items()]}}
 
 
 def _leave_name_to_event_line(schema: Described) -> None:
-    """An event's name goes out as `event:`, not in its data."""
+    """Remove `event` from the schema: it is sent as the `event:` line, not in the data."""
     if schema["properties"].pop("event", None):
         schema["required"].remove("event")
 
@@ -172,7 +174,7 @@ _PARAMETERS: Final[dict[str, Described]] = {
     "x-trace-id": {
         "name": "x-trace-id",
         "in": "header",
-        # Without the pattern: what does not match is no error, a new id is made instead.
+        # No pattern: a value that does not match is not an error, the service makes a new id instead.
         "description": "1 to 64 characters of `A-Za-z0-9._-`; anything else is ignored.",
         "schema": {"type": "string"},
     },

@@ -1,4 +1,4 @@
-"""The page at `/`: asks one question and shows the stream; nothing on it comes from outside."""
+"""Hold the page at `/`, which asks one question and shows the streamed answer; it loads nothing from elsewhere."""
 
 from typing import Final
 

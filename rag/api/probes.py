@@ -1,4 +1,4 @@
-"""How a dependency that is a service is asked whether it is there, and what the answer means."""
+"""Probe dependencies that are HTTP services, for readiness."""
 
 import asyncio
 import logging
@@ -12,7 +12,7 @@ from rag.api.readiness import Probe
 from rag.types import ModelInfo
 from schemas.response import DependencyState
 
-# Below the second that readiness has for all of them, so that each can still say what it is waiting for.
+# Less than the 1 s that readiness allows, so that each probe can still return a specific state.
 ANSWER_TIMEOUT_S: Final = 0.9
 
 
@@ -20,7 +20,7 @@ _log = logging.getLogger(__name__)
 
 
 class ServiceProbe:
-    """Asks one URL; a service that we start ourselves is `loading` until it has answered for the first time."""
+    """Probes one URL; a service that we start ourselves (`ours`) is `loading` until its first successful answer."""
 
     def __init__(self, client: httpx.AsyncClient, path: str, *, ours: bool) -> None:
         self._client = client
@@ -36,7 +36,7 @@ class ServiceProbe:
             return self._absent("timeout")
         except (httpx.HTTPError, OSError):
             return self._absent("unreachable")
-        if response.status_code == httpx.codes.OK:  # a refused key would be refused with every question too
+        if response.status_code == httpx.codes.OK:  # nothing else: a key refused here would be refused for queries too
             self._has_answered = True
             return "ok"
         return self._absent("unreachable")
@@ -46,15 +46,15 @@ class ServiceProbe:
 
 
 class ModelProbe:
-    """Asks a model service of ours which models it serves: others than this front was made for are a `mismatch`.
+    """Asks one of our model services which models it serves; if they are not the expected ones, it is a `mismatch`.
 
-    A front and a service on two hosts are rolled out one after the other; their vectors would not fit each other.
+    A front and a service on different hosts are not updated at the same moment, and vectors of two models do not match.
     """
 
     def __init__(self, client: httpx.AsyncClient, expected: Sequence[ModelInfo]) -> None:
         self._client = client
         self._expected = [asdict(each) for each in expected]
-        self._last_told: object = None  # what was served instead, if that has been logged
+        self._last_told: object = None  # the last logged mismatch
         self._has_answered = False
 
     async def __call__(self, trace_id: str | None) -> DependencyState:
@@ -82,7 +82,7 @@ class ModelProbe:
 
 
 async def wait_until_ok(probes: Sequence[Probe], *, poll_s: float = 0.2) -> None:
-    """Returns once each of the probes has said `ok`; for ever, because services may take minutes to load a model."""
+    """Wait until each probe has returned `ok`; without a timeout, because loading a model may take minutes."""
     for probe in probes:
-        while await probe(None) != "ok":  # noqa: ASYNC110  # nobody tells us when another process is ready
+        while await probe(None) != "ok":  # noqa: ASYNC110  # another process does not notify us when it is ready
             await asyncio.sleep(poll_s)

@@ -1,25 +1,28 @@
-"""Whether every dependency answers now: asked side by side, each within a second, whatever state it is in."""
+"""Check readiness: probe all dependencies in parallel, within one second."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
-from rag import metrics
 from rag.errors import DeadlineExceeded
+from rag.observability import metrics
 from schemas.response import DependencyState
 
 PROBE_TIMEOUT_S: Final = 1.0
 _SILENCES_MAX: Final = 2
 READY_STATES: Final = frozenset[DependencyState]({"ok", "local"})
 
-# Asks one dependency, on behalf of the request with this trace id if there is one.
+# Probes one dependency; the argument is the trace id of the request that caused the probe, if any.
 Probe = Callable[[str | None], Awaitable[DependencyState]]
 
 
 async def check(
     probes: Mapping[str, Probe], trace_id: str | None = None, *, timeout_s: float = PROBE_TIMEOUT_S
 ) -> dict[str, DependencyState]:
-    """The state of each dependency by its name; a probe that raises stands for one that cannot be reached."""
+    """Return the state of each dependency by name, and set its gauge; a probe that raises means `unreachable`.
+
+    A probe that exceeds `timeout_s`, or raises a timeout error, means `timeout`.
+    """
     tasks = {name: asyncio.ensure_future(probe(trace_id)) for name, probe in probes.items()}
     if tasks:
         await asyncio.wait(tasks.values(), timeout=timeout_s)
@@ -31,7 +34,7 @@ async def check(
 
 def _state(task: asyncio.Future[DependencyState]) -> DependencyState:
     if not task.done():
-        task.cancel()  # not awaited: a probe that does not let itself be cancelled must not hold up the answer
+        task.cancel()  # not awaited: a probe that ignores its cancellation must not delay the answer
         return "timeout"
     error = task.exception()
     if error is None:
@@ -40,31 +43,31 @@ def _state(task: asyncio.Future[DependencyState]) -> DependencyState:
 
 
 class DependencyWatch:
-    """Keeps asking the services that no query can do without, so that none has to wait to find one of them dead.
+    """Keeps probing the services that every query needs, so that queries fail at once if one of them is down.
 
-    A process that has died leaves its socket open while it is started again: connections are taken, and nothing
-    answers. One silence may be a busy machine, a second in a row is not.
+    While a dead process is being restarted its socket stays open: connections are accepted, but nothing answers. One
+    timeout may be a busy machine; a second in a row means that the service is down, as does any other failure.
     """
 
     def __init__(self, probes: Mapping[str, Probe], *, every_s: float = PROBE_TIMEOUT_S) -> None:
         self._every_s = every_s
         self._silences: dict[str, int] = dict.fromkeys(probes, 0)
-        # To be asked by readiness too: whoever was told that the service is ready must not then be refused.
+        # Readiness uses these probes too: a client that was told "ready" must not then be refused.
         self.probes: Final[Mapping[str, Probe]] = {name: self._noting(name, probe) for name, probe in probes.items()}
 
     @property
     def down(self) -> frozenset[str]:
-        """The names of those that are known to be down."""
+        """The names of the dependencies that are known to be down."""
         return frozenset(name for name, silences in self._silences.items() if silences >= _SILENCES_MAX)
 
     async def run(self) -> None:
-        """Looks for ever; runs as a task beside the server."""
+        """Probe for ever; run this as a background task."""
         while True:
             await self.look()
             await asyncio.sleep(self._every_s)
 
     async def look(self) -> None:
-        """Asks each of them once."""
+        """Probe each dependency once."""
         for name, state in (await check(self.probes)).items():
             if state not in READY_STATES:
                 self._silences[name] += 1 if state == "timeout" else _SILENCES_MAX

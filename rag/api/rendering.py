@@ -1,4 +1,4 @@
-"""Errors as the contract shows them: the one place that turns a failure into a status, headers and a body."""
+"""Render errors: the only place that turns a failure into a status, headers and a body as in the contract."""
 
 import math
 from collections.abc import Mapping
@@ -12,24 +12,26 @@ from rag.errors import InvalidRequest, RagError
 from schemas.errors import ERROR_TABLE, ErrorBody, ErrorCode, ErrorDetail
 
 _SCOPE_KEY: Final = "rag.request"
-# Where nobody knows better: a place or a dependency may be back within a second.
+# The default if the error has no better value: a place or a dependency may be back within a second.
 _RETRY_AFTER_S: Final = 1
 
 
 @dataclass(slots=True)
 class RequestState:
-    """What the edge and the routes know together of one request; it travels in the scope."""
+    """The state of one request that the edge and the routes share; it is stored in the ASGI scope."""
 
     trace_id: str
     route: str
-    started: bool = False  # the status line went out
-    rendered: bool = False  # the error body is already the contract's
+    started: bool = False  # the status line has been sent
+    rendered: bool = False  # the error already has the contract's body
 
     def attach(self, scope: Scope) -> Scope:
+        """Return a copy of the scope that carries this state."""
         return {**scope, _SCOPE_KEY: self}
 
     @classmethod
     def of(cls, scope: Scope) -> "RequestState":
+        """Return the state of a scope from `attach`."""
         state = scope[_SCOPE_KEY]
         assert isinstance(state, cls), "the app stands behind ContractEdge"
         return state
@@ -42,7 +44,7 @@ def render(
     dependencies: Mapping[str, str] | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> Response:
-    """The response of a failure; `dependencies` are shown where it is about readiness."""
+    """Return the response for a failure; `dependencies` are for the body of an unready `/ready`."""
     code = error if isinstance(error, ErrorCode) else error.code
     spec = ERROR_TABLE[code]
     body = ErrorBody(

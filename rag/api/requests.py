@@ -1,27 +1,28 @@
-"""Bytes from a client as a `QueryRequest`: size, media type, encoding and schema, each with its own refusal."""
+"""Read a client's bytes as a `QueryRequest`: size, media type, encoding and schema have one error each."""
 
 import json
 import math
 import re
 from collections.abc import Mapping
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 from urllib.parse import parse_qsl
 
 from pydantic import BaseModel, ValidationError
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive
 
+from rag.config.strict_json import RepeatedName, require_distinct
 from rag.errors import BadRequest, InvalidRequest, PayloadTooLarge, UnsupportedMediaType
 from schemas.errors import FieldError
 from schemas.request import BODY_MAX_BYTES, QueryRequest
 
 Asked = TypeVar("Asked", bound=BaseModel)
 
-# A body may hold thousands of unknown fields with long names; nobody reads that many reasons.
+# Limits of an error's field list: a body may hold thousands of unknown fields with long names.
 _FIELDS_MAX: Final = 20
 _PATH_MAX_CHARS: Final = 100
 _UTF_8: Final = frozenset({"charset=utf-8", "charset=utf8"})
-# No field takes an integer of more digits; Python itself refuses to read thousands of them.
+# No field accepts an integer with more digits; Python itself raises ValueError for thousands of them.
 _INTEGER_MAX_CHARS: Final = 20
 _INTEGER: Final = re.compile(r"-?(?:0|[1-9][0-9]{0,9})")
 _INTEGERS: Final = frozenset({"top_k", "max_output_tokens"})
@@ -29,9 +30,14 @@ _BOOLEANS: Final = {"true": True, "false": False}
 
 
 async def read_body(kind: type[Asked], headers: Mapping[str, str], receive: Receive) -> Asked:
-    """The request in a JSON body.
+    """Read the request from a JSON body.
 
-    Raises: UnsupportedMediaType, PayloadTooLarge, BadRequest, InvalidRequest, ClientDisconnect.
+    Raises:
+        UnsupportedMediaType: the body is encoded, or not `application/json` in UTF-8.
+        PayloadTooLarge: the body is over the limit.
+        BadRequest: the body is not JSON in UTF-8, or repeats a name.
+        InvalidRequest: the JSON violates the schema.
+        ClientDisconnect: the client left before the end of the body.
     """
     _require_json(headers)
     body = await _receive_body(receive)
@@ -40,8 +46,11 @@ async def read_body(kind: type[Asked], headers: Mapping[str, str], receive: Rece
             body.decode("utf-8"),
             parse_int=_parse_int,
             parse_constant=_refuse_constant,
-            object_pairs_hook=_require_distinct,
+            object_pairs_hook=require_distinct,
         )
+    except RepeatedName as error:
+        # A filter before us would see another body.
+        raise BadRequest("A name stands twice in an object of the body.") from error
     except (ValueError, RecursionError) as error:
         raise BadRequest("The body is not JSON in UTF-8.") from error
     if not isinstance(value, dict):
@@ -50,9 +59,11 @@ async def read_body(kind: type[Asked], headers: Mapping[str, str], receive: Rece
 
 
 def parse_query(query_string: bytes) -> QueryRequest:
-    """The request in the parameters of a URL; integers are decimal digits, booleans `true` or `false`.
+    """Read the request from a query string; integers are decimal digits, booleans are `true` or `false`.
 
-    Raises: BadRequest, InvalidRequest.
+    Raises:
+        BadRequest: the string is not percent-encoded UTF-8.
+        InvalidRequest: a parameter is repeated or violates the schema.
     """
     try:
         pairs = parse_qsl(query_string.decode("ascii"), keep_blank_values=True, errors="strict")
@@ -67,7 +78,7 @@ def parse_query(query_string: bytes) -> QueryRequest:
 
 
 def _require_json(headers: Mapping[str, str]) -> None:
-    # `items` also shows a header that was sent twice.
+    # `items` yields every value of a repeated header.
     encodings = {value.strip().lower() for name, value in headers.items() if name == "content-encoding"}
     if encodings - {"identity", ""}:
         raise UnsupportedMediaType("The body must not have a content encoding.")
@@ -79,28 +90,17 @@ def _require_json(headers: Mapping[str, str]) -> None:
 
 
 def _parse_int(digits: str) -> int | float:
-    """What is too large for any field becomes what no integer field takes."""
+    """Return the integer; one that is too large for any field becomes infinity, which no integer field accepts."""
     return int(digits) if len(digits) <= _INTEGER_MAX_CHARS else math.inf
 
 
-def _require_distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Of a name that stands twice Python takes the last, others the first: a filter before us would see another body.
-
-    Raises: BadRequest.
-    """
-    values = dict(pairs)
-    if len(values) != len(pairs):
-        raise BadRequest("A name stands twice in an object of the body.")
-    return values
-
-
 def _refuse_constant(name: str) -> None:
-    """Python's reader knows `NaN` and `Infinity`, JSON does not."""
+    """Reject `NaN` and `Infinity`, which Python's parser accepts although they are not JSON."""
     raise ValueError(name)
 
 
 async def _receive_body(receive: Receive) -> bytes:
-    """The whole body; `Content-Length` is not believed."""
+    """Return the whole body; its size is counted while reading, because `Content-Length` may be wrong."""
     body = bytearray()
     while True:
         message = await receive()
@@ -114,7 +114,7 @@ async def _receive_body(receive: Receive) -> bytes:
 
 
 def _typed(name: str, text: str) -> object:
-    """What JSON would have said; what it could not have said stays text, and the schema refuses it."""
+    """Convert a parameter to its JSON type; a text that does not match stays text, which the schema rejects."""
     if name in _INTEGERS and _INTEGER.fullmatch(text):
         return int(text)
     if name == "include_trace":
@@ -131,5 +131,5 @@ def _validate(kind: type[Asked], values: Mapping[str, object]) -> Asked:
             FieldError(path=".".join(map(str, each["loc"]))[:_PATH_MAX_CHARS], reason=each["msg"])
             for each in found[:_FIELDS_MAX]
         ]
-        # No `from`: the cause would carry the values into a log.
+        # `from None`: the cause would carry the values into a log.
         raise InvalidRequest(fields) from None

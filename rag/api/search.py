@@ -7,7 +7,7 @@ from rag.api.exchange import End, Endpoint, QueryDesk, send_json, unless_gone
 from rag.api.requests import read_body
 from rag.identity import Principal
 from rag.limits import Deadline
-from rag.telemetry import QueryRecord
+from rag.observability.telemetry import QueryRecord
 from rag.types import Candidate
 from schemas.request import SearchRequest
 from schemas.response import SearchResponse, SearchResult

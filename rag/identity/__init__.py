@@ -1,4 +1,4 @@
-"""Who asks: turns the credentials of a request into a principal and the tenants that it may use."""
+"""Authenticate requests: turn their credentials into a principal and the tenants that it may use."""
 
 import logging
 from functools import partial
@@ -32,11 +32,11 @@ def open_authenticator(
     jwt_audience: str | None = None,
     jwt_issuer: str | None = None,
 ) -> Authenticator:
-    """Knows callers by whatever is configured; by nothing at all, it is open, and says so in the log.
+    """Return the authenticator for what is configured; without any configuration the service is open, and logs that.
 
-    A key set at a URL is fetched with the first token: the start must not depend on the issuer.
+    A key set at a URL is fetched with the first token, so that the start does not depend on the issuer.
 
-    Raises: SourceError: a file is missing or broken; its message is one line.
+    Raises: SourceError: a file is missing or invalid, or the URL is not a URL; its message is one line.
     """
     if identities_file is None and jwt_jwks is None:
         logger.warning("service_is_open", extra={"fields": {"tenant_id": OPEN_TENANT}})

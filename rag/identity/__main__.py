@@ -1,7 +1,7 @@
 """`python -m rag.identity new-key`: makes an API key, and the entry of the identities file that lets it in.
 
-The key goes to stdout and the entry to stderr, so that one can be piped into a secret store while the other is read.
-The key is stored nowhere: what is lost is made anew.
+The key goes to stdout and the entry to stderr, so that you can pipe the key into a secret store and still read the
+entry. The command does not store the key: if you lose it, make a new one.
 """
 
 import argparse
@@ -14,8 +14,9 @@ from rag.identity.principal import OPEN_TENANT
 from rag.identity.sources import SourceError
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m rag.identity", description=__doc__.split("\n", maxsplit=1)[0])
+def main(argv: Sequence[str] | None = None, *, prog: str = "python -m rag.identity") -> int:
+    """Run the command; `prog` is its name in what it says of itself. Return the exit status."""
+    parser = argparse.ArgumentParser(prog=prog, description=__doc__.split("\n", maxsplit=1)[0])
     commands = parser.add_subparsers(dest="command", required=True)
     new_key = commands.add_parser(
         "new-key", help="makes an API key", description="Prints a new key to stdout, its YAML entry to stderr."

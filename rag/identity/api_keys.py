@@ -1,4 +1,4 @@
-"""API keys: the identities file, which holds their digests alone, and the keys that are made for it."""
+"""Make API keys, and read the identities file, which holds only their digests."""
 
 import hashlib
 import hmac
@@ -12,10 +12,10 @@ from typing import Annotated, Final
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator
 
+from rag.config.strict_yaml import FileError, explain, load_yaml, one_line, repeated
 from rag.errors import Unauthorized
 from rag.identity.principal import KEY_SPACE, PRINCIPAL_ID_PATTERN, Principal
 from rag.identity.sources import SourceError, WatchedFile
-from rag.strict_yaml import FileError, explain, load_yaml, one_line, repeated
 from schemas.request import TenantId
 
 ANY_TENANT: Final = "*"
@@ -25,28 +25,34 @@ KEY_BYTES: Final = 32  # 43 characters of base64url
 
 @dataclass(frozen=True, slots=True)
 class KeyHolder:
-    """A principal, and the SHA-256 digest of its key."""
+    """A principal and the SHA-256 digest of its key."""
 
     digest: bytes
     principal: Principal
 
 
 class ApiKeys:
-    """Knows callers by the keys whose digests stand in the identities file."""
+    """Identifies callers by the key digests in the identities file."""
 
     def __init__(self, path: Path, *, clock: Callable[[], float] = time.monotonic) -> None:
-        """Raises: SourceError: the file is missing or broken."""
+        """Read the identities file.
+
+        Raises: SourceError: the file is missing or invalid.
+        """
         self._file = WatchedFile(path, parse_identities, clock=clock)
 
     async def identify(self, key: str) -> Principal:
-        """Raises: Unauthorized: nobody has this key."""
+        """Return the principal that has this key.
+
+        Raises: Unauthorized: nobody has this key.
+        """
         return find_holder(await self._file.current(), key)
 
 
 def find_holder(holders: Sequence[KeyHolder], key: str) -> Principal:
-    """Takes the same time whoever's the key is, and whether or not it is anybody's.
+    """Return the principal that has this key, in a time that does not depend on who that is, or whether it exists.
 
-    Raises: Unauthorized: it is nobody's.
+    Raises: Unauthorized: nobody has this key.
     """
     digest = hashlib.sha256(key.encode()).digest()
     found: Principal | None = None
@@ -59,11 +65,12 @@ def find_holder(holders: Sequence[KeyHolder], key: str) -> Principal:
 
 
 def make_key() -> str:
+    """Return a new random API key."""
     return KEY_PREFIX + secrets.token_urlsafe(KEY_BYTES)
 
 
 def describe_entry(key: str, *, principal_id: str, tenants: Sequence[str]) -> str:
-    """The lines of the identities file that let this key in; strings of JSON are strings of YAML."""
+    """Return the entry of the identities file for this key; its strings are JSON, which is valid YAML."""
     return (
         f"  - id: {json.dumps(principal_id)}\n"
         f'    key_sha256: "{hashlib.sha256(key.encode()).hexdigest()}"\n'
@@ -112,9 +119,9 @@ _RULES: Final = {
 
 
 def parse_identities(data: bytes) -> tuple[KeyHolder, ...]:
-    """The principals of an identities file; none at all is valid, because the last key may be taken away too.
+    """Parse an identities file; an empty list of principals is valid, because the last key may be removed too.
 
-    Raises: SourceError: it is no identities file, or two principals share an id or a key.
+    Raises: SourceError: the data is not a valid identities file, or two principals share an id or a key.
     """
     try:
         entries = _File.model_validate(load_yaml(data)).principals

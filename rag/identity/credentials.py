@@ -1,4 +1,4 @@
-"""Which credentials a request carries, and who judges them."""
+"""Find the credential of a request, and check it as an API key or as a JWT."""
 
 import re
 from collections.abc import Mapping
@@ -12,14 +12,14 @@ from rag.identity.tokens import BearerTokens
 API_KEY_HEADER: Final = "x-api-key"
 AUTHORIZATION_HEADER: Final = "authorization"
 _SCHEME: Final = "bearer"
-# Source: RFC 7515, section 3.1 (compact serialisation). A key of ours holds no dot.
+# Source: RFC 7515, section 3.1 (compact serialisation). Our API keys contain no dot.
 _JWT: Final = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*")
 
 
 class CredentialAuthenticator:
-    """Takes exactly one credential: a key in either header, or a token.
+    """Accepts exactly one credential: a key in either header, or a JWT.
 
-    Two of them may name two callers, and picking one would let a proxy and this service see different ones.
+    Two credentials may belong to two callers, and a proxy and this service could pick different ones.
     """
 
     def __init__(self, *, api_keys: ApiKeys | None, tokens: BearerTokens | None) -> None:
@@ -27,7 +27,7 @@ class CredentialAuthenticator:
         self._tokens = tokens
 
     async def authenticate(self, headers: Mapping[str, str]) -> Principal:
-        # `items` also shows a header that was sent twice, where the headers come from Starlette.
+        # `items` of Starlette's headers yields every value of a repeated header.
         given = [(name, value) for name, value in headers.items() if name in (API_KEY_HEADER, AUTHORIZATION_HEADER)]
         if len(given) != 1 or not given[0][1].isascii():
             raise Unauthorized

@@ -1,4 +1,4 @@
-"""The keys that sign tokens: read from a JWKS file, or fetched from an issuer who rotates them and may be away.
+"""Get the keys that verify JWTs, from a JWKS file or from an issuer, which rotates them and may be down.
 
 Source: RFC 7517 (JSON Web Key), RFC 7518 section 6 (which key type fits which algorithm).
 """
@@ -20,8 +20,8 @@ from rag.background import start
 from rag.errors import NotReady
 from rag.identity.sources import SourceError, WatchedFile
 
-# What a key may verify follows from the key and never from the token: a public RSA key taken as the secret of HS256
-# would let everybody sign. `none` is nobody's.
+# The key determines its algorithms, never the token: if a public RSA key were used as the secret of HS256, everybody
+# could sign. No key allows `none`.
 _HMAC: Final = "HS256"
 _FITTING: Final[Mapping[tuple[str, str], Sequence[str]]] = {
     ("RSA", ""): ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512"),
@@ -36,9 +36,9 @@ ALGORITHMS: Final = frozenset(algorithm for fitting in _FITTING.values() for alg
 _SECRET_MIN_BYTES: Final = 32
 _RSA_MIN_BITS: Final = 2048
 
-# An issuer publishes a new key well before it signs with it, so a few minutes are soon enough for known keys.
+# An issuer publishes a new key well before it signs with it, so a refresh every few minutes is enough.
 MAX_AGE_S: Final = 300.0
-# Tokens with made-up key ids must not make us hammer the issuer.
+# Tokens with invented key ids must not cause many requests to the issuer.
 FETCH_INTERVAL_S: Final = 5.0
 FETCH_TIMEOUT_S: Final = 2.0
 
@@ -47,7 +47,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class SigningKey:
-    """One key of a set, and the algorithms that it may verify."""
+    """One key of a set, and the algorithms that it may be used with."""
 
     kid: str | None
     algorithms: frozenset[str]
@@ -58,21 +58,24 @@ KeySet = tuple[SigningKey, ...]
 
 
 class KeySource(Protocol):
-    """Has the keys that sign tokens."""
+    """A source of the keys that verify tokens."""
 
     async def keys(self, kid: str | None) -> KeySet:
-        """All keys; `kid` is the one that is looked for, and may be worth a look at the source.
+        """Return all keys; an unknown `kid` may cause a fetch first.
 
-        Raises: NotReady: no key was ever read.
+        Raises: NotReady: no key set has ever been read.
         """
         ...
 
 
 class KeyFile:
-    """A JWKS file; the one place where a shared secret is allowed, because only the operator can write there."""
+    """A JWKS file. Shared secrets are allowed only here, because only the operator can write to it."""
 
     def __init__(self, path: Path) -> None:
-        """Raises: SourceError: the file is missing or broken."""
+        """Read the file.
+
+        Raises: SourceError: the file is missing or invalid.
+        """
         self._file = WatchedFile(path, lambda data: parse_key_set(data, allow_secrets=True))
 
     async def keys(self, kid: str | None) -> KeySet:
@@ -80,7 +83,7 @@ class KeyFile:
 
 
 class RemoteKeys:
-    """The key set of an issuer: kept while the issuer is away, fetched again for unknown key ids and when it is old."""
+    """An issuer's key set; it is fetched again if it is old or a key id is unknown, and kept if the issuer is down."""
 
     def __init__(self, fetch: Callable[[], Awaitable[bytes]], *, clock: Callable[[], float] = time.monotonic) -> None:
         self._fetch = fetch
@@ -95,7 +98,7 @@ class RemoteKeys:
         if self._keys is None or (kid is not None and all(key.kid != kid for key in self._keys)):
             await self._refresh()
         elif self._clock() - self._read_at >= MAX_AGE_S:
-            self._start_refresh()  # nobody waits for it: the known keys are good
+            self._start_refresh()  # not awaited: the known keys are still valid
         if self._keys is None:
             raise NotReady(retry_after_s=FETCH_INTERVAL_S)
         return self._keys
@@ -103,7 +106,7 @@ class RemoteKeys:
     async def _refresh(self) -> None:
         self._start_refresh()
         if self._asking is not None:
-            await asyncio.shield(self._asking)  # others wait for it too
+            await asyncio.shield(self._asking)  # other requests wait for the same fetch
 
     def _start_refresh(self) -> None:
         now = self._clock()
@@ -126,7 +129,10 @@ class RemoteKeys:
 
 
 async def fetch(url: httpx.URL) -> bytes:
-    """Raises: httpx.HTTPError. A redirect is a failure: the set comes from where the operator said, or not at all."""
+    """Fetch a key set; a redirect is a failure, because the set must come from the configured URL.
+
+    Raises: httpx.HTTPError: the request failed, or its status is not 200.
+    """
     async with httpx.AsyncClient(timeout=FETCH_TIMEOUT_S) as client:
         response = await client.get(url, headers={"accept": "application/json"})
     if response.status_code != httpx.codes.OK:
@@ -135,11 +141,11 @@ async def fetch(url: httpx.URL) -> bytes:
 
 
 def parse_key_set(data: bytes, *, allow_secrets: bool) -> KeySet:
-    """The keys of a JWKS that can verify a signature; the others are left out, as section 5 of the RFC asks.
+    """Return the keys of a JWKS that can verify a signature; skip the others, as RFC 7517, section 5, requires.
 
-    An empty set is valid: an issuer may take its last key away.
+    An empty set is valid: an issuer may remove its last key.
 
-    Raises: SourceError: it is no JWKS, or has keys of which none can be used.
+    Raises: SourceError: the data is not a JWKS, or it has keys but none that can be used.
     """
     try:
         entries = json.loads(data)["keys"]
@@ -172,13 +178,13 @@ def _read_key(entry: object, *, allow_secrets: bool) -> SigningKey | None:
 
 
 def _algorithms_for(entry: dict[str, Any]) -> Sequence[str]:
-    """What the type of the key allows, narrowed to the one that the key itself names."""
+    """Return the algorithms that fit the type of the key; only the one in its `alg` field, if it has that."""
     fitting = _FITTING.get((str(entry.get("kty")), str(entry.get("crv", ""))), ())
     return [each for each in fitting if entry.get("alg") in (None, each)]
 
 
 def _may_verify(entry: dict[str, Any]) -> bool:
-    """False for keys that encrypt, and for private ones (`d`): those have no place in a key set."""
+    """Return False for encryption keys, and for private keys (`d`), which do not belong in a key set."""
     operations = entry.get("key_ops")
     is_for_this = operations is None or (isinstance(operations, list) and "verify" in operations)
     return is_for_this and entry.get("use") in (None, "sig") and "d" not in entry

@@ -1,4 +1,4 @@
-"""Who asks: a principal and the tenants that it may use, whatever it showed to prove it."""
+"""Define principals: known callers and the tenants that they may use, independent of the kind of credential."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,22 +7,22 @@ from typing import Final, Protocol
 from rag.errors import Forbidden
 
 OPEN_TENANT: Final = "demo"
-# Printable ASCII, because ids go into logs and into keys of the limiter; 255 is the bound of `sub`.
+# Printable ASCII, because ids go into logs and into the limiter's keys; 255 is the maximum length of `sub`.
 # Source: OpenID Connect Core 1.0, section 2.
 PRINCIPAL_ID_PATTERN: Final = r"^[!-~]([ -~]{0,253}[!-~])?$"
 
 
-# What the id of a principal begins with, in the limiter and in the log: an issuer who chooses a `sub` could otherwise
-# choose the id of a key, and spend its quota.
+# Prefixes of principal ids in the limiter and in the log. Without them an issuer could choose a `sub` that equals the
+# id of an API key, and spend that key's quota.
 KEY_SPACE: Final = "key:"
 JWT_SPACE: Final = "jwt:"
 
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """A known caller, whose id begins with its name space, but for `anonymous`.
+    """A known caller; `id` begins with its name space, except for `anonymous`.
 
-    `tenants` is None where it may use all of them, a quota is None where the default holds.
+    `tenants` is None if the principal may use all tenants; a quota is None if the default applies.
     """
 
     id: str
@@ -31,29 +31,33 @@ class Principal:
     tokens_per_window: int | None = None
 
     def may_use(self, tenant_id: str) -> bool:
+        """Return whether the principal may use the tenant."""
         return self.tenants is None or tenant_id in self.tenants
 
     def require(self, tenant_id: str) -> None:
-        """Raises: Forbidden: the tenant is not one of this principal's."""
+        """Check that the principal may use the tenant.
+
+        Raises: Forbidden: it may not.
+        """
         if not self.may_use(tenant_id):
             raise Forbidden
 
 
 class Authenticator(Protocol):
-    """Knows callers by the headers of their requests."""
+    """Identifies callers by the headers of their requests."""
 
     async def authenticate(self, headers: Mapping[str, str]) -> Principal:
-        """The caller; header names are lower case.
+        """Return the caller; header names must be lower case.
 
         Raises:
             Unauthorized: credentials are missing, malformed, expired or unknown.
-            NotReady: credentials cannot be judged, because the keys that sign them were never read.
+            NotReady: credentials cannot be checked, because the signing keys have never been read.
         """
         ...
 
 
 class OpenAuthenticator:
-    """Takes everybody for the same principal, for one tenant alone: the service without configured identities."""
+    """Treats every caller as the same principal, which may use one tenant; for a service without identities."""
 
     _ANYBODY: Final = Principal("anonymous", frozenset({OPEN_TENANT}))
 

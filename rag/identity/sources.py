@@ -1,6 +1,6 @@
-"""Files that say who may call, read again when they change: keys are given and taken without a restart.
+"""Reload identity files when they change, so that keys are added and revoked without a restart.
 
-A changed file that is broken leaves the last good content in force: one typing error must not lock everybody out.
+If the changed file is invalid, the last valid content stays in force: one typo must not lock everybody out.
 """
 
 import asyncio
@@ -13,27 +13,30 @@ from typing import Final, Generic, TypeVar
 
 from rag.background import note_failure
 
-# How long a key that was taken away may still be used.
+# A revoked key may still be used for this long.
 CHECK_INTERVAL_S: Final = 1.0
-# A network file system that hangs must not hang the requests; they go on with what was read last.
+# If a network file system hangs, requests do not wait longer than this; they use the content that was read last.
 LOOK_TIMEOUT_S: Final = 0.25
 
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
-# Modification time, size, inode, device: an atomic replacement and a swapped symbolic link change at least one.
+# Modification time, size, inode, device: replacing the file or swapping a symbolic link changes at least one of them.
 Fingerprint = tuple[int, int, int, int]
 
 
 class SourceError(ValueError):
-    """What says who may call cannot be read; the message is one line, without any secret."""
+    """A source of identities cannot be read or is invalid; the message is one line and contains no secret."""
 
 
 class WatchedFile(Generic[T]):
-    """The last good content of a file, parsed; `parse` raises SourceError."""
+    """A file and its last valid content; `parse` must raise SourceError if the content is invalid."""
 
     def __init__(self, path: Path, parse: Callable[[bytes], T], *, clock: Callable[[], float] = time.monotonic) -> None:
-        """Raises: SourceError: the file is missing or broken now."""
+        """Read the file.
+
+        Raises: SourceError: the file is missing or invalid now.
+        """
         self._path = path
         self._parse = parse
         self._clock = clock
@@ -46,7 +49,7 @@ class WatchedFile(Generic[T]):
             raise SourceError(f"{path}: {error}") from None
 
     async def current(self) -> T:
-        """The content as of at most CHECK_INTERVAL_S ago, or the last that could be read."""
+        """Return the content as of at most CHECK_INTERVAL_S ago, or the last valid content."""
         if self._looking is None and self._clock() - self._looked_at >= CHECK_INTERVAL_S:
             self._looked_at = self._clock()
             self._looking = asyncio.create_task(asyncio.to_thread(self._look))
@@ -59,7 +62,7 @@ class WatchedFile(Generic[T]):
         return self._content
 
     def _look(self) -> None:
-        """Warns once per change, because the fingerprint of a broken file is kept too."""
+        """Reload the file if it changed; the fingerprint of an invalid file is kept too, so it is logged only once."""
         seen = self._stat()
         if seen == self._fingerprint:
             return
@@ -79,7 +82,7 @@ class WatchedFile(Generic[T]):
             return None
 
     def _read(self) -> T:
-        """Content and fingerprint belong together even while the file is being replaced: both are of one open file."""
+        """Read and parse the file; content and fingerprint are of one open file, so a replacement cannot mix them."""
         try:
             with self._path.open("rb") as file:
                 self._fingerprint = _fingerprint(os.fstat(file.fileno()))

@@ -1,4 +1,4 @@
-"""Bearer tokens: a signed JWT says who calls and which tenants it may use.
+"""Verify bearer tokens: a signed JWT names the caller and the tenants that it may use.
 
 Source: RFC 7519; RFC 8725 (best current practices) sections 3.1 to 3.9.
 """
@@ -14,7 +14,7 @@ from rag.identity.key_sets import ALGORITHMS, KeySource
 from rag.identity.principal import JWT_SPACE, PRINCIPAL_ID_PATTERN, Principal
 from schemas.request import TENANT_PATTERN
 
-# Between the issuer's clock and ours, for tokens that seem to come from the future; an expired token is expired.
+# Tolerance between the issuer's clock and ours for tokens from the future (`iat`, `nbf`); there is none for `exp`.
 LEEWAY_S: Final = 5
 _TOKEN_MAX_CHARS: Final = 16 * 1024
 _REQUIRED: Final = ["exp", "aud", "iss", "sub"]
@@ -24,7 +24,7 @@ _TENANT: Final = re.compile(TENANT_PATTERN)
 
 
 class BearerTokens:
-    """Knows callers by tokens of one issuer for one audience."""
+    """Identifies callers by the tokens of one issuer for one audience."""
 
     def __init__(self, source: KeySource, *, audience: str, issuer: str) -> None:
         self._source = source
@@ -32,14 +32,19 @@ class BearerTokens:
         self._issuer = issuer
 
     async def identify(self, token: str) -> Principal:
-        """Raises: Unauthorized, for whatever reason; NotReady: the keys were never read."""
+        """Verify the token and return its principal.
+
+        Raises:
+            Unauthorized: the token is not valid, for any reason.
+            NotReady: the signing keys have never been read.
+        """
         if len(token) > _TOKEN_MAX_CHARS:
             raise Unauthorized
         try:
             header = jwt.get_unverified_header(token)
             claims = await self._verify(token, algorithm=header["alg"], kid=header.get("kid"))
             return _principal_of(claims)
-        # PyJWT lets a few of what it calls raise through, on headers and claims of strange types.
+        # For headers and claims of unexpected types, PyJWT also raises other exceptions than its own.
         except (jwt.PyJWTError, ValueError, TypeError, KeyError, RecursionError) as error:
             raise Unauthorized from error
 
@@ -65,9 +70,9 @@ class BearerTokens:
 
 
 def _principal_of(claims: dict[str, Any]) -> Principal:
-    """The `*` of the identities file is no tenant id here: what an issuer signs cannot reach every tenant.
+    """Return the principal of the claims; `*` is not a valid tenant here, so no token grants all tenants.
 
-    Raises: Unauthorized.
+    Raises: Unauthorized: `sub` or `tenants` is not valid.
     """
     principal_id, tenants = claims["sub"], claims.get("tenants")
     if not _PRINCIPAL_ID.fullmatch(principal_id) or not isinstance(tenants, list):

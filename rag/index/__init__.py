@@ -1,4 +1,4 @@
-"""A tenant's index on disk: vectors, words and chunks in immutable versions that are switched atomically.
+"""Store a tenant's index on disk: vectors, words and chunks in immutable versions that are switched atomically.
 
 <index_dir>/tenant-<id>/
     LOCK                    held by the one ingestion that may write

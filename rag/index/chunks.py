@@ -1,7 +1,7 @@
-"""The text of a version: one line of JSON per chunk, and where each line begins.
+"""Store the chunks of a version: one line of JSON per chunk, and the offset of each line.
 
-Not SQLite: an immutable, mapped file needs no lock and no connection per thread, stays readable after its version is
-pruned, and is carried over to the next version without being parsed.
+SQLite was rejected: an immutable, mapped file needs no lock and no connection per thread, stays readable after its
+version is pruned, and is copied into the next version without being parsed.
 """
 
 import json
@@ -20,7 +20,7 @@ from rag.types import Chunk
 
 LINES_NAME: Final = "chunks.jsonl"
 OFFSETS_NAME: Final = "chunks.offsets.npy"
-# Of questions that are asked again and again the same chunks are found; parsing one takes 20 µs, holding it 2 KB.
+# Frequent questions find the same chunks; parsing one takes 20 µs, keeping it 2 KB.
 _KEPT_CHUNKS: Final = 2048
 
 
@@ -29,12 +29,15 @@ class ChunkFile:
 
     def __init__(self, lines: mmap.mmap, offsets: np.ndarray) -> None:
         self._lines = lines
-        self._offsets = offsets.view(np.ndarray)  # a memmap makes an object with a finaliser of every slice
+        self._offsets = offsets.view(np.ndarray)  # every slice of a memmap is an object with a finaliser
         self._chunk = lru_cache(_KEPT_CHUNKS)(self._parse)
 
     @classmethod
     def load(cls, folder: Path) -> "ChunkFile":
-        """Raises: BrokenIndexError: the files are none of ours."""
+        """Open the chunk files of a version; they stay mapped.
+
+        Raises: BrokenIndexError: the files are not ours.
+        """
         try:
             offsets = np.load(folder / OFFSETS_NAME, mmap_mode="r")
             with (folder / LINES_NAME).open("rb") as file:
@@ -49,11 +52,11 @@ class ChunkFile:
         return len(self._offsets) - 1
 
     def chunks(self, ordinals: Sequence[int]) -> list[Chunk]:
-        """The chunks with these ordinals, in this order."""
+        """Return the chunks with these ordinals, in this order."""
         return [self._chunk(ordinal) for ordinal in ordinals]
 
     def lines(self, first: int, count: int) -> list[bytes]:
-        """The stored lines of chunks with the ordinals from `first` on."""
+        """Return the stored lines of `count` chunks from ordinal `first` on."""
         starts = self._offsets[first : first + count + 1].tolist()
         return [self._lines[start:end] for start, end in pairwise(starts)]
 
@@ -77,22 +80,25 @@ class ChunkWriter:
         return len(self._offsets) - 1
 
     def append(self, chunks: Sequence[Chunk]) -> None:
+        """Append chunks."""
         self.append_lines([_render(chunk) for chunk in chunks])
 
     def append_lines(self, lines: Sequence[bytes]) -> None:
+        """Append stored lines of chunks."""
         for line in lines:
             self._file.write(line)
             self._offsets.append(self._offsets[-1] + len(line))
 
     def close(self) -> None:
+        """Close the file; harmless if it is closed."""
         self._file.close()
 
     def finish(self) -> None:
-        """Makes what was appended readable by `ChunkFile.load`."""
+        """Complete the files, so that `ChunkFile.load` can read them."""
         self.close()
         np.save(self._folder / OFFSETS_NAME, np.array(self._offsets, dtype=np.int64))
 
 
 def _render(chunk: Chunk) -> bytes:
-    # PDFs can hold lone surrogates; `json.loads` reads them back from bytes written this way.
+    # PDFs can hold lone surrogates; `json.loads` restores them from bytes written this way.
     return (json.dumps(asdict(chunk), ensure_ascii=False) + "\n").encode("utf-8", "surrogatepass")

@@ -1,9 +1,9 @@
-"""What a chunk is about and does not say itself: it is searched and ranked with the chunk, and never shown with it."""
+"""Give each chunk a context, the subject that it does not state itself; it is searched and ranked, but never shown."""
 
 from collections.abc import Sequence
 from typing import Final
 
-from rag.language import detect_language, sentence_spans
+from rag.text.language import detect_language, sentence_spans
 from rag.types import CONTEXT_SEPARATOR, Span
 
 MAX_TITLE_CHARS: Final = 100
@@ -11,11 +11,11 @@ MAX_OPENING_CHARS: Final = 80
 
 
 def contexts_of(title: str, spans: Sequence[Span]) -> list[str]:
-    """For each chunk the title, the document's first sentence, which often says whose document it is, and the headings
-    above; nothing that the chunk itself begins with.
+    """Return the context of each chunk: the title, the document's first sentence, and the headings above the chunk.
 
-    No title that is in another language: of questions in the language of the text it is seldom a part, and it draws the
-    vectors away from them.
+    The first sentence often says whose document it is. What the chunk itself begins with is left out. So is a title in
+    another language than the chunk: questions in the chunk's language seldom contain it, and it moves the vectors away
+    from them.
     """
     title, opening = title[:MAX_TITLE_CHARS], _opening_of(title, spans[0].text)
     contexts = []
@@ -28,7 +28,7 @@ def contexts_of(title: str, spans: Sequence[Span]) -> list[str]:
 
 
 def _opening_of(title: str, text: str) -> str:
-    """The first sentence of a document, if it is short: longer ones say more than whose document it is."""
+    """Return the first sentence of a document if it is short; a long one says more than whose document it is."""
     rest = text.removeprefix(title).lstrip()
     start, end = next(iter(sentence_spans(rest)), (0, 0))
     return " ".join(rest[start:end].split()) if end - start <= MAX_OPENING_CHARS else ""

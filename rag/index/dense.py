@@ -1,4 +1,4 @@
-"""Search by meaning: the vectors of a version and the nearest of them. The only home of faiss."""
+"""Search by meaning: the vectors of a version and their nearest neighbours. Only this file imports faiss."""
 
 import math
 from dataclasses import dataclass
@@ -13,13 +13,13 @@ from rag.index.manifest import BrokenIndexError, DenseInfo
 from rag.index.ranking import take_best
 from rag.ports import Vectors
 
-# Up to here every vector is compared: 50 000 x 384 takes about 5 ms on one core. The number is the contract's.
+# Up to here every vector is compared: 50 000 x 384 takes about 5 ms on one core. The contract sets the number.
 EXACT_MAX_CHUNKS: Final = 50_000
-# The contract's bound for what the approximate index finds of what exact search finds.
+# The contract's bound on the recall of the approximate index, measured against exact search.
 RECALL_MIN: Final = 0.98
 RECALL_AT: Final = 10
 _SAMPLE_SIZE: Final = 256
-# Beside a million vectors, 130 MB of similarities to the lists' centres.
+# Limits the similarities to the centres to 130 MB, for a million vectors.
 _BLOCK_ROWS: Final = 8_192
 # faiss advises 4 to 16 lists per square root of n, and warns below 39 training points per list.
 # Source: faiss wiki, "Guidelines to choose an index"; faiss/Clustering.h.
@@ -27,9 +27,11 @@ _LISTS_PER_SQRT: Final = 4
 _POINTS_PER_LIST: Final = 39
 _TRAINING_POINTS_PER_LIST: Final = 64
 _TRAINING_ROUNDS: Final = 10
-# Lists that are so many times too many or too few are still as fast: the next size of a growing collection.
+# An old set of lists is kept if their number is off by no more than this factor: search is as fast, and a growing
+# collection is not trained again each time.
 _LISTS_TOLERANCE: Final = 1.5
-# Equal vectors may differ in the last bits of float32, by their place in a block of the dot product: not a rank.
+# Equal vectors may differ in the last bits of float32, depending on their place in a block of the dot product: such a
+# difference is no rank.
 _SIMILARITY_DECIMALS: Final = 6
 
 
@@ -41,7 +43,10 @@ class DenseIndex:
 
     @classmethod
     def load(cls, path: Path) -> "DenseIndex":
-        """Raises: BrokenIndexError: the file is no index."""
+        """Open an index file; it stays mapped.
+
+        Raises: BrokenIndexError: the file is no index.
+        """
         try:
             return cls(faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC))
         except RuntimeError as error:
@@ -56,16 +61,16 @@ class DenseIndex:
 
     @property
     def centres(self) -> Vectors | None:
-        """Of its lists, float32, (lists, dim); None where it is exact."""
+        """The centres of its lists, float32, (lists, dim); None if the index is exact."""
         if not isinstance(self._index, faiss.IndexIVF):
             return None
         centres: Vectors = self._index.quantizer.reconstruct_n(0, self._index.nlist)
         return centres
 
     def search(self, vector: Vectors, k: int, subset: "DenseSubset | None" = None) -> list[tuple[int, float]]:
-        """The k nearest as (ordinal, cosine), best first; ties by ordinal, at the cut too.
+        """Return the k nearest as (ordinal, cosine), best first; ties by ordinal, at the cut too.
 
-        `subset`, made by this index, holds what may be found; None: everything.
+        `subset`, made by this index, restricts the search; None: all vectors.
         """
         query = np.ascontiguousarray(vector, dtype=np.float32).reshape(1, -1)
         total, options = (len(self), None) if subset is None else (subset.size, subset.options)
@@ -75,20 +80,20 @@ class DenseIndex:
         fetched = min(k + 1, total)
         while True:
             similarities, ordinals = (row[0] for row in self._index.search(query, fetched, params=options))
-            found = ordinals >= 0  # -1 stands where its lists held no more
+            found = ordinals >= 0  # faiss gives -1 if the probed lists hold no more
             similarities, ordinals = similarities[found].round(_SIMILARITY_DECIMALS), ordinals[found]
-            # Of those that tie faiss keeps the last, so all are fetched.
+            # Of equal similarities faiss keeps the last ones, so all of them are fetched.
             if fetched == total or len(ordinals) < fetched or similarities[-1] < similarities[k - 1]:
                 return take_best(ordinals, similarities, k)
             fetched = min(fetched * 2, total)
 
     def subset(self, ordinals: NDArray[np.int64]) -> "DenseSubset":
-        """These alone, to be searched many times.
+        """Prepare a search that is restricted to these ordinals, to be used many times.
 
-        Of an approximate index the nearest lists that hold any of them are probed, and so many that as many of them are
-        compared as of all in a search of everything: the lists nearest a question need not hold one.
+        In an approximate index the lists nearest to a question need not hold any of them. So only lists that hold some
+        are probed, and enough of them to compare as many vectors as an unrestricted search does.
 
-        Raises: BrokenIndexError: its lists do not belong to it.
+        Raises: BrokenIndexError: the lists hold ordinals that the index does not have.
         """
         selector = _select(ordinals, len(self))
         if not isinstance(self._index, faiss.IndexIVF):
@@ -103,17 +108,17 @@ class DenseIndex:
         return DenseSubset(len(ordinals), options)
 
     def vectors(self, first: int, count: int) -> Vectors:
-        """The vectors with the ordinals from `first` on, float32, (count, dim)."""
+        """Return `count` vectors from ordinal `first` on, float32, (count, dim)."""
         if isinstance(self._index, faiss.IndexIVF) and self._index.direct_map.no():
             self._index.make_direct_map()
-        # Not `reconstruct_n`, which walks through all lists each time: 10 ms a document of a million vectors.
+        # `reconstruct_n` walks through all lists each time: 10 ms per document in an index of a million vectors.
         rows: Vectors = self._index.reconstruct_batch(np.arange(first, first + count))
         return rows
 
 
 @dataclass(frozen=True, slots=True)
 class DenseSubset:
-    """How many there are, and how faiss finds them alone."""
+    """The size of a subset, and the faiss parameters that restrict a search to it."""
 
     size: int
     options: faiss.SearchParameters
@@ -122,12 +127,12 @@ class DenseSubset:
 def _select(numbers: NDArray[np.int64], total: int) -> faiss.IDSelector:
     bits = np.zeros(total, dtype=bool)
     bits[numbers] = True
-    # faiss's stubs know the signatures of C++ and not those that its wrappers have in Python.
+    # faiss's stubs have the signatures of C++, not those of its Python wrappers.
     return faiss.IDSelectorBitmap(np.packbits(bits, bitorder="little"))  # type: ignore[call-arg, arg-type]
 
 
 def _read_lists(index: faiss.IndexIVF) -> NDArray[np.int64]:
-    """The list that holds each ordinal, (n,)."""
+    """Return the list that holds each ordinal, (n,)."""
     lists = index.invlists
     assert lists is not None
     list_of = np.zeros(index.ntotal, dtype=np.int64)
@@ -142,9 +147,9 @@ def _read_lists(index: faiss.IndexIVF) -> NDArray[np.int64]:
 def build_dense(
     vectors: Vectors, path: Path, *, exact_max_chunks: int = EXACT_MAX_CHUNKS, centres: Vectors | None = None
 ) -> DenseInfo:
-    """Writes the index of these unit-length vectors, (n, dim); approximate above the limit where that finds enough.
+    """Write the index of these unit-length vectors, (n, dim); above the limit it is approximate if its recall suffices.
 
-    `centres` are those of an index that held most of these vectors: finding new ones is most of the work.
+    `centres` are those of an index that held most of these vectors: computing new ones is most of the work.
 
     Raises: OSError: the disk is full or failed.
     """
@@ -155,7 +160,7 @@ def build_dense(
     if index is None or info is None:
         index, info = faiss.IndexFlatIP(vectors.shape[1]), DenseInfo("flat", lists=1, probes=1, recall_at_10=1.0)
         _fill(index, vectors)
-    # Not by name: faiss closes the file without looking, so a full disk would leave a short file and no error.
+    # Not by file name: faiss ignores errors on closing, so a full disk would leave a truncated file without an error.
     with path.open("wb") as file:
         faiss.write_index(index, faiss.PyCallbackIOWriter(file.write))  # type: ignore[attr-defined]  # made by SWIG
     return info
@@ -169,10 +174,10 @@ def _fill(index: faiss.Index, vectors: Vectors) -> None:
 def _build_approximate(
     vectors: Vectors, old_centres: Vectors | None
 ) -> tuple[faiss.IndexIVFFlat | None, DenseInfo | None]:
-    """Inverted lists, with as few probes as the wanted recall needs; nothing where a quarter of the vectors is too few.
+    """Build inverted lists with as few probes as the recall needs; None if a quarter of the lists does not suffice.
 
-    Not HNSW: at a million vectors its graph takes an hour on two cores, where lists take minutes, and its recall has a
-    ceiling that is set before it can be measured.
+    HNSW was rejected: for a million vectors its graph takes an hour on two cores, lists take minutes, and the limit of
+    its recall is fixed before it can be measured.
     """
     total = len(vectors)
     lists = min(int(_LISTS_PER_SQRT * math.sqrt(total)), max(1, total // _POINTS_PER_LIST))
@@ -193,13 +198,15 @@ def _build_approximate(
 def _set_probes(
     index: faiss.IndexIVFFlat, queries: Vectors, sample: NDArray[np.int64], floor: Vectors
 ) -> DenseInfo | None:
-    # Some lists are longer than others, and asked more often: in one that holds all, one probe finds everything.
+    # Some lists are longer than others and are probed more often: if one list holds everything, one probe finds
+    # everything.
     assert index.invlists is not None
     probes, imbalance = 1, index.invlists.imbalance_factor()
     while probes * imbalance <= index.nlist / 4:
         index.nprobe = probes
         if _measure_recall(index, queries, sample, floor) >= RECALL_MIN:
-            # Questions lie farther from passages than passages from each other, so twice what the sample needs.
+            # Questions are farther from passages than passages from each other, so use twice the probes that the sample
+            # needs.
             index.nprobe = probes * 2
             recall = _measure_recall(index, queries, sample, floor)
             return DenseInfo("ivf", index.nlist, probes * 2, round(recall, 4))
@@ -208,10 +215,10 @@ def _set_probes(
 
 
 def _find_centres(vectors: Vectors, lists: int, random: np.random.Generator) -> Vectors:
-    """The middles of so many clusters, of unit length, (lists, dim), by k-means on the sphere.
+    """Return the centres of this many clusters, of unit length, (lists, dim), by spherical k-means.
 
-    Not by faiss: what it multiplies matrices with takes newer processors for ones without AVX, at an eighth of numpy's
-    speed.
+    faiss's k-means was rejected: its matrix product takes newer processors for ones without AVX, and runs at an eighth
+    of numpy's speed.
     """
     centres: Vectors = vectors[random.choice(len(vectors), lists, replace=False)]
     for _ in range(_TRAINING_ROUNDS):
@@ -223,7 +230,7 @@ def _find_centres(vectors: Vectors, lists: int, random: np.random.Generator) -> 
             distinct, starts, sizes = np.unique(nearest[order], return_index=True, return_counts=True)
             sums[distinct] += np.add.reduceat(block[order], starts)
             counts[distinct] += sizes
-        # A list that nobody came to begins again somewhere else.
+        # A cluster without members starts again at a random vector.
         sums[counts == 0] = vectors[random.choice(len(vectors), int((counts == 0).sum()), replace=False)]
         centres = sums / np.linalg.norm(sums, axis=1, keepdims=True)
     return centres
@@ -249,7 +256,7 @@ def _fill_lists(centres: Vectors, vectors: Vectors) -> faiss.IndexIVFFlat:
 
 
 def _find_floor(vectors: Vectors, sample: NDArray[np.int64]) -> Vectors:
-    """The exact similarity of the tenth neighbour of each sampled vector, itself left out, (len(sample),)."""
+    """Return the exact similarity of the tenth neighbour of each sampled vector, without itself, (len(sample),)."""
     queries = vectors[sample]
     best: Vectors = np.full((len(sample), RECALL_AT + 1), -np.inf, dtype=np.float32)
     for first in range(0, len(vectors), _BLOCK_ROWS):
@@ -260,7 +267,7 @@ def _find_floor(vectors: Vectors, sample: NDArray[np.int64]) -> Vectors:
 
 
 def _measure_recall(index: faiss.Index, queries: Vectors, sample: np.ndarray, floor: Vectors) -> float:
-    """Recall@10 over the sample; whatever is as near as the tenth exact neighbour counts, so ties are no misses."""
+    """Return recall@10 over the sample; results as near as the tenth exact neighbour count, so ties are no misses."""
     similarities, ordinals = index.search(np.ascontiguousarray(queries), RECALL_AT + 1)
     near = (
         (similarities >= floor[:, None] - 10.0**-_SIMILARITY_DECIMALS) & (ordinals != sample[:, None]) & (ordinals >= 0)

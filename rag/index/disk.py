@@ -1,4 +1,4 @@
-"""The steps that make files survive a crash, in one object, so that a test can fail or die at each of them."""
+"""Keep the file operations that survive a crash in one object, so that a test can fail or die at each of them."""
 
 import os
 import shutil
@@ -6,22 +6,22 @@ from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO, Final, Literal
 
-# An index holds the text of documents: other users of the machine are not to read it.
+# An index holds the text of documents: other users of the machine must not read it.
 _FOLDER_MODE: Final = 0o700
 _FILE_MODE: Final = 0o600
 
 
 def open_private(path: Path, mode: Literal["wb", "ab"]) -> BinaryIO:
-    """A file that only this user may read if it is new, whatever the umask is."""
+    """Open a file that, if new, only this user may read, whatever the umask is."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | (os.O_APPEND if mode == "ab" else os.O_TRUNC)
     return os.fdopen(os.open(path, flags, _FILE_MODE), mode)
 
 
 class Disk:
-    """Durable file operations: what has returned is still there after a power cut."""
+    """Durable file operations: once a method has returned, its effect survives a power cut."""
 
     def sync(self, path: Path) -> None:
-        """Flushes one file or one directory."""
+        """Flush one file or one directory."""
         handle = os.open(path, os.O_RDONLY)
         try:
             os.fsync(handle)
@@ -29,18 +29,18 @@ class Disk:
             os.close(handle)
 
     def sync_tree(self, folder: Path) -> None:
-        """Flushes everything below a folder, contents before the directories that name them."""
+        """Flush everything below a folder, contents before the directories that name them."""
         for path in sorted(folder.rglob("*"), reverse=True):
             self.sync(path)
         self.sync(folder)
 
     def rename(self, source: Path, target: Path) -> None:
-        """Puts `source` in the place of `target` in one step."""
+        """Put `source` in the place of `target` in one step."""
         source.replace(target)
         self.sync(target.parent)
 
     def make_folder(self, folder: Path) -> None:
-        """Makes a folder and those above it, where they are missing, for this user alone."""
+        """Make a folder, and its missing parents, accessible to this user alone."""
         missing = [each for each in (folder, *folder.parents) if not each.exists()]
         for each in reversed(missing):
             each.mkdir(_FOLDER_MODE, exist_ok=True)
@@ -48,13 +48,13 @@ class Disk:
             self.sync(made.parent)
 
     def make_private(self, folder: Path) -> None:
-        """Leaves a folder and all that is in it to this user alone, where the file system knows of users."""
+        """Restrict a folder and its contents to this user, if the file system supports it."""
         for path in (folder, *folder.rglob("*")):
             with suppress(OSError):
                 path.chmod(_FOLDER_MODE if path.is_dir() else _FILE_MODE)
 
     def write(self, path: Path, content: bytes) -> None:
-        """Replaces a file's content: a reader sees the old or the new, never a part."""
+        """Replace a file's content: a reader sees the old or the new, never a part."""
         beside = path.with_name(path.name + ".new")
         with open_private(beside, "wb") as file:
             file.write(content)
@@ -62,7 +62,7 @@ class Disk:
         self.rename(beside, path)
 
     def remove(self, path: Path) -> None:
-        """Removes a file or a folder with all that is in it."""
+        """Remove a file, or a folder with its contents."""
         if path.is_dir():
             shutil.rmtree(path)
         else:

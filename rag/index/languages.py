@@ -1,7 +1,7 @@
-"""Which language each chunk of a version is in, so that either can be searched alone.
+"""Store the language of each chunk of a version, so that one language can be searched alone.
 
-Models of meaning put texts of one language nearer to each other than to their translations: among enough chunks in the
-language of the question, one in the other is never among the nearest.
+Embedding models put texts of one language nearer to each other than to their translations: if there are enough chunks
+in the language of the question, a chunk in the other one is never among the nearest.
 """
 
 from collections.abc import Iterable
@@ -12,15 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rag.index.manifest import BrokenIndexError
-from rag.language import Language, detect_language
+from rag.text.language import Language, detect_language
 
 LANGUAGES_NAME: Final = "languages.i8"
-# As they are numbered in the file.
+# In the order of their codes in the file.
 LANGUAGES: Final[tuple[Language, ...]] = ("other", "en", "vi")
 
 
 class LanguageFile:
-    """Languages by ordinal; of a version that was made without, none is known and all are `other`."""
+    """Languages by ordinal; in a version made without them, none is known and all are `other`."""
 
     def __init__(self, codes: NDArray[np.int8], *, is_known: bool = True) -> None:
         self.codes: Final = codes
@@ -29,7 +29,10 @@ class LanguageFile:
 
     @classmethod
     def load(cls, folder: Path, total: int) -> "LanguageFile":
-        """Raises: BrokenIndexError: the file does not belong to the version."""
+        """Read the languages of a version.
+
+        Raises: BrokenIndexError: the file does not belong to the version.
+        """
         path = folder / LANGUAGES_NAME
         if not path.exists():
             return cls(np.zeros(total, dtype=np.int8), is_known=False)
@@ -39,10 +42,10 @@ class LanguageFile:
         return cls(codes)
 
     def ordinals(self, language: Language) -> NDArray[np.int64]:
-        """The chunks in this language, ascending."""
+        """Return the ordinals of the chunks in this language, ascending."""
         return self._ordinals[language]
 
 
 def detect_codes(texts: Iterable[str]) -> NDArray[np.int8]:
-    """As they are stored: int8, (n,)."""
+    """Detect the language of each text; returns the codes of the file, int8, (n,)."""
     return np.array([LANGUAGES.index(detect_language(text)) for text in texts], dtype=np.int8)

@@ -1,4 +1,4 @@
-"""Search by words: BM25 over whole words with their diacritics, by which "ma", "má" and "mà" stay three words."""
+"""Search by words: BM25 over whole words with their diacritics, so that "ma", "má" and "mà" are three words."""
 
 import math
 from array import array
@@ -16,29 +16,32 @@ from rag.index.ranking import take_best
 from rag.index.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
-    # Imported where it is used: it brings numba and scipy, a second that a server's start need not wait for.
+    # Imported on use: it loads numba and scipy, which would delay the start of a server by a second.
     import bm25s
 
-# Lucene's defaults, in its exact variant, whose idf is never negative.
-# Source: org.apache.lucene.search.similarities.BM25Similarity; Kamphuis et al., ECIR 2020.
+# Lucene's defaults, in its exact variant, whose idf is never negative. Source:
+# org.apache.lucene.search.similarities.BM25Similarity; Kamphuis et al., ECIR 2020.
 METHOD: Final = "lucene"
 K1: Final = 1.2
 B: Final = 0.75
-# Counted at once: some 30 MB while it lasts, and more at once took longer.
+# Words counted at a time: takes about 30 MB; larger blocks were slower.
 _BLOCK_WORDS: Final = 500_000
 
 
 class LexicalIndex:
-    """Scores of words in chunks by ordinal, computed when built; its arrays stay mapped."""
+    """BM25 scores of words in chunks by ordinal, computed when built; the arrays stay mapped."""
 
     def __init__(self, bm25: "bm25s.BM25") -> None:
         self._bm25 = bm25
         self._total = int(bm25.scores["num_docs"])
-        self._starts = bm25.scores["indptr"].view(np.ndarray)  # indexing a memmap costs ten times as much
+        self._starts = bm25.scores["indptr"].view(np.ndarray)  # indexing a memmap takes ten times as long
 
     @classmethod
     def load(cls, folder: Path) -> "LexicalIndex":
-        """Raises: BrokenIndexError: the folder holds no index."""
+        """Open the index in a folder; it stays mapped.
+
+        Raises: BrokenIndexError: the folder holds no index.
+        """
         import bm25s  # noqa: PLC0415
 
         try:
@@ -50,7 +53,7 @@ class LexicalIndex:
         return self._total
 
     def search(self, words: Sequence[str], k: int) -> list[tuple[int, float]]:
-        """The k best as (ordinal, score > 0), best first; ties by ordinal. A word said twice counts twice."""
+        """Return the k best as (ordinal, score > 0), best first; ties by ordinal. A repeated word counts each time."""
         known = self._bm25.get_tokens_ids(list(words))
         if not known or k <= 0:
             return []
@@ -59,22 +62,22 @@ class LexicalIndex:
         return take_best(hits, scores[hits], k)
 
     def idf(self, words: Sequence[str]) -> list[float]:
-        """Lucene's inverse document frequency per word; unknown words get the highest."""
+        """Return Lucene's inverse document frequency of each word; unknown words get the highest."""
         return [_idf(self._total, self.count(word)) for word in words]
 
     def count(self, word: str) -> int:
-        """How many chunks hold the word."""
+        """Return how many chunks hold the word."""
         number = self._bm25.vocab_dict.get(word)
         return 0 if number is None else int(self._starts[number + 1] - self._starts[number])
 
     @cached_property
     def vocabulary(self) -> Vocabulary:
-        """The words by how they are typed."""
+        """The words of the index, for corrections of spelling."""
         return Vocabulary(self._bm25.vocab_dict, self.count)
 
 
 def build_lexical(chunks: Iterable[Sequence[str]], folder: Path) -> None:
-    """Writes the index of these chunks, each given as its words, in the order of their ordinals.
+    """Write the index of these chunks, each given as its words, in the order of their ordinals.
 
     Raises: OSError: the disk is full or failed.
     """
@@ -91,15 +94,15 @@ def build_lexical(chunks: Iterable[Sequence[str]], folder: Path) -> None:
 
 
 class _Postings:
-    """Which words stand in which chunks, and how often, counted in blocks.
+    """Counts how often each word stands in each chunk, block by block.
 
-    What comes of it is, to the bit, what `bm25s.BM25.index` makes; that takes the chunks one by one, in three times the
-    time.
+    The result is bit-identical to that of `bm25s.BM25.index`, which takes the chunks one by one and three times as
+    long.
     """
 
     def __init__(self) -> None:
-        # A word that is looked up the first time gets the next number. The empty word, which no text holds, stands in
-        # for chunks without any.
+        # A new word gets the next number when it is looked up. The empty word, which no text holds, represents chunks
+        # without words.
         self.vocabulary: defaultdict[str, int] = defaultdict()
         self.vocabulary.default_factory = self.vocabulary.__len__
         self._none = self.vocabulary[""]
@@ -122,7 +125,7 @@ class _Postings:
             self._count_block()
 
     def score(self) -> tuple[NDArray[np.float32], NDArray[np.int32], NDArray[np.int64]]:
-        """BM25 by word, and by chunk within a word: the scores, their chunks, and where each word's begin."""
+        """Return BM25 by word, and by chunk within a word: the scores, their chunks, and the offset of each word."""
         self._count_block()
         lengths = np.asarray(self._lengths)
         damping = K1 * (1 - B + B * lengths / lengths.mean())
@@ -151,7 +154,7 @@ class _Postings:
 
 
 def _take_places(free: NDArray[np.int64], words: NDArray[np.int32]) -> NDArray[np.int64]:
-    """The next places of these words, which are sorted; `free`, where each word's next place is, moves on."""
+    """Return the next free places of these sorted words, and advance `free`, the next place of each word."""
     distinct, firsts, counts = np.unique(words, return_index=True, return_counts=True)
     places: NDArray[np.int64] = np.repeat(free[distinct] - firsts, counts) + np.arange(len(words))
     free[distinct] += counts

@@ -1,6 +1,6 @@
-"""What a version says of itself: its makers, its documents, and a seal on each of its files.
+"""Describe a version: its makers, its documents, and a seal on each of its files.
 
-A version is named after the digest of its manifest, and the manifest holds the digests of the files, so the name in
+A version is named after the digest of its manifest, and the manifest holds the digests of the files. So the name in
 `CURRENT` seals everything.
 """
 
@@ -21,7 +21,7 @@ _VERSION_NAME: Final = re.compile(r"(\d{6,})-([0-9a-f]{8})")
 
 
 class BrokenIndexError(Exception):
-    """A version on disk cannot be trusted; `problems` are for who runs the service, never for a client."""
+    """A version on disk cannot be trusted; `problems` are for the operator, never for a client."""
 
     def __init__(self, *problems: str) -> None:
         self.problems = list(problems)
@@ -30,7 +30,7 @@ class BrokenIndexError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class FileSeal:
-    """`name` is relative to the version's folder, with `/` between its parts."""
+    """Size and digest of a file; `name` is relative to the version's folder, with `/` as the separator."""
 
     name: str
     size_bytes: int
@@ -39,7 +39,7 @@ class FileSeal:
 
 @dataclass(frozen=True, slots=True)
 class DocumentEntry:
-    """One document of a version; its chunks have the ordinals from `first_ordinal` on, without gaps."""
+    """One document of a version; its chunks have consecutive ordinals from `first_ordinal` on."""
 
     document_id: str
     title: str
@@ -52,7 +52,7 @@ class DocumentEntry:
 
 @dataclass(frozen=True, slots=True)
 class DenseInfo:
-    """How the vectors are searched; `recall_at_10` is against exact search, measured when the version was built."""
+    """How the vectors are searched; `recall_at_10` is relative to exact search, measured when the version was built."""
 
     kind: Literal["flat", "ivf"]
     lists: int
@@ -62,11 +62,12 @@ class DenseInfo:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """`removed` holds the last version that each document had: of those that are gone, and of those that a rollback
-    took back to an earlier one. The next is counted from there, so that a chunk id never means two texts.
+    """The description of a version.
 
-    `has_tokens`: the version holds the embedder's vectors of each chunk's tokens. `numbers_above`: a damaged version
-    had this number; what it gave to documents is not known, so the next numbers of all are above it.
+    `removed` holds the last version number of documents that are gone, and of those that a rollback took back to an
+    earlier version. The next number is counted from there, so a chunk id never means two texts. `has_tokens`: the
+    version stores token vectors. `numbers_above`: the number of a damaged version; the numbers that it gave to
+    documents are unknown, so all new ones are above it.
     """
 
     format: Literal[1]
@@ -85,16 +86,16 @@ class Manifest:
 
     @property
     def last_versions(self) -> dict[str, int]:
-        """The highest version number that each document ever had; from one version of the index to the next it grows.
+        """The highest version number that each document ever had; it grows from one index version to the next.
 
-        `removed` holds only numbers above those of the documents that are here.
+        `removed` holds only numbers above those of the present documents.
         """
         return {entry.document_id: entry.document_version for entry in self.document_list} | dict(self.removed)
 
 
 @dataclass(frozen=True, slots=True)
 class StoredVersion:
-    """A version in its folder on disk, its manifest read and its seal unbroken."""
+    """A version in its folder on disk, with its manifest read and its seal intact."""
 
     name: str
     folder: Path
@@ -102,6 +103,7 @@ class StoredVersion:
 
     @property
     def summary(self) -> IndexVersion:
+        """The version without its manifest's details."""
         manifest = self.manifest
         return IndexVersion(self.name, manifest.chunks, manifest.documents, manifest.built_at)
 
@@ -110,27 +112,30 @@ _MANIFESTS: Final = TypeAdapter(Manifest)
 
 
 def render_manifest(manifest: Manifest) -> bytes:
+    """Return the bytes of `manifest.json`."""
     return _MANIFESTS.dump_json(manifest, indent=1)
 
 
 def name_version(manifest: Manifest, content: bytes) -> str:
-    """`<number>-<seal>`: numbers grow by one, the seal is the digest of the manifest's bytes."""
+    """Return `<number>-<seal>`: numbers grow by one, the seal is the digest of the manifest's bytes."""
     number = 1 + max(number_of(manifest.previous) if manifest.previous else 0, manifest.numbers_above)
     return f"{number:06d}-{hashlib.sha256(content).hexdigest()[:8]}"
 
 
 def number_of(name: str) -> int:
+    """Return the number in the name of a version."""
     return int(name.partition("-")[0])
 
 
 def is_version_name(text: str) -> bool:
+    """Return whether the text has the form of a version's name."""
     return _VERSION_NAME.fullmatch(text) is not None
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """What the version in this folder says of itself, whether or not its files are there.
+    """Read the manifest in this folder, whether or not the files that it seals exist.
 
-    Raises: BrokenIndexError: it is missing, its seal is broken, or it is of another format.
+    Raises: BrokenIndexError: it is missing, its seal is broken, or it has another format.
     """
     try:
         content = (folder / MANIFEST_NAME).read_bytes()
@@ -145,9 +150,9 @@ def read_manifest(folder: Path) -> Manifest:
 
 
 def read_version(folder: Path) -> StoredVersion:
-    """The version in this folder, every file in its place and of its size; what is in the files is not looked at.
+    """Return the version in this folder, if every file exists and has its size; contents are not read.
 
-    Raises: BrokenIndexError: the manifest cannot be trusted, or a file is missing or cut.
+    Raises: BrokenIndexError: the manifest cannot be trusted, or a file is missing or truncated.
     """
     manifest = read_manifest(folder)
     sizes = {path.relative_to(folder).as_posix(): path.stat().st_size for path in _files(folder)}
@@ -163,7 +168,7 @@ def read_version(folder: Path) -> StoredVersion:
 
 
 def seal_files(folder: Path) -> tuple[FileSeal, ...]:
-    """A seal for each file below the folder, by name."""
+    """Return a seal for each file below the folder, sorted by name."""
     return tuple(
         FileSeal(path.relative_to(folder).as_posix(), path.stat().st_size, _digest_file(path))
         for path in _files(folder)
@@ -171,9 +176,9 @@ def seal_files(folder: Path) -> tuple[FileSeal, ...]:
 
 
 def verify_files(stored: StoredVersion) -> None:
-    """Reads every byte of a version.
+    """Read every byte of a version.
 
-    Raises: BrokenIndexError: a file is not what it was sealed as, or belongs to no version.
+    Raises: BrokenIndexError: a file differs from its seal, or does not belong to the version.
     """
     sealed = {seal.name: seal for seal in stored.manifest.files}
     found = {seal.name: seal for seal in seal_files(stored.folder) if seal.name != MANIFEST_NAME}

@@ -1,4 +1,4 @@
-"""The versions that a running server answers from: opened on first use, replaced in the background, never missing."""
+"""Provide the index versions that a running server answers from: opened on first use, replaced in the background."""
 
 import asyncio
 import logging
@@ -14,7 +14,7 @@ from rag.index.store import IndexStore
 from rag.index.version import TenantIndex
 from rag.types import IndexVersion, ModelInfo
 
-# The contract gives a new version 5 s to be taken up; this leaves four to open it.
+# By contract a new version is in use within 5 s; this leaves four to open it.
 POLL_S: Final = 1.0
 
 IndexState = Literal["ok", "mismatch", "unreachable", "loading"]
@@ -28,17 +28,17 @@ class EmbedderMismatchError(BrokenIndexError):
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """What the last look at a tenant's serving version found: a version, or a fault."""
+    """The result of the last look at a tenant's serving version: a version or a fault."""
 
     version: IndexVersion | None = None
     fault: BrokenIndexError | OSError | None = None
 
 
 class ServedIndexes:
-    """A `rag.ports.IndexProvider` over an index directory that ingestions change at any time.
+    """A `rag.ports.IndexProvider` over an index directory that ingestions may change at any time.
 
-    Belongs to one event loop. A query keeps the version that it was given; an old one is closed when the last query
-    has let go of it.
+    It belongs to one event loop. A query keeps the version that it was given; an old version is closed once the last
+    query has released it.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class ServedIndexes:
         expected: ModelInfo,
         on_refresh: Callable[[Mapping[str, IndexVersion]], None] = lambda _: None,
     ) -> None:
-        """`on_refresh` is told after each look which versions serve, by tenant."""
+        """`on_refresh` is called after each refresh with the serving version of each tenant."""
         self._on_refresh = on_refresh
         self._store = IndexStore(index_dir)
         self._expected = expected
@@ -57,7 +57,7 @@ class ServedIndexes:
         self._has_looked = False
 
     async def current(self, tenant_id: str) -> TenantIndex | None:
-        """The serving version, or None where the tenant has no documents.
+        """Return the serving version, or None if the tenant has no documents.
 
         Raises: IndexUnavailable: it is broken, or made by another embedder.
         """
@@ -71,9 +71,10 @@ class ServedIndexes:
             raise IndexUnavailable from error
 
     def state(self) -> IndexState:
-        """For readiness: `loading` before the first `refresh`, `mismatch` if any tenant waits for another embedder.
+        """Return the state for readiness.
 
-        A damaged tenant stops itself alone: `unreachable` only where no tenant can be served.
+        `loading`: before the first `refresh`. `mismatch`: the index of some tenant was made by another embedder.
+        `unreachable`: no tenant can be served. A damaged tenant affects only itself.
         """
         faults = [seen.fault for tenant_id, seen in self._seen.items() if seen.fault and tenant_id not in self._open]
         if not self._has_looked:
@@ -83,7 +84,7 @@ class ServedIndexes:
         return "unreachable" if faults and len(faults) == len(self._seen) else "ok"
 
     def versions(self, tenant_ids: Collection[str] | None = None) -> dict[str, IndexVersion]:
-        """What serves, of these tenants or of all; a tenant that cannot be served is left out."""
+        """Return what serves, for these tenants or for all; tenants that cannot be served are left out."""
         served = {tenant_id: seen.version for tenant_id, seen in self._seen.items() if seen.version}
         served |= {tenant_id: index.version for tenant_id, index in self._open.items()}
         return {
@@ -93,20 +94,20 @@ class ServedIndexes:
         }
 
     async def open_all(self) -> None:
-        """Opens what can be served, so that no query has to wait for it; a broken tenant stays as it is."""
+        """Open all indexes that can be served, so that no query has to wait for it; broken tenants are skipped."""
         await self.refresh()
         for tenant_id in list(self._seen):
             with suppress(IndexUnavailable):
                 await self.current(tenant_id)
 
     async def watch(self) -> None:
-        """Refreshes for ever; runs as a task beside the server."""
+        """Refresh for ever; runs as a task beside the server."""
         while True:
             await self.refresh()
             await asyncio.sleep(POLL_S)
 
     async def refresh(self) -> None:
-        """Looks at every tenant on disk once, and opens what replaces an open version; never fails."""
+        """Look at every tenant on disk once, and open versions that replace an open one; never fails."""
         try:
             names = await asyncio.to_thread(self._serving_names)
         except OSError as error:
@@ -142,14 +143,14 @@ class ServedIndexes:
             self._seen[tenant_id] = _Seen(version)
 
     def _forget(self, tenant_id: str) -> None:
-        """Whatever was open: it is looked at anew, and refused if it was cut short."""
+        """Discard an open version, so that the tenant is looked at again and refused if a file was truncated."""
         if self._open.pop(tenant_id, None) is not None:
             self._seen.pop(tenant_id, None)
 
     async def _open_once(self, tenant_id: str) -> TenantIndex | None:
-        """Opens the serving version for all who wait for it; a waiter that leaves does not stop the others.
+        """Open the serving version once for all waiters; a waiter that is cancelled does not stop the others.
 
-        Raises: BrokenIndexError, OSError: it cannot be opened; what was open stays.
+        Raises: BrokenIndexError, OSError: it cannot be opened; the version that was open stays.
         """
         task = self._opening.get(tenant_id)
         if task is None:
@@ -169,7 +170,7 @@ class ServedIndexes:
             del self._opening[tenant_id]
 
     def _serving_names(self) -> dict[str, str | None]:
-        """None where `CURRENT` is missing or damaged: looking closer says which."""
+        """Return the serving name of each tenant; None if `CURRENT` is missing or damaged: a closer look tells."""
         names: dict[str, str | None] = {}
         for tenant_id in self._store.tenants():
             try:
@@ -184,7 +185,7 @@ class ServedIndexes:
             return TenantIndex(stored) if stored.manifest.chunks else None
         except (BrokenIndexError, OSError):
             raise
-        except Exception as error:  # of what a library says to bytes that are not its own nobody has a list
+        except Exception as error:  # libraries raise anything on bytes that are not theirs
             raise BrokenIndexError(f"cannot be opened: {type(error).__name__}") from error
 
     def _summarise(self, stored: StoredVersion) -> IndexVersion:

@@ -1,11 +1,11 @@
-"""Best first, ties by ordinal: the one order in which both indexes answer."""
+"""Define the order in which both indexes answer: best first, ties by ordinal."""
 
 import numpy as np
 from numpy.typing import NDArray
 
 
 def take_best(ordinals: NDArray[np.int64], scores: NDArray[np.float32], k: int) -> list[tuple[int, float]]:
-    """The k best of these pairs; all who tie with the k-th are compared by ordinal, so the cut is theirs too."""
+    """Return the k best as (ordinal, score), best first; ties by ordinal, also between those at the cut."""
     if len(scores) > k:
         threshold = np.partition(scores, len(scores) - k)[len(scores) - k]
         above = scores >= threshold

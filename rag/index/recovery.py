@@ -1,7 +1,7 @@
-"""What is left where the serving version is damaged: the last one that is whole, and numbers that nothing ever had.
+"""Recover from a damaged serving version: find the last whole one, and version numbers that were never used.
 
-Damage is never carried into a next version. What the damaged one had added or removed is not known for certain, so the
-next starts from the last whole version, or from nothing.
+Damage is never copied into the next version. It is unknown what the damaged version had added or removed, so the next
+one starts from the last whole version, or from nothing.
 """
 
 from collections.abc import Iterator
@@ -12,7 +12,10 @@ from rag.index.version import TenantIndex
 
 
 def read_all(stored: StoredVersion) -> StoredVersion:
-    """Raises: BrokenIndexError: a byte is not what was sealed, or a part cannot be opened."""
+    """Return the version after reading every byte and opening every part.
+
+    Raises: BrokenIndexError: a byte differs from what was sealed, or a part cannot be opened.
+    """
     verify_files(stored)
     if stored.manifest.chunks:
         TenantIndex(stored)
@@ -20,7 +23,7 @@ def read_all(stored: StoredVersion) -> StoredVersion:
 
 
 def find_whole(versions: Path) -> StoredVersion | None:
-    """The version with the highest number of which every byte is what was sealed."""
+    """Return the version with the highest number of which every byte is as sealed; None if there is none."""
     for name in sorted(_names(versions), key=number_of, reverse=True):
         try:
             return read_all(read_version(versions / name))
@@ -30,9 +33,9 @@ def find_whole(versions: Path) -> StoredVersion | None:
 
 
 def find_highest_number(versions: Path, serving: str | None) -> int:
-    """The number of the last version, damaged or not; `serving` may name one whose folder is gone.
+    """Return the number of the last version, damaged or not; `serving` may name one whose folder is gone.
 
-    No document has a version with a higher number: from one version of the index to the next it grows by one at most.
+    No document version has a higher number, because it grows by at most one from one index version to the next.
     """
     return max(map(number_of, [*_names(versions), *([serving] if serving else [])]), default=0)
 

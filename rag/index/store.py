@@ -1,7 +1,7 @@
-"""Where each tenant's versions are, which one serves, and how the next takes its place.
+"""Locate the versions of each tenant, name the one that serves, and replace it by the next.
 
-A tenant has one folder and nothing outside it. At every moment `CURRENT` names a whole version or does not exist, so a
-process may die between any two steps: what it leaves behind is named by nobody, and the next ingestion removes it.
+A tenant has one folder and nothing outside it. At every moment `CURRENT` names a whole version or does not exist. So a
+process may die between any two steps: nothing names what it leaves behind, and the next ingestion removes it.
 """
 
 import contextlib
@@ -42,13 +42,13 @@ _READ_ATTEMPTS: Final = 5
 
 
 class RollbackError(Exception):
-    """There is no version to go back to; the serving one serves on."""
+    """There is no version to go back to; the serving one still serves."""
 
 
 def folder_name(tenant_id: str) -> str:
-    """A safe name for a tenant's folder: `.` and `..` are tenants too, and some file systems ignore case.
+    """Return a safe name for a tenant's folder: `.` and `..` are valid tenants, and some file systems ignore case.
 
-    Raises: ValueError: this can be no tenant.
+    Raises: ValueError: the id is not a valid tenant.
     """
     if not _TENANT.fullmatch(tenant_id):
         raise ValueError("a tenant has 1 to 64 characters of A-Za-z0-9._-")
@@ -56,7 +56,7 @@ def folder_name(tenant_id: str) -> str:
 
 
 def tenant_of(folder: str) -> str | None:
-    """The tenant whose folder has this name, if it is one's."""
+    """Return the tenant whose folder has this name; None if it is no tenant's folder."""
     tenant_id = re.sub("=([a-z])", lambda capital: capital.group(1).upper(), folder.removeprefix(_PREFIX))
     valid = _TENANT.fullmatch(tenant_id) is not None and folder_name(tenant_id) == folder
     return tenant_id if valid else None
@@ -70,19 +70,20 @@ class IndexStore:
         self._disk = disk or Disk()
 
     def tenants(self) -> list[str]:
-        """All who have a folder, whether or not a version serves."""
+        """Return all tenants that have a folder, sorted, whether or not a version serves."""
         if not self._index_dir.is_dir():
             return []
         found = (tenant_of(entry.name) for entry in os.scandir(self._index_dir) if entry.is_dir())
         return sorted(tenant_id for tenant_id in found if tenant_id is not None)
 
     def folder(self, tenant_id: str) -> Path:
+        """Return the folder of a tenant, whether or not it exists."""
         return self._index_dir / folder_name(tenant_id)
 
     def serving_name(self, tenant_id: str) -> str | None:
-        """The name of the version that serves, or None where the tenant has none.
+        """Return the name of the serving version, or None if the tenant has none.
 
-        Raises: BrokenIndexError: `CURRENT` names nothing that could be a version.
+        Raises: BrokenIndexError: `CURRENT` holds no name of a version.
         """
         try:
             name = (self.folder(tenant_id) / _CURRENT).read_text("ascii").strip()
@@ -95,11 +96,11 @@ class IndexStore:
         return name
 
     def read(self, tenant_id: str, use: Callable[[StoredVersion], T]) -> T | None:
-        """What `use` makes of the version that serves, or of the next one where it was pruned meanwhile.
+        """Return what `use` makes of the serving version, or of the next one if it is pruned meanwhile.
 
-        Returns None where the tenant has no version.
+        Returns None if the tenant has no version.
 
-        Raises: BrokenIndexError: a file is missing or cut, or `use` says so.
+        Raises: BrokenIndexError: a file is missing or truncated, or `use` raises it.
         """
         for _ in range(_READ_ATTEMPTS):
             name = self.serving_name(tenant_id)
@@ -113,21 +114,21 @@ class IndexStore:
         raise BrokenIndexError("its versions change faster than they can be read")
 
     def current(self, tenant_id: str) -> StoredVersion | None:
-        """The version that serves, not looked into; None where the tenant has none.
+        """Return the serving version without reading its files; None if the tenant has none.
 
-        Raises: BrokenIndexError: a file is missing or cut.
+        Raises: BrokenIndexError: a file is missing or truncated.
         """
         return self.read(tenant_id, lambda stored: stored)
 
     def verify(self, tenant_id: str) -> StoredVersion | None:
-        """The version that serves, every byte read and every part opened; None where the tenant has none.
+        """Return the serving version after reading every byte and opening every part; None if the tenant has none.
 
-        Raises: BrokenIndexError: with everything that is wrong.
+        Raises: BrokenIndexError: with all problems found.
         """
         return self.read(tenant_id, read_all)
 
     def recover(self, tenant_id: str) -> tuple[StoredVersion | None, int]:
-        """Where the serving version is damaged: the last whole one, and the number that all new ones have to be above.
+        """Return, after damage to the serving version, the last whole one and the number that new ones must exceed.
 
         Called inside `exclusive`. Raises: OSError: the disk failed.
         """
@@ -139,9 +140,9 @@ class IndexStore:
 
     @contextlib.contextmanager
     def exclusive(self, tenant_id: str, on_wait: Callable[[], object]) -> Iterator[Path]:
-        """Keeps other writers of this tenant out, after calling `on_wait` if one is in.
+        """Keep other writers of this tenant out; `on_wait` is called first if one is active.
 
-        Yields: an empty folder in which to make the next version; it is gone at the end.
+        Yields: an empty folder in which to build the next version; it is removed at the end.
         """
         folder = self.folder(tenant_id)
         self._disk.make_folder(folder / _VERSIONS)
@@ -161,9 +162,9 @@ class IndexStore:
                 shutil.rmtree(building, ignore_errors=True)
 
     def publish(self, tenant_id: str, building: Path, manifest: Manifest) -> StoredVersion:
-        """Makes what was built the serving version; called inside `exclusive`.
+        """Make the version in `building` serve; called inside `exclusive`.
 
-        Raises: OSError: the old version still serves, or, where only the pruning failed, the new one does.
+        Raises: OSError: the old version still serves, or, if only the pruning failed, the new one does.
         """
         content = render_manifest(manifest)
         versions = self.folder(tenant_id) / _VERSIONS
@@ -177,13 +178,13 @@ class IndexStore:
         return StoredVersion(target.name, target, manifest)
 
     def rollback(self, tenant_id: str, embedder: ModelInfo, on_wait: Callable[[], object]) -> tuple[str, StoredVersion]:
-        """Makes the content of the version before the serving one serve again, as a new version; its name, and the new.
+        """Restore the content of the previous version as a new version; returns the old one's name, and the new one.
 
-        The new version comes after the one that served, so a second rollback undoes the first. Of the one that served
-        only the manifest is needed; where that or `CURRENT` is damaged too, the last whole version serves again.
+        The new version follows the serving one, so a second rollback undoes the first. Only the manifest of the serving
+        one is needed; if that or `CURRENT` is damaged too, the last whole version is restored.
 
-        Raises: RollbackError: there is no version before, or it is damaged or by another embedder than this.
-            OSError: as `publish` has it.
+        Raises: RollbackError: there is no previous version, or it is damaged or made by another embedder than this.
+            OSError: as in `publish`.
         """
         with contextlib.suppress(BrokenIndexError):
             if self.serving_name(tenant_id) is None:
@@ -207,9 +208,10 @@ class IndexStore:
             return old.name, self.publish(tenant_id, building, manifest)
 
     def _prune(self, tenant_id: str) -> None:
-        """Removes what no reader can want: all but the serving version and the one before, and what a crash left.
+        """Remove what no reader can need: all but the serving and the previous version, and the remains of a crash.
 
-        Where the serving one is too damaged to say which was before, all stay: one may be the last that is whole.
+        If the serving version is too damaged to name the previous one, all versions stay: one may be the last whole
+        one.
         """
         folder = self.folder(tenant_id)
         versions = folder / _VERSIONS
@@ -227,7 +229,10 @@ class IndexStore:
 
 
 def _read_previous(versions: Path, serving: Manifest, embedder: ModelInfo) -> StoredVersion:
-    """Raises: RollbackError: there is none, or none that could serve in the place of the serving one."""
+    """Return the previous version, fully read.
+
+    Raises: RollbackError: there is none, or it is damaged or made by another embedder.
+    """
     if serving.previous is None:
         raise RollbackError("there is no version before the one that serves")
     try:
@@ -239,7 +244,7 @@ def _read_previous(versions: Path, serving: Manifest, embedder: ModelInfo) -> St
 
 
 def _require_embedder(old: StoredVersion, embedder: ModelInfo) -> None:
-    """Servers embed questions with one embedder and refuse the vectors of others: a restart would find no index.
+    """Refuse vectors of another embedder: servers refuse them too, so after a restart they would find no index.
 
     Raises: RollbackError.
     """
@@ -252,14 +257,14 @@ def _require_embedder(old: StoredVersion, embedder: ModelInfo) -> None:
 
 
 def _restore(old: Manifest, *, after: str, serving: Manifest) -> Manifest:
-    """The old content as the version after the serving one; numbers count on."""
+    """Return the manifest of the old content as the version after the serving one; numbers continue."""
     restored = {entry.document_id: entry.document_version for entry in old.document_list}
     removed = {each: last for each, last in serving.last_versions.items() if last > restored.get(each, 0)}
     return replace(old, previous=after, removed=removed, numbers_above=serving.numbers_above)
 
 
 def _link(source: Path, target: Path) -> None:
-    """A second name for a file, which takes neither time nor space; a copy where the file system refuses links."""
+    """Hard-link a file, which takes neither time nor space; copy it if the file system refuses links."""
     target.parent.mkdir(exist_ok=True)
     try:
         target.hardlink_to(source)

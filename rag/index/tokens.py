@@ -1,7 +1,7 @@
-"""The vectors of each chunk's tokens: with them a passage is compared with a question without being read again.
+"""Store the token vectors of each chunk, so that a passage can be compared with a question without encoding it again.
 
-Some 60 KB a chunk, so they stay on disk, mapped; 8-bit values with one scale per token, as `rag.types.TokenVectors` has
-them. One file each for values, scales and spans, and one that says where each chunk's tokens begin.
+They take about 60 KB per chunk, so they stay on disk, memory-mapped: 8-bit values with one scale per token, as in
+`rag.types.TokenVectors`. There is one file each for values, scales and spans, and one with the offset of each chunk.
 """
 
 from collections.abc import Sequence
@@ -34,7 +34,10 @@ class TokenFile:
 
     @classmethod
     def load(cls, folder: Path, dimension: int) -> "TokenFile":
-        """Raises: BrokenIndexError: the files are none of ours, or do not belong together."""
+        """Open the token files of a version; they stay mapped.
+
+        Raises: BrokenIndexError: the files are not ours, or do not belong together.
+        """
         try:
             offsets = np.load(folder / OFFSETS_NAME, mmap_mode="r").view(np.ndarray)
             values = _map(folder / VALUES_NAME, np.int8, dimension)
@@ -50,7 +53,7 @@ class TokenFile:
         return len(self._offsets) - 1
 
     def tokens(self, ordinal: int) -> TokenVectors:
-        """Of one chunk; views of what is mapped."""
+        """Return the token vectors of one chunk, as views of the mapped files."""
         part = slice(int(self._offsets[ordinal]), int(self._offsets[ordinal + 1]))
         return TokenVectors(self._values[part], self._scales[part], self._spans[part])
 
@@ -64,6 +67,7 @@ class TokenWriter:
         self._offsets = [0]
 
     def append(self, tokens: Sequence[TokenVectors]) -> None:
+        """Append the token vectors of the next chunks."""
         values, scales, spans = self._files
         for each in tokens:
             values.write(np.ascontiguousarray(each.values, dtype=np.int8).data)
@@ -72,16 +76,17 @@ class TokenWriter:
             self._offsets.append(self._offsets[-1] + len(each.scales))
 
     def close(self) -> None:
+        """Close the files; harmless if they are closed."""
         for file in self._files:
             file.close()
 
     def finish(self) -> None:
-        """Makes what was appended readable by `TokenFile.load`."""
+        """Complete the files, so that `TokenFile.load` can read them."""
         self.close()
         np.save(self._folder / OFFSETS_NAME, np.array(self._offsets, dtype=np.int64))
 
 
-def _map(path: Path, dtype: Any, columns: int) -> NDArray[Any]:  # Any: of the dtype that is given
-    if not path.stat().st_size:  # nothing can be mapped of an empty file
+def _map(path: Path, dtype: Any, columns: int) -> NDArray[Any]:  # Any: depends on the dtype
+    if not path.stat().st_size:  # an empty file cannot be mapped
         return np.zeros((0, columns), dtype=dtype)
     return np.memmap(path, dtype=dtype, mode="r").view(np.ndarray).reshape(-1, columns)

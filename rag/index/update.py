@@ -1,4 +1,4 @@
-"""One change of one tenant's index: from the serving version to the next, seen by nobody before it is published."""
+"""Change one tenant's index: build the next version from the serving one, invisible until it is published."""
 
 import hashlib
 import json
@@ -30,16 +30,16 @@ from rag.index.manifest import (
 from rag.index.store import IndexStore
 from rag.index.tokens import TokenWriter
 from rag.index.version import DENSE_NAME, LEXICAL_NAME, TenantIndex
-from rag.language import words
 from rag.ports import Vectors
+from rag.text.language import words
 from rag.types import Chunk, Document, EncodedTexts, ModelInfo, Span
 
-# Enough for batches to be filled with texts of one length, and little to hold: some MB of text and vectors.
+# Large enough to fill batches with texts of similar length, small enough to hold: a few MB of text and vectors.
 GROUP_CHUNKS: Final = 2_000
 _VECTORS_NAME: Final = "vectors.f32"
 
 EncodeChunks = Callable[[Sequence[Chunk]], EncodedTexts]
-# Told what is wrong with the serving version, and from which the update starts instead.
+# Called with the damage of the serving version, and with the version that the update starts from instead.
 OnDamage = Callable[[BrokenIndexError, StoredVersion | None], object]
 
 logger = logging.getLogger(__name__)
@@ -47,7 +47,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Makers:
-    """Who makes the vectors and the new chunks of a version, and whether those of the tokens are kept."""
+    """The embedder and the chunker of a new version, and whether token vectors are stored."""
 
     embedder: ModelInfo
     chunker_version: str
@@ -60,7 +60,7 @@ def _warn(damage: BrokenIndexError, base: StoredVersion | None) -> None:
 
 
 def digest_document(document: Document) -> str:
-    """Changes when anything changes that a chunk of the document could show."""
+    """Return a digest that changes if anything changes that a chunk of the document could show."""
     return hashlib.sha256(json.dumps(asdict(document)).encode()).hexdigest()
 
 
@@ -72,10 +72,11 @@ def update_index(
     makers: Makers | None = None,
     on_damage: OnDamage = _warn,
 ) -> Iterator["IndexUpdate"]:
-    """Starts an update and keeps other writers out; `on_wait` is called where one is in already.
+    """Start an update and keep other writers out; `on_wait` is called if another writer is active.
 
-    Without makers it can only take away, from a version that is there. With them it starts from the last whole version,
-    or from nothing, where the serving one is damaged; `on_damage` is told both, for what came later is then lost.
+    Without makers an update can only remove documents from an existing version. With them, if the serving version is
+    damaged, it starts from the last whole version or from nothing; `on_damage` is called, because later changes are
+    lost.
 
     Raises: BrokenIndexError: the serving version is damaged, and there are no makers.
     """
@@ -106,7 +107,7 @@ def update_index(
 
 
 class IndexUpdate:
-    """New documents come first in the next version, in the order of `put`; the rest of the old one follows."""
+    """A change in progress. New documents come first in the next version, in the order of `put`, then those kept."""
 
     def __init__(
         self,
@@ -120,7 +121,7 @@ class IndexUpdate:
         numbers_above: int,
         replaces_damage: bool,
     ) -> None:
-        """The numbers of new documents are above `numbers_above`; damage is replaced even by what did not change."""
+        """New document versions are numbered above `numbers_above`; damage is replaced even if no document changed."""
         self._store = store
         self._tenant_id = tenant_id
         self._building = building
@@ -141,19 +142,20 @@ class IndexUpdate:
 
     @property
     def chunks_to_embed(self) -> int:
+        """The number of chunks without vectors so far."""
         carried = sum(entry.chunks for entry in self._kept.values())
         return len(self._writer) + (carried if self.reembeds else 0)
 
     def find_unchanged(self, document_id: str, digest: str) -> DocumentEntry | None:
-        """The stored document where it is this one, cut by the chunker of today."""
+        """Return the stored document if its digest is this one and the current chunker split it; else None."""
         entry = self._kept.get(document_id)
         same = entry is not None and (entry.digest, entry.chunker_version) == (digest, self._makers.chunker_version)
         return entry if same else None
 
     def put(self, document_id: str, title: str, spans: Sequence[Span], digest: str, edition: str = "") -> None:
-        """Adds a document, or the next version of one; each id at most once, each with a span at least.
+        """Add a document, or its next version; each id at most once, and each with at least one span.
 
-        `edition` is what the document says of its own age.
+        `edition` is the document's own statement of its age.
         """
         assert spans
         old = self._kept.pop(document_id, None)
@@ -182,19 +184,19 @@ class IndexUpdate:
         )
 
     def drop(self, document_id: str) -> bool:
-        """Removes a document; False where there is none of this id."""
+        """Remove a document; False if there is none with this id."""
         entry = self._kept.pop(document_id, None)
         if entry is not None:
             self._removed[document_id] = max(entry.document_version, self._removed.get(document_id, 0))
         return entry is not None
 
     def publish(self, encode: EncodeChunks, *, exact_max_chunks: int = EXACT_MAX_CHUNKS) -> StoredVersion | None:
-        """Makes the next version serve; where nothing changed the serving one stays.
+        """Build the next version and make it serve; if nothing changed, the serving version stays.
 
-        `encode` is given the chunks that have no vectors, in groups, and is not called where all have; what it says of
-        tokens is kept where the makers say so.
+        `encode` is called with groups of chunks that have no vectors, and not at all if every chunk has some. The token
+        vectors that it returns are stored if the makers say so.
 
-        Raises: OSError: the disk is full or failed; the old version serves on.
+        Raises: OSError: the disk is full or failed; the old version still serves.
         """
         old_documents = self._base.manifest.documents if self._base else 0
         is_same = not self._new and not self.reembeds and len(self._kept) == old_documents
@@ -220,7 +222,7 @@ class IndexUpdate:
         return carried
 
     def _write_languages(self, old: TenantIndex | None, kept: Sequence[DocumentEntry]) -> None:
-        """What the old version says of its chunks is carried over, if it says anything."""
+        """Write the languages; those of kept chunks are copied if the old version has them."""
         chunks = ChunkFile.load(self._building)
         carried = [entry for entry in kept if old is not None and old.languages.is_known]
         new = range(len(chunks) - sum(entry.chunks for entry in carried))
@@ -288,7 +290,7 @@ class IndexUpdate:
 
 
 def _blocks(first: int, count: int) -> Iterator[tuple[int, int]]:
-    """Parts of at most a group, as (first, count)."""
+    """Split a range into parts of at most `GROUP_CHUNKS`, as (first, count)."""
     end = first + count
     for start in range(first, end, GROUP_CHUNKS):
         yield start, min(GROUP_CHUNKS, end - start)

@@ -1,4 +1,4 @@
-"""One version of one tenant's index, opened: what retrieval searches."""
+"""Open one version of one tenant's index for retrieval."""
 
 import os
 import time
@@ -15,21 +15,24 @@ from rag.index.languages import LANGUAGES, LanguageFile
 from rag.index.lexical import LexicalIndex
 from rag.index.manifest import BrokenIndexError, StoredVersion
 from rag.index.tokens import TokenFile
-from rag.language import Language, words
 from rag.ports import Vectors
+from rag.text.language import Language, words
 from rag.types import Chunk, IndexVersion, PlacedChunk, TokenVectors
 
 DENSE_NAME: Final = "dense.faiss"
 LEXICAL_NAME: Final = "lexical"
-# Between two looks at the files, which take 0.1 ms.
+# Seconds between two checks of the file sizes, which take 0.1 ms.
 TRUSTED_S: Final = 0.05
 
 
 class TenantIndex:
-    """A `rag.ports.ChunkIndex` on disk; its files stay readable to it after they are pruned."""
+    """A `rag.ports.ChunkIndex` on disk; its files stay readable after they are pruned."""
 
     def __init__(self, stored: StoredVersion) -> None:
-        """Raises: BrokenIndexError: the files cannot be loaded, or do not belong together."""
+        """Open the files of a version.
+
+        Raises: BrokenIndexError: the files cannot be loaded, or do not belong together.
+        """
         self._summary = stored.summary
         self._trusted_until = 0.0
         self._documents = {entry.document_id: entry for entry in stored.manifest.document_list}
@@ -50,11 +53,11 @@ class TenantIndex:
         return self._summary
 
     def is_whole(self) -> bool:
-        """Whether no file has been cut short since it was opened: to read what is mapped of one would end the process.
+        """Return whether no file was truncated since it was opened: reading a truncated mapping would kill the process.
 
-        One that was removed does no harm, it stays as long as it is mapped. Asked for each query, and looked at 20
-        times a second at most, this leaves that time for a cut to be fatal. Reading everything through copies would
-        leave none, and cost the search its speed.
+        A removed file does no harm, because its mapping stays. This is called for each query and checks at most 20
+        times a second, so a truncation can be fatal for that long. Reading everything through copies would close that
+        gap, but slow the search.
         """
         now = time.monotonic()
         if now < self._trusted_until:

@@ -1,12 +1,12 @@
-"""What the words of an index could have been meant by a word that is typed: without its diacritics, or with a typo."""
+"""Find the words of an index that a typed word may stand for: with diacritics added, or a typing error undone."""
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator
 from typing import Final
 
-from rag.language import fold
+from rag.text.language import fold
 
-# Looking through more words than these for a typo would hold up a question.
+# In a larger vocabulary the search for typing errors would delay a question.
 _NEAR_MAX_WORDS: Final = 200_000
 _NEAR_MIN_CHARS: Final = 5
 _LONG_WORD_CHARS: Final = 7
@@ -14,10 +14,10 @@ _VERY_LONG_WORD_CHARS: Final = 9
 
 
 class Vocabulary:
-    """The words of one version, by how they are typed; made when the first question needs it, 2 µs a word."""
+    """The words of one version by spelling; made when the first question needs it, 2 µs per word."""
 
     def __init__(self, words: Collection[str], count: Callable[[str], int]) -> None:
-        """`count` says how many chunks hold a word."""
+        """`count` returns how many chunks hold a word."""
         self._count = count
         self._by_fold: dict[str, list[str]] = defaultdict(list)
         self._by_shape: dict[tuple[str, int], list[str]] = defaultdict(list)
@@ -29,13 +29,13 @@ class Vocabulary:
                 self._by_shape[folded[0], len(folded)].append(folded)
 
     def spellings(self, word: str) -> dict[str, int]:
-        """The words that are typed like this one when diacritics are left out, and how many chunks hold each."""
+        """Return the words that differ from this one in nothing but diacritics, and how many chunks hold each."""
         return {found: self._count(found) for found in self._by_fold.get(fold(word), ())}
 
     def near(self, word: str) -> dict[str, int]:
-        """The words that are one slip of a finger away from this one, which is itself in no chunk.
+        """Return the words one typing error away from this one, which no chunk holds, and how many chunks hold each.
 
-        A slip leaves the first letter and the last one as they are; at the end, forms of one word differ.
+        The first and the last letter must agree: at the end, forms of one word differ.
         """
         folded = fold(word)
         if len(folded) < _NEAR_MIN_CHARS or not folded.isalpha():
@@ -50,10 +50,10 @@ class Vocabulary:
 
 
 def is_one_slip(word: str, other: str) -> bool:
-    """Whether `word`, as it was typed, lacks one letter of `other`, has one too many, or has two neighbours exchanged.
+    """Return whether the typed `word` lacks a letter of `other`, has one too many, or has two neighbours exchanged.
 
-    A letter too many, or a wrong one, makes a word of its own out of many a short one (`black`, `back`; `score`,
-    `scope`): that is a slip in long words alone, or if the letter is merely doubled.
+    An extra or wrong letter turns many short words into other words (`black`, `back`; `score`, `scope`). So it counts
+    only in long words, or if the extra letter is a doubled one.
     """
     start = 0
     while start < min(len(word), len(other)) and word[start] == other[start]:

@@ -1,1 +1,1 @@
-"""`python -m rag.ingestion`: files become documents, chunks, vectors and the next version of a tenant's index."""
+"""Turn files into documents, chunks, vectors and the next version of a tenant's index: `python -m rag.ingestion`."""

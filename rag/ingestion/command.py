@@ -1,4 +1,4 @@
-"""The command line of the ingestion: what it takes, what it prints, how it ends."""
+"""Define the command line of the ingestion: its arguments, its output, its exit status."""
 
 import argparse
 import json
@@ -26,19 +26,24 @@ from rag.ingestion.sources import DOCUMENT_ID, Findings, Source, find_sources
 
 EXIT_OK: Final = 0
 EXIT_FAILED: Final = 1
-EXIT_INTERRUPTED: Final = 130  # 128 + SIGINT, as shells have it
+EXIT_INTERRUPTED: Final = 130  # 128 + SIGINT, as in shells
 
 _BAR_INTERVAL_S: Final = 0.5
 
 
 class Terminal:
-    """Lines and bars on stderr; stdout is kept for the result."""
+    """Lines and progress bars on stderr; stdout is kept for the result."""
 
     def tell(self, line: str) -> None:
+        """Write a line above the bars."""
         tqdm.write(line, file=sys.stderr)
 
     @contextmanager
     def measure(self, what: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
+        """Show a progress bar.
+
+        Yields: a function to call with the number of items newly done.
+        """
         with tqdm(
             total=total, desc=what, unit=unit, file=sys.stderr, mininterval=_BAR_INTERVAL_S, disable=total == 0
         ) as bar:
@@ -49,11 +54,12 @@ class Terminal:
             yield advance
 
 
-def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
-    """Raises: SystemExit: with status 2, after one line that says what is wrong."""
-    parser = argparse.ArgumentParser(
-        prog="python -m rag.ingestion", description="Changes what a tenant is answered from."
-    )
+def parse_arguments(argv: Sequence[str], *, prog: str = "python -m rag.ingestion") -> argparse.Namespace:
+    """Parse the arguments.
+
+    Raises: SystemExit: they are invalid; with status 2, after one line that says why.
+    """
+    parser = argparse.ArgumentParser(prog=prog, description="Changes what a tenant is answered from.")
     commands = parser.add_subparsers(dest="command", required=True)
     add = commands.add_parser("add", help="put files, or all files below folders, into the index")
     remove = commands.add_parser("remove", help="take one document out of the index")
@@ -76,7 +82,7 @@ def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
 def run(
     arguments: argparse.Namespace, index_dir: Path, make_ingestion: Callable[[IndexStore, Watcher], Ingestion]
 ) -> int:
-    """Does what was asked, prints one JSON object to stdout unless all of it failed, and returns the exit status."""
+    """Execute the command, print one JSON object to stdout unless it failed altogether, and return the exit status."""
     terminal = Terminal()
     store = IndexStore(index_dir)
     try:
@@ -97,7 +103,7 @@ def run(
     if report is None:
         terminal.tell(f"error: there is no document {arguments.document_id}")
         return EXIT_FAILED
-    # A file name may hold bytes that are no UTF-8; their escapes are JSON again.
+    # A file name may hold bytes that are not UTF-8; their escapes are valid JSON.
     text = json.dumps(asdict(report), ensure_ascii=False) + "\n"
     sys.stdout.buffer.write(text.encode("utf-8", "backslashreplace"))
     sys.stdout.flush()

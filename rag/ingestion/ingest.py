@@ -1,4 +1,4 @@
-"""One tenant's documents, changed and described: the command without its command line."""
+"""Change and describe one tenant's documents: the ingestion command without its command line."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -6,16 +6,16 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from rag.chunking import CHUNKER_VERSION, CONTEXT_TOKENS, split
-from rag.editions import read_edition
 from rag.errors import ParseError
 from rag.index.manifest import BrokenIndexError, StoredVersion
 from rag.index.store import IndexStore
 from rag.index.update import IndexUpdate, Makers, digest_document, update_index
 from rag.ingestion.sources import Failure, Source
-from rag.language import place_tones
 from rag.parsing import parse
+from rag.parsing.chunking import CHUNKER_VERSION, CONTEXT_TOKENS, split
 from rag.ports import TokenCounter
+from rag.text.editions import read_edition
+from rag.text.language import place_tones
 from rag.types import Chunk, EncodedTexts, ModelInfo
 
 
@@ -26,22 +26,27 @@ class PassageEncoder(TokenCounter, Protocol):
     def limit_tokens(self) -> int: ...
 
     def read_passages(self, texts: Sequence[str], on_batch: Callable[[int], None] | None = None) -> EncodedTexts:
-        """Texts and their tokens, in the order of the texts; `on_batch` is told how many texts are newly done."""
+        """Return the vectors of the texts and of their tokens, in order; `on_batch` gets the number newly done."""
         ...
 
 
 class Watcher(Protocol):
-    """Who runs the command and wants to know how far it is."""
+    """Receives the messages and the progress of the command."""
 
     def tell(self, line: str) -> None: ...
 
     def measure(self, what: str, total: int, unit: str) -> AbstractContextManager[Callable[[int], None]]:
-        """Yields: a function that is told how many of the total are newly done."""
+        """Show the progress of one step.
+
+        Yields: a function to call with the number of items newly done, out of the total.
+        """
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Added:
+    """A document that was added, or had not changed."""
+
     path: str
     document_id: str
     chunks: int
@@ -49,7 +54,7 @@ class Added:
 
 @dataclass(frozen=True, slots=True)
 class AddReport:
-    """`documents` and `chunks` count the whole index after it."""
+    """The result of `add`; `documents` and `chunks` count the whole index after it."""
 
     tenant: str
     version: str | None
@@ -62,6 +67,8 @@ class AddReport:
 
 @dataclass(frozen=True, slots=True)
 class RemoveReport:
+    """The result of `remove`; `documents` and `chunks` count the whole index after it."""
+
     tenant: str
     version: str
     removed: str
@@ -71,7 +78,7 @@ class RemoveReport:
 
 @dataclass(frozen=True, slots=True)
 class RollbackReport:
-    """`restored` is the version whose content `version` has; `documents` and `chunks` count it."""
+    """The result of a rollback: `version` has the content of `restored`; `documents` and `chunks` count it."""
 
     tenant: str
     version: str
@@ -82,6 +89,8 @@ class RollbackReport:
 
 @dataclass(frozen=True, slots=True)
 class Listed:
+    """One document of a list."""
+
     document_id: str
     title: str
     document_version: int
@@ -90,6 +99,8 @@ class Listed:
 
 @dataclass(frozen=True, slots=True)
 class ListReport:
+    """The documents of the serving version; `version` is None if there is none."""
+
     tenant: str
     version: str | None
     documents: list[Listed]
@@ -97,7 +108,7 @@ class ListReport:
 
 @dataclass(frozen=True, slots=True)
 class CheckReport:
-    """`problems` is empty where nothing is off."""
+    """The result of a check; `problems` is empty if there are none."""
 
     tenant: str
     version: str | None
@@ -107,15 +118,15 @@ class CheckReport:
 
 
 def embedding_text(chunk: Chunk) -> str:
-    """What the embedder is given of a chunk: as long as its `ranked_text`, so that places in both are the same."""
+    """Return the text to embed for a chunk; it is as long as its `ranked_text`, so that offsets in both agree."""
     return place_tones(chunk.ranked_text)
 
 
 class Ingestion:
-    """The five things that can be done to a tenant's index.
+    """The five operations on a tenant's index.
 
-    All but `add`, `rollback` and `check` raise BrokenIndexError where the serving version is damaged, and all OSError
-    where the disk is full or failed; the serving version is then as it was.
+    `remove` and `list_documents` raise BrokenIndexError if the serving version is damaged. All raise OSError if the
+    disk is full or failed; the serving version is then unchanged.
     """
 
     def __init__(
@@ -127,9 +138,9 @@ class Ingestion:
         *,
         keeps_tokens: bool = False,
     ) -> None:
-        """The encoder is heavy: it is opened once, and only when something must be cut or embedded.
+        """The encoder is heavy: it is opened once, and only if something has to be split or embedded.
 
-        `keeps_tokens`: its vectors of the chunks' tokens go into the index too, for a reranker of the same model.
+        `keeps_tokens`: store token vectors in the index too, for a reranker of the same model.
         """
         self._store = store
         self._watcher = watcher
@@ -139,9 +150,9 @@ class Ingestion:
         self._encoder: PassageEncoder | None = None
 
     def add(self, tenant_id: str, sources: Sequence[Source], failed: Sequence[Failure] = ()) -> AddReport:
-        """Puts what can be read into one new version and names the rest; a document that did not change stays.
+        """Put all readable files into one new version, and report the others; unchanged documents stay as they are.
 
-        Where the serving version is damaged it starts from the last whole one, or from nothing, and tells so.
+        If the serving version is damaged, it starts from the last whole one or from nothing, and says so.
         """
         started = time.monotonic()
         failures = list(failed)
@@ -162,7 +173,7 @@ class Ingestion:
         )
 
     def remove(self, tenant_id: str, document_id: str) -> RemoveReport | None:
-        """Takes a document out; None where there is none of this id."""
+        """Remove a document; None if there is none with this id."""
         if self._store.current(tenant_id) is None:
             return None
         with update_index(self._store, tenant_id, self._tell_waiting) as update:
@@ -173,22 +184,22 @@ class Ingestion:
         return RemoveReport(tenant_id, stored.name, document_id, stored.manifest.documents, stored.manifest.chunks)
 
     def rollback(self, tenant_id: str) -> RollbackReport:
-        """Undoes the last change of the index; a second one undoes the first.
+        """Undo the last change of the index; a second rollback undoes the first.
 
-        Raises: RollbackError: there is no version before, or none that the servers could answer from.
+        Raises: RollbackError: there is no previous version, or none that the servers could answer from.
         """
         restored, stored = self._store.rollback(tenant_id, self._describe_embedder(), self._tell_waiting)
         return RollbackReport(tenant_id, stored.name, restored, stored.manifest.documents, stored.manifest.chunks)
 
     def list_documents(self, tenant_id: str) -> ListReport:
-        """The documents of the serving version, by id."""
+        """Return the documents of the serving version, sorted by id."""
         stored = self._store.current(tenant_id)
         entries = sorted(stored.manifest.document_list, key=lambda entry: entry.document_id) if stored else []
         documents = [Listed(each.document_id, each.title, each.document_version, each.chunks) for each in entries]
         return ListReport(tenant_id, stored.name if stored else None, documents)
 
     def check(self, tenant_id: str) -> CheckReport:
-        """Reads every byte of the serving version, and compares its embedder with the one that is set."""
+        """Read every byte of the serving version, and compare its embedder with the configured one."""
         try:
             stored = self._store.verify(tenant_id)
         except BrokenIndexError as error:
@@ -213,7 +224,10 @@ class Ingestion:
                 advance(1)
 
     def _put(self, update: IndexUpdate, source: Source) -> int:
-        """Raises: ParseError: the file cannot become a document."""
+        """Add the document of a file, and return the number of its chunks.
+
+        Raises: ParseError: the file cannot become a document.
+        """
         document = parse(source.path)
         if source.title is not None:
             document = replace(document, title=source.title)

@@ -1,4 +1,4 @@
-"""Which files an ingestion reads, and which document each of them becomes."""
+"""Find the files that an ingestion reads, and give each its document id."""
 
 import re
 import unicodedata
@@ -15,7 +15,7 @@ _FOREIGN_CHAR: Final = re.compile(r"[^A-Za-z0-9._-]")
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A file to read, and the document that it is to become; without a title it has its own."""
+    """A file to read, and the id of its document; without `title` the document's own title is used."""
 
     path: Path
     document_id: str
@@ -24,13 +24,15 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
+    """A path that cannot be read, with the reason for a person."""
+
     path: str
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """Files to read, paths that were asked for in vain, and files in folders that are of no known kind."""
+    """Files to read, paths that cannot be read, and files of unknown kinds in the folders."""
 
     sources: list[Source] = field(default_factory=list)
     failed: list[Failure] = field(default_factory=list)
@@ -38,9 +40,9 @@ class Findings:
 
 
 def find_sources(paths: Sequence[Path]) -> Findings:
-    """Files as they are given, folders with all below them in the order of their names, hidden files left out.
+    """Return the given files, and all files below the given folders, sorted by name, without hidden ones.
 
-    Of two files that would become one document the second fails.
+    If two files would become the same document, the second one fails.
     """
     findings = Findings()
     for path in paths:
@@ -52,9 +54,10 @@ def find_sources(paths: Sequence[Path]) -> Findings:
 
 
 def _walk(root: Path, folder: Path, visited: set[tuple[int, int]], findings: Findings) -> None:
-    """Follows links, but into each folder once, for a link may lead back up; and to nothing outside of the root.
+    """Add the files below a folder; links are followed once per folder, as they may form cycles, and not out of `root`.
 
-    Whoever may write into a folder must not thereby read, in answers, what only the one who ingests may read.
+    A person who can write into the folder must not gain access, through answers, to what only the ingesting user may
+    read.
     """
     try:
         status = folder.stat()

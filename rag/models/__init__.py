@@ -1,31 +1,34 @@
-"""From a model's name in the settings to its files and its exact identity, without loading any weights."""
+"""Find the files, the exact revision and the relevance scale of a configured model, without loading any weights."""
 
 import hashlib
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
-from rag.model_ref import ModelRef
+from rag.config.model_ref import ModelRef
 from rag.types import ModelInfo, RelevanceScale
 
-# Large files are known by their size and both ends: reading 16 GB of weights at each start would take a minute.
+# Of a large file the digest covers the size and both ends: reading 16 GB of weights at each start would take a minute.
 EDGE_BYTES: Final = 1 << 20
 REVISION_CHARS: Final = 12
-# XQuAD, 300 questions a language, 150 passages in each in one index: with these shifts a passage in the other language
-# is the first for 0.76 (en) and 0.68 (vi) of the questions that it alone answers, for 0.49 and 0.22 without them, and
-# of the questions with a passage in their own language 0.97 and 0.94 find it first (0.98 and 0.96). Of the passages
-# that answer 99 % are above 0.79 in one language, and above 0.75 across, shift and all.
+# XQuAD, 300 questions per language, one index with 150 passages in each language. For questions that only a passage in
+# the other language answers, these shifts rank it first for 0.76 (en) and 0.68 (vi); without them for 0.49 and 0.22.
+# For questions with a passage in their own language, 0.97 and 0.94 find it first (0.98 and 0.96 without the shifts).
+# 99 % of the answering passages are above 0.79 within a language, and above 0.75 across languages, shift included.
 LATE_INTERACTION_SCALE: Final = RelevanceScale(0.755, {("en", "vi"): 0.033, ("vi", "en"): 0.057})
-# A sigmoid: not measured here, and low, because a missed answer costs more than a quotation too many.
+# A sigmoid's scale: not measured, and low on purpose, because a missed answer costs more than a superfluous quotation.
 CROSS_ENCODER_SCALE: Final = RelevanceScale(0.02)
+# Where BentoML keeps models and Bentos if BENTOML_HOME does not say otherwise.
+USERS_HOME: Final = Path(os.path.expanduser("~"), "bentoml")  # noqa: PTH111 - Path.home() fails for a user without one
 METADATA_FILES: Final = ("*.json", "*.jinja", "*.txt", "*.model", "*/config.json")
 
 
 def locate(model: str, *, weights: bool = True) -> Path:
-    """The folder that holds the model's files; `weights=False` is enough for a tokenizer or a description.
+    """Return the folder with the model's files; `weights=False` is enough for a tokenizer or `describe`.
 
-    Raises: FileNotFoundError: it is not on this machine (and, for `hf:`, cannot be fetched).
+    Raises: FileNotFoundError: the model is not on this machine and, for `hf:`, cannot be downloaded.
     """
     ref = ModelRef.parse(model)
     if ref.kind == "path":
@@ -38,9 +41,9 @@ def locate(model: str, *, weights: bool = True) -> Path:
 
 
 def describe(model: str) -> ModelInfo:
-    """Name, revision and dimension of what the setting names.
+    """Return name, revision and dimension of the model.
 
-    Raises: FileNotFoundError: as `locate`.
+    Raises: FileNotFoundError: as for `locate`.
     """
     ref = ModelRef.parse(model)
     if ref.kind == "fake":
@@ -57,7 +60,7 @@ def describe(model: str) -> ModelInfo:
 
 
 def is_cross_encoder(folder: Path) -> bool:
-    """Whether the model reads question and passage together and gives one score, by its own config."""
+    """Return whether the model's config says that it is a sequence classifier, which scores question and passage."""
     architectures = _read_json(folder / "config.json").get("architectures")
     return isinstance(architectures, list) and any(
         str(name).endswith("ForSequenceClassification") for name in architectures
@@ -65,7 +68,7 @@ def is_cross_encoder(folder: Path) -> bool:
 
 
 def relevance_scale(folder: Path) -> RelevanceScale:
-    """What this kind of reranker's relevance is worth."""
+    """Return the relevance scale of this kind of reranker."""
     return CROSS_ENCODER_SCALE if is_cross_encoder(folder) else LATE_INTERACTION_SCALE
 
 
@@ -89,17 +92,23 @@ def _bento_labels(tag: str) -> dict[str, str]:
 
 
 def _get_bento(tag: str) -> Any:  # Any: BentoML has no types here
-    """From the store of the Bento that this runs in, where it runs in an image, or from that of the machine.
+    """Get a model from the Bento's store, else from that of BENTOML_HOME, else from the user's own.
 
-    BentoML itself looks into the Bento's only where the whole of it is served, and not for one service or a command.
+    BentoML itself looks in the Bento's store only if it serves the whole Bento, not for a single service or a command.
+    The user's store is a fallback because each server on a machine needs its own BENTOML_HOME (a starting server
+    deletes the metrics there), while the models are shared.
+
+    Raises: bentoml.exceptions.NotFound: no store has the model.
     """
     import bentoml  # noqa: PLC0415
     from bentoml._internal.models.model import ModelStore  # noqa: PLC0415
 
-    ours = Path(os.environ.get("BENTO_PATH", ""), "models")
-    if "BENTO_PATH" in os.environ and ours.is_dir():
-        return ModelStore(ours).get(tag)
-    return bentoml.models.get(tag)
+    homes = [Path(os.environ[name]) for name in ("BENTO_PATH", "BENTOML_HOME") if os.environ.get(name)]
+    for home in homes:
+        if (home / "models").is_dir():
+            with suppress(bentoml.exceptions.NotFound):
+                return ModelStore(home / "models").get(tag)
+    return ModelStore(USERS_HOME / "models").get(tag)
 
 
 def _locate_hub(ref: ModelRef, *, weights: bool) -> Path:
@@ -127,7 +136,7 @@ def _digest(folder: Path) -> str:
 
 
 def _dimension(folder: Path) -> int:
-    """Length of the vectors: a last dense layer decides, else the transformer's hidden size."""
+    """Return the length of the vectors: the output size of the last dense layer, else the hidden size."""
     modules = folder / "modules.json"
     if modules.exists():
         for module in reversed(json.loads(modules.read_text("utf-8"))):

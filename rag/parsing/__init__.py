@@ -1,7 +1,7 @@
-"""Files become documents here: one reader per format, one way to fail.
+"""Turn files into documents: one reader per format, one way to fail.
 
-Whatever a file holds, the outcome is a `Document` or a `ParseError` with a reason that a person can act on. The readers
-give blocks; `blocks.assemble` turns them into text with offsets, so that no reader counts characters.
+Whatever a file holds, the outcome is a `Document`, or a `ParseError` with a reason that a person can act on. The
+readers return blocks; `blocks.assemble` turns them into text with offsets, so that no reader counts characters.
 """
 
 import re
@@ -32,9 +32,9 @@ SUFFIXES: Final = frozenset(_READERS)
 
 
 def parse(path: Path) -> Document:
-    """Read one file; its suffix says the format.
+    """Read one file; its suffix determines the format.
 
-    Raises: ParseError: with one reason, without the path, where the file cannot become a document.
+    Raises: ParseError: the file cannot become a document; with one reason, without the path.
     """
     read = _READERS.get(path.suffix.lower())
     if read is None:
@@ -44,7 +44,7 @@ def parse(path: Path) -> Document:
         draft = read(data)
     except ParseError:
         raise
-    except Exception as error:  # the edge to parsers that we did not write and that promise no set of exceptions
+    except Exception as error:  # third-party parsers, which document no set of exceptions
         raise ParseError(f"the file is broken: not readable as {path.suffix.lower()[1:].upper()}") from error
     return assemble(draft, fallback_title=re.sub(r"[\s_-]+", " ", path.stem).strip() or path.stem)
 
@@ -52,7 +52,7 @@ def parse(path: Path) -> Document:
 def _read_bytes(path: Path) -> bytes:
     try:
         status = path.stat()
-        if not stat.S_ISREG(status.st_mode):  # asked before opening: a named pipe would hold us forever
+        if not stat.S_ISREG(status.st_mode):  # checked before opening: a named pipe would block for ever
             raise ParseError("not a regular file")
         if status.st_size > MAX_FILE_BYTES:
             raise ParseError(

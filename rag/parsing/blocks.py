@@ -1,7 +1,7 @@
-"""What every reader makes: blocks of text, cleaned and put together into one document with offsets.
+"""Clean the blocks that every reader returns, and join them into one document with offsets.
 
-Cleaning stands here and not in the readers, so that the same words come out of a PDF and of a web page, and the stored
-text is the text that is searched, shown and cited.
+Cleaning is here and not in the readers, so that a PDF and a web page yield the same words, and the stored text is the
+text that is searched, shown and cited.
 """
 
 import re
@@ -22,7 +22,7 @@ Glue = Literal["\n\n", "\n", " "]
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A paragraph, list item, row or heading (`level` 1 to 6; 0 is none); `glue` goes between it and the one before."""
+    """A paragraph, list item, row or heading (`level` 1 to 6; 0: none); `glue` separates it from the block before."""
 
     text: str
     level: int = 0
@@ -32,14 +32,15 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """What a reader found; `page_count` is 0 for formats without pages."""
+    """The result of a reader; `page_count` is 0 for formats without pages."""
 
     blocks: Sequence[Block]
     title: str = ""
     page_count: int = 0
 
 
-# Seen and copied as nothing or as a bullet; U+F0B7 and U+F0A7 are the bullets of Word's Symbol and Wingdings fonts.
+# Characters that look like nothing or like a bullet; U+F0B7 and U+F0A7 are the bullets of Word's Symbol and Wingdings
+# fonts.
 _REPLACEMENTS: Final = str.maketrans(
     {
         "\uf0b7": "•", "\uf0a7": "▪", "\u2028": "\n", "\u2029": "\n", "\x0b": "\n", "\x0c": "\n", "\x85": "\n",
@@ -57,7 +58,7 @@ _BLANK_LINES = re.compile(r"\n\s*\n")
 
 
 def clean(text: str) -> str:
-    """NFC; one kind of space and of line break; nothing invisible; no blank lines; trimmed."""
+    """Return the text in NFC, trimmed, with one kind of space and line break, no blank lines, nothing invisible."""
     text = text.replace("\r\n", "\n").replace("\r", "\n").translate(_REPLACEMENTS)
     text = unicodedata.normalize("NFC", _UNWANTED.sub("", text))
     text = _SPACES.sub(" ", _OTHER_SPACE.sub(" ", text))
@@ -67,7 +68,7 @@ def clean(text: str) -> str:
 def assemble(draft: Draft, *, fallback_title: str) -> Document:
     """Join the blocks; a separator belongs to the page before it, so the pages cover the text without gaps.
 
-    Raises: ParseError: no text, more than can be held, or mostly characters that mean nothing.
+    Raises: ParseError: there is no text, too much of it, or mostly characters without a known meaning.
     """
     parts: list[str] = []
     headings: list[Heading] = []

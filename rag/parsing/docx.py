@@ -1,4 +1,4 @@
-"""Word documents: paragraphs, headings by their style, list items, tables. They have no pages before print."""
+"""Read Word documents: paragraphs, headings by style, list items, tables. They have no pages before printing."""
 
 import io
 import re
@@ -15,7 +15,7 @@ from rag.errors import ParseError
 from rag.parsing.blocks import Block, Draft
 from rag.parsing.tables import Cell, render_rows
 
-# A few megabytes of zeros shrink to nothing; these bound what unpacking may give.
+# A few megabytes of zeros compress to almost nothing; these bound the unpacked size.
 _MAX_XML_BYTES: Final = 64 * 2**20
 _MAX_UNPACKED_BYTES: Final = 512 * 2**20
 _MAX_ENTRIES: Final = 10_000
@@ -33,7 +33,7 @@ _INLINE: Final = {qn("w:p"): "\n", qn("w:tab"): " ", qn("w:br"): "\n", qn("w:cr"
 
 
 def read(data: bytes) -> Draft:
-    """The title is the core property's; revisions, comments, headers and footers are left out."""
+    """Read a Word document; the title is its core property. Revisions, comments, headers and footers are left out."""
     _check_archive(data)
     document = docx.Document(io.BytesIO(data))
     return Draft(list(_read_blocks(document)), title=document.core_properties.title or "")
@@ -48,7 +48,7 @@ def _check_archive(data: bytes) -> None:
         raise ParseError("the file is broken: not readable as DOCX") from error
     if any(entry.flag_bits & 1 for entry in entries):
         raise ParseError("encrypted")
-    # zipfile reads no more of an entry than its stated size, so the stated sizes can be trusted as bounds.
+    # zipfile reads no more of an entry than its stated size, so the stated sizes are upper bounds.
     xml_bytes = sum(entry.file_size for entry in entries if entry.filename.endswith((".xml", ".rels")))
     unpacked_bytes = sum(entry.file_size for entry in entries)
     if xml_bytes > _MAX_XML_BYTES or unpacked_bytes > _MAX_UNPACKED_BYTES or len(entries) > _MAX_ENTRIES:
@@ -77,7 +77,7 @@ def _read_blocks(document: DocxDocument) -> Iterator[Block]:
 
 
 def _iter_items(container: etree._Element) -> Iterator[etree._Element]:
-    """Paragraphs and tables in their order, those in content controls and tracked insertions too."""
+    """Yield paragraphs and tables in order, including those in content controls and tracked insertions."""
     for child in container:
         if child.tag in (qn("w:p"), qn("w:tbl")):
             yield child
@@ -86,7 +86,7 @@ def _iter_items(container: etree._Element) -> Iterator[etree._Element]:
 
 
 def _property(paragraph: etree._Element, name: str) -> str | None:
-    """The value of a paragraph's property, empty if it has none; None where the property is missing."""
+    """Return the value of a paragraph's property, empty if it has no value; None if the property is missing."""
     found = paragraph.find(f"{qn('w:pPr')}/{qn(name)}")
     return None if found is None else str(found.get(qn("w:val"), ""))
 
@@ -98,7 +98,7 @@ def _is_list_item(paragraph: etree._Element, style: str) -> bool:
 
 def _read_rows(table: etree._Element) -> Iterator[Block]:
     rows = []
-    # Not python-docx's `row.cells`, which lists a merged cell once per column: a span of a billion fills the memory.
+    # python-docx's `row.cells` lists a merged cell once per column: a span of a billion columns fills the memory.
     for row in table.iterchildren(qn("w:tr")):
         repeats = row.find(f"{qn('w:trPr')}/{qn('w:tblHeader')}")
         is_header = repeats is not None and repeats.get(qn("w:val"), "true") not in _OFF
@@ -114,7 +114,7 @@ def _read_cell(cell: etree._Element, *, is_header: bool) -> Cell:
 
 
 def _text_of(element: etree._Element) -> str:
-    """The text as it prints; python-docx's `text` leaves out tracked insertions, fields and content controls."""
+    """Return the text as printed; python-docx's `text` leaves out tracked insertions, fields and content controls."""
     pieces: list[str] = []
     walk = etree.iterwalk(element, events=("start",))
     for _, node in walk:

@@ -1,7 +1,7 @@
-"""Web pages, read for what a person would see: headings, paragraphs, list items and rows of tables.
+"""Read web pages for what a person would see: headings, paragraphs, list items and table rows.
 
-lxml and not selectolax: Lexbor's tree building is quadratic in the depth (100,000 open `<div>` took 36 s); libxml2
-stops at a bounded depth and says so.
+selectolax was rejected: Lexbor's tree building is quadratic in the depth (100,000 open `<div>` took 36 s). lxml's
+libxml2 stops at a bounded depth and reports it.
 """
 
 import re
@@ -18,7 +18,7 @@ from rag.parsing.tables import Cell, render_rows
 _DECLARED_CHARSET = re.compile(
     rb"<(?:meta|\?xml)[^>]{0,300}(?:charset|encoding)\s*=\s*[\"']?([\w.:-]{1,40})", re.IGNORECASE
 )
-_SNIFFED_BYTES: Final = 4096  # HTML standard, 13.2.3.2: the declaration stands in the first 1024; some pages are late
+_SNIFFED_BYTES: Final = 4096  # HTML standard, 13.2.3.2: declared within the first 1024 bytes; some pages do it later
 
 
 def _tags(*lines: str) -> frozenset[str]:
@@ -35,20 +35,21 @@ _BLOCKS: Final = frozenset(_LEVELS) | _tags(
     "body address article aside blockquote caption center dd details dialog div dl dt fieldset figcaption figure",
     "footer form header hr legend li main ol p pre section summary table tbody td tfoot th thead tr ul",
 )
-# A table that holds one of these arranges the page; its cells are not data.
+# A table that holds one of `_LAYOUT_SIGNS` arranges the page; its cells are not data.
 _SPAN_DIGITS: Final = 5
 _LAYOUT_SIGNS: Final = ("table", "article", "section", "main", "form", *_LEVELS)
 
 
 def read(data: bytes) -> Draft:
+    """Read a page, in any encoding that `plain.decode` knows or the page declares."""
     declared = _DECLARED_CHARSET.search(data, 0, _SNIFFED_BYTES)
     return read_text(plain.decode(data, declared.group(1).decode("ascii", "replace") if declared else None))
 
 
 def read_text(markup: str) -> Draft:
-    """Blocks of a page or of a fragment of one.
+    """Return the blocks of a page or a fragment.
 
-    Raises: ParseError: nested deeper than libxml2 goes; what lies deeper would be lost without a word.
+    Raises: ParseError: nested deeper than libxml2 goes; deeper content would be lost silently.
     """
     parser = etree.HTMLParser(encoding="utf-8", remove_comments=True, remove_pis=True, huge_tree=True)
     root = etree.fromstring(markup.encode("utf-8"), parser)
@@ -90,13 +91,13 @@ def _read_span(value: str | None) -> int:
 
 @dataclass(slots=True)
 class _Writer:
-    """Turns the opening and closing of elements into blocks."""
+    """Turns the start and end of elements into blocks."""
 
     blocks: list[Block] = field(default_factory=list)
     _pieces: list[str] = field(default_factory=list)
-    _lists: list[int | None] = field(default_factory=list)  # the open ones: the last item's number, None for bullets
-    _tables: list[bool] = field(default_factory=list)  # the open ones: whether their rows are data
-    _rows: list[list[Cell]] = field(default_factory=list)  # of the open data table; no other is inside it
+    _lists: list[int | None] = field(default_factory=list)  # open lists: the number of the last item; None for bullets
+    _tables: list[bool] = field(default_factory=list)  # open tables: whether their rows are data
+    _rows: list[list[Cell]] = field(default_factory=list)  # of the open data table; no other table is inside it
     _row: list[Cell] | None = None
     _span: tuple[int, int] = (1, 1)  # columns and rows of the open cell
     _bullet: str = ""
@@ -168,7 +169,7 @@ class _Writer:
         self._run = False
 
     def flush(self, level: int = 0) -> None:
-        """End the block that is being written, if there is one."""
+        """End the open block, if there is one."""
         text = "".join(self._pieces)
         self._pieces.clear()
         if not text.strip():

@@ -1,6 +1,6 @@
-"""From lines on pages to paragraphs and headings: what a PDF no longer says, read off sizes, gaps and edges.
+"""Rebuild paragraphs and headings from lines on pages: a PDF has lost them, but sizes, gaps and edges tell.
 
-Free of PDFium, so its rules can be tested on lines made by hand.
+This file does not import PDFium, so its rules can be tested on lines made by hand.
 """
 
 import re
@@ -15,10 +15,10 @@ from rag.parsing.blocks import Block, Glue
 _HEADING_SIZE_RATIO: Final = 1.12
 _MAX_HEADING_CHARS: Final = 160
 _MAX_HEADING_LEVEL: Final = 6
-_PARAGRAPH_GAP_RATIO: Final = 1.4  # of the usual distance of two baselines
+_PARAGRAPH_GAP_RATIO: Final = 1.4  # of the usual distance between two baselines
 _SAME_COLUMN_SHARE: Final = 0.4  # of the page's text width; a second column begins further right than this
 _LEFT_STEP_PT: Final = 5.0
-_EDGE_LINES: Final = 2  # at the top and the bottom of a page, what may be a running header or footer
+_EDGE_LINES: Final = 2  # lines at the top and the bottom of a page that may be a running header or footer
 _MIN_RUNNING_PAGES: Final = 3
 
 _BULLET = re.compile(r"[-•▪‣◦*–—\uf0b7\uf0a7]\s")
@@ -29,13 +29,13 @@ _NUMBER = re.compile(r"\b\d{1,4}\b")
 _WORD = re.compile(r"[^\W\d_]+(?:-[^\W\d_]+)*")
 _BROKEN_WORD = re.compile("([^\\W\\d_]+)\ufffe([^\\W\\d_]+)")
 _LINE_END_HYPHEN: Final = (
-    "\ufffe"  # what PDFium puts for a hyphen at the end of a line, with the next line joined to it
+    "\ufffe"  # PDFium's character for a hyphen at the end of a line, which it joins with the next line
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line of a page; sizes and places in points, the origin at the bottom left."""
+    """One line of a page; sizes and positions in points, with the origin at the bottom left."""
 
     text: str
     page: int
@@ -47,7 +47,7 @@ class Line:
 
 
 def to_blocks(pages: Sequence[Sequence[Line]]) -> list[Block]:
-    """Paragraphs and headings in reading order; a paragraph that crosses pages is one block on each of them."""
+    """Return paragraphs and headings in reading order; a paragraph that crosses pages is one block on each page."""
     lines = _without_running_lines(pages)
     if not lines:
         return []
@@ -70,7 +70,7 @@ def to_blocks(pages: Sequence[Sequence[Line]]) -> list[Block]:
 
 @dataclass(frozen=True, slots=True)
 class _Style:
-    """What is usual in this document, against which a line stands out."""
+    """What is usual in this document; headings and paragraph breaks differ from it."""
 
     body_size: float
     body_is_bold: bool
@@ -97,7 +97,7 @@ class _Style:
         )
 
     def level(self, before: Line | None, line: Line) -> int:
-        """The level of the heading that the line is (part of), or 0."""
+        """Return the level of the heading that the line belongs to; 0 if none."""
         if not 1 < len(line.text) <= _MAX_HEADING_CHARS or not any(char.isalpha() for char in line.text):
             return 0
         if line.size in self.heading_sizes:
@@ -108,11 +108,11 @@ class _Style:
         return 0
 
     def seam(self, before: Line, line: Line, level_before: int, level: int) -> Glue:
-        """What stands between two lines: a space inside a paragraph, a line break, or a blank line."""
+        """Return what separates two lines: a space inside a paragraph, a line break, or a blank line."""
         is_finished = _ENDS_SENTENCE.search(before.text) is not None
         if level != level_before:
             return "\n\n"
-        if before.page != line.page or line.baseline > before.baseline + self.pitch:  # the next page or column
+        if before.page != line.page or line.baseline > before.baseline + self.pitch:  # next page or column
             return " " if not level and not is_finished and line.text[0].islower() else "\n\n"
         if self._is_apart(before, line) or abs(before.size - line.size) > 0.12 * self.body_size:
             return "\n\n"
@@ -127,7 +127,7 @@ class _Style:
         return before.baseline - line.baseline > _PARAGRAPH_GAP_RATIO * usual
 
     def _had_room(self, before: Line, line: Line) -> bool:
-        """Whether the line's first word would have fitted on the line before: then its author broke the line."""
+        """Return whether the line's first word would have fitted on the line before; if so, the author broke it."""
         char_width = (line.right - line.left) / len(line.text)
         word_width = char_width * (len(line.text.split(maxsplit=1)[0]) + 1)
         return before.right + word_width < self.right_edges[_edge_key(before)] - char_width
@@ -138,7 +138,7 @@ def _edge_key(line: Line) -> tuple[int, int]:
 
 
 def _right_edges(lines: Sequence[Line]) -> dict[tuple[int, int], float]:
-    """For each page and place where lines begin: how far right the lines of that column go."""
+    """Return the right edge of the column of lines, by page and left position."""
     by_page: dict[int, dict[int, float]] = {}
     for line in lines:
         page, left = _edge_key(line)
@@ -158,7 +158,10 @@ def _right_edges(lines: Sequence[Line]) -> dict[tuple[int, int], float]:
 
 
 def _without_running_lines(pages: Sequence[Sequence[Line]]) -> list[Line]:
-    """All lines but running headers and footers: those at an edge of half of the pages, or with a page number."""
+    """Return all lines except running headers and footers.
+
+    A line at the edge of a page is one if it repeats on half of the pages, or if it counts pages.
+    """
     body_size = _usual_size([line for lines in pages for line in lines])
     edges = [{*lines[:_EDGE_LINES], *lines[-_EDGE_LINES:]} for lines in pages]
     same = Counter(text for edge in edges for text in {line.text for line in edge})
@@ -180,7 +183,7 @@ def _without_running_lines(pages: Sequence[Sequence[Line]]) -> list[Line]:
 
 
 def _page_number_keys(line: Line) -> list[str]:
-    """The text with its first and with its last number as a distance to the page: the same where it counts pages."""
+    """Return the text with its first and its last number relative to the page: equal on all pages if it counts them."""
     if _ENDS_SENTENCE.search(line.text):  # "Điều 3 có hiệu lực." at the top of page 3 is text
         return []
     found = list(_NUMBER.finditer(line.text))
@@ -198,7 +201,7 @@ def _usual_size(lines: Sequence[Line]) -> float:
 
 
 class _Hyphenation:
-    """Tells hyphens that a line's end put there from those of the word, by how the rest of the document writes it."""
+    """Tells hyphens added at the end of a line from those of the word, by the spelling in the rest of the document."""
 
     def __init__(self, lines: Sequence[Line]) -> None:
         whole = (_BROKEN_WORD.sub(" ", line.text) for line in lines)

@@ -1,4 +1,4 @@
-"""Markdown, by way of HTML: one walk over a tree serves both, and HTML inside Markdown needs no care of its own."""
+"""Read Markdown by way of HTML: one walk over a tree serves both, and HTML inside Markdown needs no special case."""
 
 import re
 from dataclasses import replace
@@ -13,7 +13,7 @@ _FRONT_MATTER_TITLE = re.compile(r"^title:[^\S\n]*(['\"]?)(.+?)\1[^\S\n]*$", re.
 
 
 def read(data: bytes) -> Draft:
-    """The title is the front matter's where it has one; the rest of the front matter is dropped."""
+    """Read Markdown; the title is that of the front matter, if it has one. The rest of the front matter is dropped."""
     text = plain.decode(data).replace("\r\n", "\n").replace("\r", "\n")
     front_matter = _FRONT_MATTER.match(text)
     title = None

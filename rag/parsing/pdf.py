@@ -1,7 +1,7 @@
-"""PDF: the lines of each page with their places, from which `layout` makes paragraphs and headings again.
+"""Read PDF: the lines of each page with their positions, from which `layout` rebuilds paragraphs and headings.
 
-PDFium and not pypdf: it is the parser of a browser, says where each line stands, and marks the hyphens that only a
-line's end put there. With all the work in `layout` it still took a third to a fifth of pypdf's time on two manuals.
+pypdf was rejected. PDFium is the parser of a browser, gives the position of each line, and marks hyphens that were
+added at the end of a line. Including `layout` it took a third to a fifth of pypdf's time on two manuals.
 """
 
 import ctypes
@@ -18,7 +18,7 @@ from rag.parsing import layout
 from rag.parsing.blocks import Draft
 
 _MAX_PAGES: Final = 5_000
-_SIGNATURE_WITHIN_BYTES: Final = 1024  # where readers look for %PDF-, Adobe's implementation note 13
+_SIGNATURE_WITHIN_BYTES: Final = 1024  # where readers look for %PDF-: Adobe's implementation note 13
 _LINE_BREAK: Final = "\r\n"  # PDFium's
 
 _PRODUCER_TITLE = re.compile(r"^Microsoft (?:Word|PowerPoint) - |\.(?:docx?|pptx?|pdf|odt|tex|indd)$", re.IGNORECASE)
@@ -26,9 +26,9 @@ _NO_TITLE: Final = frozenset({"untitled", "untitled document", "title"})
 
 
 def read(data: bytes) -> Draft:
-    """The title is the metadata's; running headers, footers and page numbers are left out.
+    """Read a PDF; the title is that of the metadata. Running headers, footers and page numbers are left out.
 
-    Raises: ParseError: encrypted, broken, without a text layer, or with more pages than can be read.
+    Raises: ParseError: encrypted, broken, without a text layer, or with too many pages.
     """
     if b"%PDF-" not in data[:_SIGNATURE_WITHIN_BYTES]:
         raise ParseError("the file is broken: not readable as PDF")
@@ -74,8 +74,8 @@ def _read_lines(page: pdfium.PdfPage, number: int) -> Iterator[layout.Line]:
 
 
 def _measure(textpage: pdfium.PdfTextPage, text: str, page: int, first: int, last: int) -> layout.Line:
-    """Ask PDFium about a few characters of the line; `first` and `last` count in the extracted text."""
-    # A bullet often has another font and height than its line: those are asked of the first letter.
+    """Measure a line by a few of its characters; `first` and `last` are offsets in the extracted text."""
+    # A bullet often differs from its line in font and height, so these are read from the first letter.
     first_letter = first + next((at for at, char in enumerate(text) if char.isalnum()), 0)
     first_char, letter, last_char = (
         max(0, pdfium_c.FPDFText_GetCharIndexFromTextIndex(textpage, at)) for at in (first, first_letter, last)

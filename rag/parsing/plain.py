@@ -1,16 +1,16 @@
-"""Plain text, and the decoding of bytes that every text format shares."""
+"""Read plain text, and decode the bytes of every text format."""
 
 import codecs
 import re
 from typing import Final
 
 from rag.errors import ParseError
-from rag.language import detect_language
 from rag.parsing.blocks import Block, Draft
+from rag.text.language import detect_language
 
 _BOMS: Final = (
     (codecs.BOM_UTF8, "utf-8"),
-    (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16, whose mark it begins with
+    (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16, whose mark is a prefix of it
     (codecs.BOM_UTF32_BE, "utf-32"),
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
@@ -23,13 +23,16 @@ _PARAGRAPH_BREAK = re.compile(r"\n(?:[^\S\n]*\n)+|\f")
 
 
 def read(data: bytes) -> Draft:
-    """Blank lines part paragraphs, other line breaks stay; a short line without a stop, above text, is a heading."""
+    """Read plain text: blank lines separate paragraphs, other line breaks stay.
+
+    A short line that does not end in punctuation, and has text below it, is a heading.
+    """
     text = decode(data).replace("\r\n", "\n").replace("\r", "\n")
     paragraphs = [paragraph for part in _PARAGRAPH_BREAK.split(text) if (paragraph := part.strip("\n")).strip()]
     is_heading = [_HEADING.fullmatch(paragraph) is not None for paragraph in paragraphs]
     blocks = []
     for number, paragraph in enumerate(paragraphs):
-        # Above another such line it is rather an item of a list; only the title may stand above a heading.
+        # Followed by another such line it is rather an item of a list; only the title may stand above a heading.
         leads = number + 1 < len(paragraphs) and (number == 0 or not is_heading[number + 1])
         level = 0 if not (is_heading[number] and leads) else 1 if number == 0 else 2
         blocks.append(Block(paragraph, level))
@@ -37,9 +40,9 @@ def read(data: bytes) -> Draft:
 
 
 def decode(data: bytes, declared: str | None = None) -> str:
-    """Text from bytes: by its byte order mark, as UTF-8, as declared, or as the old code pages of our two languages.
+    """Decode bytes: by byte order mark, as UTF-8, as declared, or in the old code pages of our two languages.
 
-    Raises: ParseError: the bytes are no text, or in an encoding that nothing tells.
+    Raises: ParseError: the bytes are no text, or their encoding is unknown.
     """
     for signature, name in _SIGNATURES:
         if data.startswith(signature):
@@ -56,7 +59,8 @@ def _decode(data: bytes, declared: str | None) -> str:
             return data.decode(encoding, errors="replace").removeprefix("\ufeff")
     if b"\x00" in data:
         raise ParseError("it is not text: it holds NUL bytes (UTF-16 needs a byte order mark; save it as UTF-8)")
-    # UTF-8 before the declared one: pages often declare what they were, and no other text passes for UTF-8 by accident.
+    # UTF-8 before the declared encoding: pages often declare a former one, and text in others is not valid UTF-8 by
+    # accident.
     for candidate in ("utf-8", declared):
         decoded = _try_decode(data, candidate)
         if decoded is not None:
@@ -75,5 +79,5 @@ def _decode(data: bytes, declared: str | None) -> str:
 def _try_decode(data: bytes, encoding: str | None) -> str | None:
     try:
         return data.decode(encoding) if encoding else None
-    except (UnicodeDecodeError, LookupError):  # LookupError: no such encoding, or one that is not for text
+    except (UnicodeDecodeError, LookupError):  # LookupError: no such encoding, or not one for text
         return None

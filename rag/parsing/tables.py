@@ -1,7 +1,7 @@
-"""The rows of a table as lines that say what they mean: each cell with the name of its column.
+"""Render the rows of a table as lines that are understood alone: each cell with the name of its column.
 
-A row is read alone: it is found, quoted and shown to the generator without the header that stood above it, which may be
-in another chunk. So `Sparrow X2 | 7,500 Pa` becomes `Model: Sparrow X2 | Suction power: 7,500 Pa`.
+A row is found, quoted and shown to the generator alone, as its header may be in another chunk. So it is labelled:
+`Sparrow X2 | 7,500 Pa` becomes `Model: Sparrow X2 | Suction power: 7,500 Pa`.
 """
 
 import re
@@ -12,14 +12,14 @@ from typing import Final
 CELL_SEPARATOR: Final = " | "
 LABEL_SEPARATOR: Final = ": "
 MAX_SPAN: Final = 64  # a cell may claim to cover a billion columns
-_MAX_LABEL_CHARS: Final = 60  # a longer cell at the top is text and not the name of a column
+_MAX_LABEL_CHARS: Final = 60  # a longer cell at the top is text, not the name of a column
 _KEY_VALUE_CELLS: Final = 2
 _DIGIT = re.compile(r"\d")
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """`columns` and `rows` are how many the cell covers; `is_header` if the format says that it names what follows."""
+    """One cell, covering `columns` by `rows`; `is_header` if the format marks it as a header."""
 
     text: str
     columns: int = 1
@@ -28,7 +28,7 @@ class Cell:
 
 
 def render_rows(rows: Iterable[Sequence[Cell]]) -> list[str]:
-    """One line for each row that holds text; the names of the columns go into the rows, if there are any."""
+    """Return one line for each row that holds text, with the names of the columns in it, if there are any."""
     grid = [row for row in _lay_out(rows) if any(cell.text for cell in row)]
     header_rows = _count_header_rows(grid)
     if header_rows == len(grid):
@@ -38,11 +38,13 @@ def render_rows(rows: Iterable[Sequence[Cell]]) -> list[str]:
 
 
 def _lay_out(rows: Iterable[Sequence[Cell]]) -> list[list[Cell]]:
-    """Each row with a cell in every column: one that covers several rows says the same in each of them, one that covers
-    several columns stands in the first, or in all of them where it names them.
+    """Return each row with a cell in every column.
+
+    A cell that covers several rows is repeated in each. One that covers several columns stands in the first, or in all
+    if it is a header.
     """
     grid: list[list[Cell]] = []
-    hanging: dict[int, tuple[int, Cell]] = {}  # by column: for how many more rows, and what
+    hanging: dict[int, tuple[int, Cell]] = {}  # by column: the number of rows still covered, and the cell
     for row in rows:
         line: list[Cell] = []
         for cell in [*row, None]:
@@ -64,14 +66,14 @@ def _lay_out(rows: Iterable[Sequence[Cell]]) -> list[list[Cell]]:
 
 
 def _count_header_rows(grid: Sequence[Sequence[Cell]]) -> int:
-    """How many rows at the top name the columns: those that say so, else one that reads like it."""
+    """Count the rows at the top that name the columns: those marked as headers, else one that looks like a header."""
     said = next((at for at, row in enumerate(grid) if not all(cell.is_header for cell in row)), len(grid))
     if said or not grid:
         return said
     first = [cell.text for cell in grid[0]]
     looks_like_one = (
         len(grid) > 1
-        and len(first) > _KEY_VALUE_CELLS  # of two columns without a header the first names what the second says
+        and len(first) > _KEY_VALUE_CELLS  # without a header, the first of two columns names what the second holds
         and len({text.casefold() for text in first}) == len(first)
         and all(text and len(text) <= _MAX_LABEL_CHARS and not _DIGIT.search(text) for text in first)
         and all(len(row) <= len(first) for row in grid)
@@ -80,7 +82,7 @@ def _count_header_rows(grid: Sequence[Sequence[Cell]]) -> int:
 
 
 def _read_labels(header: Sequence[Sequence[Cell]]) -> list[str]:
-    """The name of each column; of several header rows the different words, from top to bottom."""
+    """Return the name of each column; several header rows are joined from top to bottom, without repeats."""
     width = max(map(len, header), default=0)
     columns = [[row[at].text for row in header if at < len(row)] for at in range(width)]
     return [" ".join(dict.fromkeys(filter(None, column))) for column in columns]

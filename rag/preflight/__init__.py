@@ -1,5 +1,5 @@
-"""Is a deployment ready for production? Asked inside a pod and from outside; looks at everything, changes nothing.
+"""Check whether a deployment is ready for production, from inside a pod or from outside, without changing anything.
 
-The service itself refuses to start on what can never work. What is here would start, and be found out in production: a
-memory limit that is too low, a Redis that evicts, a proxy that holds events back.
+The service refuses to start with a configuration that can never work. These checks find problems that only show in
+production: a memory limit that is too low, a Redis that evicts keys, a proxy that buffers events.
 """

@@ -1,19 +1,21 @@
-"""Wiring of the preflight: arguments, environment, exit status."""
+"""`python -m rag.preflight`: connect the preflight to arguments, environment and exit status."""
 
 import logging
 import os
 import sys
+from collections.abc import Sequence
 
 from rag.preflight.command import parse_arguments, run
 
 
-def main() -> int:
-    arguments = parse_arguments(sys.argv[1:])
-    # A look must not fetch what is not there; read when the hub's client is imported, which is later.
+def main(argv: Sequence[str], *, prog: str) -> int:
+    """Run the command, whose help calls it `prog`, and return the exit status."""
+    arguments = parse_arguments(argv, prog=prog)
+    # A check must not download a missing model. The hub's client reads this when it is imported, which is later.
     os.environ["HF_HUB_OFFLINE"] = "1"
-    logging.disable()  # what the parts would warn of is a finding
+    logging.disable()  # whatever the parts would log as a warning is a finding
     return run(arguments, dict(os.environ))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:], prog="python -m rag.preflight"))

@@ -1,15 +1,15 @@
-"""What the deployment answers from: the models and the indexes of the tenants."""
+"""Check the models and the tenants' indexes."""
 
 import os
 from collections.abc import Iterator
 from typing import Final
 
 from rag import models
+from rag.config.model_ref import ModelRef
+from rag.config.settings import Settings
 from rag.index.manifest import BrokenIndexError, StoredVersion
 from rag.index.store import IndexStore
-from rag.model_ref import ModelRef
 from rag.preflight.finding import Finding
-from rag.settings import Settings
 from rag.types import ModelInfo
 
 ROLES: Final = ("embedder", "reranker", "verifier", "generator")
@@ -17,9 +17,9 @@ WEIGHTS: Final = frozenset({".safetensors", ".bin", ".gguf", ".pt"})
 
 
 def check_models(settings: Settings) -> Iterator[Finding]:
-    """Each model that is set: pinned, here, and with its weights unless another host has them.
+    """Check that each configured model is pinned and present, with its weights unless another host serves it.
 
-    Only looks on this machine: whoever runs it keeps the hub from being asked (HF_HUB_OFFLINE).
+    Only this machine is searched: the caller must set HF_HUB_OFFLINE to prevent downloads.
     """
     elsewhere = {
         "embedder": settings.embedder_url,
@@ -52,7 +52,7 @@ def _judge_model(name: str, model: str, *, weights: bool) -> Finding:
 
 
 def check_index(settings: Settings) -> Iterator[Finding]:
-    """The folder, and each tenant's serving version: every byte is read and compared with its checksum."""
+    """Check the index folder and each tenant's serving version; every byte is compared with its checksum."""
     folder, store = settings.index_dir, IndexStore(settings.index_dir)
     if not os.access(folder, os.R_OK | os.X_OK):
         yield Finding("missing", "index", f"{folder} is not there or cannot be read", "mount it, or RAG_INDEX_DIR")
@@ -71,7 +71,7 @@ def _describe(model: str) -> ModelInfo | None:
     try:
         return models.describe(model)
     except FileNotFoundError:
-        return None  # a finding of the models
+        return None  # `check_models` reports it
 
 
 def _judge_version(store: IndexStore, tenant_id: str, embedder: ModelInfo | None, *, keeps_tokens: bool) -> Finding:

@@ -1,4 +1,4 @@
-"""The command line of the preflight: what it takes, what it prints, how it ends."""
+"""Define the command line of the preflight: arguments, output and exit status."""
 
 import argparse
 import json
@@ -28,10 +28,13 @@ From outside, where the clients are:                PREFLIGHT_API_KEY=... python
 """
 
 
-def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
-    """Raises: SystemExit: with status 2, after one line that says what is wrong."""
+def parse_arguments(argv: Sequence[str], *, prog: str = "python -m rag.preflight") -> argparse.Namespace:
+    """Parse the command line.
+
+    Raises: SystemExit: with status 2, after printing what is wrong.
+    """
     parser = argparse.ArgumentParser(
-        prog="python -m rag.preflight", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog=prog, description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--json", action="store_true", help="one JSON object instead of lines")
     parser.add_argument("--url", help="look at a running deployment too; asks it one question")
@@ -50,7 +53,7 @@ def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
 
 
 def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
-    """Prints the findings as they come, and returns the exit status."""
+    """Print each finding as it comes (with `--json`, all at the end), and return the exit status."""
     findings = []
     for finding in _look(arguments, environ):
         findings.append(finding)

@@ -1,4 +1,4 @@
-"""What the deployment was told: settings, identities, thresholds of tenants, BentoML's configuration."""
+"""Check the configuration: settings, identities, tenants file, BentoML's configuration."""
 
 import asyncio
 from collections.abc import Iterator, Mapping
@@ -7,20 +7,20 @@ from typing import Final
 
 import httpx
 
-from rag.environment import SettingsError, load_settings
+from rag.config.environment import SettingsError, load_settings
+from rag.config.settings import Settings
+from rag.config.strict_yaml import FileError, load_yaml
 from rag.identity.api_keys import parse_identities
 from rag.identity.key_sets import fetch, parse_key_set
 from rag.identity.sources import SourceError
 from rag.preflight.finding import Finding
-from rag.settings import Settings
-from rag.strict_yaml import FileError, load_yaml
 from rag.tenants import TenantsError, load_policies
 
 SERVICES: Final = ("RagService", "Embedder", "Reranker", "Generator")
 
 
 def read_settings(environ: Mapping[str, str]) -> tuple[Settings | None, list[Finding]]:
-    """The settings, if the service would start with them, and what there is to say of them."""
+    """Return the settings, or None if the service would not start with them, and the findings about them."""
     try:
         settings = load_settings(environ)
     except SettingsError as error:
@@ -39,7 +39,7 @@ def read_settings(environ: Mapping[str, str]) -> tuple[Settings | None, list[Fin
 
 
 def check_identities(settings: Settings) -> Iterator[Finding]:
-    """The file of API keys and the set of keys that sign JWTs, each where it is set."""
+    """Check the identities file and the key set for JWTs, each if it is configured."""
     if settings.identities_file is None and settings.jwt_jwks is None:
         yield Finding("missing", "identities", "none: everybody may ask", "set RAG_IDENTITIES_FILE or RAG_JWT_JWKS")
     try:
@@ -72,6 +72,7 @@ def _judge_key_set(jwks: str) -> Finding:
 
 
 def check_tenants_file(settings: Settings) -> Iterator[Finding]:
+    """Check that the tenants file, if there is one, can be loaded."""
     if settings.tenants_file is None:
         return
     try:
@@ -83,7 +84,7 @@ def check_tenants_file(settings: Settings) -> Iterator[Finding]:
 
 
 def check_serving(environ: Mapping[str, str]) -> Iterator[Finding]:
-    """BENTOML_CONFIG, and that nobody is told of what is served."""
+    """Check BENTOML_CONFIG, and that BentoML's usage reports are off."""
     yield _judge_bentoml_config(environ.get("BENTOML_CONFIG"))
     if environ.get("BENTOML_DO_NOT_TRACK", "").lower() != "true":
         yield Finding("warning", "usage reports", "BentoML may send them", "set BENTOML_DO_NOT_TRACK=True")
@@ -92,8 +93,7 @@ def check_serving(environ: Mapping[str, str]) -> Iterator[Finding]:
 def _judge_bentoml_config(path: str | None) -> Finding:
     name = "BENTOML_CONFIG"
     if not path:
-        todo = "set it to the configuration.yaml of the Bento"
-        return Finding("missing", name, "not set: the knobs of configuration.yaml are not applied", todo)
+        return Finding("ok", name, "not set: the Bento's configuration.yaml applies")
     try:
         content = load_yaml(Path(path).read_bytes())
     except (OSError, FileError) as error:
@@ -101,6 +101,6 @@ def _judge_bentoml_config(path: str | None) -> Finding:
     services = content.get("services") if isinstance(content, dict) else None
     unnamed = [service for service in SERVICES if not isinstance(services, dict) or service not in services]
     if unnamed:
-        # BentoML takes any name in silence.
+        # BentoML accepts unknown service names without a warning.
         return Finding("warning", name, f"{path} says nothing of {', '.join(unnamed)}", "compare the names")
     return Finding("ok", name, path)

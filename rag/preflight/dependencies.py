@@ -1,4 +1,4 @@
-"""Who else is needed: Redis for the limits, and the services on other hosts."""
+"""Check the dependencies on other hosts: Redis for the limits, and remote services."""
 
 import asyncio
 import time
@@ -11,19 +11,19 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from rag import models
-from rag.model_ref import ModelRef
+from rag.config.model_ref import ModelRef
+from rag.config.settings import Settings
 from rag.preflight.finding import Finding, place_of
 from rag.quotas.server import QuotaServer, ServerLostError
-from rag.settings import Settings
 
 TIMEOUT_S: Final = 3.0
 REDIS_LEAST: Final = 6
-# Windows of both sides are told by Redis' clock, but tokens of identity and certificates by ours.
+# The quota windows use only Redis' clock, but JWTs and certificates are checked with ours.
 CLOCK_APART_S: Final = 2.0
 
 
 def check_redis(settings: Settings) -> Iterator[Finding]:
-    """Takes a reservation as /ready does each time; it is of no tenant and gone within a second."""
+    """Check Redis by making a reservation, as /ready does; it belongs to no tenant and expires within a second."""
     if settings.redis_url is None:
         yield Finding("missing", "redis", "none: each process has limits of its own", "set RAG_REDIS_URL")
         return
@@ -55,7 +55,7 @@ async def _reserve(url: str) -> None:
 
 
 def judge_redis(place: str, info: Mapping[str, Any]) -> Iterator[Finding]:  # Any: texts and numbers
-    """What INFO says: a server that takes reservations may still forget or refuse them one day."""
+    """Judge the reply to INFO: a server that accepts reservations now may still evict or refuse them later."""
     version, valkey = str(info.get("redis_version", "0")), info.get("valkey_version")
     name = f"Valkey {valkey}" if valkey else f"Redis {version}"
     if int(version.partition(".")[0]) < REDIS_LEAST:
@@ -74,13 +74,13 @@ def judge_redis(place: str, info: Mapping[str, Any]) -> Iterator[Finding]:  # An
         todo = "make room on its disk; it refuses writes when saving fails"
         yield Finding("missing", "redis persistence", "the last save failed", todo)
     else:
-        # A window is a minute: after a restart everybody has a new one, which is no harm.
+        # Snapshots are enough: if a restart loses the windows of one minute, everybody starts a new one.
         saved = "append-only file" if info.get("aof_enabled") else "snapshots at most, which is enough"
         yield Finding("ok", "redis persistence", saved)
 
 
 def judge_clocks(theirs: float, asked_at: float, answered_at: float) -> Finding:
-    """`theirs` was read between the two; all in seconds since 1970."""
+    """Compare the clocks; `theirs` was read between `asked_at` and `answered_at`, all in seconds since 1970."""
     apart_s = max(asked_at - theirs, theirs - answered_at, 0.0)
     if apart_s > CLOCK_APART_S:
         return Finding("warning", "clock", f"{apart_s:.0f} s apart from that of Redis", "run NTP on both hosts")
@@ -88,7 +88,7 @@ def judge_clocks(theirs: float, asked_at: float, answered_at: float) -> Finding:
 
 
 def check_services(settings: Settings) -> Iterator[Finding]:
-    """The Embedder, the Reranker and the generator, where they are on other hosts."""
+    """Check the Embedder, the Reranker and the generator, each if it runs on another host."""
     with httpx.Client(timeout=TIMEOUT_S) as client:
         if settings.embedder_url is not None:
             yield _judge_service(client, "embedder", settings.embedder_url, [settings.embedder_model])
@@ -100,7 +100,7 @@ def check_services(settings: Settings) -> Iterator[Finding]:
 
 
 def _judge_service(client: httpx.Client, name: str, url: str, expected: Sequence[str | None]) -> Finding:
-    """It has loaded, and the very models that are set here: vectors of others would not fit."""
+    """Check that the service is ready and serves exactly the models set here; other vectors would not match."""
     place = place_of(url)
     try:
         status = client.get(f"{url}/readyz").status_code
@@ -119,7 +119,7 @@ def _judge_service(client: httpx.Client, name: str, url: str, expected: Sequence
 
 
 def _judge_generator(client: httpx.Client, settings: Settings) -> Finding:
-    """It is asked for its models, with the key, and must have the one that every prompt will name."""
+    """Ask the generator for its models, with the key; the model that requests will name must be among them."""
     name, url = "generator", str(settings.generator_url)
     headers = {header: value for header, value in settings.upstream_headers.items() if value is not None}
     try:
@@ -133,7 +133,7 @@ def _judge_generator(client: httpx.Client, settings: Settings) -> Finding:
     if not response.is_success:
         found = f"{place_of(url)} answers /models with {response.status_code}"
         return Finding("missing", name, found, "/ready wants 200 from it: put a gateway before it that has this path")
-    # With a URL there is a model: `none` beside it stops the start.
+    # With a URL there is always a model: the settings do not allow `none` together with it.
     asked = settings.generator_name or _name_of(str(settings.generator_model))
     return _judge_served_models(place_of(url), response, asked)
 
@@ -153,4 +153,4 @@ def _name_of(model: str) -> str:
     try:
         return models.describe(model).name
     except FileNotFoundError:
-        return ModelRef.parse(model).name  # a fake one, or a finding of the models
+        return ModelRef.parse(model).name  # a fake model, or a missing one, which `check_models` reports

@@ -1,4 +1,4 @@
-"""A running deployment as its clients see it: through whatever proxies stand before it."""
+"""Check a running deployment as its clients see it, through all proxies in front of it."""
 
 import json
 import time
@@ -12,27 +12,27 @@ import httpx
 
 from rag.preflight.finding import Check, Finding
 
-# Above the whole stream's default of 60 s.
+# Longer than the default limit of a whole stream, 60 s.
 TIMEOUT_S: Final = 90.0
 QUESTION: Final = {"question": "How many days of annual leave do full-time staff have?"}
-# An answer that took less is too short to say whether its events came one by one.
+# A generation that took less time is too short to tell whether the events came one by one.
 SLOW_MS: Final = 100
 _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """An event, and when the bytes came that completed it."""
+    """An event, and the time at which its last bytes arrived."""
 
     at_s: float
     name: str
-    data: dict[str, Any]  # whatever JSON it was
+    data: dict[str, Any]  # Any: JSON
 
 
 def deployment_checks(
     client: httpx.Client, key: str | None, tenant_id: str, *, clock: Callable[[], float] = time.monotonic
 ) -> dict[str, Check]:
-    """`client` has the deployment's base URL; `key` is a caller's API key, without which less is seen."""
+    """Return the checks by name; `client` has the deployment's base URL, `key` is an API key that some checks need."""
     return {
         "tls": lambda: [judge_url(str(client.base_url))],
         "health": partial(check_health, client),
@@ -45,6 +45,7 @@ def deployment_checks(
 
 
 def judge_url(url: str) -> Finding:
+    """Judge whether traffic to the URL is encrypted, or stays on this machine."""
     parts = urlsplit(url)
     if parts.scheme != "https" and parts.hostname not in _LOOPBACK:
         return Finding("warning", "tls", "keys and questions travel readable", "serve it behind https://")
@@ -52,6 +53,7 @@ def judge_url(url: str) -> Finding:
 
 
 def check_health(client: httpx.Client) -> Iterator[Finding]:
+    """Check that /health answers, and that the answer is the service's own."""
     try:
         response = client.get("/health")
         health = _read_object(response)
@@ -66,6 +68,7 @@ def check_health(client: httpx.Client) -> Iterator[Finding]:
 
 
 def check_ready(client: httpx.Client) -> Iterator[Finding]:
+    """Check /ready, and name the dependencies that are not `ok`."""
     response = client.get("/ready")
     states = _read_object(response).get("dependencies", {})
     shown = ", ".join(f"{name} {state}" for name, state in states.items() if state != "ok")
@@ -78,7 +81,7 @@ def check_ready(client: httpx.Client) -> Iterator[Finding]:
 
 
 def check_models(client: httpx.Client, key: str | None) -> Iterator[Finding]:
-    """What answers now, which only a caller may see."""
+    """Check /models/current, which needs credentials."""
     if key is None:
         yield Finding("warning", "models/current", "not asked: there is no key", "give one, see --key-from")
         return
@@ -91,7 +94,7 @@ def check_models(client: httpx.Client, key: str | None) -> Iterator[Finding]:
 
 
 def check_strangers(client: httpx.Client, tenant_id: str) -> Iterator[Finding]:
-    """A query without credentials is the one request that must fail."""
+    """Check that a query without credentials is refused."""
     name = "unknown callers"
     status = client.post("/query", json={**QUESTION, "tenant_id": tenant_id}).status_code
     if status == httpx.codes.UNAUTHORIZED:
@@ -105,7 +108,7 @@ def check_strangers(client: httpx.Client, tenant_id: str) -> Iterator[Finding]:
 def check_stream(
     client: httpx.Client, key: str | None, tenant_id: str, clock: Callable[[], float]
 ) -> Iterator[Finding]:
-    """Asks one question for the events and how far apart they come."""
+    """Stream the answer to one question, and check its events and how far apart they arrive."""
     headers = {} if key is None else {"x-api-key": key}
     body = {**QUESTION, "tenant_id": tenant_id}
     with client.stream("POST", "/query/stream", json=body, headers=headers) as response:
@@ -118,6 +121,7 @@ def check_stream(
 
 
 def read_events(chunks: Iterable[str], clock: Callable[[], float]) -> Iterator[Arrival]:
+    """Yield the events of a stream with the arrival times of their last chunks."""
     buffer = ""
     for chunk in chunks:
         at_s = clock()
@@ -129,7 +133,7 @@ def read_events(chunks: Iterable[str], clock: Callable[[], float]) -> Iterator[A
 
 
 def judge_stream(events: list[Arrival]) -> Finding:
-    """`meta` is sent before generation and `done` after it: what holds events back lets both through together."""
+    """Detect buffering: `meta` is sent before generation and `done` after it; a buffering proxy sends both together."""
     names = [event.name for event in events]
     if not names or names[0] != "meta" or names[-1] != "done":
         code = events[-1].data.get("code", "no last event") if events else "no event at all"
@@ -148,7 +152,7 @@ def judge_stream(events: list[Arrival]) -> Finding:
 
 
 def check_metrics(client: httpx.Client) -> Iterator[Finding]:
-    """They tell who is served how much, and how: for the cluster alone."""
+    """Check that /metrics cannot be read from here: it shows how much and how the service is used."""
     if client.get("/metrics").is_success:
         yield Finding("warning", "metrics", "/metrics can be read from here", "keep the path from the outside")
     else:

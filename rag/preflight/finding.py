@@ -1,4 +1,4 @@
-"""What a check says: one line for a person, and the same for a machine."""
+"""Define the result of a check, as one line for a person and as data for a program."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ State = Literal["ok", "missing", "warning"]
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One condition: what was found, and what is to be done about it; never a secret."""
+    """The state of one condition: what was found, and what to do about it; it never contains a secret."""
 
     state: State
     name: str
@@ -18,24 +18,25 @@ class Finding:
     todo: str = ""
 
     def line(self) -> str:
+        """Return the finding as one line of text."""
         return f"{self.state:<8} {self.name}: {self.found}" + (f" -> {self.todo}" if self.todo else "")
 
 
-# Looks at one thing; it may raise, and then is a finding too.
+# Checks one thing; if it raises, `run_checks` turns the exception into a finding.
 Check = Callable[[], Iterable[Finding]]
 
 
 def run_checks(checks: Mapping[str, Check]) -> Iterator[Finding]:
-    """The findings of all checks by their name, in their order."""
+    """Yield the findings of all checks, in order; a check that raises yields a finding `missing` under its name."""
     for name, check in checks.items():
         try:
             yield from check()
-        except Exception as error:  # noqa: BLE001  # the edge: one check that breaks must not hide what the others find
+        except Exception as error:  # noqa: BLE001  # the edge: one failing check must not hide the other findings
             yield Finding("missing", name, f"could not be looked at: {type(error).__name__}", "look at it by hand")
 
 
 def place_of(url: str) -> str:
-    """Where a URL leads, without the credentials that it may hold."""
+    """Return host and port of a URL, without the credentials that it may contain."""
     parts = urlsplit(url)
     host = parts.hostname or parts.path
     return f"{host}:{parts.port}" if parts.port else host

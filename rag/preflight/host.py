@@ -1,4 +1,4 @@
-"""What the machine or the container gives: who runs it, memory, files, folders, processors."""
+"""Check the machine or container: user, memory, open files, folders, device."""
 
 import os
 import resource
@@ -8,26 +8,26 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
-from rag.backends.device import best_device, count_cores
-from rag.model_ref import ModelRef
+from rag.config.model_ref import ModelRef
+from rag.config.settings import Settings
+from rag.engines.device import best_device, count_cores
 from rag.preflight.finding import Finding
-from rag.settings import Settings
 
 GIB: Final = 1 << 30
-# Measured with the local models: 4.8 GiB at the most under load, 1.8 without a generator; a front alone has no weights.
+# Measured with the local models: at most 4.8 GiB under load, 1.8 without a generator. A front alone holds no weights.
 MEMORY_ALL_BYTES: Final = 6 * GIB
 MEMORY_RANKING_BYTES: Final = 3 * GIB
 MEMORY_FRONT_BYTES: Final = 1 * GIB
-# A stream has two sockets, the client's and the generator's.
+# A stream needs two sockets, one to the client and one to the generator.
 OPEN_FILES: Final = 4096
 DISK_BYTES: Final = 1 * GIB
-# Version 2 of control groups, and version 1, which has a huge number for "no limit".
+# Control groups version 2, then version 1, which expresses "no limit" as a huge number.
 _MEMORY_FILES: Final = ("memory.max", "memory/memory.limit_in_bytes")
 _NO_LIMIT_BYTES: Final = 1 << 60
 
 
 def check_host(settings: Settings | None, environ: Mapping[str, str]) -> Iterator[Finding]:
-    """`settings` tell what runs here; without them it is taken to be everything."""
+    """Check the host; `settings` say which services run here, None means all of them."""
     yield judge_user(os.geteuid())
     yield judge_memory(read_memory_limit(Path("/sys/fs/cgroup")), needed_memory(settings))
     yield judge_open_files(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
@@ -37,13 +37,14 @@ def check_host(settings: Settings | None, environ: Mapping[str, str]) -> Iterato
 
 
 def judge_user(uid: int) -> Finding:
+    """Judge the user that runs the service, who should not be root."""
     if uid == 0:
         return Finding("warning", "user", "it runs as root", "set runAsNonRoot, and the user of the image")
     return Finding("ok", "user", f"uid {uid}")
 
 
 def read_memory_limit(cgroup: Path) -> int | None:
-    """Bytes that the container may use, where something says so."""
+    """Return the container's memory limit in bytes; None if there is none."""
     for name in _MEMORY_FILES:
         try:
             text = (cgroup / name).read_text("ascii").strip()
@@ -54,6 +55,7 @@ def read_memory_limit(cgroup: Path) -> int | None:
 
 
 def needed_memory(settings: Settings | None) -> int:
+    """Return the bytes of memory that the services running here need; None means all of them."""
     if settings is None:
         return MEMORY_ALL_BYTES
     if _is_spawned(settings.generator_model, settings.generator_url):
@@ -67,6 +69,7 @@ def _is_spawned(model: str | None, url: str | None) -> bool:
 
 
 def judge_memory(limit_bytes: int | None, needed_bytes: int) -> Finding:
+    """Compare the memory limit with the need; no limit is a warning."""
     needed = f"{needed_bytes / GIB:.0f} GiB"
     if limit_bytes is None:
         return Finding("warning", "memory", "no limit: a leak takes the whole machine", f"set one, from {needed} on")
@@ -77,13 +80,14 @@ def judge_memory(limit_bytes: int | None, needed_bytes: int) -> Finding:
 
 
 def judge_open_files(limit: int) -> Finding:
+    """Judge the limit on open files."""
     if limit not in (-1, resource.RLIM_INFINITY) and limit < OPEN_FILES:
         return Finding("warning", "open files", f"at most {limit}", f"raise the limit (ulimit -n) to {OPEN_FILES}")
     return Finding("ok", "open files", "no limit" if limit == resource.RLIM_INFINITY else f"at most {limit}")
 
 
 def judge_folder(name: str, folder: Path) -> Finding:
-    """Asks the system and does not try: a check leaves nothing behind."""
+    """Check write access by permissions, not by writing a file, because a check must leave nothing behind."""
     if not os.access(folder, os.W_OK | os.X_OK):
         return Finding("missing", name, f"{folder} cannot be written to", "mount an emptyDir there")
     free_bytes = shutil.disk_usage(folder).free
@@ -94,7 +98,7 @@ def judge_folder(name: str, folder: Path) -> Finding:
 
 
 def judge_device(*, has_gpu: bool) -> Finding:
-    """torch is asked only where there is a GPU: its import takes seconds."""
+    """Check the device; torch is imported only if there is a GPU, because the import takes seconds."""
     if not has_gpu:
         return Finding("ok", "device", f"cpu, {count_cores()} cores")
     if best_device() == "cpu":

@@ -1,7 +1,7 @@
-"""Who has used how much: requests and tokens in a sliding window, in this process or over all of them.
+"""Enforce quotas: requests and tokens in a sliding window, counted per process or shared by all processes.
 
-Written out, because `limits` from PyPI counts one moving window at a time: it neither takes from two at once or from
-none, nor puts the true usage in the place of a reservation.
+We do not use `limits` from PyPI, because it counts one moving window at a time: it can neither take from two windows
+atomically nor replace a reservation with the actual usage.
 """
 
 from collections.abc import Callable
@@ -23,9 +23,10 @@ def open_limiter(
     redis_lost: Literal["fail_closed", "fail_local"] = "fail_local",
     on_local: Callable[[], None] = lambda: None,
 ) -> RateLimiter:
-    """Limits over all processes where a server is named, otherwise within this one; connects with the first request.
+    """Return a limiter that all processes share if `redis_url` is set, else one for this process only.
 
-    `on_local` is called for each request that this process decides alone because the server is lost.
+    The shared limiter connects with the first request. If the server is lost, `fail_local` lets this process decide
+    alone, and calls `on_local` for each such request; `fail_closed` raises NotReady.
     """
     if redis_url is None:
         return LocalLimiter(quotas)

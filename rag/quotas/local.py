@@ -1,6 +1,6 @@
-"""Quotas of one process: exact windows in memory, for a single replica and for when the shared server is lost.
+"""Count the quotas of one process: exact windows in memory, for a single replica or if the shared server is lost.
 
-Nothing here awaits between looking and taking, so one event loop cannot admit two requests on the same room.
+Nothing here awaits between check and update, so two requests cannot be admitted for the same remaining quota.
 """
 
 import time
@@ -19,7 +19,7 @@ K = TypeVar("K", bound=Hashable)
 
 
 def monotonic_us() -> int:
-    """Whole microseconds, because sums of floats would make a retry that comes exactly in time come too early."""
+    """Return the monotonic time in whole microseconds; with floats, a retry at the exact time could be too early."""
     return time.monotonic_ns() // 1000
 
 
@@ -32,7 +32,7 @@ class _Entry:
 
 @dataclass(slots=True)
 class _Window:
-    """What was admitted less than `length_us` ago, oldest first; `open` are the reservations that may be settled."""
+    """The entries admitted less than `length_us` ago, oldest first; `open` are those not yet settled, by id."""
 
     length_us: int
     total: int = 0
@@ -46,7 +46,7 @@ class _Window:
             self.open.pop(gone.id, None)
 
     def wait_us(self, now_us: int, amount: int, limit: int) -> int:
-        """How long until enough of the oldest entries have left for `amount <= limit`; 0: it fits now."""
+        """Return the time until enough of the oldest entries have expired for `amount` to fit; 0 if it fits now."""
         excess = self.total + amount - limit
         wait_us = 0
         for entry in self.entries:
@@ -69,12 +69,12 @@ class _Window:
 
 
 class LocalLimiter:
-    """A RateLimiter for this process alone."""
+    """A RateLimiter for this process only."""
 
     def __init__(self, quotas: Quotas, *, clock_us: Callable[[], int] = monotonic_us) -> None:
         self._quotas = quotas
         self._clock_us = clock_us
-        # Ordered by the last admission, so that whoever stays away is forgotten from the front.
+        # Ordered by the last admission, so that expired windows are removed from the front.
         self._requests: OrderedDict[tuple[str, str], _Window] = OrderedDict()
         self._tokens: OrderedDict[str, _Window] = OrderedDict()
 
@@ -110,17 +110,14 @@ class LocalLimiter:
         if spent is not None:
             spent.settle(reservation.id, used_tokens)
 
-    async def release(self, reservation: Reservation) -> None:
-        await self.settle(reservation, 0)
-
     async def state(self) -> DependencyState:
         return "ok"
 
     async def aclose(self) -> None:
-        """Nothing is held open."""
+        """Do nothing: this limiter holds no connections."""
 
     def _current(self, windows: OrderedDict[K, _Window], key: K, now_us: int) -> _Window:
-        """The window of this key as of now; it is kept only once something is admitted."""
+        """Return the window of this key without expired entries; `_keep` stores it once something is admitted."""
         while windows and (oldest := next(iter(windows.values()))).entries[-1].at_us + oldest.length_us <= now_us:
             windows.popitem(last=False)
         window = windows.get(key) or _Window(self._quotas.window_us)

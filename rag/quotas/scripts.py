@@ -1,18 +1,18 @@
-"""What the shared server does in one step, in Lua: look at both windows and take from both, or from none.
+"""Hold the Lua scripts of the shared limiter: check both windows and take from both or none, atomically.
 
-Per tenant, under one hash tag so that a cluster keeps them in one slot:
+The keys of a tenant share one hash tag, so that a cluster keeps them in one slot:
   requests:<principal>  sorted set of reservation ids by time of admission
-  tokens                sorted set of `<id>:<tokens>`, and `<id>:<tokens>:settled` once the true usage is known
-  spent                 sum over `tokens`, so that admission does not read them all; made anew where it was evicted
-Times are the server's, in microseconds: below 2^53, so a double holds them exactly. Every key expires by itself.
+  tokens                sorted set of `<id>:<tokens>`, and `<id>:<tokens>:settled` once the actual usage is known
+  spent                 sum over `tokens`, so that admission need not read them all; recomputed if it was evicted
+Times are the server's, in microseconds; they are below 2^53, so a double is exact. Every key expires by itself.
 """
 
 from typing import Final
 
 # KEYS: requests, tokens, spent. ARGV: id, tokens, limit of requests, limit of tokens, window in microseconds.
-# Returns 0 and 0 where the request was admitted, or the microseconds after which the quota of requests and that of
-# tokens would admit it; a refusal writes nothing.
-# The first write is one that a full server denies: after any other the server lets a script finish, full or not.
+# Returns 0 and 0 if the request was admitted, else the microseconds after which the request quota and the token quota
+# would admit it; a refusal writes nothing.
+# The first write is a command that a full server denies; once a script has written, the server lets it finish.
 RESERVE: Final = """
 local requests, tokens, spent_key = KEYS[1], KEYS[2], KEYS[3]
 local id, amount, window = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[5])
@@ -70,9 +70,9 @@ redis.call('SET', spent_key, string.format('%.0f', spent + amount), 'PX', lifeti
 return {0, 0}
 """
 
-# KEYS: tokens, spent. ARGV: the reservation's member, the settled one or nothing, the difference in tokens.
-# Does nothing where the reservation was settled already or has left the window.
-# The new member comes before the old one goes, because a set that is empty in between loses its expiry.
+# KEYS: tokens, spent. ARGV: the reservation's member, the settled member or nothing, the difference in tokens.
+# Returns 1, or 0 without any change if the reservation was settled before or has left the window.
+# The new member is added before the old one is removed, because an empty set would be deleted and lose its expiry.
 SETTLE: Final = """
 local at = redis.call('ZSCORE', KEYS[1], ARGV[1])
 if not at then return 0 end

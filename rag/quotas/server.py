@@ -1,4 +1,4 @@
-"""The Redis or Valkey server that all processes share, asked so that it can never hold up a request for long."""
+"""Call the Redis or Valkey server that all processes share, which can never delay a request for long."""
 
 import asyncio
 import logging
@@ -17,15 +17,15 @@ from rag.quotas.quota import Quotas
 from rag.quotas.scripts import RESERVE, SETTLE
 from rag.types import Reservation
 
-# A healthy server in the same network answers in about a millisecond; a front on a busy machine may look for it late.
+# A healthy server in the same network answers in about a millisecond; a busy front may read the answer late.
 ANSWER_TIMEOUT_S: Final = 0.5
-# A loop that was busy sees that the time is up before it sees the answer that lies in its socket: it looks once more.
+# After a busy phase the event loop sees the timeout before the answer in its socket, so we look once more.
 SECOND_LOOK_S: Final = 0.05
 PAUSE_S: Final = 1.0
 _CONNECTIONS: Final = 16
 
 _PREFIX: Final = "rag:quota:"
-# No tenant can have this name: readiness writes where it disturbs nobody, and finds out that a server only reads.
+# No tenant can have this name, so readiness can write without side effects, and detects a read-only server.
 _PROBE_TENANT: Final = "~ready"
 _PROBE_QUOTAS: Final = Quotas(window_s=1.0, requests=1_000_000, tokens=1_000_000)
 
@@ -35,15 +35,15 @@ logger = logging.getLogger(__name__)
 
 
 class ServerLostError(Exception):
-    """The server did not do what it was asked: away, slow, full, read-only, or it does not let us in."""
+    """The server did not carry out a command: it is unreachable, slow, full or read-only, or it denies access."""
 
 
 class QuotaServer:
-    """One script per operation; a failure of any kind pauses the asking for a second."""
+    """Runs one script per operation; after any failure it does not contact the server for a second."""
 
     def __init__(self, url: str) -> None:
-        # One more try where a connection turns out to be stale; the script knows a request that it has seen.
-        # Protocol 2 has no push messages, which would keep redis-py from noticing that an idle connection was closed.
+        # One retry in case a pooled connection is stale; the script recognises a reservation that it has admitted.
+        # Protocol 2: with push messages (protocol 3) redis-py does not notice that an idle connection was closed.
         retry = Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,))
         self._client = Redis.from_url(url, retry=retry, protocol=2)
         self._reserve = self._client.register_script(RESERVE)
@@ -52,17 +52,17 @@ class QuotaServer:
         self._slots = asyncio.Semaphore(_CONNECTIONS)
 
     async def reserve(self, reservation: Reservation, principal_id: str, quotas: Quotas) -> tuple[int, int]:
-        """Microseconds to wait for the quota of requests and for that of tokens; both 0: admitted.
+        """Reserve; return the microseconds to wait for the request quota and for the token quota, both 0 if admitted.
 
-        Raises: ServerLostError.
+        Raises: ServerLostError: the server failed, or failed less than a second ago.
         """
         requests_us, tokens_us = await self._ask_in_turn(lambda: self._run_reserve(reservation, principal_id, quotas))
         return requests_us, tokens_us
 
     async def settle(self, reservation: Reservation, used_tokens: int) -> bool:
-        """Whether the server knew the reservation as one that was not settled.
+        """Replace the reserved tokens with the used ones; return False if the server has no such open reservation.
 
-        Raises: ServerLostError.
+        Raises: ServerLostError: the server failed, or failed less than a second ago.
         """
         member = f"{reservation.id}:{reservation.tokens}"
         settled = f"{reservation.id}:{used_tokens}:settled" if used_tokens else ""
@@ -70,14 +70,15 @@ class QuotaServer:
         return bool(await self._ask_in_turn(lambda: self._settle(_keys(reservation.tenant_id), arguments)))
 
     async def probe(self) -> None:
-        """Does what a request would do, whatever happened before.
+        """Make a reservation like a request's, even during the pause after a failure.
 
-        Raises: ServerLostError.
+        Raises: ServerLostError: the server failed.
         """
         reservation = Reservation(uuid4().hex, _PROBE_TENANT, 1, is_shared=True)
         await self._ask(lambda: self._run_reserve(reservation, "", _PROBE_QUOTAS))
 
     async def aclose(self) -> None:
+        """Close the connections to the server."""
         await self._client.aclose()
 
     def _run_reserve(self, reservation: Reservation, principal_id: str, quotas: Quotas) -> Awaitable[list[int]]:
@@ -118,7 +119,7 @@ def _keys(tenant_id: str) -> Sequence[str]:
 
 
 async def _within_time(command: Awaitable[Answer]) -> Answer:
-    """Raises: TimeoutError, and what the command raises."""
+    """Await the command for a limited time; raise TimeoutError, or what the command raises."""
     answering = asyncio.ensure_future(command)
     try:
         for timeout_s in (ANSWER_TIMEOUT_S, SECOND_LOOK_S):

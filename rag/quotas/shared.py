@@ -1,4 +1,4 @@
-"""Quotas of all processes and replicas, and the policy for when the server that holds them is lost."""
+"""Share quotas among all processes and replicas, and decide what happens if their server is lost."""
 
 import asyncio
 import time
@@ -18,14 +18,15 @@ from schemas.response import DependencyState
 
 # Longer than any operation takes.
 _CLOSE_TIMEOUT_S: Final = 1.0
-# What a silent server was asked lies in its socket and is done when it goes on, maybe after what it is asked then.
+# A stalled server still executes the commands in its socket when it resumes, possibly after newer ones; so an unknown
+# reservation is settled this often before it is given up.
 _LATE_ANSWERS: Final = 3
 _DEBTS_MAX: Final = 10_000
 
 
 @dataclass(slots=True)
 class _Debt:
-    """A settlement that the server has not taken yet; after `until` the window has forgotten the reservation."""
+    """A settlement that the server has not accepted yet; at `until` the reservation has left the window."""
 
     reservation: Reservation
     used_tokens: int
@@ -34,15 +35,15 @@ class _Debt:
 
 
 class SharedLimiter:
-    """A RateLimiter over a server; without it, `local` decides, or nobody where it is None.
+    """A RateLimiter over a shared server; if that is lost, `local` decides, or NotReady is raised if `local` is None.
 
-    Operations run in tasks of their own: a client that leaves in the middle of one must not leave its tokens behind.
+    Operations run in separate tasks, so that a client that disconnects during one does not leave its tokens reserved.
     """
 
     def __init__(
         self, server: QuotaServer, quotas: Quotas, *, local: LocalLimiter | None, on_local: Callable[[], None]
     ) -> None:
-        """`on_local` is called for each request that `local` decides."""
+        """Create the limiter; `on_local` is called for each request that `local` decides."""
         self._server = server
         self._quotas = quotas
         self._local = local
@@ -88,9 +89,6 @@ class SharedLimiter:
         elif self._local is not None:
             await self._local.settle(reservation, used_tokens)
 
-    async def release(self, reservation: Reservation) -> None:
-        await self.settle(reservation, 0)
-
     async def state(self) -> DependencyState:
         try:
             await self._server.probe()
@@ -99,7 +97,7 @@ class SharedLimiter:
         return "ok"
 
     async def aclose(self) -> None:
-        """Lets what is running come to its end, then closes the connections."""
+        """Let the running operations finish, for at most 1 s, then close the connections."""
         if self._paying is not None:
             self._paying.cancel()
         if self._running:
@@ -120,7 +118,7 @@ class SharedLimiter:
             self._owe(reservation, 0, answers=_LATE_ANSWERS)
 
     def _owe(self, reservation: Reservation, used_tokens: int, *, answers: int) -> None:
-        """Settles it when the server is back; `answers` of it, even that it knows of none, make it settled."""
+        """Settle when the server is back; after `answers` replies it counts as settled, even if it was never found."""
         self._debts.append(_Debt(reservation, used_tokens, time.monotonic() + self._quotas.window_s, answers))
         if self._paying is None or self._paying.done():
             self._paying = start("debts", self._pay())

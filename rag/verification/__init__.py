@@ -1,4 +1,4 @@
-"""Sentence and passages → verdict; repair by quotation. One entry: `Verifier.begin(…).check(…)`."""
+"""Check the sentences of a draft against passages, and repair by quotation. Entry: `Verifier.begin(…).check(…)`."""
 
 from rag.verification.answering import LATE_INTERACTION, ZERO_TO_ONE, AnswerModel, PassageSigns, SentenceSigns
 from rag.verification.check import Alike, Inquiry, RequestCheck, Verifier

@@ -1,8 +1,8 @@
-"""What a reader would click, call, write to or type in: links, e-mail addresses, handles, telephone numbers and codes.
+"""Find what a reader would click, call, write to or type in: links, e-mail addresses, handles, phone numbers, codes.
 
-One wrong character makes them another's, so it does not matter how much of them stands in a passage: all of it does, or
-the sentence does not pass. They are compared as they are used: without case, scheme and final punctuation, a telephone
-number without its separators, a code with or without its hyphens.
+One wrong character makes an address somebody else's. So partial overlap does not count: a passage holds the whole
+address, or the sentence is rejected. Addresses are compared as they are used: without case, scheme and final
+punctuation, a telephone number without its separators, a code with or without its hyphens.
 """
 
 import re
@@ -19,7 +19,7 @@ _REST: Final = r"[^\s<>\"“”'`\[\]{}|]"
 _LINK = re.compile(
     rf"(?:https?|ftp|file|ssh|data|javascript|tel|sms|mailto):(?://)?{_REST}{{2,2000}}"
     rf"|\bwww\.{_REST}{{2,2000}}"
-    r"|(?<=\]\()[^\s()<>]{1,2000}"  # where a Markdown link leads to, whatever that is
+    r"|(?<=\]\()[^\s()<>]{1,2000}"  # the target of a Markdown link, whatever it is
     rf"|(?<![\w@.+-])[\w.+-]{{1,64}}@{_HOST}[a-z]{{2,24}}\b"
     rf"|(?<![\w@./-]){_HOST}(?-i:{_TLD}|COM|ORG|NET|VN)\b(?![.-]?\w)(?:[/:?#]{_REST}{{0,2000}})?"
     r"|(?<![\w@./])@[a-z0-9_](?:[a-z0-9_.-]{0,38}[a-z0-9_])?",
@@ -27,7 +27,7 @@ _LINK = re.compile(
 )
 _BETWEEN_DIGITS: Final = r"[\s.,()\u2010-\u2013-]{0,3}"
 _PHONE = re.compile(
-    # with a plus, an area code in brackets or a zero in front; or so long and so uneven that it counts nothing
+    # With a plus, an area code in brackets or a leading zero; or too long and too uneven to be a count.
     rf"(?<![\w.,+/-])(?:\+\s?\d|\(\+?\d{{1,4}}\)|0(?!\.)\d)(?:{_BETWEEN_DIGITS}\d){{6,13}}(?![\w/]|[.,]\d)"
     r"|(?<![\w.,+/-])\d{8,30}(?<!000)(?![\w/]|[.,]\d)"
 )
@@ -40,7 +40,7 @@ _CODE = re.compile(
     r"|[A-Z]{1,20}\d[A-Z0-9]{2,30}|[A-Z]{3,20}\d"  # H1N1
     r")(?!\w)"
 )
-# Most sentences hold none of these, and are passed over at a glance.
+# Most sentences hold no address; these cheap patterns pass them over.
 _MAYBE_LINK = re.compile(r"[:@]|\]\(|\.[A-Za-z]")
 _MAYBE_PHONE = re.compile(rf"\d(?:{_BETWEEN_DIGITS}\d){{7}}")
 _MAYBE_CODE = re.compile(rf"{_HYPHEN}|[A-Z]\d")
@@ -50,7 +50,7 @@ _CODE_PART = re.compile(r"[A-Za-z]+|\d+")
 
 
 def without_addresses(text: str) -> str:
-    """The text with spaces in their place; composed (NFC)."""
+    """Return the text, composed (NFC), with each address replaced by spaces."""
     text = unicodedata.normalize("NFC", text)
     for start, end, _ in list(_find(text)):
         text = text[:start] + " " * (end - start) + text[end:]
@@ -58,13 +58,13 @@ def without_addresses(text: str) -> str:
 
 
 def is_address_missing(text: str, passages: Sequence[str]) -> bool:
-    """Whether the text has one that stands in none of these passages."""
+    """Return whether the text has an address that none of these passages holds."""
     wanted = [pattern for _, _, pattern in _find(unicodedata.normalize("NFC", text))]
     return any(not any(pattern.search(passage) for passage in passages) for pattern in wanted)
 
 
 def _find(text: str) -> Iterator[tuple[int, int, re.Pattern[str]]]:
-    """Each as (start, end, how it may be written); a number within a link is none of its own."""
+    """Yield each address as (start, end, pattern of its notations); a number within a link does not count by itself."""
     taken: list[tuple[int, int]] = []
     kinds: tuple[tuple[re.Pattern[str], re.Pattern[str], Callable[[str], str]], ...] = (
         (_MAYBE_LINK, _LINK, _link_pattern),
@@ -87,7 +87,7 @@ def _link_pattern(link: str) -> str:
 
 
 def _phone_pattern(number: str) -> str:
-    """+84 912 345 678 and 0912 345 678 are the same one."""
+    """Return the pattern of a telephone number; +84 912 345 678 and 0912 345 678 are the same."""
     digits = [char for char in number if char.isdigit()]
     if number.lstrip()[0] == "0":
         return rf"(?:(?<!\d)0|\d{{1,3}}){_BETWEEN_DIGITS}{_BETWEEN_DIGITS.join(digits[1:])}(?!\d)"

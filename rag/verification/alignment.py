@@ -1,9 +1,9 @@
-"""What changed between a sentence and the one it was copied from: what overlap cannot see in near copies.
+"""Find what changed between a sentence and the one it was copied from: overlap does not see edits of near copies.
 
-The sentence is aligned with the statement that it shares most words with, or with two neighbours. Only where most of it
-stands there in the same order are the gaps looked at, for edits that turn the meaning: a negation on one side only,
-another figure, name or unit, a word for its opposite, two names exchanged. A sentence in other words is no near copy;
-nothing is said of it.
+The sentence is aligned with the statement that shares most words with it, or with two neighbours. Only if most of its
+words stand there in the same order are the gaps examined for edits that change the meaning: a negation on one side
+only, another figure, name or unit, a word replaced by its opposite, two names exchanged. A paraphrase is no near copy
+and is not judged here.
 """
 
 from collections.abc import Iterator, Sequence
@@ -11,7 +11,7 @@ from difflib import SequenceMatcher
 from itertools import pairwise
 from typing import Final, Literal, NamedTuple
 
-from rag.language import sentence_spans
+from rag.text.language import sentence_spans
 from rag.verification.edits import (
     Gap,
     Word,
@@ -27,11 +27,11 @@ from rag.verification.edits import (
 
 Edit = Literal["negation", "figure", "name", "opposite", "unit", "exchange"]
 
-_NEAR_COPY: Final = 0.75  # of the sentence's words stand in the statement in their order
-_WORTH_ALIGNING: Final = 0.55  # of its different words stand there at all
+_NEAR_COPY: Final = 0.75  # share of the sentence's words that the statement holds, in the same order
+_WORTH_ALIGNING: Final = 0.55  # share of its distinct words that the statement holds, in any order
 _CANDIDATES: Final = 3
-_NEARLY_AS_NEAR: Final = 3  # words fewer than the nearest one
-_WORDS_MAX: Final = 150  # beyond it nobody wrote a sentence, and aligning is quadratic
+_NEARLY_AS_NEAR: Final = 3  # words: a candidate may share this many fewer than the best one
+_WORDS_MAX: Final = 150  # words: no real sentence is longer, and aligning is quadratic
 
 
 class Original(NamedTuple):
@@ -42,10 +42,11 @@ class Original(NamedTuple):
 
 
 def find_edit(sentence: str, statements: Sequence[Original], names: frozenset[str]) -> tuple[Edit, int] | None:
-    """What was edited, and in which of the statements; None if nothing was, or if it is no near copy of any.
+    """Return the edit and the statement it was made to; None if there is none, or if the sentence is no near copy.
 
-    `names` are the stems that are known for names where they begin a sentence. Of statements that the sentence is
-    equally near to, one that was edited counts: "Managers have 6 days. Staff have 12." is not that managers have 12.
+    `names` are stems known to be names, even at the beginning of a sentence. If the sentence is equally near to several
+    statements, an edited one counts: from "Managers have 6 days. Staff have 12." it does not follow that managers have
+    12.
     """
     new = read_words(sentence)
     if not new or len(new) > _WORDS_MAX:
@@ -55,14 +56,14 @@ def find_edit(sentence: str, statements: Sequence[Original], names: frozenset[st
     )
     if is_near or len(sentence_spans(sentence)) > 1:
         return found
-    pair = _best_pair(new, statements)  # told in one sentence
+    pair = _best_pair(new, statements)  # two sentences told as one
     return _nearest(new, [(pair, [word for at in pair for word in read_words(statements[at].text)])], names)[0]
 
 
 def _nearest(
     new: Sequence[Word], originals: Sequence[tuple[Sequence[int], Sequence[Word]]], names: frozenset[str]
 ) -> tuple[tuple[Edit, int] | None, bool]:
-    """The edit of the one that the sentence is nearest to, and whether it is a near copy of any."""
+    """Return the edit of the original nearest to the sentence, and whether the sentence is a near copy of any."""
     best = least = _least(new)
     found: tuple[Edit, int] | None = None
     is_near = False
@@ -77,7 +78,7 @@ def _nearest(
 
 
 def _best_pair(new: Sequence[Word], statements: Sequence[Original]) -> list[int]:
-    """The two neighbours that together hold most of its words; none if they hold too few."""
+    """Return the two neighbours that together hold most of its words; empty if they hold too few."""
     stems = {word.stem for word in new}
     shared = [len(stems & (a.stems | b.stems)) for a, b in pairwise(statements)]
     at = shared.index(max(shared)) if shared else 0
@@ -85,7 +86,7 @@ def _best_pair(new: Sequence[Word], statements: Sequence[Original]) -> list[int]
 
 
 def _least(new: Sequence[Word]) -> float:
-    """How many words make it a near copy; of three words one may be another."""
+    """Return how many words must match in a near copy; of three words one may differ."""
     return min(_NEAR_COPY * len(new), max(len(new) - 1, 2))
 
 
@@ -98,7 +99,7 @@ def _candidates(new: Sequence[Word], statements: Sequence[Original]) -> list[int
 
 
 def _compare(old: Sequence[Word], new: Sequence[Word], names: frozenset[str]) -> tuple[Edit | None, int]:
-    """The first edit that is found, and how many words stand in both in the same order."""
+    """Return the first edit found, and how many words stand in both in the same order."""
     matcher = SequenceMatcher(None, [word.stem for word in old], [word.stem for word in new], autojunk=False)
     matched = sum(block.size for block in matcher.get_matching_blocks())
     if matched < _least(new):
@@ -115,9 +116,10 @@ def _compare(old: Sequence[Word], new: Sequence[Word], names: frozenset[str]) ->
 
 
 def _gaps(old: Sequence[Word], new: Sequence[Word], opcodes: Sequence[tuple[str, int, int, int, int]]) -> Iterator[Gap]:
-    """What the statement has before the first and after the last common word counts only beside what replaces it.
+    """Yield the gaps, in order.
 
-    Except a "no" right before the first one.
+    Words of the statement before the first or after the last common word count only as far as the sentence replaces
+    them; an exception is a "no" right before the first common word.
     """
     last = len(opcodes) - 1
     for at, (tag, start, end, b1, b2) in enumerate(opcodes):

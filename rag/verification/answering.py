@@ -1,8 +1,8 @@
-"""How well passages answer a question: which of their sentences does, and whether any of them does at all.
+"""Estimate which sentence of the passages answers a question, and whether any of them does.
 
-Two logistic models over a handful of signs, all of them shares and differences that do not depend on the subject.
-Their weights were fitted on XQuAD and on the tuning part of the everyday questions, English and Vietnamese together,
-by `load.evaluation.calibration`, which reports how they do on articles that they were not fitted on.
+Both estimates are logistic models over a few signs: shares and differences that do not depend on the subject. The
+weights were fitted on XQuAD and on the tuning part of the everyday questions, English and Vietnamese together, by
+`load.evaluation.calibration`, which reports the results on articles that were not used for fitting.
 """
 
 import math
@@ -13,7 +13,7 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import Final
 
-from rag.language import Language, fold, words
+from rag.text.language import Language, fold, words
 from rag.types import Chunk
 from rag.verification.asking import Asked, is_negated, is_of_kind
 from rag.verification.judging import differ
@@ -21,50 +21,53 @@ from rag.verification.sources import Quotable, Source
 from rag.verification.statements import Statement
 from rag.verification.support import Claim, Facts
 
-_EARLIER_SHARE: Final = 0.5  # what the sentence before says of the question counts half
-_RIVALS: Final = 5  # the candidates after the best one that it is compared with
+_EARLIER_SHARE: Final = 0.5  # the words of the question that only the text before a sentence holds count half
+_RIVALS: Final = 5  # the best candidate is compared with the mean of this many after it
 _LIKELIEST_LOGIT: Final = 30.0
 _KEPT_TEXTS: Final = 1024
 
 
 @dataclass(frozen=True, slots=True)
 class SentenceSigns:
-    """What speaks for one sentence: shares are of the question, `relevance_gap` is its passage's to the best one's."""
+    """The signs that one sentence answers. Shares are shares of the question's words.
+
+    `relevance_gap` is the relevance of the sentence's passage minus that of the best passage.
+    """
 
     relevance: float
     relevance_gap: float
     words: float  # weighted by idf
-    earlier_words: float  # those that only what stands before and above it holds
+    earlier_words: float  # the share that only the text before and above the sentence holds
     bigrams: float
-    is_of_kind: float  # it holds a thing of the kind that is sought, and one that the question does not name
-    is_negated: float  # it, or what stands above it, says that something is not so, and the question asks for that
-    is_head: float  # it is a lead or a heading, with a list to show
-    heads_list: float  # … and a list is sought
+    is_of_kind: float  # it holds a thing of the kind asked for that the question does not name
+    is_negated: float  # the question contains a negation, and so does the sentence or the text above it
+    is_head: float  # it is a lead or a heading with a list to show
+    heads_list: float  # it belongs to a list, and the question asks for a list
 
 
 @dataclass(frozen=True, slots=True)
 class PassageSigns:
-    """What speaks for all passages together."""
+    """The signs that the passages, taken together, answer the question."""
 
-    relevance: float  # of the best one
-    relevance_lead: float  # before the candidates after it
-    sentence_words: float  # share in the best sentence and what stands before and above it
-    bigrams: float  # share in the best sentence
-    missing_words: float  # how many stand in no passage, as log(1 + n)
-    missing_names: float  # how many stand nowhere in their documents, as far as these were found
-    mistaken_names: float  # how many of them look like another one: `Sông Hồng`, where there is a `Sông Xanh`
-    missing_codes: float  # `D9`, `4.3`, `RC7-X`
+    relevance: float  # of the best candidate
+    relevance_lead: float  # of the best candidate over the mean of those after it
+    sentence_words: float  # highest share in a sentence; the text before and above it counts half
+    bigrams: float  # highest share in a sentence
+    missing_words: float  # content words that no passage holds, as log(1 + n)
+    missing_names: float  # names that their documents do not hold, as far as these were found
+    mistaken_names: float  # missing names that resemble another one: `Sông Hồng` if there is a `Sông Xanh`
+    missing_codes: float  # codes that their documents do not hold: `D9`, `4.3`, `RC7-X`
     missing_figures: float
-    length: float  # of the question in content words, as log(1 + n)
-    best_relevance: float  # of the likeliest sentence
-    lacks_kind: float  # no sentence at all holds what is sought
-    is_across: float  # the likeliest is in another language, where no words can be compared
-    clearness: float  # the probability of the likeliest sentence against all others
+    length: float  # content words of the question, as log(1 + n)
+    best_relevance: float  # highest relevance among the likeliest sentences
+    lacks_kind: float  # no sentence holds the kind of thing asked for
+    is_across: float  # the likeliest sentence is in another language, so words cannot be compared
+    clearness: float  # the probability of the likeliest sentence among all sentences
 
 
 @dataclass(frozen=True, slots=True)
 class AnswerModel:
-    """The weights, for one kind of reranker: relevance has another scale in each. `passages` None: not fitted."""
+    """The weights for one kind of reranker, as each has its own scale of relevance; `passages` is None if unfitted."""
 
     sentence: SentenceSigns
     passages: PassageSigns | None = None
@@ -89,7 +92,7 @@ LATE_INTERACTION: Final = AnswerModel(
         sentence_words=0,
         bigrams=2.4,
         missing_words=0,
-        # These three by hand: few of the questions that the others were fitted on name what no document knows.
+        # These three were set by hand: few of the questions used for fitting name something that no document holds.
         missing_names=-1.9,
         mistaken_names=-3.3,
         missing_codes=-3.5,
@@ -102,8 +105,8 @@ LATE_INTERACTION: Final = AnswerModel(
     ),
     bias=-36.65,
 )
-# A relevance from 0 to 1, as a cross-encoder's: not measured here, so relevance decides and the rest breaks ties.
-# Whether anything answers is left to its floor.
+# For a relevance from 0 to 1, as a cross-encoder gives it. These weights were not measured: relevance decides, and the
+# other signs break ties. Only the floor of relevance decides whether anything answers.
 ZERO_TO_ONE: Final = AnswerModel(
     SentenceSigns(
         relevance=8,
@@ -125,9 +128,9 @@ def read_sentences(
     relevances: Sequence[float],
     passage_relevances: Mapping[int, float],
 ) -> list[SentenceSigns]:
-    """What speaks for each sentence.
+    """Return the signs of each sentence, in the order of `quotables`.
 
-    `relevances` are those of the sentences, `passage_relevances` those of the passages by their numbers.
+    `relevances` belong to the sentences; `passage_relevances` belong to the passages, by passage number.
     """
     best = max(passage_relevances.values(), default=0.0)
     return [
@@ -137,7 +140,7 @@ def read_sentences(
 
 
 def sentence_probabilities(sentences: Sequence[SentenceSigns], model: AnswerModel) -> list[float]:
-    """For each sentence the probability that it is the one that answers, given that one does; they add up to 1."""
+    """Return for each sentence the probability that it is the one that answers, given that one does; the sum is 1."""
     logits = [weigh(signs, model.sentence) for signs in sentences]
     top = max(logits, default=0.0)
     weights = [math.exp(logit - top) for logit in logits]
@@ -146,7 +149,7 @@ def sentence_probabilities(sentences: Sequence[SentenceSigns], model: AnswerMode
 
 
 def answer_probability(signs: PassageSigns, model: AnswerModel) -> float:
-    """The probability that these passages answer the question; 1 where the model has not been fitted."""
+    """Return the probability that these passages answer the question; 1 if the model has no weights for passages."""
     if model.passages is None:
         return 1.0
     logit = model.bias + weigh(signs, model.passages)
@@ -154,7 +157,7 @@ def answer_probability(signs: PassageSigns, model: AnswerModel) -> float:
 
 
 def weigh(signs: SentenceSigns | PassageSigns, weights: SentenceSigns | PassageSigns) -> float:
-    """The sum of the signs, each times its weight."""
+    """Return the weighted sum of the signs."""
     return float(sum(getattr(signs, name) * getattr(weights, name) for name in signs.__slots__))
 
 
@@ -167,11 +170,11 @@ def read_passages(
     likeliest: Sequence[tuple[Quotable, float, float]],
     asked_in: Language,
 ) -> PassageSigns:
-    """What speaks for these passages.
+    """Return the signs of these passages.
 
-    `found` are the chunks of all candidates, in which a document may name what its passages are about, `relevances`
-    theirs, best first; `likeliest` are the sentences that most likely answer, each with its own relevance and its
-    probability, likeliest first.
+    `found` are the chunks of all candidates: a document may name the subject of its passages in any of them.
+    `relevances` are those of the candidates, best first. `likeliest` are the sentences most likely to answer, likeliest
+    first, each with its relevance and its probability.
     """
     claim = asked.claim
     sentences = [
@@ -217,22 +220,21 @@ def read_passages(
 
 @lru_cache(_KEPT_TEXTS)
 def _plain_words(text: str) -> str:
-    """The words of a stored text without diacritics, between spaces."""
+    """Return the words of a stored text without diacritics, with a space before and after each."""
     return f" {fold(' '.join(words(text)))} "
 
 
 def _is_named(name: Sequence[str], texts: Sequence[str]) -> bool:
-    """Whether a name stands there: `Sông Hồng` does not, where there are a `Sông Xanh` and a `Lê Hồng Vân`.
+    """Return whether the texts hold a name: with `Sông Xanh` and `Lê Hồng Vân` they do not hold `Sông Hồng`.
 
-    People write the names of other languages as their keyboard has them, so diacritics do not count. Of a long name two
-    words that stand together are enough.
+    Diacritics do not count: foreign names are typed without them. Two adjacent words of a longer name are enough.
     """
     parts: list[tuple[str, ...]] = [*pairwise(name)] or [tuple(name)]
     return any(f" {' '.join(part)}" in text for text in texts for part in parts)
 
 
 def _is_mistaken(name: Sequence[str], texts: Sequence[str]) -> bool:
-    """Whether the texts, which have no diacritics, know a name that begins alike, and not how this one goes on."""
+    """Return whether the texts, without diacritics, hold a name that begins like this one, but not its continuation."""
     for first, second in pairwise(name):
         follows = re.compile(rf"\b{re.escape(first)}\w*[ -](?!{re.escape(second)})[A-Z0-9]", re.IGNORECASE)
         known = re.compile(rf"\b{re.escape(second)}", re.IGNORECASE)
@@ -247,7 +249,7 @@ def _is_mistaken(name: Sequence[str], texts: Sequence[str]) -> bool:
 
 
 def _stands_there(code: str, texts: Sequence[str]) -> bool:
-    """Whether a code does, or what begins with it: version `4.2` is there where `4.2.1` is."""
+    """Return whether the texts hold a code, or a longer one that begins with it: `4.2.1` counts for version `4.2`."""
     return any(f" {code} " in text or f" {code}." in text for text in texts)
 
 
@@ -271,7 +273,7 @@ def _read_sentence(asked: Asked, quotable: Quotable, relevance: float, gap: floa
 def _where_sought(
     asked: Asked, sources: Sequence[Source], likeliest: Sequence[tuple[Quotable, float, float]]
 ) -> Iterator[tuple[Facts, Statement]]:
-    """The sentences that may hold what is sought; of numbers to call and names there are many, each about one thing."""
+    """Yield the sentences that may hold the kind of thing asked for; numbers and names count only in the likeliest."""
     if asked.kind in ("contact", "called"):
         yield from ((each.facts, each.statement) for each, _, _ in likeliest)
         return
@@ -280,7 +282,7 @@ def _where_sought(
 
 
 def _share(claim: Claim, stems: frozenset[str], title: frozenset[str]) -> float:
-    """The weight of the question's words that stand there; those of the document's title stand everywhere in it."""
+    """Return the share, by weight, of the question's words that `stems` hold; words of the title are left out."""
     asked = {stem: weight for stem, weight in claim.content.items() if stem not in title}
     total = sum(asked.values())
     return sum(weight for stem, weight in asked.items() if stem in stems) / total if total else 0.0

@@ -1,4 +1,4 @@
-"""What a question asks for: its words, the kind of thing that would answer it, and the parts that it is made of."""
+"""Read what a question asks for: its words, names and codes, and the kind of thing that would answer it."""
 
 import re
 import unicodedata
@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from rag.language import fold, words
-from rag.parts import find_names
-from rag.stems import stem
+from rag.question.parts import find_names
+from rag.text.language import fold, words
+from rag.text.stems import stem
 from rag.verification.support import Claim, Facts, Idf, read_claim
 
 AnswerKind = Literal["figure", "money", "duration", "time", "name", "contact", "reason", "called"]
@@ -18,7 +18,7 @@ def _pattern(*alternatives: str) -> re.Pattern[str]:
     return re.compile("|".join(alternatives), re.IGNORECASE)
 
 
-# The most telling first: a question for a phone number is one for a number too.
+# The most specific kind first: a question for a phone number also asks for a number.
 _SOUGHT: Final[dict[AnswerKind, re.Pattern[str]]] = {
     "contact": _pattern(
         r"\b(?:phone|telephone|e-?mail|hotline|contact|web ?site|url|link)\b(?! (?:policy|rules?|cent(?:re|er)))",
@@ -49,7 +49,7 @@ _SOUGHT: Final[dict[AnswerKind, re.Pattern[str]]] = {
         r"\b(?:bao nhiêu|mấy|bao xa|tỷ lệ|tỉ lệ|phần trăm|số lượng|tối đa|tối thiểu)\b",
     ),
     "name": _pattern(
-        r"\b(?:(?-i:[Ww]ho)|whom|whose|where)\b",  # the WHO is a name, AI is not `ai`
+        r"\b(?:(?-i:[Ww]ho)|whom|whose|where)\b",  # WHO is a name, and AI is not `ai`
         r"\b(?:what|which) (?:person|team|player|company|king|scientist|city|country|state|place|region)\b",
         r"\b(?:(?-i:[Aa]i)|người nào|ở đâu|đâu|nơi nào|thành phố nào|quốc gia nào|nước nào|phòng nào|bộ phận nào)\b",
     ),
@@ -72,7 +72,7 @@ _ASKS_WHETHER = _pattern(
     r"(?:\A|[.!?] )(?:is|are|was|were|do|does|did|can|could|may|must|should|will|would|has|have|had|am)(?:n't)?\b",
     r"\b(?:không|chưa|ko|phải không)\s*[?？.]?\s*\Z",
 )
-_YES_OR_NO = _pattern(r"\b(?:không|chưa|ko)\s*[?？]?\s*\Z")  # a Vietnamese question that ends so denies nothing
+_YES_OR_NO = _pattern(r"\b(?:không|chưa|ko)\s*[?？]?\s*\Z")  # a Vietnamese question with this ending is not negated
 _MONEY = _pattern(
     r"[$€£¥₫]\s?\d|\d\s?(?:[$€£¥₫]|(?:k|đ|đồng|vnd|vnđ|usd|eur|gbp|triệu|nghìn|ngàn|tỷ|percent|pence|pounds?|dollars?|euros?|cents?)\b)",
     r"\bfree\b|miễn phí|\btimes the\b",
@@ -100,11 +100,11 @@ _QUANTITY = re.compile(r"\d+(?:[.,]\d+)?(?:st|nd|rd|th|s|k|m|g|h|kg|km|cm|mm|gb|
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What a question asks: its words as a claim's, and the kind of thing that would answer it, if it says one."""
+    """What a question asks: its words, read as a claim, and the kind of thing that would answer it (None: unknown)."""
 
     claim: Claim
     names: tuple[tuple[str, ...], ...]  # the stems of each name, without diacritics
-    codes: tuple[str, ...]  # words of letters and figures, and numbers of versions
+    codes: tuple[str, ...]  # words of letters and digits, and version numbers
     kind: AnswerKind | None
     seeks_list: bool
     is_negated: bool
@@ -112,6 +112,7 @@ class Asked:
 
 
 def read_asked(question: str, idf: Idf) -> Asked:
+    """Read a question, in any Unicode form and spacing."""
     question = " ".join(unicodedata.normalize("NFC", question).split())
     return Asked(
         read_claim(question, idf),
@@ -125,18 +126,19 @@ def read_asked(question: str, idf: Idf) -> Asked:
 
 
 def is_negated(text: str) -> bool:
+    """Return whether the text holds a negation or an exclusion."""
     return _NEGATED.search(text) is not None
 
 
 def is_of_kind(asked: Asked, facts: Facts, text: str) -> bool:
-    """Whether a statement holds a thing of the kind that is sought, and one that the question does not name."""
+    """Return whether a statement holds a thing of the kind asked for that the question does not name."""
     if asked.kind is None:
         return False
     return _HOLDS[asked.kind](asked, facts, text)
 
 
 def _is_new_name(asked: Asked, name: str) -> bool:
-    """Whether it is a full name, and none that the question is about."""
+    """Return whether it is a full name that shares no word with the question."""
     parts = words(name)
     return len(parts) > 1 and not any(stem(part) in asked.claim.content for part in parts)
 

@@ -1,15 +1,15 @@
-"""The policy applied: what becomes of each sentence of a draft, given how far the passages carry it.
+"""Apply the policy: decide what becomes of each sentence of a draft, given how well the passages support it.
 
-Nothing that a document or a model writes is trusted here. A sentence is sent as it was drafted only if its own words
-stand in a passage of this context; what goes out instead is a quotation, and that only while it is relevant.
+Nothing that a document or a model writes is trusted here. A sentence is sent as drafted only if a passage of this
+context holds its words. What is sent instead is a quotation, and only if it is relevant.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from rag.injection import gives_orders
-from rag.language import Language, words
+from rag.text.injection import gives_orders
+from rag.text.language import Language, words
 from rag.types import DraftSentence, Passage, Quote, RelevanceScale, Verdict, Window
 from rag.verification.answering import AnswerModel
 from rag.verification.asking import read_asked
@@ -23,31 +23,31 @@ from rag.verification.statements import Statement, sameness_key
 from rag.verification.superseding import find_older, find_superseded
 from rag.verification.support import Claim, Idf, read_claim
 
-# G from which a sentence without a marker is the passage's own words, more or less. Below it 25 of 44 such sentences of
-# the local generator were right (XQuAD, English); the quotation in their place is right in 0.93 of cases.
+# From this G on, a sentence without a marker is nearly verbatim. Below it 25 of 44 such sentences of the local
+# generator were right (XQuAD, English); the quotation in their place is right in 0.93 of cases.
 _OWN_WORDS: Final = 0.8
-# A sentence of the generator's that is carried by what answers so likely, against the likeliest, need not be replaced.
+# A draft sentence stays if the statements that carry it have at least this share of the best quotation's probability.
 _AS_LIKELY: Final = 0.5
-# Less than so much of the best quotation's probability, and nothing that was sent has to do with the question.
+# What was sent is beside the question if it holds less than this share of the best quotation's probability.
 _BESIDE_THE_QUESTION: Final = 0.1
-# A generator that has read the passages and declines is believed up to here, by the model of `answering`.
+# A generator that declines is believed if the answer probability (`answering`) of every part is below this.
 _BELIEVED_BELOW: Final = 0.6
 _FEW_WORDS: Final = 4
-# MaxSim of sentences and their translations, XQuAD, 202 each way: 95 % are above 0.737, and the translation is nearer
-# than every other sentence of its paragraph for 96 %.
+# MaxSim of sentences and their translations, XQuAD, 202 each way: 95 % are above 0.737, and for 96 % the translation is
+# nearer than every other sentence of its paragraph.
 _TRANSLATED_FROM: Final = 0.735
 
-# How near windows are to a text, by the reranker, in their order.
+# Return the similarity of each window to a text by the reranker, in the order of the windows.
 Alike = Callable[[str, Sequence[Window]], Awaitable[list[float]]]
 
 
 @dataclass(frozen=True, slots=True)
 class Inquiry:
-    """One question, and what its answer may rest on.
+    """One question, and the material that its answer may rest on.
 
-    `parts` are what it asks, each with its own candidates. The generator knows the first `shown` of the passages, None:
-    all of them; a marker of another is unknown. `decline` is what the generator was told to write where the passages do
-    not answer; `entail` asks a verifier model, if there is one; `alike` says how near windows are to a text.
+    `parts` are the things asked, each with its own candidates. The generator saw the first `shown` passages (None:
+    all); a marker of any other is unknown. `decline` is the sentence that the generator was told to write if the
+    passages do not answer. `entail` asks a verifier model, if there is one. `alike` compares windows with a text.
     """
 
     question: str
@@ -63,21 +63,21 @@ class Inquiry:
 
 @dataclass(frozen=True, slots=True)
 class Verifier:
-    """Checks drafts against their passages; holds no request's state.
+    """Checks drafts against their passages; holds no state of a request.
 
-    `scale` and the weights of `answers` are the reranker's: no quotation below the floor is sent.
+    `scale` and `answers` belong to the reranker. No quotation below the floor of `scale` is sent.
     """
 
     scale: RelevanceScale
     answers: AnswerModel
 
     def begin(self, policy: Policy, inquiry: Inquiry) -> "RequestCheck":
-        """Reads question and passages once, for all sentences of one answer."""
+        """Read the question and the passages once, for all sentences of one answer."""
         return RequestCheck(self, policy, inquiry)
 
 
 class RequestCheck:
-    """The check of one answer, sentence by sentence in their order; it remembers what has been sent."""
+    """The check of one answer, sentence by sentence in order; it remembers what has been sent."""
 
     def __init__(self, verifier: Verifier, policy: Policy, inquiry: Inquiry) -> None:
         self._verifier = verifier
@@ -87,39 +87,42 @@ class RequestCheck:
         self._decline_key = sameness_key(inquiry.decline)
         self._sources = {passage.number: read_source(passage) for passage in inquiry.passages}
         older = find_older(inquiry.question, self._sources.values())
-        # Of a statement that both editions make, the newer one is cited.
+        # If both editions make a statement, the newer one is cited.
         newest_first = sorted(self._sources.values(), key=lambda source: source.passage.number in older)
         self._quotables = quotables(newest_first)
         self._superseded = find_superseded(older, self._quotables)
         known = dict(list(self._sources.items())[: inquiry.shown])
         self._judge = Judge(policy, known, inquiry.asked_in, inquiry.entail)
-        self._probabilities: list[float] = []  # that the passages answer, part by part
+        self._probabilities: list[float] = []  # of each part: that the passages answer it
         self._quoting = Quoting(
             enough=policy.quoted_enough,
             floor=verifier.scale.floor,
             asked_in=inquiry.asked_in,
             most=max(MAX_QUOTATIONS, len(inquiry.parts)),
         )
-        self._has_stood = False  # a sentence of the draft itself was sent
+        self._has_stood = False  # a sentence of the draft was sent
         self._has_declined = self._has_declined_as_told = False
 
     @property
     def is_answerable(self) -> bool:
-        """Whether the passages are likely enough to answer any part; known once all are ranked."""
+        """Whether the passages are likely enough to answer at least one part; valid once `rank` was called."""
         return any(map(self._is_answerable, range(len(self._probabilities))))
 
     @property
     def unanswered(self) -> list[Part]:
-        """The parts that the passages do not answer, if they answer others."""
+        """The parts that the passages do not answer."""
         return [part for at, part in enumerate(self._inquiry.parts) if not self._is_answerable(at)]
 
     @property
     def windows(self) -> list[Window]:
-        """What may be quoted, for the reranker to score."""
+        """The statements that may be quoted, as windows for the reranker to score."""
         return [each.window for each in self._quotables]
 
     def rank(self, relevances: Sequence[Sequence[float]]) -> list[RankedQuote]:
-        """What may be quoted, the likeliest to answer first; `relevances` are those of `windows`, for each part."""
+        """Rank the statements that may be quoted, part by part, likeliest first; parts without an answer are left out.
+
+        `relevances` holds one row per part, each in the order of `windows`.
+        """
         ranked: list[RankedQuote] = []
         for at, (part, scores) in enumerate(zip(self._inquiry.parts, relevances, strict=True)):
             calibrated = [
@@ -145,17 +148,17 @@ class RequestCheck:
         return self._probabilities[part] >= self._policy.answerable_from
 
     async def check(self, sentence: DraftSentence, quotes: Sequence[RankedQuote]) -> Verdict:
-        """What becomes of this sentence; `quotes`, best first, are what it may be replaced by.
+        """Return the verdict on a sentence; `quotes`, best first, are the quotations that may replace it.
 
-        kept: the passages that it cites carry it; dispensable markers are taken off. re-cited, attributed: another
-        passage carries it fully; it had wrong markers, or none. repaired: replaced by the best quotation not yet sent,
-        until what was sent holds the answer well enough. dropped: nothing is sent. skipped: it states nothing, or
-        cannot be compared; nothing is sent, except where languages differ and its figures and names stand in the
-        passage that it cites (`rag.verification.judging`).
+        kept: the cited passages support it; dispensable markers are removed. re-cited, attributed: another passage
+        supports it fully; its markers were wrong, or it had none. repaired: replaced by the best quotation not yet
+        sent, until what was sent holds the answer well enough. dropped: nothing is sent. skipped: it states nothing or
+        cannot be compared; nothing is sent, except if the languages differ and the cited passage holds its figures and
+        names (`rag.verification.judging`).
 
-        In mode `mark` the text always goes out; the verdict says what it would have been without a quotation.
+        In mode `mark` the text is always sent; the verdict says what would have become of it without a quotation.
 
-        Raises: what a verifier model's call raises.
+        Raises: what the call of a verifier model raises.
         """
         claim = read_claim(sentence.text, self._inquiry.idf)
         judgement = self._find_unfit(sentence, claim) or self._judge_in_force(sentence, claim)
@@ -175,15 +178,16 @@ class RequestCheck:
             instead = judgement.instead.key if judgement.instead else None
             for ranked in self._quoting.wanted(
                 sorted(quotes, key=lambda each: instead not in each.keys)
-            ):  # stable: else best first
+            ):  # the sort is stable: the others stay best first
                 return self._quoting.quote(ranked, judgement.reason, draft=sentence, support=judgement.support)
         return Verdict(judgement.kind, sentence.text, "", (), judgement.reason, judgement.support, lead=sentence.lead)
 
     def complete(self, quotes: Sequence[RankedQuote]) -> list[Verdict]:
-        """After the last sentence: what is still wanted of the answer by quotation, part by part, where none of the
-        draft stood, or only what has nothing to do with the part.
+        """Return what follows the last sentence of the draft: quotations, part by part, then notices of older editions.
 
-        Empty if nothing is relevant, or if the generator is believed that the passages do not answer.
+        A part gets quotations if no sentence of the draft was sent, or if those sent have too little to do with the
+        part. There are none if nothing is relevant, if the generator declined and is believed, or in a mode other than
+        `repair`.
         """
         if self._policy.mode != "repair" or self._declined:
             return self._name_older()
@@ -196,7 +200,7 @@ class RequestCheck:
         return [*verdicts, *self._name_older()]
 
     def _name_older(self) -> list[Verdict]:
-        """For what was shown and an older edition says otherwise: that it does, and where, but not what."""
+        """Return a notice for each older edition that contradicts what was shown, without what that edition says."""
         older = {
             quotable.source.passage.number: quotable
             for key, quotable in self._superseded.contradicts.items()
@@ -215,7 +219,7 @@ class RequestCheck:
         ]
 
     def _judge_in_force(self, sentence: DraftSentence, claim: Claim) -> Judgement:
-        """The judge's word; what only an older edition says that a newer one says otherwise is not sent."""
+        """Return the judge's judgement, or drop the sentence if only superseded statements carry it."""
         judgement = self._judge.compare(sentence, claim)
         if not judgement.sources or not self._superseded.by:
             return judgement
@@ -227,13 +231,13 @@ class RequestCheck:
 
     @property
     def _declined(self) -> bool:
-        """The generator, which has read the passages, wrote that they do not answer, and nothing says it is wrong."""
-        if self._verifier.answers.passages is None:  # nothing to weigh it against but its own, instructed words
+        """Whether the generator declined to answer and is believed."""
+        if self._verifier.answers.passages is None:  # only the exact sentence it was told to write counts
             return self._has_declined_as_told
         return self._has_declined and max(self._probabilities, default=0.0) < _BELIEVED_BELOW
 
     def _find_unfit(self, sentence: DraftSentence, claim: Claim) -> Judgement | None:
-        """What need not be compared with any passage; None where the sentence has to be."""
+        """Return the judgement on a sentence that need not be compared with the passages; None if it has to be."""
         key = sameness_key(sentence.text)
         if key == self._decline_key and not self._quoting.sent:
             self._has_declined_as_told = True
@@ -246,8 +250,10 @@ class RequestCheck:
         return Judgement("dropped", reason=Reason.GIVES_ORDERS) if gives_orders(sentence.text) else None
 
     def _says_more(self, text: str, claim: Claim) -> bool:
-        """Whether the sentence says what the question does not: a word, a figure or a name; and in four words at least,
-        if it is no figure or name. A question that is answered by yes or no may be told again.
+        """Return whether the sentence says something that the question does not: a new figure, name or content word.
+
+        Without a new figure or name it needs at least four words. The answer to a yes-or-no question may repeat the
+        question.
         """
         asked = self._asked.claim
         brings = bool(set(claim.figures).difference(asked.figures) or set(claim.names).difference(asked.names))
@@ -255,10 +261,11 @@ class RequestCheck:
         return is_new and (brings or len(words(text)) >= _FEW_WORDS)
 
     def _answers(self, claim: Claim, judgement: Judgement, quotes: Sequence[RankedQuote]) -> bool:
-        """Whether a sentence without a marker says what answers the question, and not just something true.
+        """Return whether a sentence without a marker answers the question, instead of merely stating something true.
 
-        It takes the place of the best quotation if it is a passage's own words, nearly, if what carries it answers
-        about as likely. After one that stood, and in the modes without quotation, nothing better is to be had.
+        It takes the place of the best quotation if it is nearly verbatim and the statements that carry it are about as
+        likely to answer. It passes without this test if nothing better can follow: after a draft sentence was sent, in
+        modes without quotation, or if no quotation is relevant.
         """
         best = quotes[0] if quotes else None
         if self._has_stood or self._policy.mode != "repair":
@@ -270,7 +277,7 @@ class RequestCheck:
         return likely >= _AS_LIKELY * best.probability and (judgement.support or 0.0) >= _OWN_WORDS
 
     async def _send_translation(self, sentence: DraftSentence, judgement: Judgement) -> Verdict:
-        """The sentence, whose figures and names stand there, beside what it translates; nothing, if they differ.
+        """Send the sentence together with the statement that it translates; skip it if none is similar enough.
 
         Raises: what the scorer's call raises.
         """

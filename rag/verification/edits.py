@@ -1,4 +1,4 @@
-"""Words and gaps of two texts that are nearly the same, and what of their difference turns the meaning."""
+"""Compare the words of two nearly equal texts, and find the differences that change the meaning."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -7,23 +7,23 @@ from functools import lru_cache
 from itertools import combinations, pairwise
 from typing import Final, NamedTuple
 
-from rag.stems import is_function_word, stem
+from rag.text.stems import is_function_word, stem
 from rag.verification.addresses import without_addresses
 from rag.verification.numbers import FigureSet, locate_figures
 from rag.verification.opposites import ANTONYMS, NEGATIONS, NEGATIVE, NOT_ONLY, UNITS, is_compound
 
-_GAP_MAX: Final = 6  # words: a longer gap is a paraphrase, whose names and figures do not answer each other
+_GAP_MAX: Final = 6  # words: a longer gap is a paraphrase, whose names and figures do not correspond
 _NAMES_EXCHANGED_MAX: Final = 8
-_RESTORED: Final = 0.75  # of the word pairs stand in the statement once two names are exchanged back
+_RESTORED: Final = 0.75  # share of the word pairs that the statement holds once two names are exchanged back
 _WORD = re.compile(r"\d+(?:[.,]\d+)+|[^\W_]+(?:['’](?!s\b)[^\W_]+)*")
 _LISTING: Final = frozenset(("and", "or", "nor", "và", "hoặc", "cùng", "với"))
 _BEGINS = re.compile(r"[.:;!?…\n\"“‘«(]")
 _PREFIXES: Final = ("un", "in", "im", "il", "ir", "non", "dis")
-_SAME_NAME: Final = 4  # letters: British, Britain
+_SAME_NAME: Final = 4  # letters: British and Britain are one name
 
 
 class Word(NamedTuple):
-    """One word of a text where it stands; `is_firm` if its capital does not merely begin a sentence."""
+    """One word of a text, in its place; `is_firm` if it is capitalised for another reason than beginning a sentence."""
 
     stem: str
     is_function: bool
@@ -34,7 +34,7 @@ class Word(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """A stretch where the two differ: the statement has `old` in the place of the sentence's `new`."""
+    """A stretch in which the texts differ: `old` in the statement, `new` in the sentence."""
 
     old: Sequence[Word]
     new: Sequence[Word]
@@ -42,12 +42,13 @@ class Gap:
 
     @property
     def is_short(self) -> bool:
+        """Whether both sides have words, and few enough to correspond."""
         return bool(self.old and self.new) and len(self.old) <= _GAP_MAX and len(self.new) <= _GAP_MAX
 
 
 @lru_cache(1024)
 def read_words(text: str) -> tuple[Word, ...]:
-    """The words of a text in their order, addresses left out; those of the last texts are kept."""
+    """Return the words of a text in order, without addresses; the results for the last texts are cached."""
     text = without_addresses(text)
     figures = locate_figures(text.lower(), ambiguous=True)
     found: list[Word] = []
@@ -64,7 +65,10 @@ def read_words(text: str) -> tuple[Word, ...]:
 
 
 def is_negated(gaps: Sequence[Gap]) -> bool:
-    """A cut clause takes its own negation with it, and "did not accept" may be "rejected"."""
+    """Return whether the gaps together add or remove a negation; "rejected" for "did not accept" does neither.
+
+    The negations of a clause that was cut out do not count.
+    """
     before = after = 0
     for gap in gaps:
         if not gap.new and any(not word.is_function for word in gap.old if word.stem not in NEGATIONS):
@@ -77,6 +81,7 @@ def is_negated(gaps: Sequence[Gap]) -> bool:
 
 
 def count_negations(found: Sequence[Word]) -> int:
+    """Count the negations, without "not only" and Vietnamese compounds."""
     count = 0
     for at, word in enumerate(found):
         following = found[at + 1].stem if at + 1 < len(found) else ""
@@ -91,7 +96,10 @@ def _is_negative(found: Sequence[Word]) -> bool:
 
 
 def replaces_figure(gap: Gap, gaps: Sequence[Gap]) -> bool:
-    """Another figure in its place; one that was moved there, from where none replaced it, is none."""
+    """Return whether the gap replaces a figure by another one.
+
+    A figure that was moved here from a gap where no figure replaces it does not count.
+    """
     if not gap.is_short:
         return False
     old, new = _figures(gap.old), _figures(gap.new)
@@ -107,7 +115,7 @@ def _figures(found: Sequence[Word]) -> list[float]:
 
 
 def replaces_name(gap: Gap, gaps: Sequence[Gap], names: frozenset[str]) -> bool:
-    """Likewise for names; a part of a name, its adjective and its initials are the same one."""
+    """Return whether the gap replaces a name by another one; parts, adjectives and initials of a name are the same."""
     if not gap.is_short:
         return False
     old, new = _names(gap.old, names), _names(gap.new, names)
@@ -133,7 +141,7 @@ def _abbreviates(short: Sequence[str], long: Sequence[str]) -> bool:
 
 
 def turns(gap: Gap) -> bool:
-    """A word for its opposite, by the list or by a prefix, and no negation that turns it back."""
+    """Return whether the gap replaces a word by its opposite, listed or prefixed, and no negation reverses it."""
     if not gap.is_short or (count_negations(gap.old) - count_negations(gap.new)) % 2:
         return False
     old, new = {word.stem for word in gap.old}, {word.stem for word in gap.new}
@@ -146,7 +154,7 @@ def _is_prefixed(word: str, plain: str) -> bool:
 
 
 def replaces_unit(gap: Gap) -> bool:
-    """Weeks for days; and right after a figure, whatever is counted there."""
+    """Return whether the gap replaces a unit (weeks for days), or right after a figure the thing that is counted."""
     if not gap.is_short:
         return False
     old, new = ({UNITS[word.stem] for word in side if word.stem in UNITS} for side in (gap.old, gap.new))
@@ -161,9 +169,9 @@ def replaces_unit(gap: Gap) -> bool:
 
 
 def are_exchanged(old: Sequence[Word], new: Sequence[Word]) -> bool:
-    """Whether two names stand in each other's place: exchanged back, they have the neighbours that they had.
+    """Return whether two names were exchanged: exchanged back, they have their former neighbours.
 
-    Names that are merely listed may change places.
+    Names in a plain listing may change places.
     """
     pairs = set(pairwise(word.stem for word in old))
     stems = [word.stem for word in new]
@@ -184,7 +192,7 @@ def are_exchanged(old: Sequence[Word], new: Sequence[Word]) -> bool:
 
 
 def _runs(found: Sequence[Word]) -> Iterator[tuple[int, int]]:
-    """Where the names stand, as (start, end) in words."""
+    """Yield the runs of capitalised words, as (start, end) in words."""
     start = None
     for at, word in enumerate([*found, None]):
         if word is not None and word.is_capital:
@@ -195,7 +203,7 @@ def _runs(found: Sequence[Word]) -> Iterator[tuple[int, int]]:
 
 
 def _seams(stems: Sequence[str], *runs: tuple[int, int]) -> list[tuple[str, str]]:
-    """Each run's first and last word with its neighbour outside."""
+    """Return the pairs of neighbouring words at the edges of each run, one inside and one outside."""
     edges = [edge for start, end in runs for edge in (start, end) if 0 < edge < len(stems)]
     return [(stems[edge - 1], stems[edge]) for edge in edges]
 

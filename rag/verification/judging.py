@@ -1,6 +1,6 @@
-"""The judgement of one sentence, whatever came before it: closed form, then languages, then a verifier model.
+"""Judge one sentence by itself: first in closed form, then by language, then with a verifier model.
 
-Each step may only take away from what the one before it lets pass; none of them asks what the sentence is replaced by.
+The verifier model can only reject what the other steps accept, and no step chooses the replacement.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
-from rag.language import Language, detect_language, stored_language
 from rag.limits import gather
+from rag.text.language import Language, detect_language, stored_language
 from rag.types import DraftSentence, VerdictKind
 from rag.verification.addresses import is_address_missing
 from rag.verification.alignment import Original, find_edit
@@ -19,17 +19,18 @@ from rag.verification.sources import Source, best_alone, drop_dispensable, measu
 from rag.verification.statements import Statement, sameness_key
 from rag.verification.support import Claim, Support
 
-# Premise and hypothesis → the probability that the first supports the second.
+# Given premise and hypothesis, return the probability that the premise supports the hypothesis.
 Entail = Callable[[str, str], Awaitable[float]]
 
 _STATING_WORDS: Final = 3
 _SENTENCE_WORDS: Final = 6
-# G from which a document says so itself: "The text does not mention a date" may be about a letter.
+# From this G on, a sentence that seems to decline is the document's own: "The text does not mention a date" may be
+# about a letter.
 _A_DOCUMENTS_WORDS: Final = 0.8
 
 
 class Reason(StrEnum):
-    """Why a sentence is not sent as drafted; a closed set, fit for a metric's label."""
+    """Why a sentence is not sent as drafted; a closed set, suitable for a metric's label."""
 
     STATES_NOTHING = "states nothing"
     REPEATED = "repeated"
@@ -51,9 +52,10 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """`kind` and `sources` if the sentence may go out as drafted; else `kind` is how it ends without a quotation.
+    """The judgement of one sentence; with `sources`, it may be sent as drafted.
 
-    `instead` is what of a passage the sentence was made of, where it was changed in the copying.
+    Without `sources`, `kind` is the outcome if no quotation replaces it. `instead` is the statement that the sentence
+    is an edited copy of.
     """
 
     kind: VerdictKind
@@ -74,15 +76,15 @@ class Judge:
 
     @property
     def _needed(self) -> float:
-        """G from which a passage may be given to a sentence that did not cite it."""
+        """The G from which a passage may be cited for a sentence that did not cite it."""
         return max(self.policy.supported_from, self.policy.unsupported_below)
 
     def cited(self, sentence: DraftSentence) -> list[Source]:
-        """The passages that the sentence cites, those of this context."""
+        """Return the passages of this context that the sentence cites."""
         return [self.sources[number] for number in sentence.markers if number in self.sources]
 
     def compare(self, sentence: DraftSentence, claim: Claim) -> Judgement:
-        """Whether the sentence may go out by the closed form, and on which sources; its support is G."""
+        """Judge in closed form whether the sentence may be sent, and on which sources; `support` is G."""
         cited = self.cited(sentence)
         if self._is_title(sentence):
             return Judgement("skipped", reason=Reason.STATES_NOTHING)
@@ -97,8 +99,11 @@ class Judge:
         return self._judge_across_languages(sentence, claim, cited) or judgement
 
     async def confirm(self, sentence: DraftSentence, claim: Claim, judgement: Judgement) -> Judgement:
-        """The judgement, if the verifier model agrees: with one of the passages, or with what of each carries the
-        sentence. Its support is the model's then; without a model, or without sources, it stays as it is.
+        """Return the judgement if the verifier model agrees, else drop the sentence.
+
+        The model is asked about each passage, and about the supporting parts of all of them together; the highest
+        probability counts and becomes the support. Without a model, or without sources, the judgement is returned
+        unchanged.
 
         Raises: what the model's call raises.
         """
@@ -114,7 +119,7 @@ class Judge:
         return Judgement("dropped", reason=Reason.NOT_ENTAILED, support=round(support, 4))
 
     def _is_title(self, sentence: DraftSentence) -> bool:
-        """Whether it is a title or heading and no more, or, without a marker, anything that cannot stand alone."""
+        """Return whether it is only a title or heading, or has no marker and repeats an unquotable statement."""
         key = sameness_key(sentence.text)
         chunks = [source.passage.chunk for source in self.sources.values()]
         if any(key == sameness_key(title) for chunk in chunks for title in (chunk.title, chunk.heading) if title):
@@ -136,9 +141,9 @@ class Judge:
         return Judgement("dropped", reason=_why(sentence, cited, support), support=support.score if cited else None)
 
     def _judge_closely(self, sentence: DraftSentence, claim: Claim, judgement: Judgement) -> Judgement:
-        """The judgement, unless the sentence was changed in the copying or leads the reader elsewhere than its sources.
+        """Return the judgement, unless the sentence was edited in copying or holds an address that its sources lack.
 
-        Another passage may say just what it says: then that is its source.
+        If another passage supports it without such a fault, that passage becomes its source.
         """
         fault = _find_fault(sentence, judgement.sources)
         if fault is None:
@@ -153,13 +158,13 @@ class Judge:
     def _judge_across_languages(
         self, sentence: DraftSentence, claim: Claim, cited: Sequence[Source]
     ) -> Judgement | None:
-        """A sentence in one language on passages in another, where missing overlap means nothing; None if it is not.
+        """Judge a sentence whose passages are all in another language, where lack of overlap means nothing; else None.
 
-        Figures and names are written alike in both. The sentence goes out, *skipped*, if it has at least one and all of
-        them stand in the passages that it cites. Without any there is no evidence at all: then a quotation, in the
-        document's language, is the honest answer. A draft that is not in the question's language has no excuse either,
-        nor has one that could be compared, with a sentence in its own language in a bilingual passage.
-        Where the figures stand there, a verifier model that reads both languages decides instead, if there is one.
+        Figures and names are written alike in both languages. The sentence is sent, as *skipped*, if it has at least
+        one and the cited passages hold all of them. Without any there is no evidence, and a quotation is sent instead;
+        so it is if the draft is not in the question's language. A passage with a sentence in the draft's language can
+        be compared, and is not judged here. If no figure is missing, a verifier model, if there is one, decides; it
+        must read both languages.
         """
         language = detect_language(sentence.text)
         language = self.asked_in if language == "other" else language
@@ -172,7 +177,7 @@ class Judge:
         support = measure_sources(claim, cited)
         if is_asked_for and self.entail and not support.missing_figures:
             return Judgement("kept", tuple(cited))
-        # What else it says is compared by `RequestCheck`, if the generator is trusted to translate.
+        # If the generator is trusted to translate, `RequestCheck` compares the rest of the sentence.
         has_anchor = bool(claim.figures or claim.names) or self.policy.translates
         if is_asked_for and has_anchor and support.is_complete:
             return Judgement("skipped", tuple(cited), Reason.LANGUAGES_DIFFER)
@@ -180,7 +185,7 @@ class Judge:
 
 
 def _find_fault(sentence: DraftSentence, sources: Sequence[Source]) -> tuple[Reason, Statement | None] | None:
-    """What overlap does not see, and the statement of these passages that the sentence is an edited copy of."""
+    """Return the fault that overlap does not see, with the statement of which the sentence is an edited copy."""
     if _leads_elsewhere(sentence, sources):
         return Reason.UNKNOWN_ADDRESS, None
     pairs = [
@@ -195,12 +200,15 @@ def _find_fault(sentence: DraftSentence, sources: Sequence[Source]) -> tuple[Rea
 
 
 def _leads_elsewhere(sentence: DraftSentence, sources: Sequence[Source]) -> bool:
-    """Whether it has a link, an address, a number to call or a code that none of these passages states."""
+    """Return whether it has a link, an address, a telephone number or a code that none of these passages states."""
     return is_address_missing(sentence.text, [each.text for source in sources for each in source.statements])
 
 
 def states_something(text: str, claim: Claim, *, is_cited: bool) -> bool:
-    """A question, a heading, the head of a list and a greeting state nothing; a cited short answer does."""
+    """Return whether a sentence states something: questions, headings, list leads and greetings do not.
+
+    A short answer states something if it is cited.
+    """
     if (
         not claim.content
         or text.startswith("#")
@@ -212,7 +220,7 @@ def states_something(text: str, claim: Claim, *, is_cited: bool) -> bool:
 
 
 def _speaks(source: Source, language: Language) -> bool:
-    """Whether a sentence of the passage is in this language; a heading or a name in it does not count."""
+    """Return whether the passage has a sentence in this language; headings and names do not count."""
     return any(
         len(statement.key.split()) >= _SENTENCE_WORDS and stored_language(statement.text) == language
         for statement in source.statements
@@ -220,7 +228,7 @@ def _speaks(source: Source, language: Language) -> bool:
 
 
 def differ(sentence: Language, passage: Language) -> bool:
-    """Whether the words of the one say nothing about the other."""
+    """Return whether both languages are known and different, so that their words cannot be compared."""
     return sentence != passage and "other" not in (sentence, passage)
 
 

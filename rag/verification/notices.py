@@ -1,12 +1,12 @@
-"""What an answer says in words of the service's own, in the language of the question."""
+"""Hold the sentences of an answer that are the service's own, in the language of the question."""
 
 from collections.abc import Mapping
 from typing import Final
 
-from rag.language import Language
-from rag.markers import strip_markers
+from rag.text.language import Language
+from rag.text.markers import strip_markers
 
-# Said before what is quoted in another language than the question's.
+# Precedes a quotation in another language than the question's.
 INTRODUCTIONS: Final[Mapping[tuple[Language, Language], str]] = {
     ("en", "vi"): "In the documents, in Vietnamese: ",
     ("vi", "en"): "Trong tài liệu, bằng tiếng Anh: ",
@@ -14,7 +14,7 @@ INTRODUCTIONS: Final[Mapping[tuple[Language, Language], str]] = {
 
 
 def older_edition_text(title: str, language: Language) -> str:
-    """That an older edition of a document says otherwise than what was just said."""
+    """Return the notice that an older edition of a document contradicts what was just said."""
     plain = strip_markers(title)
     if language == "vi":
         return f"Bản cũ hơn, “{plain}”, quy định khác."

@@ -1,7 +1,7 @@
-"""The figures of a text as values, however they are written: `1,000`, `1.000`, `1.5 million`, `hai mươi lăm`, `ninety`.
+"""Read the figures of a text as values, in any notation: `1,000`, `1.000`, `1.5 million`, `hai mươi lăm`, `ninety`.
 
-A comma parts thousands in English and decimals in Vietnamese, a full stop the other way round. Three digits after it
-are read as thousands in both, so that the same figure is found whichever way the draft or the document writes it.
+A comma separates thousands in English and decimals in Vietnamese; a full stop does the reverse. Exactly three digits
+after either are read as thousands in both languages, so that the notations of draft and document need not agree.
 """
 
 import re
@@ -9,9 +9,9 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from typing import Final
 
-_TOLERANCE: Final = 0.01  # "about 11,200" for 11,160; small figures are counts, not estimates
-_ROUNDING: Final = 1e-9  # of floats
-_LAST_YEAR: Final = 2_100.0  # … and what may be a year is exact
+_TOLERANCE: Final = 0.01  # relative: "about 11,200" for 11,160; small figures are counts, not estimates
+_ROUNDING: Final = 1e-9  # relative, for floats
+_LAST_YEAR: Final = 2_100.0  # up to here a figure may be a year, and must be exact
 
 _EN_UNITS: Final = (
     *("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"),
@@ -27,8 +27,8 @@ _SMALL: Final = {
     **_VI_VARIANTS,
 }
 _OPEN_TENS: Final = frozenset({*_EN_TENS, "mươi", "mười"})  # a unit may follow: "twenty-five", "hai mươi lăm"
-# Alone these also mean "a", "not", "year", "father", "cooked": in a passage they answer a figure, in a draft they ask
-# for none.
+# Alone these also mean "a", "not", "year", "father", "cooked": a passage with one holds the figure, but a draft with
+# one does not require it.
 _AMBIGUOUS: Final = frozenset({"one", "một", "không", "zero", "năm", "tư", "mốt", "lăm", "nhăm", "ba", "chín"})
 _EN_SCALES: Final = {"hundred": 1e2, "thousand": 1e3, "million": 1e6, "billion": 1e9, "trillion": 1e12}
 _VI_SCALES: Final = {"trăm": 1e2, "nghìn": 1e3, "ngàn": 1e3, "triệu": 1e6, "tỷ": 1e9, "tỉ": 1e9}
@@ -36,16 +36,16 @@ _SCALES: Final = {**_EN_SCALES, **_VI_SCALES}
 _TOKEN = re.compile(r"(?P<digits>\d+(?:[.,\u00a0\u202f]\d+)*)|(?P<word>[^\W\d_]+)")
 _SEPARATOR = re.compile(r"[.,\u00a0\u202f]")
 _LINK = re.compile(r"[\s-]{1,2}")
-_MAX_DIGITS: Final = 40  # of one figure: beyond it nothing is counted, and a float must hold it
+_MAX_DIGITS: Final = 40  # of one part of a figure; the rest is cut off, because a float must hold the value
 
 
 def find_figures(text: str, *, ambiguous: bool) -> list[float]:
-    """The figures of a text (lower case, NFC) in their order; `ambiguous` takes in words that often mean others."""
+    """Return the figures of a text (lower case, NFC), in order; `ambiguous` includes words that often mean others."""
     return [value for value, _, _ in locate_figures(text, ambiguous=ambiguous)]
 
 
 def locate_figures(text: str, *, ambiguous: bool) -> list[tuple[float, int, int]]:
-    """The same with the characters that each is written in: of `1.5 million` all of them."""
+    """Return the figures with their (start, end) in the text: of `1.5 million` all characters."""
     found: list[tuple[float, int, int]] = []
     tokens = list(_TOKEN.finditer(text))
     at = 0
@@ -69,7 +69,7 @@ def locate_figures(text: str, *, ambiguous: bool) -> list[tuple[float, int, int]
 
 
 class FigureSet:
-    """The figures of some texts, to look others up in."""
+    """The figures of some texts; membership allows the tolerance of an estimate."""
 
     def __init__(self, values: Sequence[float]) -> None:
         self._values = sorted(values)
@@ -93,7 +93,7 @@ def _read_digits(digits: str) -> list[float]:
 
 
 def _end_of_words(text: str, tokens: Sequence[re.Match[str]], at: int) -> int:
-    """Where the number words that begin at token `at` stop belonging together."""
+    """Return the end of the run of number words that begins at token `at`."""
     end = at + 1
     while end < len(tokens) and _LINK.fullmatch(text, tokens[end - 1].end(), tokens[end].start()):
         before, word = tokens[end - 1]["word"], tokens[end]["word"]

@@ -1,12 +1,12 @@
-"""Words that turn a statement: negations, opposites, and units that are not the same; all as stems.
+"""List words that reverse a statement: negations, opposites, and different units; all as stems.
 
-Closed lists on purpose: they hold what handbooks, contracts and articles turn on, and nothing is said of other
-words.
+The lists are closed on purpose: they hold the usual words of handbooks, contracts and articles. Other words are not
+judged.
 """
 
 from typing import Final
 
-from rag.stems import stem
+from rag.text.stems import stem
 
 
 def _lexicon(*lines: str) -> frozenset[str]:
@@ -18,10 +18,10 @@ NEGATIONS: Final = _lexicon(
 )
 # "not only … but also" and "không chỉ … mà còn" negate nothing.
 NOT_ONLY: Final = _lexicon("only just merely chỉ những riêng")
-# Words of two syllables with a negation in them: `không gian`, `chẳng hạn`, `hàng không`.
+# Vietnamese words of two syllables that contain a negation: `không gian`, `chẳng hạn`, `hàng không`.
 _VI_AFTER: Final = _lexicon("hạn gian khí quân lực phận chiến vận tải lưu ảnh tặc")
 _VI_BEFORE: Final = _lexicon("hàng phòng khoảng chân trên")
-# They say no without a negation, so that one may stand for the other.
+# Words that negate without a negation, so that they may replace one.
 NEGATIVE: Final = frozenset(
     map(
         stem,
@@ -78,5 +78,5 @@ UNITS: Final = {stem(name): names for names in _UNITS.split() for name in names.
 
 
 def is_compound(before: str, after: str) -> bool:
-    """Whether a Vietnamese negation between these two syllables is half of a word."""
+    """Return whether a Vietnamese negation between these two syllables is part of a compound word."""
     return after in _VI_AFTER or before in _VI_BEFORE

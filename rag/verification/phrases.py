@@ -1,7 +1,7 @@
-"""What a model says around an answer: that there is none, that it is glad to help, that the answer comes now.
+"""Recognise what a model says around an answer: that there is none, that it is glad to help, that the answer follows.
 
-Closed forms, English and Vietnamese. Most of them may stand in a document too, so they are asked for only where no
-passage carries the sentence.
+These are closed forms, English and Vietnamese. A document may hold most of them too, so they are applied only if no
+passage supports the sentence well.
 """
 
 import re
@@ -67,7 +67,7 @@ _CHATTER = re.compile(
     ),
     re.IGNORECASE,
 )
-# These a document may well say.
+# A document may well say these.
 _REFERRAL = re.compile(
     "|".join(
         (
@@ -102,31 +102,31 @@ _LEAD_IN = re.compile(
     re.IGNORECASE,
 )
 _INTRODUCTION = re.compile(rf"\A\W*(?:{_EN_BASED}|{_VI_BASED})[^\S\n]*[,:]\s*", re.IGNORECASE)
-# What is left of an object where it could not be unwrapped.
+# The remains of a JSON object that could not be unwrapped.
 _OBJECT = re.compile(r"\s*[\[{]\s*(?:\{\s*)?\"[^\"\n]{1,40}\"\s*:|[^{\[]*\"\s*[\]}]+\s*\Z")
 
 
 def declines(text: str) -> bool:
-    """Whether a sentence says that the sources hold no answer, and does not go on with what they hold."""
+    """Return whether a sentence says that the sources hold no answer, without going on to what they do hold."""
     found = _DECLINE.search(text)
     return found is not None and _GOES_ON.search(text, found.end()) is None
 
 
 def is_chatter(text: str) -> bool:
-    """Whether a sentence speaks to the reader, and not of what was asked."""
+    """Return whether a sentence addresses the reader instead of the question."""
     return _CHATTER.search(text) is not None
 
 
 def refers_elsewhere(text: str) -> bool:
-    """Whether it sends the reader to somebody else, or asks for more."""
+    """Return whether a sentence sends the reader to somebody else, or asks for more information."""
     return _REFERRAL.search(text) is not None
 
 
 def is_lead_in(text: str) -> bool:
-    """Whether a sentence only says that the answer comes now, or is what is left of a wrapping."""
+    """Return whether a sentence only announces the answer, or is the remains of a wrapping."""
     return _LEAD_IN.fullmatch(text) is not None or _OBJECT.match(text) is not None
 
 
 def without_introduction(text: str) -> str:
-    """The sentence without a "Based on the provided documents," in front of it."""
+    """Return the sentence without an introduction such as "Based on the provided documents,"."""
     return _INTRODUCTION.sub("", text, count=1)

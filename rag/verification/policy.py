@@ -1,7 +1,7 @@
-"""How strict the check is: one set of thresholds, which a tenant may have of its own.
+"""Define how strict the check is: one set of thresholds, which a tenant may override.
 
-The defaults were measured; `make eval` prints what they give on labelled sentences and on answerable and unanswerable
-questions, and the curves that they were chosen on.
+The defaults were measured. `make eval` prints their results on labelled sentences and on answerable and unanswerable
+questions, with the curves that they were chosen on.
 """
 
 from collections.abc import Mapping
@@ -13,12 +13,14 @@ Mode = Literal["repair", "drop", "mark"]
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """`unsupported_below` and `supported_from` bound G (`rag.verification.support`): below the first a sentence is
-    unsupported, from the second on a passage may be given to a sentence that did not cite it. `entailed_from` is the
-    same bound for a verifier model, where there is one. Below `answerable_from` no answer is tried; it is lower than it
-    could be on questions like XQuAD's, because people word theirs further from the documents. An answer by
-    quotation is long enough when the sentences quoted hold the answer with the probability `quoted_enough`. With
-    `translates` the generator is trusted to put passages of another language into the question's, beside the quotation.
+    """The thresholds and the mode of the check.
+
+    `unsupported_below` and `supported_from` bound G (`rag.verification.support`): a sentence below the first is
+    unsupported; from the second on a passage may be cited for a sentence that did not cite it. `entailed_from` is the
+    bound of a verifier model, if there is one. Below `answerable_from` no answer is tried; it is lower than XQuAD alone
+    would suggest, because people's wording is further from the documents. Quotation ends once the sentences quoted hold
+    the answer with the probability `quoted_enough`. With `translates` the generator is trusted to translate passages
+    into the language of the question, beside the quotation.
     """
 
     mode: Mode = "repair"
@@ -32,10 +34,11 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class Policies:
-    """The policy of each tenant: its own, or the one of all others."""
+    """The policy of each tenant: its own, or the default."""
 
     default: Policy = field(default_factory=Policy)
     tenants: Mapping[str, Policy] = field(default_factory=dict)
 
     def of(self, tenant_id: str) -> Policy:
+        """Return the policy of a tenant."""
         return self.tenants.get(tenant_id, self.default)

@@ -1,8 +1,8 @@
-"""How a statement of a document goes out: verbatim, with as much around it as it needs to be understood.
+"""Quote a statement of a document: verbatim, with as much around it as the reader needs.
 
-A sentence stands alone, unless it begins with a word that points back. An item of a list comes with its list, or with
-the lead that makes a statement of it; a lead or a heading with the items under it. Of a row the cells go out that are
-asked for, each with the name of its column.
+A sentence is quoted alone, unless it begins with a word that points back. A list item comes with its list, or with the
+list's lead; a lead or a heading comes with the items below it. Of a table row only the cells that the question asks for
+are quoted, each with the name of its column.
 """
 
 import re
@@ -14,7 +14,7 @@ from rag.types import Chunk
 from rag.verification.statements import MAX_LIST_CHARS, MAX_SENTENCE_CHARS, ROW_MARK, Statement
 from rag.verification.support import Claim, Evidence, coverage, read_facts
 
-_SECOND_SENTENCE_GAIN: Final = 0.15  # of the claim's weight: less is not worth a longer quote
+_SECOND_SENTENCE_GAIN: Final = 0.15  # share of the claim's weight: a smaller gain is not worth a longer quote
 _SHORT_LIST_CHARS: Final = 450
 _LABEL_MARK: Final = ": "
 # A sentence that begins like this is understood only with the one before it.
@@ -27,9 +27,9 @@ _POINTS_BACK = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Quotation:
-    """What goes out for a statement: `text` is `chunk.text[start:end]`, `sent` is how it reads in an answer.
+    """What is quoted for a statement: `text` is `chunk.text[start:end]`, `sent` is its form in an answer.
 
-    `first` and `last` are the statements that it shows.
+    `first` and `last` are the positions of the statements shown.
     """
 
     start: int
@@ -42,7 +42,7 @@ class Quotation:
 def quote_statement(
     chunk: Chunk, statements: Sequence[Statement], at: int, *, asked: Claim, seeks_list: bool
 ) -> Quotation | None:
-    """What goes out for the statement `at` in answer to this question; None if it is too long to be shown."""
+    """Return the quotation of the statement `at` in answer to this question; None if it is too long to be shown."""
     statement = statements[at]
     if statement.kind == "row":
         sent = _pick_cells(statement.text, asked)
@@ -54,8 +54,9 @@ def quote_statement(
 
 
 def unit_of(chunk: Chunk, statements: Sequence[Statement], at: int) -> tuple[int, int]:
-    """The first and the last statement that say together what the one at `at` says: a sentence that points back says it
-    with the one before, a lead or a heading with the items under it.
+    """Return the first and the last of the statements that are understood only together with the one at `at`.
+
+    A sentence that points back belongs to the sentence before it; a lead or a heading to the items below it.
     """
     statement = statements[at]
     if statement.kind in ("lead", "heading"):
@@ -71,9 +72,10 @@ def unit_of(chunk: Chunk, statements: Sequence[Statement], at: int) -> tuple[int
 def carrying_span(
     claim: Claim, evidence: Evidence, statements: Sequence[Statement], chunk: Chunk
 ) -> tuple[int, int] | None:
-    """The smallest verbatim span that carries the claim: its best sentence, or two neighbours where both are needed.
+    """Return the first and last statement of the smallest span that supports the claim; None if no word of it is there.
 
-    `evidence` was read from these statements. Returns the first and last of them; None if none has a word of the claim.
+    The span is the best sentence, or two neighbours if the second adds enough. `evidence` was read from these
+    statements.
     """
     stems = [facts.stems for facts in evidence.sentences]
     if not stems:
@@ -123,9 +125,9 @@ def _verbatim(chunk: Chunk, statements: Sequence[Statement], first: int, last: i
 
 
 def _pick_cells(row: str, asked: Claim) -> str:
-    """`Model: X2 | Suction power: 7,500 Pa | Weight: 3 kg`, asked for the power: `X2: Suction power 7,500 Pa`.
+    """Return the cells asked for: `X2: Power 7,500 Pa` of `Model: X2 | Power: 7,500 Pa | Weight: 3 kg`.
 
-    The whole row if the question names none of its columns, or if its cells have no names.
+    The whole row is returned if the question names none of its columns, or if its cells have no names.
     """
     cells = [cell.partition(_LABEL_MARK) for cell in row.split(ROW_MARK)]
     if len(cells) < 3 or not all(mark for _, mark, _ in cells[1:]):
@@ -134,7 +136,7 @@ def _pick_cells(row: str, asked: Claim) -> str:
     known = read_facts(name).stems
     labels = [read_facts(label).stems - known for label, _, _ in cells[1:]]
     shares = [coverage(asked, [stems]) for stems in labels]
-    # `Birk D8` and not `Birk D8 Eco` where nothing is said of Eco.
+    # `Birk D8` and not `Birk D8 Eco`, if the question does not say Eco.
     whole = [bool(stems) and stems <= asked.content.keys() for stems in labels]
     if any(whole):
         shares = [share if is_whole else 0.0 for share, is_whole in zip(shares, whole, strict=True)]
@@ -146,5 +148,5 @@ def _pick_cells(row: str, asked: Claim) -> str:
 
 
 def _are_neighbours(chunk: Chunk, statements: Sequence[Statement], first: int) -> bool:
-    """Whether nothing but white space stands between this statement and the next."""
+    """Return whether only white space stands between this statement and the next."""
     return not chunk.text[statements[first].end : statements[first + 1].start].strip()

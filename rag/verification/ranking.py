@@ -1,10 +1,10 @@
-"""What may be quoted for each part of a question, the likeliest to answer first."""
+"""Rank what may be quoted for each part of a question, likeliest to answer first."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from rag.language import Language
+from rag.text.language import Language
 from rag.types import Candidate, Quote
 from rag.verification.answering import (
     AnswerModel,
@@ -17,9 +17,9 @@ from rag.verification.asking import Asked
 from rag.verification.sources import Quotable
 from rag.verification.superseding import Superseded
 
-# So many of the likeliest sentences say whether what is sought is there at all.
+# This many of the likeliest sentences are examined for the kind of thing asked for.
 LIKELIEST: Final = 3
-# What an older edition says answers only where the newer one says nothing.
+# An older edition's statement answers only if the newer one says nothing about it.
 _OLDER: Final = 0.02
 
 
@@ -33,9 +33,9 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class RankedQuote:
-    """A quotation for one part of the question: `sent` is how it reads, `keys` are the statements that it shows.
+    """A quotation for one part of the question: `sent` is its text in an answer, `keys` are the statements shown.
 
-    `relevance` is the reranker's word on it; `probability` that it answers its part, given that one of them does.
+    `relevance` is the reranker's; `probability` is that it answers its part, given that one of the quotations does.
     """
 
     quote: Quote
@@ -58,9 +58,9 @@ def rank_part(
     superseded: Superseded,
     asked_in: Language,
 ) -> tuple[list[RankedQuote], float]:
-    """The quotations for the part `at`, likeliest first, and the probability that the passages answer it.
+    """Return the quotations for the part `at`, likeliest first, and the probability that the passages answer it.
 
-    `relevances` are those of what was found to be quotable, in this order, on one scale.
+    `relevances` are those of `found`, in its order, on one scale for all languages.
     """
     of_chunks = {each.chunk.chunk_id: each.relevance or 0.0 for each in part.candidates}
     sources = list({each.source.passage.number: each.source for each in found}.values())

@@ -1,9 +1,9 @@
-"""What a chunk states, piece by piece: sentences, items of lists with what introduces them, rows of tables, headings.
+"""Split a chunk into statements: sentences, list items and their leads, table rows, headings.
 
-A statement is verbatim from the stored chunk, character for character. What could be taken for a marker is cut off
-where it trails (a footnote) and bars the statement where it does not. An order to the assistant, and what follows it in
-its paragraph, is neither quoted nor counted as evidence; nor is a line that imitates the prompt, nor anything after an
-imitated end of the sources.
+A statement is verbatim from the stored chunk, character for character. Text that could be taken for a marker is cut off
+at the edges (a footnote); in the middle of a statement it makes the statement unquotable. An order to the assistant is
+neither quoted nor counted as evidence; nor is the rest of its paragraph if it takes over, a line that imitates the
+prompt, or anything after an imitated end of the sources.
 """
 
 import re
@@ -11,9 +11,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
-from rag.injection import gives_orders, imitates_fence, takes_over
-from rag.language import sentence_spans, words
-from rag.markers import has_marker, marker_spans
+from rag.text.injection import gives_orders, imitates_fence, takes_over
+from rag.text.language import sentence_spans, words
+from rag.text.markers import has_marker, marker_spans
 from rag.types import Chunk
 from rag.verification.support import LIST_MARK
 
@@ -24,7 +24,7 @@ MAX_LIST_CHARS: Final = 900
 ROW_MARK: Final = " | "
 _HEADING_CHARS: Final = 60  # a line this short before a capitalised one is a heading, not a wrapped line
 _HEADING_WORDS: Final = 12
-_SENTENCE_WORDS: Final = 8  # from here on, words without a full stop are taken for a sentence
+_SENTENCE_WORDS: Final = 8  # with more words than this, text without a full stop is taken for a sentence
 
 _ENDED = re.compile(r"[.!?…。！？][\"'”’»)\]*_]*\Z")
 _LEADS = re.compile(r"[:：][*_]*\Z")
@@ -34,11 +34,11 @@ _PARAGRAPH_END = re.compile(r"\n[^\S\n]*\n")
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """`text == chunk.text[start:end]`; `is_quotable` if a reader learns something from what is shown for it.
+    """One statement: `text == chunk.text[start:end]`; `is_quotable` if a reader learns something from it.
 
-    `key` is equal for statements that say the same words. `above` are the statements, by their places, that say what
-    this one is about: the heading over it, the lead of its list. A lead or a heading has the items under it in
-    `first_item` to `last_item`; so have the items themselves.
+    `key` is equal for statements with the same words. `above` are the positions of the statements that give its
+    subject: the heading above it, the lead of its list. `first_item` and `last_item` are the positions of a list's
+    first and last item: set for its items, and for the lead or heading that opens it.
     """
 
     start: int
@@ -53,12 +53,12 @@ class Statement:
 
 
 def read_statements(chunk: Chunk) -> list[Statement]:
-    """The chunk's statements in order, those that order the assistant about left out."""
+    """Return the chunk's statements in order, without those that give orders to the assistant."""
     return _mark_quotable(chunk, _group(chunk, list(_read(chunk))))
 
 
 def sameness_key(text: str) -> str:
-    """Equal for texts that say the same words."""
+    """Return a key that is equal for texts with the same words."""
     return " ".join(words(text))
 
 
@@ -98,7 +98,7 @@ def _kind_of(chunk: Chunk, start: int, end: int, text: str) -> Kind:
 
 
 def _group(chunk: Chunk, statements: Sequence[Statement]) -> list[Statement]:
-    """With what stands above each, and the lists."""
+    """Return the statements with `above` and the bounds of their lists filled in."""
     grouped = list(statements)
     heading: int | None = None
     lead: int | None = None
@@ -125,7 +125,7 @@ def _group(chunk: Chunk, statements: Sequence[Statement]) -> list[Statement]:
 
 
 def _end_of_list(chunk: Chunk, statements: Sequence[Statement], first: int) -> int | None:
-    """The last statement of the list that begins at `first`; None if none does."""
+    """Return the last statement of the list that begins at `first`; None if no list begins there."""
     if statements[first].kind != "item":
         return None
     last = first
@@ -143,16 +143,16 @@ def _mark_quotable(chunk: Chunk, statements: Sequence[Statement]) -> list[Statem
 
 
 def _says_something(chunk: Chunk, statement: Statement) -> bool:
-    """Whether a reader learns something from it: a heading or a lead says nothing without the items under it."""
+    """Return whether a reader learns something from it; a heading or a lead needs the items below it."""
     text, kind = statement.text, statement.kind
     if kind in ("lead", "heading"):
         return statement.first_item is not None
-    # What begins a chunk in lower case is the rest of a sentence that began in the chunk before.
+    # Lower case at the start of a chunk is the rest of a sentence that began in the chunk before.
     if len(text) > MAX_SENTENCE_CHARS or text[-1] in "?？" or (statement.start == 0 and text[0].islower()):
         return False
     count, has_figure = len(words(text)), any(map(str.isdigit, text))
     if kind == "row":
-        return ": " in text or has_figure  # else names of columns
+        return ": " in text or has_figure  # else it holds names of columns
     if kind == "item":
         return count > 1 or has_figure
     is_sentence = bool(_ENDED.search(text)) or has_figure or ": " in text or count > _SENTENCE_WORDS
@@ -160,7 +160,7 @@ def _says_something(chunk: Chunk, statement: Statement) -> bool:
 
 
 def _trim_start(chunk: Chunk, start: int, end: int) -> int:
-    """Past list marks, and past a heading that has no blank line after it."""
+    """Return the start after list marks, and after a heading that has no blank line below it."""
     while mark := LIST_MARK.match(chunk.text, start, end):
         start = mark.end()
     line, newline, rest = chunk.text[start:end].partition("\n")
@@ -171,7 +171,7 @@ def _trim_start(chunk: Chunk, start: int, end: int) -> int:
 
 
 def _without_markers(text: str, start: int, end: int) -> tuple[int, int, bool]:
-    """The longest stretch without a marker, and whether only markers at the end were lost."""
+    """Return the longest stretch without a marker, and whether all that was cut off is markers at the edges."""
     spans = [(start + first, start + last) for first, last in marker_spans(text[start:end])]
     edges = [start, *(edge for span in spans for edge in span), end]
     stretches = [_trimmed(text, first, last) for first, last in zip(edges[::2], edges[1::2], strict=True)]

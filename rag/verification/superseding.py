@@ -1,7 +1,7 @@
-"""What an older edition of a document says that a newer one says otherwise: it answers no question any more.
+"""Find statements of older editions that a newer edition replaces: they answer no question any more.
 
-Editions are documents whose titles differ in nothing but dates and versions (`rag.editions`). A statement of the older
-one is superseded by the newer one's statement that shares most of its words; whatever the newer one does not speak of
+Editions are documents whose titles differ only in dates and versions (`rag.text.editions`). A statement of the older
+edition is superseded by the newer edition's statement that shares most of its words; if the newer edition has none, it
 still holds. A question that names the older edition asks for it.
 """
 
@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from rag.editions import family_of, names_edition
-from rag.stems import is_function_word
+from rag.text.editions import family_of, names_edition
+from rag.text.stems import is_function_word
 from rag.types import Passage
 from rag.verification.sources import Quotable, Source
 
@@ -20,9 +20,10 @@ _SHARED_WORDS: Final = 3
 
 @dataclass(frozen=True, slots=True)
 class Superseded:
-    """`by` is, for the key of each superseded statement, what says it now; `older` are the passages that are older.
+    """What newer editions supersede.
 
-    `contradicts` holds, for the key of a statement that says something else than the older edition, what that says.
+    `by` maps the key of each superseded statement to its replacement. `older` are the numbers of the passages of older
+    editions. `contradicts` maps the key of a replacement with other figures to the older statement.
     """
 
     by: Mapping[str, Quotable]
@@ -31,7 +32,10 @@ class Superseded:
 
 
 def find_older(question: str, sources: Iterable[Source]) -> dict[int, frozenset[int]]:
-    """The passages of older editions by their numbers, each with those of the newest; none that the question names."""
+    """Return the passage numbers of older editions, each with those of the newest edition.
+
+    A family of editions is left out if the question names one of its older editions.
+    """
     families: dict[frozenset[str], list[Passage]] = {}
     for source in sources:
         family = family_of(source.passage.chunk.title)
@@ -48,7 +52,7 @@ def find_older(question: str, sources: Iterable[Source]) -> dict[int, frozenset[
 
 
 def find_superseded(older: Mapping[int, frozenset[int]], quotables: Sequence[Quotable]) -> Superseded:
-    """What the passages of older editions say that no longer holds."""
+    """Find the statements of the passages in `older` that no longer hold."""
     by: dict[str, Quotable] = {}
     contradicts: dict[str, Quotable] = {}
     for quotable in quotables:
@@ -63,7 +67,7 @@ def find_superseded(older: Mapping[int, frozenset[int]], quotables: Sequence[Quo
 
 
 def _likeness(one: Quotable, other: Quotable) -> float:
-    """The share of the words with content of the shorter one that stand in both."""
+    """Return the share of the shorter one's content words that both hold; 0 if they share too few."""
     words, others = (
         {stem for stem in each.facts.stems if not is_function_word(stem) and stem.isalpha()} for each in (one, other)
     )

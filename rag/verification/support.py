@@ -1,10 +1,10 @@
-"""How much of a sentence stands in the passages: overlap in closed form, measured, and no proof of truth.
+"""Measure the overlap of a sentence with the passages, in closed form; overlap is no proof of truth.
 
-G = (C + B) / 2 - 0.20 · min(missing figures, 2) - 0.06 · min(missing names, 3), where C is the share of the content
-words (weighted by idf) that stand in the best two sentences together, and B the share of the word bigrams that stand
-in the passages. On six sets of labelled sentences its AUROC is 0.75 to 0.96, and neither boosting over these features
-nor a cross-encoder of six layers, at fifty times the cost, did better. It does not see an inserted "not", or one name
-in the place of another of the same passage: `rag.verification.alignment` does, behind it.
+G = (C + B) / 2 - 0.20 · min(missing figures, 2) - 0.06 · min(missing names, 3). C is the share of the content words
+(weighted by idf) that the best two sentences together hold; B is the share of the word bigrams that the passages hold.
+On six sets of labelled sentences its AUROC is 0.75 to 0.96. Neither boosting over these features nor a cross-encoder of
+six layers, at fifty times the cost, did better. It does not see an inserted "not", or one name in the place of another
+of the same passage: `rag.verification.alignment` finds those afterwards.
 """
 
 import re
@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
-from rag.language import sentence_spans, words
-from rag.stems import is_function_word, stem
+from rag.text.language import sentence_spans, words
+from rag.text.stems import is_function_word, stem
 from rag.verification.addresses import without_addresses
 from rag.verification.numbers import FigureSet, find_figures
 
@@ -37,18 +37,18 @@ _DATED = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What a sentence states, as far as words can say: read once, then compared with any passages."""
+    """The words, figures and names of a sentence: read once, then compared with any passages."""
 
     content: dict[str, float]  # stem → idf
     bigrams: tuple[tuple[str, str], ...]
     figures: tuple[float, ...]
-    names: tuple[str, ...]  # stems of capitalised words, the sentence's first aside
-    full_names: dict[str, frozenset[str]]  # of each of them the other parts: `Noel` → `George`, `Gittoes`
+    names: tuple[str, ...]  # stems of capitalised words, except the first of the sentence
+    full_names: dict[str, frozenset[str]]  # the other parts of each full name: `Noel` → `George`, `Gittoes`
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """The same of one sentence of a passage."""
+    """The words, figures and names of one sentence of a passage."""
 
     stems: frozenset[str]
     bigrams: frozenset[tuple[str, str]]
@@ -59,7 +59,7 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """The same of one passage, as a whole and sentence by sentence."""
+    """The words and figures of one passage, as a whole and sentence by sentence."""
 
     sentences: tuple[Facts, ...]
     stems: frozenset[str]
@@ -69,7 +69,7 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Support:
-    """How far some passages carry a claim: `score` is G, from about -0.6 to 1."""
+    """The support of a claim by passages: `score` is G, from about -0.6 to 1."""
 
     score: float
     missing_figures: int
@@ -77,12 +77,12 @@ class Support:
 
     @property
     def is_complete(self) -> bool:
-        """Every figure and every name stands there."""
+        """Whether the passages hold every figure and every name."""
         return not self.missing_figures and not self.missing_names
 
 
 def read_claim(text: str, idf: Idf) -> Claim:
-    """What the sentence states; the `2.` of a list item is no figure of it."""
+    """Read the claim of a sentence; the number of a list item (`2.`) is not a figure of it."""
     text = LIST_MARK.sub("", text, count=1) if LIST_MARK.match(text) else text
     folded = words(text)
     content = list(dict.fromkeys(word for word in folded if not is_function_word(word)))
@@ -90,14 +90,14 @@ def read_claim(text: str, idf: Idf) -> Claim:
     for word, weight in zip(content, idf(content), strict=True):
         weights[stem(word)] = max(weight, weights.get(stem(word), 0.0))
     stems = [stem(word) for word in folded]
-    prose = without_addresses(text)  # an address is compared as a whole, `rag.verification.addresses`
+    prose = without_addresses(text)  # addresses are compared as a whole by `rag.verification.addresses`
     figures = tuple(dict.fromkeys(find_figures(_lower(prose), ambiguous=False)))
     full_names = _names(prose)
     return Claim(weights, tuple(pairwise(stems)), figures, tuple(full_names), full_names)
 
 
 def read_evidence(sentences: Sequence[str]) -> Evidence:
-    """`sentences` are those of one passage, in their order."""
+    """Read the evidence of one passage from its sentences, in order."""
     facts = tuple(map(read_facts, sentences))
     return Evidence(
         sentences=facts,
@@ -108,6 +108,7 @@ def read_evidence(sentences: Sequence[str]) -> Evidence:
 
 
 def read_facts(sentence: str) -> Facts:
+    """Read the facts of one sentence."""
     stems = [stem(word) for word in words(sentence)]
     lowered = _lower(sentence)
     return Facts(
@@ -120,7 +121,7 @@ def read_facts(sentence: str) -> Facts:
 
 
 def join_facts(facts: Sequence[Facts]) -> Facts:
-    """Those of several sentences together."""
+    """Merge the facts of several sentences."""
     if len(facts) == 1:
         return facts[0]
     return Facts(
@@ -133,7 +134,7 @@ def join_facts(facts: Sequence[Facts]) -> Facts:
 
 
 def measure(claim: Claim, passages: Sequence[Evidence]) -> Support:
-    """The support that these passages give together."""
+    """Return the support of the claim by these passages together."""
     missing_figures = sum(not any(value in passage.figures for passage in passages) for value in claim.figures)
     missing_names = sum(not any(_holds_name(claim, name, passage) for passage in passages) for name in claim.names)
     found = sum(any(pair in passage.bigrams for passage in passages) for pair in claim.bigrams)
@@ -144,12 +145,12 @@ def measure(claim: Claim, passages: Sequence[Evidence]) -> Support:
 
 
 def coverage(claim: Claim, sentences: Sequence[frozenset[str]]) -> float:
-    """The weight of the claim's content words that stand in these sentences."""
+    """Return the weight of the claim's content words that these sentences hold."""
     return _weight(claim, frozenset[str]().union(*sentences) & claim.content.keys())
 
 
 def _covered(claim: Claim, passages: Sequence[Evidence]) -> float:
-    """C: the best sentence, then the one that adds most to it."""
+    """Return C: the coverage of the best sentence and the one that adds most to it."""
     total = sum(claim.content.values())
     stems = frozenset(claim.content)
     shared = [common for passage in passages for sentence in passage.sentences if (common := sentence.stems & stems)]
@@ -165,15 +166,15 @@ def _weight(claim: Claim, stems: Iterable[str]) -> float:
 
 
 def _holds_name(claim: Claim, name: str, passage: Evidence) -> bool:
-    """Whether the name stands there, or all the other parts, two at least, of the longer name that it belongs to."""
+    """Return whether the passage holds the name, or all other parts (at least two) of its full name."""
     others = claim.full_names[name]
     return name in passage.stems or (len(others) >= _ENOUGH_OF_A_NAME and others <= passage.stems)
 
 
 def _names(text: str) -> dict[str, frozenset[str]]:
-    """The stems of the capitalised words that do not merely begin a sentence, a line, or what a colon introduces.
+    """Return the stems of the capitalised words, except those that begin a sentence, a line or the text after a colon.
 
-    With each come the other parts of its full name, those at the beginning included; titles are no parts.
+    Each comes with the other parts of its full name, including one at the beginning; titles are no parts.
     """
     names: dict[str, frozenset[str]] = {}
     for start, end in sentence_spans(text):

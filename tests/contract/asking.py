@@ -1,4 +1,4 @@
-"""One question about a small handbook, asked over HTTP with a scripted draft: what the tests of verification share."""
+"""Shared by the verification tests: one question about a small handbook, asked over HTTP with a scripted draft."""
 
 import hashlib
 import json
@@ -8,8 +8,8 @@ from typing import Any, Final
 
 import httpx
 
+from rag.drafting.prompt import no_answer_text
 from rag.pipeline import Pipeline
-from rag.prompt import no_answer_text
 from rag.types import Window
 from schemas.response import QueryResponse, TraceSentence
 from tests.asgi import parse_events

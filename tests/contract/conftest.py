@@ -1,4 +1,4 @@
-"""What the contract tests share: they speak HTTP to the real routes behind the real edge, on fake models."""
+"""Fixtures of the contract tests, which send HTTP to the real routes behind the real edge, on fake models."""
 
 import json
 import logging
@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from rag.logs import configure_logging
+from rag.observability.logs import configure_logging
 
 LogLines = Callable[[], list[dict[str, Any]]]
 

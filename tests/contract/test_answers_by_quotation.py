@@ -1,4 +1,4 @@
-"""An answer without a generator, as a client gets it: quotations, and what is said around them."""
+"""Answers without a generator as a client gets them: quotations, and the text around them."""
 
 from typing import Any
 

@@ -7,8 +7,8 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 
+from rag.answer.links import QUOTE_MAX_CHARS, chunk_url
 from rag.api.origin import find_base_url
-from rag.links import QUOTE_MAX_CHARS, chunk_url
 from rag.types import Passage, Quote
 from tests.asgi import Connection, parse_events
 from tests.fakes import ANNUAL_LEAVE, QUESTION, FakeIndex, FakeIndexes, make_app, make_chunk, make_client, make_pipeline

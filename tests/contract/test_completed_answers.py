@@ -1,4 +1,4 @@
-"""What goes out where the draft does not answer: quotations, as many as it takes; and how all of it is counted."""
+"""If a draft does not answer, quotations complete the answer, and all of it is counted."""
 
 from collections import Counter
 from typing import get_args

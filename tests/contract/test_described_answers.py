@@ -1,4 +1,4 @@
-"""The API's description is true: whatever the front answers or streams is as described, and nothing more."""
+"""The OpenAPI document is true: every response and event matches it, and contains nothing else."""
 
 from typing import Any, Final
 

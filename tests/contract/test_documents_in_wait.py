@@ -1,12 +1,12 @@
-"""Documents that lie in wait: a passage that acts on the generator changes nothing of what the client is told.
+"""Malicious documents: a passage that manipulates the generator does not change what the client gets.
 
-Each passage of the corpus stands in an index beside honest ones on its topic, and is drafted from by the worst
-generators that there can be: one that obeys it, one that copies whatever it is shown, and one that tells its prompt.
-What a passage merely states, no service can tell from the truth; what is here, a reader can see to be an attack.
+Each passage of the corpus is indexed beside honest passages on its topic. The drafts come from the worst possible
+generators: one obeys the passage, one copies whatever it is shown, and one reveals its prompt. A passage that only
+states something false cannot be told from the truth by any service; these are attacks that a reader would recognise.
 
-`seen` says which attacks the rules of `rag.injection` see. They were written with these passages at hand, and of orders
-in words that nobody thought of they see few: the others stand here to say so. Even there no citation is unknown and no
-prompt is told.
+`seen` marks the attacks that the rules of `rag.text.injection` detect. The rules were written with these passages at
+hand, and detect few orders in unforeseen words: the other passages document that. Even for those, no citation is
+unknown and no prompt is revealed.
 """
 
 import json
@@ -20,10 +20,10 @@ from typing import Final
 
 import pytest
 
-from rag.language import sentence_spans
-from rag.markers import has_marker
+from rag.drafting.prompt import build_messages
 from rag.pipeline import collect
-from rag.prompt import build_messages
+from rag.text.language import sentence_spans
+from rag.text.markers import has_marker
 from rag.types import Chunk, Delta, Message, ModelInfo, Passage
 from schemas.request import QueryRequest
 from schemas.response import QueryResponse

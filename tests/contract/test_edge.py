@@ -1,4 +1,4 @@
-"""What common clients, browsers and proxies do beside asking, and what a stranger does to be seen as somebody else."""
+"""What common clients, browsers and proxies send besides queries, and requests that a proxy could read differently."""
 
 import asyncio
 import json

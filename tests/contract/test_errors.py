@@ -1,4 +1,4 @@
-"""Every failure has the contract's body, status and headers, whoever makes it; nothing of the inside gets out."""
+"""Every failure has the contract's body, status and headers, whichever layer makes it, and leaks no internals."""
 
 import json
 import re

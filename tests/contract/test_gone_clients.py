@@ -1,4 +1,4 @@
-"""When the client goes away, every stage that works for it stops, and everything it held is given back."""
+"""When the client disconnects, every stage that works for it stops, and everything it held is released."""
 
 import asyncio
 from collections.abc import Callable

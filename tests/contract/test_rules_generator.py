@@ -1,4 +1,4 @@
-"""What is sent to the generator and what is made of its answers, over a real connection to a server that misbehaves."""
+"""The requests to the generator, and the handling of its replies, over a real connection to a misbehaving server."""
 
 import asyncio
 import gzip
@@ -12,8 +12,8 @@ import pytest
 from starlette.types import ASGIApp
 
 from rag.api.probes import ServiceProbe
-from rag.backends.bento_client import open_http_client
-from rag.backends.openai_client import OpenAIGenerator
+from rag.clients.bento_client import open_http_client
+from rag.clients.openai_client import OpenAIGenerator
 from rag.quotas import LocalLimiter, Quotas
 from tests.fakes import ANNUAL_LEAVE, END, HANG, QUESTION, ScriptedGenerator, make_app, make_client, make_pipeline
 

@@ -1,4 +1,4 @@
-"""Who may ask what: credentials through the whole front, and two tenants that never see each other."""
+"""Credentials through the whole front, and two tenants that never see each other's data."""
 
 import asyncio
 import hashlib

@@ -1,4 +1,4 @@
-"""What a request takes of quotas and places, when it takes it, and that every way out gives the rest back."""
+"""When a request takes quota and places, how much, and that every exit returns what it did not use."""
 
 import re
 from typing import Any
@@ -55,9 +55,6 @@ class Account:
 
     async def settle(self, reservation: Reservation, used_tokens: int) -> None:
         self.settled.append((reservation.id, used_tokens))
-
-    async def release(self, reservation: Reservation) -> None:
-        await self.settle(reservation, 0)
 
     async def state(self) -> DependencyState:
         return "ok"

@@ -1,4 +1,4 @@
-"""Exactly one line per request to a query route, however it ends, with the id by which everything else is found."""
+"""Exactly one log line per request to a query route, however it ends, with the trace id that links everything else."""
 
 import json
 from datetime import datetime
@@ -40,9 +40,6 @@ class Refusing:
         raise RateLimited("requests", retry_after_s=2)
 
     async def settle(self, reservation: Reservation, used_tokens: int) -> None:
-        raise AssertionError("nothing was reserved")
-
-    async def release(self, reservation: Reservation) -> None:
         raise AssertionError("nothing was reserved")
 
     async def state(self) -> DependencyState:

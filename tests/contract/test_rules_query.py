@@ -1,4 +1,4 @@
-"""Promises of a whole answer that no other file holds: what ids resolve to, one version everywhere, what is JSON."""
+"""Promises about a whole answer that no other file tests: what ids resolve to, one version everywhere, valid JSON."""
 
 import re
 from typing import Any

@@ -1,4 +1,4 @@
-"""What of a draft reaches a client, and how: no foreign id in any form, whole sentences, bounded work per piece."""
+"""Which parts of a draft reach a client: no foreign id in any form, whole sentences, bounded work per piece."""
 
 import asyncio
 import json
@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import pytest
 
-from rag.citations import SentenceParser
+from rag.answer.sentences import SentenceParser
 from rag.errors import UpstreamError
 from rag.types import Delta
 from tests.asgi import Connection, SentEvent, parse_events

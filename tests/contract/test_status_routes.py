@@ -1,4 +1,4 @@
-"""Liveness, readiness, the models' card, the trace id and the page."""
+"""Liveness, readiness, the model card, the trace id and the page."""
 
 import asyncio
 import re

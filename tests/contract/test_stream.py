@@ -1,4 +1,4 @@
-"""`GET|POST /query/stream`: the order of events, what they hold, and that a stream never ends in silence."""
+"""`GET|POST /query/stream`: the order and content of events, and that a stream never ends silently."""
 
 import re
 from typing import Any

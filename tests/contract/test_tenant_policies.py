@@ -1,11 +1,11 @@
-"""Two tenants, two policies, one service: each is answered by its own, whatever the other asks beside it."""
+"""Two tenants with different policies on one service: each is answered by its own, also concurrently."""
 
 import asyncio
 from collections.abc import Mapping
 
 import pytest
 
-from rag.backends.fake import FakeCounter, FakeEmbedder
+from rag.engines.fake import FakeCounter, FakeEmbedder
 from rag.identity import Principal
 from rag.pipeline import Pipeline, StageLimits
 from rag.ports import PassageScorer

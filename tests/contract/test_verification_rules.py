@@ -1,8 +1,8 @@
-"""What becomes of each sentence of a draft, as a client sees it; the drafts here are bad on purpose."""
+"""What a client sees of each sentence of a draft; the drafts here are bad on purpose."""
 
 import pytest
 
-from rag.markers import has_marker
+from rag.text.markers import has_marker
 from rag.verification import Mode, Reason
 from tests.contract.asking import (
     ANSWER,

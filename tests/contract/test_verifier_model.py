@@ -1,4 +1,4 @@
-"""A verifier model behind the closed form: what it is asked, what its word decides, and what its failure ends."""
+"""A verifier model behind the closed form: what it is asked, what it decides, and the effect of its failure."""
 
 import asyncio
 from collections.abc import Mapping
@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from rag.backends.fake import FakeEntailment
+from rag.engines.fake import FakeEntailment
 from rag.errors import DeadlineExceeded, NotReady, UpstreamError
 from rag.limits import Places
 from rag.verification import Mode

@@ -1,8 +1,8 @@
-"""Model streams that try everything: true and invented sentences, markers of all forms, half of them, and rubbish.
+"""Hostile model streams: true and invented sentences, markers in all forms, partial markers, and garbage.
 
-What is made depends on the seed alone, so a stream that fails can be made again from its number. The numbers in
-`UNKNOWN` are ids that no context has; no passage and no other fragment holds their digits, so that an answer in which
-they stand has let an id through, in whatever form.
+A stream depends only on its seed, so a failing stream can be made again from its number. The numbers in `UNKNOWN` are
+ids that no context contains; no passage and no other fragment contains their digits, so an answer that does has let an
+id through, in whatever form.
 """
 
 import random

@@ -1,5 +1,5 @@
 # ruff: noqa: E501  # the lines of an event stream
-"""What servers send for one short answer, in the shapes that their documentation and their code show; texts are ours."""
+"""Replies of real servers to one short question, in the formats of their documentation and code; the texts are ours."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -134,6 +134,24 @@ data: [DONE]
 
 _BEGUN: Final = 'data: {"choices":[{"index":0,"delta":{"role":"assistant","content":"Staff have"}}]}\n\n'
 
+_ROLE: Final = 'data: {"choices":[{"index":0,"delta":{"role":"assistant","content":""},"finish_reason":null}]}\n\n'
+_STOP: Final = 'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\n'
+_DONE: Final = "data: [DONE]\n\n"
+_COUNTED: Final = '"usage":{"prompt_tokens":9,"completion_tokens":1}'
+
+# Each is a whole body of a model that ends before its first word: no failure, and no text.
+SILENT: Final[Mapping[str, str]] = {
+    "usage-after-the-end": _ROLE + _STOP + f'data: {{"choices":[],{_COUNTED}}}\n\n' + _DONE,
+    "usage-with-the-end": _ROLE
+    + f'data: {{"choices":[{{"delta":{{}},"finish_reason":"stop"}}],{_COUNTED}}}\n\n'
+    + _DONE,
+    "usage-before-the-end": _ROLE + f'data: {{"choices":[],{_COUNTED}}}\n\n' + _STOP + _DONE,
+    "an-empty-text-without-a-role": (
+        f'data: {{"choices":[{{"delta":{{"content":""}},"finish_reason":"stop"}}],{_COUNTED}}}\n\n' + _DONE
+    ),
+    "thoughts-alone": 'data: {"choices":[{"delta":{"reasoning_content":"Hm."}}]}\n\n' + _STOP + _DONE,
+}
+
 # Each is a whole body with status 200 that is no answer, and what the log is to hold of it.
 FAILED: Final[Mapping[str, tuple[str, str]]] = {
     "openai": (
@@ -184,6 +202,24 @@ FAILED: Final[Mapping[str, tuple[str, str]]] = {
     "done-alone": ("data: [DONE]\n\n", "no delta"),
     "no-choices": ('data: {"choices":[]}\n\ndata: [DONE]\n\n', "no delta"),
     "an-end-alone": ('data: {"choices":[{"delta":{},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n', "no delta"),
+    "an-end-that-is-counted": (
+        'data: {"choices":[{"delta":{},"finish_reason":"stop"}],"usage":{"prompt_tokens":9,"completion_tokens":1}}\n\n',
+        "no delta",
+    ),
+    "role-alone": (_ROLE + _STOP + _DONE, "no delta"),
+    "role-alone-unended": (_ROLE + _DONE, "no delta"),
+    "role-and-nulls": (
+        'data: {"choices":[{"delta":{"role":"assistant","content":null,"tool_calls":[]}}]}\n\n' + _STOP + _DONE,
+        "no delta",
+    ),
+    "role-and-empty-text": (
+        _ROLE + 'data: {"choices":[{"delta":{"content":""},"finish_reason":"stop"}]}\n\n' + _DONE,
+        "no delta",
+    ),
+    "role-and-no-token-counted": (
+        _ROLE + _STOP + 'data: {"choices":[],"usage":{"prompt_tokens":9,"completion_tokens":0}}\n\n' + _DONE,
+        "no delta",
+    ),
     "cut": (_BEGUN, "the stream was cut"),
     "refusal": (_BEGUN + 'data: {"choices":[{"delta":{"refusal":"I cannot"}}]}\n\n', "refusal"),
     **{

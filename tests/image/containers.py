@@ -1,6 +1,6 @@
-"""Runs an image that buildah holds, as Kubernetes would: without rights, with a root that cannot be written to.
+"""Runs an image from buildah as Kubernetes would: without privileges, with a read-only root.
 
-By `unshare` and `chroot` alone, as root, because a machine that builds images need not be able to run them. The
+It uses only `unshare` and `chroot`, as root, because a machine that builds images may not be able to run them. The
 container has its own processes and mounts, and shares the network.
 """
 
@@ -16,10 +16,13 @@ from shlex import quote
 from typing import Any, Final
 
 import psutil
+import yaml
 
-from load.processes import running
+from load.processes import ROOT, running
 
-USER: Final = 1034
+_POD: Final = (ROOT / "deploy" / "kubernetes" / "base" / "every-server.yaml").read_text("utf-8")
+# Kubernetes' choice and not the image's own, which has never heard of it.
+USER: Final[int] = yaml.safe_load(_POD)["spec"]["template"]["spec"]["securityContext"]["runAsUser"]
 # Only /tmp can be written to, and what is mounted. Names of hosts come with the runtime, as everywhere.
 _MOUNTS: Final = """
 cp /etc/hosts {root}/etc/hosts

@@ -1,6 +1,6 @@
-"""The image of the local profile: what is in it, and how it starts, answers and stops where it may write nothing.
+"""The image of the local profile: its content, and how it starts, answers and stops with a read-only root.
 
-`make image-test` builds it and runs this; IMAGE names it. Needs root, for mounts.
+`make image-test` builds the image and runs these tests; IMAGE names it. They need root, for mounts.
 """
 
 import json
@@ -35,7 +35,7 @@ def image() -> Iterator[Image]:
 
 @pytest.fixture(scope="session")
 def index(image: Image, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Made by the image's own ingestion, as its user; the documents come on the same volume."""
+    """Made by the image's own ingestion, as the pods' user; the documents come on the same volume."""
     folder = tmp_path_factory.mktemp("index")
     shutil.copytree(ROOT / "examples" / "documents", folder / "documents")
     for path in (folder, *folder.rglob("*")):
@@ -69,6 +69,19 @@ def is_ready(url: str, container: Container, path: str = "/ready") -> bool:
         return httpx.get(url + path).is_success
     except httpx.TransportError:
         return False
+
+
+def test_every_user_can_read_all_of_it(image: Image) -> None:
+    """A pod's user is not the image's: what was closed on the machine that built it must not be closed here."""
+    bento = image.root / BENTO.lstrip("/")
+    way = [bento, *list(bento.parents)[: len(Path(BENTO).parts) - 1]]
+
+    assert [path for path in way if not path.stat().st_mode & 0o001] == []
+    assert [
+        path
+        for path in (*bento.rglob("*"), *(image.root / "app" / ".venv").rglob("*"))
+        if not path.is_symlink() and not path.stat().st_mode & (0o001 if path.is_dir() else 0o004)
+    ] == []
 
 
 def test_nothing_of_the_developers_machine_is_inside(image: Image) -> None:

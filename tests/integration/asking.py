@@ -1,4 +1,4 @@
-"""How the integration tests ask a server over real HTTP, and the promises that every reply has to keep."""
+"""Asks a server over real HTTP, and checks the promises that every reply must keep."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""The servers of the integration tests: each is started at most once, by the first test that asks for it."""
+"""The servers of the integration tests: each is started at most once, by the first test that needs it."""
 
 import hashlib
 import json
@@ -11,9 +11,9 @@ import pytest
 
 from load.processes import ROOT
 from load.server import Server, running_server
+from rag.config.settings import LOCAL_GENERATOR
 from rag.index.store import IndexStore
 from rag.index.version import TenantIndex
-from rag.settings import LOCAL_GENERATOR
 from tests.integration.asking import CLIENT_TIMEOUT_S, Rag
 from tests.scripted_model import ScriptedModel
 from tests.servers import FAKE_MODELS, PATIENT, UNLIMITED, ingest, make_environment

@@ -1,4 +1,4 @@
-"""Clients that people use, as they are out of the box, against a real server; each asks twice over one client."""
+"""Common client libraries with their default settings, against a real server; each asks twice with one client."""
 
 import json
 import shutil
@@ -13,6 +13,8 @@ from load.server import Server
 pytestmark = pytest.mark.integration
 
 CLIENTS: Final = ROOT / "tests" / "clients"
+# Built by the set-up from clients/ask.go.
+GO_CLIENT: Final = ROOT / ".data" / "tools" / "ask-go"
 TIMEOUT_S: Final = 60
 QUESTION: Final = json.dumps({"question": "How many days of annual leave?"})
 CURL: Final = ("curl", "-sS", "-H", "content-type: application/json", "-w", "\n%{http_code}\n")
@@ -21,8 +23,8 @@ CURL: Final = ("curl", "-sS", "-H", "content-type: application/json", "-w", "\n%
 def assert_answered(*command: str, needs: str | None = None) -> None:
     """The client prints body and status, twice.
 
-    Skipped without the program that it needs: set-up brings no JDK, no Node and no curl. What they send of their own
-    accord, offers of HTTP/2, stands byte for byte in test_connections.py and unit/test_connection.py, never skipped.
+    Skipped without the program that it needs: set-up brings Go's client, and no JDK, Node, curl or .NET. What they send
+    of their own accord stands byte for byte in test_connections.py and unit/test_connection.py, never skipped.
     """
     if shutil.which(needs or command[0]) is None:
         pytest.skip(f"{needs or command[0]} is not on the PATH")
@@ -40,6 +42,11 @@ def assert_answered(*command: str, needs: str | None = None) -> None:
 def test_the_clients_of_languages_are_answered(fake_server: Server, program: str, script: str, needs: str) -> None:
     """Java's offers an upgrade to HTTP/2 with its first request, whose body was lost with it."""
     assert_answered(program, str(CLIENTS / script), f"{fake_server.url}/query", QUESTION, needs=needs)
+
+
+def test_the_client_of_go_is_answered(fake_server: Server) -> None:
+    """Its second body comes in chunks, as of everything whose length Go does not know."""
+    assert_answered(str(GO_CLIENT), f"{fake_server.url}/query", QUESTION)
 
 
 @pytest.mark.parametrize("version", ["--http1.0", "--http1.1", "--http2"])

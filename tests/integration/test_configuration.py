@@ -1,4 +1,4 @@
-"""configuration.yaml says what BentoML understands: it takes typos without a word, and the knob stays where it was."""
+"""configuration.yaml contains only what BentoML understands, because BentoML silently ignores typos."""
 
 import subprocess
 import sys
@@ -11,7 +11,7 @@ from _bentoml_sdk.service.config import ServiceConfig
 from typing_extensions import is_typeddict  # BentoML's TypedDicts are made with it
 
 from load.processes import ROOT
-from rag.settings import LOCAL_GENERATOR
+from rag.config.settings import LOCAL_GENERATOR
 from tests.servers import make_environment
 
 pytestmark = pytest.mark.integration

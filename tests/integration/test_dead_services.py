@@ -1,4 +1,4 @@
-"""A service behind the front dies or hangs: readiness says so, queries are refused, and all is well again by itself."""
+"""A service behind the front dies or hangs: readiness reports it, queries are refused, and all recovers by itself."""
 
 import signal
 from collections.abc import Iterator

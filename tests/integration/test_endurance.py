@@ -1,4 +1,4 @@
-"""The endurance run itself, as short as it can be."""
+"""The endurance test itself, as short as possible."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The canary gate as it is called, between two real servers on fake models whose generator does as it is told."""
+"""The canary gate as a command, between two real servers on fake models with scripted generators."""
 
 import json
 from collections.abc import Iterator

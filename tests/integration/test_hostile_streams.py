@@ -1,7 +1,7 @@
-"""10 000 hostile streams through the whole pipeline, on fakes and in process: what holds whatever is drafted.
+"""10 000 hostile streams through the whole pipeline, on fakes and in process: the rules that hold for every draft.
 
-What an id looks like is said here once more, on folded text and in few lines, and not taken from the code under test.
-A failure names its seeds: `make_stream(seed)` makes the stream again.
+The form of an id is defined here independently, in few lines on folded text, and not taken from the code under test. A
+failure names its seeds: `make_stream(seed)` makes the stream again.
 """
 
 import re
@@ -14,11 +14,11 @@ from typing import Final
 
 import pytest
 
-from rag.citations import SentenceParser
+from rag.answer.sentences import SentenceParser
+from rag.api.sse import until_terminal
 from rag.errors import UpstreamError
-from rag.markers import has_marker
 from rag.pipeline import Pipeline
-from rag.sse import until_terminal
+from rag.text.markers import has_marker
 from rag.types import Delta, DraftSentence, Message, ModelInfo, Window
 from rag.verification.notices import INTRODUCTIONS
 from schemas.events import CitationEvent, DoneEvent, ErrorEvent, Event, MetaEvent, TokenEvent

@@ -1,4 +1,4 @@
-"""What BentoML's server makes of requests that our routes never see or never like; in process nobody can tell."""
+"""How BentoML's server handles requests that our routes never see; this cannot be tested in process."""
 
 import json
 import socket

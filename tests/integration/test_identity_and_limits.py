@@ -1,4 +1,4 @@
-"""Callers with keys at a real server: who is let in, whose documents they see, and when they have had enough."""
+"""Callers with keys at a real server: who is admitted, whose documents they see, and when their quota is spent."""
 
 import time
 

@@ -1,4 +1,4 @@
-"""A running server answers from a new version of the index without a restart and without a failed request."""
+"""A running server switches to a new version of the index without a restart and without a failed request."""
 
 import json
 import threading

@@ -1,4 +1,4 @@
-"""What a server writes to its log: one JSON object a line, whoever writes it."""
+"""The log of a server: one JSON object a line, whichever library writes it."""
 
 import json
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""What alerts and dashboard look at is there, on the real server, after its first queries."""
+"""Every metric that the alerts and the dashboard use exists on the real server after its first queries."""
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families

@@ -1,4 +1,4 @@
-"""What other users of the machine can reach of a server: its HTTP port, and nothing else."""
+"""Other users of the machine can reach only the HTTP port of a server."""
 
 import os
 import socket
@@ -12,9 +12,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from load.processes import find_family, find_ports
+from load.processes import find_family
 from load.server import Server, running_server
-from tests.servers import make_environment
+from tests.servers import find_ports, make_environment
 
 pytestmark = [
     pytest.mark.integration,

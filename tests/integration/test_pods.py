@@ -1,6 +1,6 @@
-"""One service per host: four servers of the same code, on addresses of their own, with Valkey between two fronts.
+"""One service per host: four servers of the same code at different addresses, with Valkey shared by two fronts.
 
-Each of them is killed in turn, with everything that it runs, and comes back at the same address.
+Each of them is killed in turn, with all its processes, and comes back at the same address.
 """
 
 from collections.abc import Iterator, Mapping
@@ -13,7 +13,7 @@ import pytest
 
 from load.processes import find_family, find_free_port
 from load.server import Server, running_server
-from rag.settings import LOCAL_CONTEXT_TOKENS, LOCAL_DRAFT_TOKENS, LOCAL_GENERATOR
+from rag.config.settings import LOCAL_CONTEXT_TOKENS, LOCAL_DRAFT_TOKENS, LOCAL_GENERATOR
 from schemas.errors import ErrorCode
 from tests.integration.asking import CLIENT_TIMEOUT_S, Rag, assert_error, wait_for
 from tests.integration.conftest import EXAMPLES, write_identities
@@ -127,7 +127,9 @@ def test_the_four_answer_together(fronts: list[Rag], pods: dict[str, Pod]) -> No
 
     assert all("12 ngày" in answer.answer and answer.citations for answer in answers)
     assert len({answer.model_version for answer in answers}) == 1
-    print("\nresident, MiB:", {name: round(pod.resident_mib()) for name, pod in pods.items()})  # the README's
+    print(
+        "\nresident, MiB:", {name: round(pod.resident_mib()) for name, pod in pods.items()}
+    )  # docs/benchmarks.md has it
 
 
 def test_a_model_service_takes_no_pickle(pods: dict[str, Pod]) -> None:

@@ -1,4 +1,4 @@
-"""The preflight as it is called, of a server with fake models: what it says is true, and none of it is secret."""
+"""The preflight as a command, against a server with fake models: its findings are true and contain no secret."""
 
 import json
 from pathlib import Path

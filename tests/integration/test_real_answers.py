@@ -1,4 +1,4 @@
-"""The local profile as a user meets it: example documents, real models, answers over HTTP."""
+"""The local profile as a user sees it: example documents, real models, answers over HTTP."""
 
 from pathlib import Path
 from typing import Any

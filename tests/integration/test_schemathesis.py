@@ -1,4 +1,4 @@
-"""A stranger with nothing but the API's description, who tries everything that it allows and much that it does not."""
+"""A client that has only the OpenAPI document, and tries everything that it allows and much that it does not."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""Limits over two front processes that share one Valkey, and what each policy makes of losing it."""
+"""Limits of two front processes that share one Valkey, and the effect of each policy when it is lost."""
 
 import asyncio
 import re

@@ -1,4 +1,4 @@
-"""Many streams, half of them abandoned at any moment: afterwards nothing is held, and nothing has grown."""
+"""Many streams, half of them abandoned at any time: afterwards nothing is held and nothing has grown."""
 
 import random
 import re

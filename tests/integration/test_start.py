@@ -1,4 +1,4 @@
-"""A server that is told something wrong does not start: it says what, in one line each, and exits."""
+"""A server with a wrong configuration does not start: it reports each problem in one line, and exits."""
 
 from pathlib import Path
 

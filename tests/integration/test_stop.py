@@ -1,4 +1,4 @@
-"""A server that is told to stop finishes what it has begun, and stops, whatever its clients have done to it before."""
+"""A server that is asked to stop finishes its running queries, then stops, whatever its clients did before."""
 
 import signal
 import time

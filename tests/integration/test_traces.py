@@ -1,4 +1,4 @@
-"""Traces of a real server: a query's spans arrive under the id of its response; a dead collector hurts nobody."""
+"""Traces of a real server: a query's spans arrive under the id of its response; a dead collector does no harm."""
 
 import signal
 from collections.abc import Iterator

@@ -1,7 +1,7 @@
-"""Two tenants that share all but one word: same files, same ids, same questions, at the same time.
+"""Two tenants whose data differ in one word: same files, same ids, same questions, at the same time.
 
-The traffic runs once, interleaved, repeated and concurrent, so that everything that could be kept is kept; each test
-then looks through all of it for one kind of leak.
+The traffic runs once, interleaved, repeated and concurrent, so that every cache is filled; each test then searches all
+of it for one kind of leak.
 """
 
 import json

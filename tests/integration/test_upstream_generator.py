@@ -1,4 +1,4 @@
-"""A generator of somebody else's behind RAG_GENERATOR_URL: what it is told, and what becomes of what it says."""
+"""A third-party generator behind RAG_GENERATOR_URL: what is sent to it, and how its replies are used."""
 
 import httpx
 import pytest

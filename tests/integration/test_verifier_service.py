@@ -1,4 +1,4 @@
-"""The verifier's model behind BentoML's batching, beside the reranker in one service."""
+"""The verifier's model behind BentoML's batching, in one service with the reranker."""
 
 import subprocess
 import sys
@@ -12,8 +12,8 @@ import pytest
 from load.processes import ROOT
 from load.server import Server, running_server
 from rag import models
-from rag.backends.cross_encoder import CrossEncoderScorer
-from rag.backends.entailment import EntailmentClassifier
+from rag.engines.cross_encoder import CrossEncoderScorer
+from rag.engines.entailment import EntailmentClassifier
 from schemas.services import Entailment, Pair
 from tests.integration.asking import CLIENT_TIMEOUT_S
 from tests.servers import FAKE_MODELS, make_environment
@@ -32,7 +32,7 @@ PREMISES = [
 HYPOTHESES = ["Staff have 12 days.", "Part time staff have 6 days of annual leave.", "park", "north " * 60]
 PAIRS = [(premise, hypothesis) for premise in PREMISES for hypothesis in HYPOTHESES]
 # In a process of its own: importing the services reads the environment and opens the front's parts.
-PRINT_PARTS = "import service; print(*service.Reranker.apis, *service.RagService.dependencies)"
+PRINT_PARTS = "import service; print(*service.Reranker.apis, *service.RagService.all_services(exclude_urls=True))"
 
 
 @pytest.fixture(scope="module")
@@ -101,10 +101,10 @@ def test_both_models_of_the_service_answer_at_once(
 @pytest.mark.parametrize(
     ("named", "expected"),
     [
-        ([], ["describe"]),
-        (["RAG_RERANKER_MODEL"], ["describe", "rerank", "reranker"]),
-        (["RAG_VERIFIER_MODEL"], ["describe", "entail", "reranker"]),
-        (["RAG_RERANKER_MODEL", "RAG_VERIFIER_MODEL"], ["describe", "entail", "rerank", "reranker"]),
+        ([], ["describe", "RagService"]),
+        (["RAG_RERANKER_MODEL"], ["describe", "rerank", "RagService", "Reranker"]),
+        (["RAG_VERIFIER_MODEL"], ["describe", "entail", "RagService", "Reranker"]),
+        (["RAG_RERANKER_MODEL", "RAG_VERIFIER_MODEL"], ["describe", "entail", "rerank", "RagService", "Reranker"]),
     ],
 )
 def test_the_service_has_the_models_that_are_named(

@@ -1,4 +1,4 @@
-"""The local profile without a generator: quotations, from a service that has already asked its models."""
+"""The local profile without a generator: quotations, from a service whose models are warm."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What several files need: Valkey, for the whole run or to be broken, limiters over it, and what is logged."""
+"""Shared fixtures: Valkey servers, for the whole run or to be broken, limiters over them, and captured logs."""
 
 import logging
 from collections.abc import AsyncIterator, Iterator

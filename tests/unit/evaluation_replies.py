@@ -1,4 +1,4 @@
-"""Replies of a server as the evaluation gets them, small enough to be judged by hand."""
+"""Replies of a server as the evaluation gets them, small enough to check by hand."""
 
 from collections.abc import Sequence
 from typing import Final

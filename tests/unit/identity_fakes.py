@@ -1,4 +1,4 @@
-"""What the identity tests share: a clock moved by hand, a file of API keys, signing keys, key sets and tokens."""
+"""Shared by the identity tests: a manual clock, a file of API keys, signing keys, key sets and tokens."""
 
 import base64
 import hashlib

@@ -1,8 +1,8 @@
-"""Run by `test_index_store.py`: processes that change an index and die on the way, each at another step.
+"""Run by `test_index_store.py`: processes that change an index and die at different steps.
 
 The n-th folder of a group is changed by a process that is killed before its n-th durable step, the first one while it
-embeds; when one lives to the end, its number is printed and the group is done. Groups are parted by `--`. One
-interpreter forks them all: the imports cost more than the work.
+embeds. When a process survives to the end, its number is printed and the group is done. `--` separates groups. One
+interpreter forks all processes, because the imports cost more than the work.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""What the index and ingestion tests share: an embedder of words, a disk that fails on cue, an index in one call."""
+"""Shared by the index and ingestion tests: an embedder of words, a disk that fails on demand, an index in one call."""
 
 import contextlib
 import errno
@@ -16,8 +16,8 @@ from rag.index.manifest import StoredVersion
 from rag.index.store import IndexStore
 from rag.index.update import Makers, OnDamage, digest_document, update_index
 from rag.index.version import TenantIndex
-from rag.language import words
 from rag.ports import Vectors
+from rag.text.language import words
 from rag.types import Chunk, Document, EncodedTexts, ModelInfo, Span, TokenVectors
 
 EMBEDDER = ModelInfo("bag-of-words", "r1", 32)

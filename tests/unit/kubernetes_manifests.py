@@ -1,4 +1,4 @@
-"""deploy/kubernetes as kustomize renders it, and as the pods, the Services and the policies in it would see it."""
+"""deploy/kubernetes as rendered by kustomize, and as its pods, Services and policies would see it."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Another process that spends the same quota: prints how many of 100 simultaneous requests were admitted."""
+"""Another process that spends the same quota: it prints how many of 100 simultaneous requests were admitted."""
 
 import asyncio
 import sys

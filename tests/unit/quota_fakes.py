@@ -1,4 +1,4 @@
-"""What the quota tests share: the window, what a slow machine may need, and when a refused request may come again."""
+"""Shared by the quota tests: the window, the tolerance for slow machines, and when a refused request may be retried."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""Links, addresses, numbers to call and codes: all of one stands in a passage, or it stands in none."""
+"""Links, addresses, phone numbers and codes: a passage must contain the whole of one, or it does not count."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Near copies: an edit that turns the meaning is seen, and an honest change is none."""
+"""Near copies: an edit that changes the meaning is detected, and an honest change is accepted."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Which sentence answers, and whether any does: two models that say so with probabilities, whatever they are shown."""
+"""Which sentence answers, and whether any does: two models that return probabilities for any input."""
 
 import math
 import unicodedata

@@ -1,4 +1,4 @@
-"""Work beside the requests does not end unseen, and what is to run for ever does."""
+"""The failure of a background task does not go unnoticed, and lasting tasks are restarted."""
 
 import asyncio
 from pathlib import Path

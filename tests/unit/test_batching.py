@@ -1,4 +1,4 @@
-"""Batchable APIs give every caller its own rows, whatever the others sent, left or broke."""
+"""Batchable APIs return to every caller its own rows, whatever other callers sent, abandoned or broke."""
 
 import asyncio
 import threading
@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rag.backends.batch_queue import BatchLimits
-from rag.backends.batching import (
+from rag.engines.batch_queue import BatchLimits
+from rag.engines.batching import (
     CALLER_DEADLINE,
     Batcher,
     estimate_entailment,

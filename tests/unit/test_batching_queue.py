@@ -1,4 +1,4 @@
-"""Which items form the next batch."""
+"""The choice of the items that form the next batch."""
 
 import math
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rag.backends.batch_queue import BatchLimits, BatchQueue, Waiting, find_best_run
+from rag.engines.batch_queue import BatchLimits, BatchQueue, Waiting, find_best_run
 
 LIMITS = BatchLimits(budget_tokens=1000, max_items=8)
 TOKENS = st.integers(1, 600)

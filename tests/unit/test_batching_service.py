@@ -1,4 +1,4 @@
-"""What stands between BentoML's server and our batching."""
+"""The adapter between BentoML's server and our batching."""
 
 import asyncio
 import warnings
@@ -9,13 +9,13 @@ import pytest
 from starlette.responses import PlainTextResponse
 from starlette.types import Receive, Scope, Send
 
-from rag.backends.batching import CALLER_DEADLINE
+from rag.engines.batching import CALLER_DEADLINE
 from rag.errors import DeadlineExceeded, NotReady
 from tests.asgi import Connection
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # what BentoML warns of while it is imported is not ours to mend
-    from rag.backends.bento_batching import WhileWaiting, pass_on
+    from rag.serving.bento_batching import WhileWaiting, pass_on
 
 
 async def test_every_request_is_a_batch_of_its_own() -> None:

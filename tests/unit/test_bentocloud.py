@@ -1,4 +1,4 @@
-"""deploy/bentocloud: BentoML reads every line of the files, which it does not say of itself, and the services start."""
+"""deploy/bentocloud: BentoML, which does not report unknown lines, reads every line, and the services start."""
 
 import warnings
 from pathlib import Path
@@ -7,8 +7,8 @@ from typing import Any, Final, get_type_hints
 import pytest
 import yaml
 
-from rag.environment import load_settings
-from rag.settings import Settings
+from rag.config.environment import load_settings
+from rag.config.settings import Settings
 
 # BentoML has no public name for what it makes of the files; an upgrade that moves these is to be seen here.
 with warnings.catch_warnings():

@@ -1,11 +1,11 @@
-"""An index of two languages whose passages say the same: what a question is asked of, and what answers it."""
+"""An index whose passages say the same in two languages: what is searched for a question, and what answers it."""
 
 from collections.abc import Sequence
 
 from load.evaluation.bilingual import MixedQuestions
 from load.evaluation.retrieval import KnownVectors, LocalScorer, RetrievalStages, measure_retrieval
 from load.evaluation.xquad import Paragraph, Question, QuestionSet
-from rag.backends.fake import FakeEncoder, overlap
+from rag.engines.fake import FakeEncoder, overlap
 from rag.types import Chunk, RelevanceScale
 from schemas.services import Pair
 from tests.fakes import FakeIndex, make_chunk

@@ -1,4 +1,4 @@
-"""What the evaluation says of the two fitted models: shares of questions, with weights of other articles."""
+"""The evaluation of the two fitted models: shares of questions, with weights fitted on other articles."""
 
 import random
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from load.evaluation.retrieval import KnownVectors, LocalScorer, RetrievalStages
 from load.evaluation.selection import Selection
 from load.evaluation.situations import WHOLE, Observatory, QuotableSentence, Sight, Situation
 from load.evaluation.xquad import Paragraph, Question, QuestionSet
-from rag.backends.fake import FakeEncoder, overlap
+from rag.engines.fake import FakeEncoder, overlap
 from rag.ingestion.sources import Source
 from rag.types import Chunk, RelevanceScale
 from rag.verification import LATE_INTERACTION, PassageSigns, SentenceSigns

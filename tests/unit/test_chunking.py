@@ -1,4 +1,4 @@
-"""Documents into chunks: sizes, seams, pages, headings, exact offsets."""
+"""Splitting documents into chunks: sizes, boundaries, pages, headings, exact offsets."""
 
 from collections import Counter
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rag.chunking import split
+from rag.parsing.chunking import split
 from rag.types import Document, Heading, PageSpan
 
 SENTENCE = "Nhân viên được nghỉ phép theo quy định của công ty."  # 11 words

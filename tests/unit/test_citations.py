@@ -1,4 +1,4 @@
-"""Deltas → sentences: the same however they are cut, each with its own markers; and back into tokens."""
+"""Splitting deltas into sentences, however they are cut, each with its own markers; and back into tokens."""
 
 import re
 from itertools import pairwise
@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rag.citations import (
+from rag.answer.sentences import (
     MAX_SENTENCE_CHARS,
     SentenceParser,
     SourceNumbering,
@@ -15,7 +15,7 @@ from rag.citations import (
     render_markers,
     render_sentence,
 )
-from rag.markers import has_marker, strip_markers
+from rag.text.markers import has_marker, strip_markers
 from rag.types import DraftSentence
 
 FRAGMENTS = st.lists(

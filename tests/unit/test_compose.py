@@ -1,4 +1,4 @@
-"""deploy/compose: Compose takes the file, nothing in it is open to others, and its parts find each other."""
+"""deploy/compose: Compose accepts the file, exposes nothing, and its parts find each other."""
 
 import json
 import re
@@ -11,7 +11,7 @@ import yaml
 from compose_spec import PyCompose
 
 from load.processes import ROOT
-from rag.settings import PREFIX, Settings
+from rag.config.settings import PREFIX, Settings
 from tests.watched import GRAFANA, PROMETHEUS
 
 FOLDER: Final = ROOT / "deploy" / "compose"

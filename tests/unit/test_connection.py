@@ -1,4 +1,4 @@
-"""What comes over one connection, byte for byte: bounded heads, upgrades ignored, refusals in the contract's words."""
+"""One connection, byte by byte: bounded heads, ignored upgrades, refusals in the contract's form."""
 
 import asyncio
 import json
@@ -15,9 +15,9 @@ from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from rag.api import connection
-from rag.api.connection import Connection, bound_connections
-from rag.api.crowd import Crowd, find_room
+from rag.serving import connection
+from rag.serving.connection import Connection, bound_connections
+from rag.serving.crowd import Crowd, find_room
 from schemas.errors import ErrorCode
 from schemas.request import HEADERS_MAX, HEADERS_MAX_BYTES
 

@@ -1,10 +1,10 @@
-"""Candidates → passages: in order, each text once, exactly as stored; and what of them fits into a prompt."""
+"""From candidates to passages: in order, each text once, exactly as stored; and which of them fit into a prompt."""
 
 from collections.abc import Sequence
 
 import pytest
 
-from rag.context import choose_passages, fit_into_budget
+from rag.retrieval.context import choose_passages, fit_into_budget
 from rag.types import Candidate, Chunk, Passage
 
 

@@ -1,8 +1,8 @@
-"""Which edition of a document counts, by its own words."""
+"""Which edition of a document is valid, according to its own text."""
 
 import pytest
 
-from rag.editions import family_of, names_edition, read_edition
+from rag.text.editions import family_of, names_edition, read_edition
 from rag.types import Chunk, Passage
 from rag.verification.sources import quotables, read_source
 from rag.verification.superseding import Superseded, find_older, find_superseded

@@ -1,4 +1,4 @@
-"""What the report of an endurance run says, and when it is a bad one."""
+"""The report of an endurance run, and when it fails."""
 
 from collections import Counter
 

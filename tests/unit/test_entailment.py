@@ -1,4 +1,4 @@
-"""A verifier's model says how far a premise carries a hypothesis, whatever kind of classifier it is."""
+"""A verifier's model returns how far a premise supports a hypothesis, for every kind of classifier."""
 
 import asyncio
 import json
@@ -11,11 +11,11 @@ import pytest
 from fastapi import FastAPI, Request
 
 from rag import models
-from rag.backends.batch_queue import BatchLimits
-from rag.backends.batching import Batcher, estimate_entailment
-from rag.backends.bento_client import BentoEntailment
-from rag.backends.entailment import EntailmentClassifier, find_support, find_unsupported
-from rag.backends.fake import FakeEntailment
+from rag.clients.bento_client import BentoEntailment
+from rag.engines.batch_queue import BatchLimits
+from rag.engines.batching import Batcher, estimate_entailment
+from rag.engines.entailment import EntailmentClassifier, find_support, find_unsupported
+from rag.engines.fake import FakeEntailment
 from rag.ports import EntailmentModel
 from schemas.services import Entailment
 from tests.tiny_classifiers import (

@@ -1,4 +1,4 @@
-"""The measures of the evaluation, against values computed by hand."""
+"""The measures of the evaluation, compared with values computed by hand."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Edited sentences: each differs from a sentence of its paragraph by the one thing that its kind names."""
+"""Edited sentences: each differs from a sentence of its paragraph only in what its kind names."""
 
 import pytest
 

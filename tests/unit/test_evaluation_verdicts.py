@@ -1,4 +1,4 @@
-"""The evaluation of citations, quotations and verdicts, against values computed by hand."""
+"""The evaluation of citations, quotations and verdicts, compared with values computed by hand."""
 
 import json
 from pathlib import Path

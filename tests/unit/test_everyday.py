@@ -1,4 +1,4 @@
-"""The everyday questions: what an answer is worth, what the files must be, and what the tables say."""
+"""The everyday questions: the grading of answers, the rules for the files, and the tables."""
 
 import json
 from collections.abc import Sequence
@@ -107,13 +107,9 @@ def test_a_part_of_a_word_or_figure_is_no_fact(answer: str, fact: str) -> None:
 def test_a_notice_of_an_older_version_may_say_the_old_value() -> None:
     """Only in the sentence that begins with it: elsewhere the old value is still wrong."""
     question = ask(["£175"], never=["£150"], kind="version")
-
-    def is_notice(sentence: str) -> bool:
-        return sentence.startswith("An older version")
-
-    told = grade(question, "It is £175 [S1]. An older version says £150 [S2].", "stop", is_notice=is_notice)
-    mixed = grade(question, "It is £175 or £150 [S1]. An older version says £150 [S2].", "stop", is_notice=is_notice)
-    untold = grade(question, "It is £175 [S1]. It was £150 [S2].", "stop", is_notice=is_notice)
+    told = grade(question, "It is £175 [S1]. An older edition, “Fees”, says: £150 [S2].", "stop")
+    mixed = grade(question, "It is £175 or £150 [S1]. An older edition, “Fees”, says: £150 [S2].", "stop")
+    untold = grade(question, "It is £175 [S1]. It was £150 [S2].", "stop")
 
     assert told.verdict == "right"
     assert (mixed.verdict, mixed.found_never) == ("wrong", ("£150",))

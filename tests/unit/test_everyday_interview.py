@@ -1,4 +1,4 @@
-"""The everyday interview, put to a server that says always the same."""
+"""The everyday interview with a server that always gives the same answer."""
 
 import json
 from collections.abc import Iterator
@@ -13,9 +13,9 @@ from load.evaluation.answers import NoAnswersError
 from load.evaluation.everyday import EverydayQuestion
 from load.evaluation.everyday.interview import EverydayInterview
 from load.evaluation.everyday.questions import EverydayPart, PartName
-from tests.unit.evaluation_replies import respond
+from tests.unit.evaluation_replies import respond, trace_of
 
-ANSWER = respond().model_dump_json().encode()
+ANSWER = respond(trace=trace_of()).model_dump_json().encode()
 ERROR = json.dumps({"error": {"code": "MODEL_TIMEOUT", "message": "late", "trace_id": "t", "retryable": True}}).encode()
 
 

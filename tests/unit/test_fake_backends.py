@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from rag.backends.fake import DIMENSION, FakeEmbedder, FakeEncoder, FakeGenerator, FakeScorer
+from rag.engines.fake import DIMENSION, FakeEmbedder, FakeEncoder, FakeGenerator, FakeScorer
 from rag.pipeline import collect
 from rag.types import Message, Window
 from schemas.request import QueryRequest

@@ -1,10 +1,10 @@
-"""The front tells another's generator what the settings say, with every question and with every look for its models."""
+"""The front sends a third-party generator what the settings say, with each question and each request for its models."""
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
-from rag.environment import load_settings
+from rag.config.environment import load_settings
 from rag.front import Front
 from rag.types import Message
 from tests.scripted_model import ScriptedModel

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from rag.api.readiness import DependencyWatch, Probe
-from rag.environment import load_settings
+from rag.config.environment import load_settings
 from rag.errors import NotReady
 from rag.front import Front
 from schemas.response import DependencyState

@@ -1,10 +1,10 @@
-"""Reciprocal rank fusion: what several rankings agree on comes first."""
+"""Reciprocal rank fusion: items that several rankings agree on come first."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rag.fusion import RANK_CONSTANT, fuse
+from rag.retrieval.fusion import RANK_CONSTANT, fuse
 
 RANKINGS = st.lists(st.lists(st.integers(0, 20), unique=True), max_size=4)
 

@@ -1,4 +1,4 @@
-"""How the canary gate asks: refusals are waited for, failures are told by their code, both sides hear the same."""
+"""How the canary gate asks: it waits after refusals, reports failures by code, and asks both sides the same."""
 
 import json
 import random
@@ -71,18 +71,18 @@ async def test_both_routes_end_in_the_same_answer(route: str, response: httpx.Re
 
     assert reply.response is not None
     assert reply.response.model_copy(update={"trace": None}) == respond("It is 12 days [S1].")
-    assert (reply.error, reply.fault, reply.refused) == (None, None, 0)
+    assert (reply.error, reply.fault, reply.refused) == (None, None, ())
     assert (reply.ttft_s is None) == (route == "whole")
     assert seen[0].headers["x-api-key"] == "secret"
     assert json.loads(seen[0].content)["question"] == "How many?"
 
 
 async def test_a_refusal_is_waited_for_and_is_no_error() -> None:
-    """As long as it says; it is counted, and the answer that comes then is the reply."""
+    """As long as it says; its code is kept, and the answer that comes then is the reply."""
     async with deployed(saying(BUSY, BUSY, whole())) as deployment:
         reply = await deployment.ask(make_ask(), Progress("", 1))
 
-    assert (reply.error, reply.refused) == (None, 2)
+    assert (reply.error, reply.refused) == (None, ("CONCURRENCY_LIMIT", "CONCURRENCY_LIMIT"))
     assert reply.response is not None
 
 

@@ -1,4 +1,4 @@
-"""The canary gate's verdict: two that are alike pass, and each way of being worse is refused for its own reason."""
+"""The canary gate's comparison: equal deployments pass, and each kind of regression is refused for its own reason."""
 
 import random
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""What the canary gate takes for an answer, and the rules that it holds each one against."""
+"""What the canary gate accepts as an answer, and the rules against which it checks each one."""
 
 import json
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Beside the figures: who answered, whether anybody still did, what is printed, and what cannot be run."""
+"""The verdict apart from the figures: who answered, whether anything still did, the output, and invalid arguments."""
 
 import json
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""deploy/grafana: the dashboard is what its generator makes, shows every metric of ours, and Grafana can draw it."""
+"""deploy/grafana: the dashboard is what its generator makes, shows all our metrics, and Grafana can draw it."""
 
 import runpy
 from itertools import combinations

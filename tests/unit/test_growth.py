@@ -1,4 +1,4 @@
-"""The drawn collections: as real ones where an index can tell, the same each time, measured by the product itself."""
+"""The drawn collections: like real ones in what matters to an index, reproducible, measured by the product itself."""
 
 import json
 import os
@@ -26,7 +26,7 @@ from load.growth.searching import draw_questions, measure_recall, search
 from load.growth.texts import ENGLISH, LAWS, VIETNAMESE, TextStream, WordLaw
 from load.growth.vectors import DIMENSION, VectorStream
 from rag.index.dense import DenseIndex, build_dense
-from rag.language import sentence_spans, words
+from rag.text.language import sentence_spans, words
 
 
 @pytest.mark.parametrize("law", LAWS)

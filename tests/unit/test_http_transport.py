@@ -1,4 +1,4 @@
-"""Requests that are cancelled at any moment leave no connection behind, here or at the other side."""
+"""Requests that are cancelled at any time leak no connection, neither here nor at the peer."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -8,7 +8,7 @@ from typing import Final
 import httpx
 import pytest
 
-from rag.backends.http_transport import BrokenReply, PatientTransport
+from rag.clients.http_transport import BrokenReply, PatientTransport
 
 # More turns of the event loop than making a connection and sending a request take.
 STEPS: Final = 60

@@ -1,4 +1,4 @@
-"""What happens to tokens while the issuer that publishes their keys rotates them, is away, or answers otherwise."""
+"""The effect on tokens while the issuer of their keys rotates them, is down, or answers something else."""
 
 import asyncio
 import logging

@@ -1,4 +1,4 @@
-"""Who is known by which API key, what is refused, and what happens while the file of keys changes or breaks."""
+"""Which API key identifies whom, what is refused, and the effect of a changing or broken key file."""
 
 import asyncio
 import hashlib

@@ -1,4 +1,4 @@
-"""Which tokens are taken, by which keys they are verified, and that every other one is refused without a reason."""
+"""Which tokens are accepted, which keys verify them, and that all others are refused without a reason."""
 
 import base64
 import hmac

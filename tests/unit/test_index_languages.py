@@ -1,4 +1,4 @@
-"""What an index knows of its own words: which language a chunk is in, and what a typed word could have meant."""
+"""What an index knows about its words: the language of a chunk, and the words that a typed one may stand for."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from rag.index.manifest import BrokenIndexError
 from rag.index.store import IndexStore
 from rag.index.update import IndexUpdate
 from rag.index.version import TenantIndex
-from rag.language import Language
+from rag.text.language import Language
 from tests.unit.index_fakes import change, embed
 
 LEAVE = "Nhân viên toàn thời gian có 12 ngày nghỉ phép năm."

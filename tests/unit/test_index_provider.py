@@ -1,4 +1,4 @@
-"""What a running server sees while ingestions change, break and replace the versions under it."""
+"""What a running server sees while ingestions change, break and replace the versions of its index."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""How the version before serves again: as a new one, with numbers that count on, or not at all."""
+"""Rolling back to the previous version: as a new version with increasing numbers, or not at all."""
 
 import contextlib
 import errno

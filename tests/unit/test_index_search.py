@@ -1,4 +1,4 @@
-"""What a version answers: by meaning, by words, and with its chunks."""
+"""Searching a version by meaning and by words, and reading its chunks."""
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""How versions are published, kept, guarded and found damaged."""
+"""How versions are published, kept, locked, and checked for damage."""
 
 import contextlib
 import fcntl

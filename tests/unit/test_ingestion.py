@@ -1,4 +1,4 @@
-"""What the ingestion command does with files, and how it ends."""
+"""How the ingestion command handles files, and its exit status."""
 
 import errno
 import json

@@ -1,11 +1,11 @@
-"""Text that acts instead of being read: the unmistakable forms are seen, ordinary text is not."""
+"""Text that acts on the model instead of being read: the unmistakable forms are detected, ordinary text is not."""
 
 from pathlib import Path
 from typing import Final
 
 import pytest
 
-from rag.injection import break_control_tokens, gives_orders, has_control_token, takes_over
+from rag.text.injection import break_control_tokens, gives_orders, has_control_token, takes_over
 
 OTHER_WORDS: Final = Path(__file__).parents[1] / "corpus" / "orders_in_other_words.txt"
 
@@ -102,7 +102,7 @@ def test_broken_control_tokens_are_none() -> None:
 
 
 def test_few_orders_in_other_words_are_seen() -> None:
-    """What no rule was written for; the README tells the number, so that nobody takes the rules for a wall."""
+    """What no rule was written for; docs/answers.md tells the number, so that nobody takes the rules for a wall."""
     orders = OTHER_WORDS.read_text("utf-8").splitlines()
 
     assert (len(orders), sum(map(gives_orders, orders))) == (44, 6)

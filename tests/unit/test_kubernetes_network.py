@@ -1,22 +1,31 @@
-"""deploy/kubernetes: nobody reaches anything but what is written down, and clients reach all of the contract."""
+"""deploy/kubernetes: only listed connections are allowed, and clients can reach all of the contract."""
 
+import shutil
 from collections.abc import Mapping
+from ipaddress import ip_address, ip_network
+from pathlib import Path
 from typing import Final
 
 import pytest
 
 from rag.api.routes import METHODS
-from rag.environment import load_settings
-from rag.sse import PING_AFTER_S
+from rag.api.sse import PING_AFTER_S
+from rag.config.environment import load_settings
 from schemas.request import BODY_MAX_BYTES
-from tests.unit.kubernetes_manifests import COMPONENT, NAME, Manifest, Rendered, render, selects
+from tests.unit.kubernetes_manifests import COMPONENT, KUBERNETES, NAME, Manifest, Rendered, render, selects
 
-PORT: Final = 3000
-REDIS_PORT: Final = 6379
-HUB_PORT: Final = 443
+PORT: Final = "3000/TCP"
+REDIS_PORT: Final = "6379/TCP"
+HUB_PORT: Final = "443/TCP"
+DNS_PORTS: Final = ("53/UDP", "53/TCP")
 NAMESPACE: Final = "kubernetes.io/metadata.name"
+GATEWAY: Final = "gateway.networking.k8s.io/gateway-name"
 REDIS: Final = "a private address"
 INTERNET: Final = "a public address"
+# NodeLocal DNSCache listens there on every node, in the node's own network.
+NODE_DNS: Final = "the node's DNS cache"
+# Where clouds give a node's credentials to whoever asks from the node.
+METADATA: Final = "the node's metadata"
 # Pods by a name for this file: their namespace and their labels.
 PODS: Final[Mapping[str, tuple[str, Mapping[str, str]]]] = {
     **{
@@ -24,28 +33,53 @@ PODS: Final[Mapping[str, tuple[str, Mapping[str, str]]]] = {
         for component in ("front", "embedder", "reranker", "generator", "ingestion", "weights")
     },
     "ingress": ("ingress-nginx", {NAME: "ingress-nginx"}),
+    "gateway": ("rag-gateway", {GATEWAY: "rag"}),
     "prometheus": ("monitoring", {NAME: "prometheus"}),
     "dns": ("kube-system", {"k8s-app": "kube-dns"}),
+    "dns cache": ("kube-system", {"k8s-app": "node-local-dns"}),
     "neighbour": ("default", {NAME: "rag", COMPONENT: "front"}),
     "intruder": ("rag", {}),
 }
-CIDRS: Final = {REDIS: "10.0.0.0/8", INTERNET: "0.0.0.0/0"}
+# What is no pod for a policy, by an address of it.
+ADDRESSES: Final = {
+    REDIS: ip_address("10.20.30.40"),
+    INTERNET: ip_address("203.0.113.7"),
+    NODE_DNS: ip_address("169.254.20.10"),
+    METADATA: ip_address("169.254.169.254"),
+}
 MODELS: Final = ("embedder", "reranker", "generator")
 SERVERS: Final = ("front", *MODELS)
+Open = set[tuple[str, str, str]]
+
+
+def find_names(pod: str) -> Open:
+    """What a pod reaches that may look names up, wherever the cluster has its DNS."""
+    return {(pod, dns, port) for dns in ("dns", "dns cache", NODE_DNS) for port in DNS_PORTS}
+
+
 # All that may be, as (who, whom, port); everything else may not.
 OPEN: Final = {
     ("ingress", "front", PORT),
     *(("front", model, PORT) for model in MODELS),
     *(("prometheus", server, PORT) for server in SERVERS),
-    ("front", "dns", 53),
+    *find_names("front"),
     ("front", REDIS, REDIS_PORT),
 }
 
 
+def block_fits(block: Manifest, who: str) -> bool:
+    """An address alone is meant by it: what it says of pods is the network plugin's affair."""
+    return (
+        who in ADDRESSES
+        and ADDRESSES[who] in ip_network(block["cidr"])
+        and not any(ADDRESSES[who] in ip_network(each) for each in block.get("except", []))
+    )
+
+
 def peer_fits(peer: Manifest, who: str) -> bool:
-    if who in CIDRS:
-        return bool(peer.get("ipBlock", {}).get("cidr") == CIDRS[who])
     if "ipBlock" in peer:
+        return block_fits(peer["ipBlock"], who)
+    if who in ADDRESSES:
         return False
     namespace, labels = PODS[who]
     # A peer without namespaces means pods of the policy's own.
@@ -57,9 +91,9 @@ def peer_fits(peer: Manifest, who: str) -> bool:
     return there and selects(peer.get("podSelector", {}), labels)
 
 
-def lets(rendered: Rendered, direction: str, pod: str, other: str, port: int) -> bool:
+def lets(rendered: Rendered, direction: str, pod: str, other: str, port: str) -> bool:
     """Whether the policies of the pod's namespace let it send to (Egress), or take from (Ingress), the other one."""
-    if pod in CIDRS or PODS[pod][0] != "rag":
+    if pod in ADDRESSES or PODS[pod][0] != "rag":
         return True  # others' policies are others' business
     side = {"Ingress": "from", "Egress": "to"}[direction]
     meant = [
@@ -68,19 +102,20 @@ def lets(rendered: Rendered, direction: str, pod: str, other: str, port: int) ->
         if direction in each["spec"]["policyTypes"] and selects(each["spec"]["podSelector"], PODS[pod][1])
     ]
     return not meant or any(
-        any(peer_fits(peer, other) for peer in rule[side]) and port in {each["port"] for each in rule["ports"]}
+        any(peer_fits(peer, other) for peer in rule[side])
+        and port in {f"{each['port']}/{each.get('protocol', 'TCP')}" for each in rule["ports"]}
         for spec in meant
         for rule in spec.get(direction.lower(), [])
     )
 
 
-def find_open(rendered: Rendered) -> set[tuple[str, str, int]]:
-    everybody = (*PODS, *CIDRS)
+def find_open(rendered: Rendered, redis_port: str = REDIS_PORT) -> Open:
+    everybody = (*PODS, *ADDRESSES)
     return {
         (who, whom, port)
         for who in everybody
         for whom in everybody
-        for port in (PORT, 53, HUB_PORT, REDIS_PORT)
+        for port in {PORT, *DNS_PORTS, HUB_PORT, "80/TCP", REDIS_PORT, redis_port}
         if {who, whom} & {each for each, (namespace, _) in PODS.items() if namespace == "rag"}
         and lets(rendered, "Egress", who, whom, port)
         and lets(rendered, "Ingress", whom, who, port)
@@ -94,12 +129,47 @@ def test_only_the_front_reaches_the_models_and_only_the_ingress_the_front() -> N
 
 def test_without_model_services_nobody_is_let_to_them() -> None:
     """Then it is the front alone that can be reached."""
-    assert {who for _, who, _ in find_open(render("overlays/all-in-one"))} == {"front", "dns", REDIS}
+    assert {who for _, who, _ in find_open(render("overlays/all-in-one"))} == {
+        "front",
+        REDIS,
+        *(dns for _, dns, _ in find_names("front")),
+    }
 
 
 def test_only_what_fetches_the_weights_reaches_the_internet() -> None:
-    """And it reaches nothing else."""
-    assert find_open(render("overlays/gpu")) == OPEN | {("weights", "dns", 53), ("weights", INTERNET, HUB_PORT)}
+    """And it reaches nothing else; the node's credentials are no internet."""
+    assert find_open(render("overlays/gpu")) == OPEN | find_names("weights") | {("weights", INTERNET, HUB_PORT)}
+
+
+@pytest.mark.parametrize("port", [6378, 6380, 10000, 25061])
+def test_another_port_of_the_redis_is_one_number_in_one_file(port: int, tmp_path: Path) -> None:
+    """The component replaces the one that `base` opens: the front reaches it and no longer 6379, nobody else does."""
+    shutil.copytree(KUBERNETES, tmp_path / "kubernetes")
+    component = tmp_path / "kubernetes" / "components" / "managed-redis" / "kustomization.yaml"
+    before = component.read_text("utf-8")
+    component.write_text(before.replace("- port: 6380", f"- port: {port}"), "utf-8")
+    overlay = tmp_path / "kubernetes" / "overlays" / "mine"
+    overlay.mkdir()
+    overlay.joinpath("kustomization.yaml").write_text(
+        "resources: [../../base]\ncomponents: [../../components/managed-redis]\n", "utf-8"
+    )
+
+    found = find_open(render("overlays/mine", tmp_path / "kubernetes"), f"{port}/TCP")
+
+    assert before.count("- port: ") == 1
+    assert found == OPEN - {("front", REDIS, REDIS_PORT)} | {("front", REDIS, f"{port}/TCP")}
+
+
+def test_only_one_policy_speaks_of_the_redis() -> None:
+    """So that its port is changed in one place."""
+    policies = render("base").of("NetworkPolicy")
+
+    assert [each["metadata"]["name"] for each in policies if "6379" in str(each)] == ["rag-redis"]
+
+
+def test_behind_the_gateway_api_the_front_is_open_to_its_proxies_alone() -> None:
+    """And no longer to those of ingress-nginx."""
+    assert find_open(render("overlays/gateway")) == OPEN - {("ingress", "front", PORT)} | {("gateway", "front", PORT)}
 
 
 @pytest.mark.parametrize("overlay", ["base", "overlays/all-in-one", "overlays/gpu"])

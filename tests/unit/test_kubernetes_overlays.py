@@ -1,4 +1,4 @@
-"""deploy/kubernetes: one service per pod, all in one pod, on GPUs, and the next version beside the one that serves."""
+"""deploy/kubernetes: one service per pod, all in one pod, on GPUs, and the next version beside the serving one."""
 
 import shutil
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Any, Final
 import pytest
 import yaml
 
-from rag.environment import load_settings
+from rag.config.environment import load_settings
 from tests.unit.kubernetes_manifests import INSTANCE, KUBERNETES, ROOT, Manifest, Rendered, render
 
 MODEL_SERVICES: Final = {"embedder": "Embedder", "reranker": "Reranker", "generator": "Generator"}

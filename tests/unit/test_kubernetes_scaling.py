@@ -1,4 +1,4 @@
-"""deploy/kubernetes: how many pods there are follows from what the service says of itself, and never falls to none."""
+"""deploy/kubernetes: the number of pods follows from the service's metrics, and never falls to zero."""
 
 import importlib.util
 import json
@@ -11,8 +11,8 @@ import pytest
 import yaml
 from prometheus_client import REGISTRY
 
-from rag import metrics
-from rag.environment import load_settings
+from rag.config.environment import load_settings
+from rag.observability import metrics
 from tests.unit.kubernetes_manifests import KUBERNETES, OVERLAYS, ROOT, Manifest, Rendered, render
 
 ADAPTER: Final = KUBERNETES / "prometheus-adapter.yaml"

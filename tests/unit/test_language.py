@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rag.language import detect_language, sentence_spans, words
+from rag.text.language import detect_language, sentence_spans, words
 
 # Characters at which the rules look, so that random text meets them often.
 TRICKY = st.text(st.sampled_from(list("aAđĐộ1 .\n\n?!…。\"')]|-#[S,:*\t\u00a0\u0301")), max_size=80)

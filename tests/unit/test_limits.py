@@ -1,4 +1,4 @@
-"""Deadlines are points that every wait counts down to; places are given back on every way out."""
+"""Every wait uses the seconds left until one deadline; places are released on every exit."""
 
 import asyncio
 

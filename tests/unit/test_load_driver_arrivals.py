@@ -1,4 +1,4 @@
-"""When the clients of the load driver come, and what they ask: plans that depend on their seed alone."""
+"""The arrivals and the questions of the load driver: plans that depend only on their seed."""
 
 import random
 from itertools import pairwise
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from load.driver.arrivals import Burst, draw_arrivals, squeeze
-from load.driver.planning import make_generator, plan, plan_bodies, read_bodies
+from load.driver.planning import make_generator, plan, plan_bodies
 from load.driver.questions import Deck, read_pool
 from load.driver.scenarios import SCENARIOS, Kind, Leaving, Scenario
 from load.evaluation.xquad import DataError
@@ -132,11 +132,8 @@ def test_questions_are_read_from_lines(tmp_path: Path) -> None:
         read_pool(broken)
 
 
-def test_bodies_are_sent_in_their_order_and_again(tmp_path: Path) -> None:
+def test_bodies_are_sent_in_their_order_and_again() -> None:
     """Both sides of a comparison get the same bodies."""
-    file = tmp_path / "bodies.jsonl"
-    file.write_text('{"max_tokens": 1}\n{"max_tokens": 2}\n', "utf-8")
-
-    asks = plan_bodies(read_bodies(file), [0.0, 0.5, 0.7], "load")
+    asks = plan_bodies([{"max_tokens": 1}, {"max_tokens": 2}], [0.0, 0.5, 0.7], "load")
 
     assert [(ask.at_s, ask.body["max_tokens"]) for ask in asks] == [(0.0, 1), (0.5, 2), (0.7, 1)]

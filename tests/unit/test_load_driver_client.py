@@ -1,4 +1,4 @@
-"""The load driver's client and its two loops, against a server that misbehaves as it is told."""
+"""The load driver's client and its two loops, against a server with scripted misbehaviour."""
 
 import json
 import time

@@ -1,4 +1,4 @@
-"""The figures of the load driver, against values computed by hand."""
+"""The figures of the load driver, compared with values computed by hand."""
 
 from dataclasses import replace
 

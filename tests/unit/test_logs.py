@@ -1,4 +1,4 @@
-"""Lines that others write take the form of ours."""
+"""Log lines of libraries have the same form as ours."""
 
 import json
 import logging
@@ -11,9 +11,9 @@ import pytest
 from starlette.requests import ClientDisconnect
 
 from load.processes import ROOT
-from rag.logs import JsonFormatter, is_news
+from rag.observability.logs import JsonFormatter, is_news
 
-VLLM_LOGGING = ROOT / "rag" / "backends" / "vllm_logging.json"
+VLLM_LOGGING = ROOT / "rag" / "engines" / "vllm_logging.json"
 LOGS_AND_WARNS = """
 import json, logging, logging.config, pathlib, sys, warnings
 logging.config.dictConfig(json.loads(pathlib.Path(sys.argv[1]).read_text()))

@@ -1,10 +1,10 @@
-"""Markers: every form that a model or a document may write is seen, and nothing else is."""
+"""Markers: every form that a model or a document may write is recognised, and nothing else is."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rag.markers import has_marker, may_begin_marker, split_markers, strip_markers, trailing_markers
+from rag.text.markers import has_marker, may_begin_marker, split_markers, strip_markers, trailing_markers
 
 MARKER_TEXT = st.lists(
     st.sampled_from(

@@ -1,4 +1,4 @@
-"""The closed list of metrics: what each shows, from which moment, and that no request can add a label."""
+"""The closed list of metrics: what each shows and from when, and that no request can add a label."""
 
 import os
 import subprocess
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from prometheus_client import REGISTRY
 
-from rag import metrics
+from rag.observability import metrics
 from rag.types import IndexVersion
 from schemas.errors import ErrorCode
 
@@ -19,13 +19,13 @@ LABELS = {
 }
 DEAD_WORKER = """
 import os, signal
-from rag import metrics
+from rag.observability import metrics
 metrics.RUNNING.inc(3)
 os.kill(os.getpid(), signal.SIGKILL)
 """
 SHOW_RUNNING = """
 from prometheus_client import CollectorRegistry, multiprocess
-from rag import metrics
+from rag.observability import metrics
 metrics.begin(version="1", model_version="m", prompt_version="p", places=8, good_ends={})
 registry = CollectorRegistry()
 multiprocess.MultiProcessCollector(registry)
@@ -33,7 +33,7 @@ print(registry.get_sample_value("rag_queries_running"), registry.get_sample_valu
 """
 IMPORTS_ALONE = "from rag import metrics"
 SERVES_INDEXES = """
-from rag import metrics
+from rag.observability import metrics
 from rag.types import IndexVersion
 metrics.note_indexes({"demo": IndexVersion("v1", 7, 1, "2026-01-01T00:00:00Z")})
 """

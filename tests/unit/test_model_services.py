@@ -1,4 +1,4 @@
-"""The Embedder and the Reranker over HTTP: what they are sent, and what their failures are called."""
+"""The clients of the Embedder and the Reranker: what they send, and how they report failures."""
 
 import json
 from collections.abc import Callable
@@ -7,14 +7,14 @@ import httpx
 import numpy as np
 import pytest
 
-from rag.backends.bento_client import (
+from rag.clients.bento_client import (
     BentoEmbedder,
     BentoEntailment,
     BentoQuestionReader,
     BentoScorer,
     open_http_client,
 )
-from rag.backends.late_interaction import pack
+from rag.engines.late_interaction import pack
 from rag.errors import DeadlineExceeded, NotReady, RagError, UpstreamError
 from rag.types import TokenVectors, Window
 

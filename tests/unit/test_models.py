@@ -1,4 +1,4 @@
-"""Models come from files that the tests make: tiny ones, of the same formats and classes as the real ones."""
+"""Models are loaded from files that the tests make: tiny, in the formats and classes of the real ones."""
 
 import shutil
 import struct
@@ -9,12 +9,12 @@ import pytest
 from numpy.typing import NDArray
 
 from rag import models
-from rag.backends.cross_encoder import CrossEncoderScorer
-from rag.backends.late_interaction import LateInteractionScorer, TokenVectorCache
-from rag.backends.sentence_transformer import SentenceEncoder
-from rag.backends.tokenizer import FileTokenCounter
-from rag.environment import load_settings
-from rag.model_ref import ModelRef
+from rag.config.environment import load_settings
+from rag.config.model_ref import ModelRef
+from rag.engines.cross_encoder import CrossEncoderScorer
+from rag.engines.late_interaction import LateInteractionScorer, TokenVectorCache
+from rag.engines.sentence_transformer import SentenceEncoder
+from rag.engines.tokenizer import FileTokenCounter
 from rag.models import e5_small, openvino_graph
 from rag.types import TokenVectors
 from schemas.services import Pair

@@ -1,4 +1,4 @@
-"""Figures: the same value however it is written, in English and Vietnamese."""
+"""Numbers: the same value however it is written, in English and Vietnamese."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The reader of a generator's stream believes nothing: cuts, lies, silence and secrets end in our own words."""
+"""The reader of a generator's stream trusts nothing: cut, false, silent or secret replies become our own errors."""
 
 import asyncio
 import json
@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rag.backends.bento_client import open_http_client
-from rag.backends.chat_request import BOUND
-from rag.backends.event_stream import LINE_LIMIT_BYTES, EventDecoder, ServerEvent
-from rag.backends.openai_client import OpenAIGenerator
+from rag.clients.bento_client import open_http_client
+from rag.clients.chat_request import BOUND
+from rag.clients.event_stream import LINE_LIMIT_BYTES, EventDecoder, ServerEvent
+from rag.clients.openai_client import OpenAIGenerator
 from rag.errors import DeadlineExceeded, RagError, UpstreamError, UpstreamRateLimited
 from rag.types import Delta, Message, TokenUsage
 

@@ -1,4 +1,4 @@
-"""Files into documents: text, headings, pages, titles, and one plain reason for every file that is none."""
+"""From files to documents: text, headings, pages, titles, and one plain reason for every file that cannot be read."""
 
 import io
 import os
@@ -13,12 +13,12 @@ from fpdf import FPDF
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rag.chunking import split
 from rag.errors import ParseError
-from rag.language import sentence_spans
 from rag.parsing import MAX_FILE_BYTES, SUFFIXES, html, markdown, parse, plain
 from rag.parsing.blocks import Block, Draft, assemble, clean
+from rag.parsing.chunking import split
 from rag.parsing.layout import Line, to_blocks
+from rag.text.language import sentence_spans
 from rag.types import Document
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "documents"

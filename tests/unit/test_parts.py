@@ -1,9 +1,9 @@
-"""One question may ask several things: each is answered, or said to have no answer."""
+"""A question may ask several things: each is answered, or reported as unanswered."""
 
 import pytest
 
-from rag.language import Language
-from rag.parts import find_names, split_question
+from rag.question.parts import find_names, split_question
+from rag.text.language import Language
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What a model says around an answer is told from what documents say."""
+"""A model's phrases around an answer are distinguished from statements of the documents."""
 
 import pytest
 

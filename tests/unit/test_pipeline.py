@@ -1,4 +1,4 @@
-"""The stages in their order, on fakes: what each one gets, when it is stopped, what is written down."""
+"""The stages in order, on fakes: what each one gets, when it is stopped, and what is recorded."""
 
 from collections.abc import Sequence
 from contextlib import aclosing
@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from rag.errors import DeadlineExceeded, RagError, UpstreamError
+from rag.observability.telemetry import QueryRecord
 from rag.pipeline import GIVE_UP_AFTER, Pipeline, collect
-from rag.telemetry import QueryRecord
 from rag.types import TokenUsage, Window
 from schemas.events import CitationEvent, DoneEvent, Event, MetaEvent, TokenEvent
 from schemas.request import QueryRequest

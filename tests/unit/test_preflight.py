@@ -1,4 +1,4 @@
-"""Each condition of production is seen where it holds, seen where it does not, and no secret is shown."""
+"""Each condition of production is recognised both if it holds and if it does not, and no secret is shown."""
 
 import hashlib
 import json
@@ -11,7 +11,8 @@ from typing import Any
 import httpx
 import pytest
 
-from rag.environment import load_settings
+from rag.config.environment import load_settings
+from rag.config.settings import Settings
 from rag.index.store import IndexStore
 from rag.models import describe
 from rag.preflight import host
@@ -21,7 +22,6 @@ from rag.preflight.configuration import SERVICES, check_identities, check_servin
 from rag.preflight.dependencies import check_redis, check_services, judge_clocks, judge_redis
 from rag.preflight.deployment import deployment_checks, judge_stream, judge_url, read_events
 from rag.preflight.finding import Finding, place_of, run_checks
-from rag.settings import Settings
 from tests.scripted_model import Reply, ScriptedModel
 from tests.unit.index_fakes import change
 
@@ -129,13 +129,15 @@ class TestConfiguration:
 
         assert states(check_serving(environ)) == {"BENTOML_CONFIG": "ok"}
 
-    @pytest.mark.parametrize(
-        ("content", "state"), [(None, "missing"), ("services: {Rag: {}}", "warning"), ("{", "missing")]
-    )
-    def test_serving_knobs_that_are_not_applied_are_seen(self, config: Path, content: str | None, state: str) -> None:
+    def test_the_bentos_own_knobs_need_no_variable(self) -> None:
+        """service.py names configuration.yaml to BentoML."""
+        assert states(check_serving({"BENTOML_DO_NOT_TRACK": "True"})) == {"BENTOML_CONFIG": "ok"}
+
+    @pytest.mark.parametrize(("content", "state"), [("services: {Rag: {}}", "warning"), ("{", "missing")])
+    def test_serving_knobs_that_are_not_applied_are_seen(self, config: Path, content: str, state: str) -> None:
         """BentoML takes unknown names in silence."""
-        config.write_text(content or "")
-        environ = {} if content is None else {"BENTOML_CONFIG": str(config)}
+        config.write_text(content)
+        environ = {"BENTOML_CONFIG": str(config)}
 
         assert states(check_serving(environ)) == {"BENTOML_CONFIG": state, "usage reports": "warning"}
 

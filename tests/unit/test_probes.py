@@ -1,4 +1,4 @@
-"""What a dependency's answer says of it: there, not yet there, or another one than this front was made for."""
+"""What a dependency's answer means: ready, still loading, or serving other models than this front expects."""
 
 import json
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""deploy/prometheus: Prometheus takes the files, and each alert can fire, watches what exists and says what to do."""
+"""deploy/prometheus: Prometheus accepts the files; each alert can fire, uses existing metrics, and says what to do."""
 
 import importlib.util
 import re

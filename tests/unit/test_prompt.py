@@ -1,12 +1,12 @@
-"""Question and passages → messages: sources fenced as data, the question last, in its own language."""
+"""From question and passages to messages: sources fenced as data, the question last, in its own language."""
 
 import re
 from typing import Literal
 
 import pytest
 
-from rag.language import detect_language
-from rag.prompt import PROMPT_VERSION, build_messages, no_answer_text
+from rag.drafting.prompt import PROMPT_VERSION, build_messages, no_answer_text
+from rag.text.language import detect_language
 from rag.types import Chunk, Passage
 
 QUESTION = "How many days of leave are there?"

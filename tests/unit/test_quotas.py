@@ -1,4 +1,4 @@
-"""Quotas in one process and over all of them follow the same rules, and in one process the window is exact."""
+"""Local and shared quotas follow the same rules, and the local window is exact."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -159,24 +159,23 @@ async def test_use_counts_from_the_admission_and_not_from_its_settlement(bench: 
 
 
 async def test_only_the_first_settlement_counts(bench: Bench) -> None:
-    """Every way out of a request may settle or release; together they do it once."""
+    """Every way out of a request may settle; together they do it once."""
     limiter = bench.limiter(tokens=100)
-    settled, released = await limiter.reserve("p", "demo", 50), await limiter.reserve("p", "demo", 50)
-    await limiter.settle(settled, 30)
-    await limiter.settle(settled, 0)
-    await limiter.release(settled)
-    await limiter.release(released)
-    await limiter.settle(released, 50)
+    used, unused = await limiter.reserve("p", "demo", 50), await limiter.reserve("p", "demo", 50)
+    await limiter.settle(used, 30)
+    await limiter.settle(used, 0)
+    await limiter.settle(unused, 0)
+    await limiter.settle(unused, 50)
 
     await limiter.reserve("p", "demo", 70)
 
     assert await refusal(limiter, 1) == about(600)
 
 
-async def test_a_released_request_still_counts_as_one(bench: Bench) -> None:
+async def test_a_request_that_used_no_tokens_still_counts_as_one(bench: Bench) -> None:
     """Tokens that were not used return; the request was made."""
     limiter = bench.limiter(requests=1, tokens=100)
-    await limiter.release(await limiter.reserve("p", "demo", 100))
+    await limiter.settle(await limiter.reserve("p", "demo", 100), 0)
 
     await limiter.reserve("q", "demo", 100)
 
@@ -255,7 +254,7 @@ async def test_a_client_that_leaves_while_it_is_admitted_holds_nothing(bench: Be
         reserving.cancel()
         outcome = (await asyncio.gather(reserving, return_exceptions=True))[0]
         if isinstance(outcome, Reservation):
-            await limiter.release(outcome)
+            await limiter.settle(outcome, 0)
     await limiter.aclose()  # what went on after the cancellation comes to its end
 
     assert (await limiter.reserve("q", "demo", 40)).tokens == 40

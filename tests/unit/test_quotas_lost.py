@@ -1,4 +1,4 @@
-"""Quotas while their server is lost: it is real, fails in every way, and comes back."""
+"""Quotas while their server, a real one, is lost in every way, and when it comes back."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable

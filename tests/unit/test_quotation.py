@@ -1,4 +1,4 @@
-"""What goes out for a statement: verbatim, with as much around it as it needs to be understood."""
+"""The text quoted for a statement: verbatim, with as much context as it needs to be understood."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""What is known of the dependencies between two questions to them."""
+"""The state of the dependencies between two probes."""
 
 from collections.abc import Sequence
 

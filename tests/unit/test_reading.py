@@ -1,11 +1,11 @@
-"""A question is read in the words of the index that is asked, however it was typed."""
+"""A question is read in the words of the index that it is asked of, however it was typed."""
 
 import unicodedata
 
 import pytest
 
 from rag.index.vocabulary import is_one_slip
-from rag.reading import Reading, is_small_talk, read_question
+from rag.question.reading import Reading, is_small_talk, read_question
 from tests.fakes import FakeIndex
 
 LEAVE = "Nhân viên chính thức có 12 ngày nghỉ phép năm. Lương được trả vào ngày 5. Công ty hỗ trợ tiền ăn trưa."

@@ -1,13 +1,13 @@
-"""Retrieval finds by meaning and by words and fuses both; reranking orders what was found."""
+"""Retrieval searches by meaning and by words and fuses both; reranking orders the results."""
 
 from collections.abc import Sequence
 
 import pytest
 
-from rag.backends.fake import FakeEmbedder, FakeScorer
+from rag.engines.fake import FakeEmbedder, FakeScorer
 from rag.errors import DeadlineExceeded, IndexUnavailable, UpstreamError
-from rag.reranking import rerank, score_windows
-from rag.retrieval import retrieve
+from rag.retrieval.reranking import rerank, score_windows
+from rag.retrieval.search import retrieve
 from rag.types import Candidate, RelevanceScale, Window
 from tests.fakes import (
     ANNUAL_LEAVE,

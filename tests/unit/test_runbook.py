@@ -1,6 +1,6 @@
-"""deploy/RUNBOOK.md: whatever its commands name exists, and the programs that they call understand them.
+"""deploy/RUNBOOK.md: everything that its commands name exists, and the programs accept the commands.
 
-Nobody should find out at three in the morning that a Deployment has another name by now.
+Nobody should find out at three in the morning that a Deployment has been renamed.
 """
 
 import importlib
@@ -18,8 +18,8 @@ import pytest
 import yaml
 
 from load.processes import ROOT
-from rag.environment import SettingsError, environment_name, load_settings
-from rag.settings import Settings
+from rag.config.environment import SettingsError, environment_name, load_settings
+from rag.config.settings import Settings
 from schemas.errors import ErrorCode
 from tests.unit.kubernetes_manifests import COMPONENT, KUBECTL, NAME, OVERLAYS, render
 from tests.unit.test_prometheus import ALERTS, OTHERS, OURS, RECORDED, VLLMS
@@ -44,6 +44,7 @@ KINDS: Final = {
     "Service": "service",
     "CronJob": "cronjob",
     "Ingress": "ingress",
+    "HTTPRoute": "httproute",
     "HorizontalPodAutoscaler": "hpa",
     "PersistentVolumeClaim": "pvc",
     "NetworkPolicy": "networkpolicy",
@@ -131,7 +132,7 @@ OURS_IN_CLUSTER: Final = [command for command in KUBECTLS if command[:2] == ("-n
 def list_known() -> set[Named]:
     """All that the files make or ask for, in any overlay, and the jobs that the runbook itself makes."""
     known = set()
-    for overlay in OVERLAYS:
+    for overlay in (*OVERLAYS, "gateway/stable"):
         rendered = render(overlay)
         known |= {
             Named(KINDS[each["kind"]], each["metadata"]["name"]) for each in rendered.objects if each["kind"] in KINDS

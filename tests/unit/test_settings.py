@@ -1,13 +1,13 @@
-"""Settings are checked in full at start: every bad name and value is named, one line each, before anything serves."""
+"""Settings are checked completely at start: every bad name and value gets one line, before anything serves."""
 
 from pathlib import Path
 
 import pytest
 
-from rag.environment import SettingsError, environment_name, load_settings, value_range
-from rag.model_ref import ModelRef
-from rag.settings import LOCAL_GENERATOR, NEVER_IN_AN_ANSWER, OFFLINE, Settings
-from rag.version import versioned
+from rag.config.environment import SettingsError, environment_name, load_settings, read_port, value_range
+from rag.config.model_ref import ModelRef
+from rag.config.settings import LOCAL_GENERATOR, NEVER_IN_AN_ANSWER, OFFLINE, Settings
+from rag.model_card import versioned
 
 EXAMPLE = Path(__file__).parents[2] / ".env.example"
 NUMBERS = [name for name, field in Settings.model_fields.items() if field.annotation in (int, float)]
@@ -73,6 +73,12 @@ def test_settings_cannot_be_changed() -> None:
 
     with pytest.raises(ValueError, match="frozen"):
         settings.rerank_k = 3  # type: ignore[misc]  # what the test is about
+
+
+def test_the_searches_give_no_fewer_than_are_reranked() -> None:
+    """Where both find the same, there would be fewer candidates than were asked for."""
+    assert load_settings({}).retrieve_k == 50
+    assert load_settings({"RAG_RERANK_K": "120"}).retrieve_k == 120
 
 
 def test_a_service_may_do_without_a_generator() -> None:
@@ -380,14 +386,14 @@ def test_headers_and_fields_of_the_generator_are_json_objects() -> None:
             ("RAG_GENERATOR_HEADERS", value)
             for value in (
                 "{", "[]", '{"a b": "c"}', '{"": "c"}', '{"a": 1}', '{"a": "b\\r\\nc: d"}', '{"X-Trace-Id": "1"}',
-                '{"Content-Length": "1"}',
+                '{"Content-Length": "1"}', '{"api-key": "a", "api-key": "b"}', '{"api-key": "a", "Api-Key": null}',
             )
         ),
         *(
             ("RAG_GENERATOR_BODY", value)
             for value in (
                 "{", "7", '{"a": NaN}', '{"a": 1e999}', '{"messages": []}', '{"stream": false}', '{"model": "x"}',
-                '{"a":' + "[" * 100_000, '{"a": "\\ud800"}',
+                '{"a":' + "[" * 100_000, '{"a": "\\ud800"}', '{"top_p": 1, "top_p": 0.5}', '{"a": [{"b": 1, "b": 1}]}',
             )
         ),
     ],
@@ -415,3 +421,16 @@ def test_what_the_generator_is_told_changes_the_deployment_and_its_credentials_d
     assert answers(RAG_GENERATOR_BODY='{"top_p": 1}') != answers()
     assert answers(RAG_GENERATOR_BODY='{"top_p": 1}') == answers(RAG_GENERATOR_BODY='{"top_p":1}')
     assert answers(RAG_GENERATOR_HEADERS='{"a": "b"}', RAG_GENERATOR_API_KEY="k") == answers()
+
+
+@pytest.mark.parametrize(("environ", "port"), [({}, 3000), ({"PORT": ""}, 3000), ({"PORT": "8080"}, 8080)])
+def test_the_port_is_the_platforms(environ: dict[str, str], port: int) -> None:
+    """Platforms say by PORT where a container is to listen."""
+    assert read_port(environ) == port
+
+
+@pytest.mark.parametrize("text", ["0", "65536", "-1", "http", "30.5", "٣٠٠٠"])
+def test_a_port_that_is_none_stops_the_start(text: str) -> None:
+    """With one line, as a setting of ours does."""
+    with pytest.raises(SettingsError, match="PORT: must be a whole number from 1 to 65535"):
+        read_port({"PORT": text})

@@ -1,4 +1,4 @@
-"""The set-up's rules: what counts as up to date, what is made anew, what the user is told, what the lists may hold."""
+"""The rules of the set-up: what counts as up to date, what is rebuilt, messages to the user, valid package lists."""
 
 import importlib.util
 import os
@@ -11,7 +11,7 @@ from types import ModuleType
 import pytest
 
 ROOT = Path(__file__).parents[2]
-LISTS = ("local", "gpu", "dev", "models", "uv")
+LISTS = ("local", "gpu", "dev", "models", "upstreams", "go", "uv")
 
 
 def load(name: str) -> ModuleType:

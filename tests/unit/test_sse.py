@@ -1,4 +1,4 @@
-"""Events on the wire: one line of JSON each, ids without gaps, one terminal event whatever happens."""
+"""Events on the wire: one line of JSON each, ids without gaps, one terminal event in every case."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 import pytest
 from starlette.types import Message
 
+from rag.api.sse import EventWriter, encode, until_terminal
 from rag.errors import DeadlineExceeded, RagError, UpstreamError, UpstreamRateLimited
-from rag.sse import EventWriter, encode, until_terminal
 from schemas.errors import ErrorCode
 from schemas.events import CitationEvent, DoneEvent, ErrorEvent, Event, MetaEvent, TokenEvent
 from schemas.response import Citation, Latency, Usage

@@ -1,4 +1,4 @@
-"""Token vectors in the index, and a passage scored by them without being read again."""
+"""Token vectors in the index, and scoring a passage by them without encoding it again."""
 
 import asyncio
 from collections.abc import Sequence
@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rag.backends.max_sim import NO_TOKENS
-from rag.backends.stored_interaction import READINGS_KEPT, EarlyReader, StoredInteraction
+from rag.engines.max_sim import NO_TOKENS
+from rag.engines.stored_interaction import READINGS_KEPT, EarlyReader, StoredInteraction
 from rag.errors import DeadlineExceeded, UpstreamError
 from rag.index.manifest import BrokenIndexError
 from rag.index.store import IndexStore

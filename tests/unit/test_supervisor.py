@@ -1,4 +1,4 @@
-"""Where the process that starts the services takes its commands: BentoML's own answer is no good, ours is private."""
+"""The control sockets of the process that starts the services: BentoML's default is unsafe, ours is private."""
 
 import stat
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from bentoml._internal.utils import circus
 
-from rag.backends import supervisor
+from rag.serving import supervisor
 
 
 class Made(Exception):

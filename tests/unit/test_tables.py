@@ -1,4 +1,4 @@
-"""A row of a table is a line that says what it means without the header above it."""
+"""A row of a table becomes a line that can be understood without the header above it."""
 
 from rag.parsing.tables import Cell, render_rows
 

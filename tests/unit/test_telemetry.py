@@ -1,4 +1,4 @@
-"""A record adds up what a request did; what is logged of an exception never quotes a user."""
+"""A record sums up what a request did; the log of an exception never quotes a user."""
 
 import json
 import logging
@@ -6,9 +6,9 @@ import logging
 import pytest
 from prometheus_client import REGISTRY
 
-from rag.logs import JsonFormatter, describe_exception
-from rag.metrics import note_batch
-from rag.telemetry import QueryRecord, redact
+from rag.observability.logs import JsonFormatter, describe_exception
+from rag.observability.metrics import note_batch
+from rag.observability.telemetry import QueryRecord, redact
 from rag.types import BatchReport, TokenUsage
 from schemas.errors import ErrorCode
 

@@ -1,15 +1,15 @@
-"""The file of tenants with thresholds of their own: read whole or refused in one line, and part of `model_version`."""
+"""The tenants file: read as a whole or refused in one line, and part of `model_version`."""
 
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from rag.environment import load_settings
-from rag.settings import Settings
+from rag.config.environment import load_settings
+from rag.config.settings import Settings
+from rag.model_card import make_card
 from rag.tenants import TenantsError, load_policies
 from rag.verification import Policies, Policy
-from rag.version import make_card
 
 FAKES = {"RAG_EMBEDDER_MODEL": "fake:", "RAG_RERANKER_MODEL": "fake:", "RAG_GENERATOR_MODEL": "fake:"}
 SECRET = "hunter2"

@@ -1,4 +1,4 @@
-"""What a model thinks aloud is no draft, wherever its tags are cut."""
+"""A model's thoughts are not part of the draft, wherever their tags are split."""
 
 from collections.abc import AsyncIterator
 from itertools import pairwise
@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rag.citations import SentenceParser
-from rag.generation import Draft
-from rag.thoughts import ThoughtFilter
+from rag.answer.sentences import SentenceParser
+from rag.drafting.generation import Draft
+from rag.drafting.thoughts import ThoughtFilter
 from rag.types import Delta, Message, TokenUsage
 
 SAID = "Staff have 12 days [S1]."

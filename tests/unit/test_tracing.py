@@ -1,4 +1,4 @@
-"""Spans: one per query, and below it one for each time that it spends in a stage; none where nobody asks for them."""
+"""Spans: one per query, with a child for each time that it spends in a stage; none if tracing is off."""
 
 import asyncio
 import logging
@@ -17,12 +17,12 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanKind, StatusCode
 from starlette.responses import PlainTextResponse
 
-from rag.backends.vllm_server import EngineOptions
+from rag.engines.vllm_server import EngineOptions
 from rag.errors import RagError, UpstreamError
+from rag.observability.telemetry import QueryRecord
+from rag.observability.tracing import TRACE_HEADERS, Tracer, find_collector, recording
+from rag.observability.tracing.recording import CHILDREN_MAX, QuietExporter, Recorder
 from rag.pipeline import Pipeline
-from rag.telemetry import QueryRecord
-from rag.tracing import TRACE_HEADERS, Tracer, find_collector, recording
-from rag.tracing.recording import CHILDREN_MAX, QuietExporter, Recorder
 from schemas.errors import ErrorCode
 from schemas.request import QueryRequest
 from tests.asgi import Connection
@@ -43,8 +43,8 @@ from tests.trace_collector import TraceCollector
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # what BentoML warns of while it is imported is not ours to mend
-    from rag.backends.bento_batching import Traced
-    from rag.backends.bento_client import open_http_client
+    from rag.clients.bento_client import open_http_client
+    from rag.serving.bento_batching import Traced
 
 HEX: Final = "0af7651916cd43dd8448eb211c80319c"
 OURS: Final = f"tr_{HEX}"
@@ -138,8 +138,8 @@ def test_without_a_collector_nothing_is_imported() -> None:
     """Not the library, by anything that a query runs through; a tracer without a collector begins nothing."""
     script = """
 import sys
-import rag.api.exchange, rag.pipeline, rag.telemetry
-from rag.tracing import UNTRACED
+import rag.api.exchange, rag.pipeline, rag.observability.telemetry
+from rag.observability.tracing import UNTRACED
 with UNTRACED.running():
     assert UNTRACED.begin("/query", trace_id="x", headers=[]) is None
 assert not [name for name in sys.modules if name.startswith("opentelemetry")]
@@ -191,7 +191,7 @@ async def test_a_query_says_what_its_log_line_says(recorded: Recording) -> None:
         ("rag.tenant_id", "demo"),
         ("rag.model_version", MODEL_VERSION),
         ("rag.finish_reason", "stop"),
-        ("rag.citations", 1),
+        ("rag.answer.sentences", 1),
     }
     assert attributes(query)["rag.prompt_tokens"] > 0
     assert not {"rag.error_code", "rag.principal_id"} & attributes(query).keys()

@@ -1,4 +1,4 @@
-"""The streams of servers that people use: their answers are read, and their failures seen and told."""
+"""The streams of common servers: their answers are read, and their failures are recognised and reported."""
 
 import json
 from urllib.parse import quote
@@ -6,14 +6,14 @@ from urllib.parse import quote
 import httpx
 import pytest
 
-from rag.backends.openai_client import OpenAIGenerator
-from rag.backends.upstream_failures import LIMIT_CHARS, Redaction
+from rag.clients.openai_client import OpenAIGenerator
+from rag.clients.upstream_failures import LIMIT_CHARS, Redaction
+from rag.drafting.thoughts import ThoughtFilter
 from rag.errors import UpstreamError, UpstreamFailure, UpstreamRateLimited
-from rag.telemetry import QueryRecord
-from rag.thoughts import ThoughtFilter
+from rag.observability.telemetry import QueryRecord
 from rag.types import Delta, Message, TokenUsage
 from schemas.errors import ErrorCode
-from tests.corpus.upstream_streams import FAILED, SAID, WHOLE
+from tests.corpus.upstream_streams import FAILED, SAID, SILENT, WHOLE
 
 PROMPT = [Message("system", "Answer from the sources."), Message("user", "[S1] Sick pay is 1234 euros.\n\nNghỉ phép?")]
 KEY = "our-own-key"
@@ -37,6 +37,18 @@ async def test_the_answers_of_known_servers_are_read(server: str) -> None:
     assert "".join(thoughts.feed(delta.text).text for delta in deltas).strip() == SAID
     assert [delta.usage for delta in deltas if delta.usage][-1] == TokenUsage(9, 7)
     assert [delta.finish_reason for delta in deltas if delta.finish_reason] in (["stop"], ["eos_token"])
+
+
+@pytest.mark.parametrize("shape", SILENT)
+async def test_a_model_that_ran_and_says_nothing_has_answered(shape: str) -> None:
+    """Asking again would give the same: the answer goes on without a draft.
+
+    A role alone of which no token was counted is a failure; those are among the failed shapes.
+    """
+    deltas = await read(httpx.Response(200, headers=STREAM, text=SILENT[shape]))
+
+    assert [delta.finish_reason for delta in deltas if delta.finish_reason] == ["stop"]
+    assert "".join(delta.text for delta in deltas) == ""
 
 
 @pytest.mark.parametrize("shape", FAILED)

@@ -1,4 +1,4 @@
-"""The check of one sentence: what the passages carry goes out with its quote, what they do not never does."""
+"""Checking one sentence: what the passages support is sent with its quote, anything else never is."""
 
 from dataclasses import replace
 

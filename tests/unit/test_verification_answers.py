@@ -1,4 +1,4 @@
-"""The check of an answer: whether to give one, how it is completed, and across languages."""
+"""Checking an answer: whether to give one, how it is completed, and across languages."""
 
 from collections.abc import Sequence
 
@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rag.citations import SentenceParser
-from rag.language import detect_language
-from rag.markers import has_marker
+from rag.answer.sentences import SentenceParser
+from rag.text.language import detect_language
+from rag.text.markers import has_marker
 from rag.types import Candidate, DraftSentence, RelevanceScale, Verdict
 from rag.verification import LATE_INTERACTION, Inquiry, Mode, Part, Policy, RankedQuote, Reason, RequestCheck, Verifier
 from tests.unit.verification_fakes import (

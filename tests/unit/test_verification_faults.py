@@ -1,4 +1,4 @@
-"""What overlap alone lets through: edited copies, foreign addresses, leftovers, declines and chatter."""
+"""What word overlap alone would accept: edited copies, foreign addresses, remnants, declines and chatter."""
 
 import pytest
 

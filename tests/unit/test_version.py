@@ -2,12 +2,12 @@
 
 import pytest
 
-from rag import version
-from rag.environment import load_settings
-from rag.settings import Settings
+from rag import model_card as version
+from rag.config.environment import load_settings
+from rag.config.settings import Settings
+from rag.model_card import make_card
 from rag.tenants import load_policies
 from rag.types import ModelInfo
-from rag.version import make_card
 
 FAKES = {
     "RAG_EMBEDDER_MODEL": "fake:",

@@ -1,8 +1,8 @@
-"""vLLM is told what the hardware needs, and nothing that would be wrong on other hardware."""
+"""vLLM gets the options that the hardware needs, and none that would be wrong on other hardware."""
 
 from dataclasses import replace
 
-from rag.backends.vllm_server import CPU_ENVIRONMENT, ENVIRONMENT, EngineOptions
+from rag.engines.vllm_server import CPU_ENVIRONMENT, ENVIRONMENT, EngineOptions
 
 OPTIONS = EngineOptions("/m", "m", context_tokens=8192, gpu_memory_fraction=0.5, max_running=16)
 

@@ -1,4 +1,4 @@
-"""The first query is the service's own: every model has been asked once before anybody else can ask."""
+"""The first queries are the service's own: every model has been used once before a client can ask."""
 
 import asyncio
 from collections.abc import Sequence
@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from rag import metrics
-from rag.backends.fake import FakeCounter, FakeEmbedder, FakeScorer
+from rag.engines.fake import FakeCounter, FakeEmbedder, FakeScorer
 from rag.errors import RagError, UpstreamError
 from rag.index.provider import ServedIndexes
+from rag.observability import metrics
 from rag.pipeline import Pipeline, StageLimits
 from rag.ports import IndexProvider, TextEmbedder, TextGenerator, Vectors
 from rag.types import RelevanceScale, Window

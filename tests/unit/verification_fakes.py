@@ -1,8 +1,8 @@
-"""What the verification tests share: three passages, a check of drafts on them, and a ranking of what they say."""
+"""Shared by the verification tests: three passages, a check of drafts on them, and a ranking of their statements."""
 
 from collections.abc import Sequence
 
-from rag.language import detect_language
+from rag.text.language import detect_language
 from rag.types import Chunk, DraftSentence, Passage, RelevanceScale, Verdict
 from rag.verification import ZERO_TO_ONE, Entail, Inquiry, Mode, Part, Policy, RankedQuote, RequestCheck, Verifier
 from rag.verification.sources import quotables, read_source

@@ -1,6 +1,6 @@
-"""Imported by each Python of the server that is watched: on SIGUSR1 it writes down how many asyncio tasks it has.
+"""Write the number of asyncio tasks to a file on SIGUSR1; every Python process of the watched server imports this.
 
-Nothing in the service tells that number, and nothing but this measurement wants it.
+The service does not report that number, and only this measurement needs it.
 """
 
 import asyncio

@@ -1,7 +1,7 @@
-"""What a new user asks of ordinary office documents: the questions, the documents, and what an answer is worth.
+"""Measure the service on what a new user asks of ordinary office documents.
 
 There are two parts by two authors. The service may be tuned on `tuning`; nobody who tunes it reads `held_out`, which
-says how good it is. Both parts' documents stand in one index, as those of an organisation do.
+measures it. The documents of both parts are in one index, like those of an organisation.
 """
 
 from load.evaluation.everyday.grading import Grade, Verdict, grade

@@ -1,30 +1,29 @@
-"""What an answer to an everyday question is worth, by what must and what must not stand in it."""
+"""Grade an answer to an everyday question by what it must and must not contain."""
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final, Literal, get_args
+from typing import Final, Literal
 
 from load.evaluation.citations import MARKER, split_sentences
 from load.evaluation.everyday.questions import EverydayQuestion
 
 Verdict = Literal["right", "partly", "wrong", "wrongly refused", "should have refused", "rightly refused"]
-VERDICTS: Final[tuple[Verdict, ...]] = get_args(Verdict)
 
-# How the service begins a sentence that says of an older version of a document that it says otherwise.
+# The beginning of the service's notice that an older edition of a document says otherwise.
 OLDER_VERSION_NOTICES: Final = ("An older edition, “", "Bản cũ hơn, “")
 
-# One writing for what is read alike; marks of emphasis and code are none of the words.
+# Characters that are read alike get one form; marks of emphasis and code are removed.
 _ALIKE: Final = str.maketrans({"–": "-", "‑": "-", "−": "-", "’": "'", "“": '"', "”": '"', "*": None, "`": None})
-# A comma or a full stop before just three digits; thin and fixed spaces are taken for the same.
+# A comma or a full stop before exactly three digits; thin and fixed spaces count as the same.
 _THOUSANDS: Final = re.compile("(?<=[0-9])[.,\u00a0\u2009\u202f](?=[0-9]{3}(?![0-9]))")
 _SPACED_PERCENT: Final = re.compile("(?<=[0-9]) %")
 
 
 @dataclass(frozen=True, slots=True)
 class Grade:
-    """`met` says of each group of facts whether it is met; `found_never` are the forbidden strings that were said."""
+    """The grade of an answer; `met` is by group of facts, `found_never` are the forbidden strings in it."""
 
     verdict: Verdict
     met: tuple[bool, ...] = ()
@@ -32,18 +31,12 @@ class Grade:
 
 
 def is_older_version_notice(sentence: str) -> bool:
-    """Whether the service says in this sentence that an older version of a document said something else."""
+    """Return whether the sentence is the service's notice that an older edition says otherwise."""
     return sentence.startswith(OLDER_VERSION_NOTICES)
 
 
-def grade(
-    question: EverydayQuestion,
-    answer: str,
-    finish_reason: str,
-    *,
-    is_notice: Callable[[str], bool] = is_older_version_notice,
-) -> Grade:
-    """What is forbidden is allowed in a sentence that is a notice of an older version."""
+def grade(question: EverydayQuestion, answer: str, finish_reason: str) -> Grade:
+    """Grade an answer; forbidden strings are allowed in a notice of an older edition."""
     is_refused = finish_reason == "no_answer"
     if not question.is_answerable:
         return Grade("rightly refused" if is_refused else "should have refused")
@@ -51,20 +44,20 @@ def grade(
         return Grade("wrongly refused", (False,) * len(question.facts))
     said = fold(answer)
     met = tuple(any(_stands_in(said, each) for each in group) for group in question.facts)
-    current = fold("\n".join(each for each in split_sentences(answer) if not is_notice(each)))
+    current = fold("\n".join(each for each in split_sentences(answer) if not is_older_version_notice(each)))
     found_never = tuple(each for each in question.never if _stands_in(current, each))
     return Grade(_judge(met, found_never), met, found_never)
 
 
 def fold(text: str) -> str:
-    """One writing of a text: NFC, case-folded, without citation markers, thousands separators and emphasis."""
+    """Return one form of a text: NFC, case-folded, without citation markers, thousands separators and emphasis."""
     joined = _THOUSANDS.sub("", MARKER.sub(" ", unicodedata.normalize("NFC", text)))
     spaced = " ".join(unicodedata.normalize("NFC", joined.casefold().translate(_ALIKE)).split())
     return _SPACED_PERCENT.sub("%", spaced)
 
 
 def holds_fact(text: str, wanted: str) -> bool:
-    """Whether one alternative of a fact stands in the text."""
+    """Return whether the text holds one alternative of a fact."""
     return _stands_in(fold(text), wanted)
 
 
@@ -76,7 +69,7 @@ def _judge(met: Iterable[bool], found_never: Iterable[str]) -> Verdict:
 
 
 def _stands_in(folded: str, wanted: str) -> bool:
-    """As whole words and whole figures: neither "4" nor "14" stands in "14.5", and "12 days" not in "1/12 days"."""
+    """Return whether the phrase is there as whole words and figures: "14.5" holds no "14", "1/12 days" no "12 days"."""
     phrase = fold(wanted)
     before = r"(?<!\w)(?<![0-9][.,/])" if phrase[:1].isdigit() else r"(?<!\w)"
     after = r"(?!\w)(?![.,/][0-9])" if phrase[-1:].isdigit() else r"(?!\w)"

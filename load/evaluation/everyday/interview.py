@@ -1,4 +1,4 @@
-"""Puts the everyday questions to a real server that has the documents of all parts, and keeps what it said."""
+"""Ask the everyday questions of a real server that has the documents of all parts, and save its replies."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -19,10 +19,10 @@ from rag.ingestion.ingest import Ingestion
 
 
 class EverydayInterview:
-    """One index, one server, and a pair of files with the answers for each part.
+    """One index, one server, and two files with the answers of each part.
 
-    `folder` takes the files `everyday-<part>.md` and `.jsonl`: apart, so that who tunes the service on one part does
-    not read the other.
+    `folder` takes the files `everyday-<part>.md` and `.jsonl`. They are separate so that a person who tunes the service
+    on one part does not read the other.
     """
 
     def __init__(self, parts: Sequence[EverydayPart], folder: Path) -> None:
@@ -31,7 +31,7 @@ class EverydayInterview:
         self._corpus = Corpus(folder / "everyday")
 
     def ingest(self, make_ingestion: Callable[[IndexStore], Ingestion]) -> None:
-        """Makes the index hold the documents of all parts.
+        """Make the index hold the documents of all parts.
 
         Raises: BrokenIndexError: the index is damaged; FileNotFoundError: a model is not on this machine.
         """
@@ -40,7 +40,7 @@ class EverydayInterview:
     async def run(
         self, asked: Sequence[str], environment: Mapping[str, str], url: str | None
     ) -> dict[str, EverydayQuality]:
-        """Asks the questions of the parts with these names; without a URL it starts a patient server of its own.
+        """Ask the questions of the parts with these names; without a URL, start a patient server.
 
         Raises: ServerError: it does not become ready; NoAnswersError: it answered no question of a part.
         """

@@ -1,4 +1,4 @@
-"""The everyday findings as Markdown: tables for a report, and all answers of a part to be read by eye."""
+"""Render the everyday results as Markdown: tables for a report, and all answers of a part for reading."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,7 +20,7 @@ _TOTALS: Final[Mapping[str, str]] = {
     "folded_right": "without diacritics: right",
     "across_right": "across languages: right",
 }
-# What a reader wants to see first.
+# Worst first, as readers look for those.
 _READING_ORDER: Final[Sequence[Outcome]] = (
     "wrong",
     "should have refused",
@@ -33,7 +33,7 @@ _READING_ORDER: Final[Sequence[Outcome]] = (
 
 
 def render_everyday(report: EverydayReport) -> str:
-    """The totals of all parts side by side, then each part by kind and by language."""
+    """Render the totals of all parts side by side, then each part by kind and by language."""
     totals = [
         [_TOTALS[each.name], *(_render_share(getattr(quality.totals, each.name)) for quality in report.values())]
         for each in fields(EverydayTotals)
@@ -44,7 +44,7 @@ def render_everyday(report: EverydayReport) -> str:
 
 
 def render_answers_to_read(name: str, graded: Sequence[Graded]) -> str:
-    """Every question with what was expected and what came, the worst outcomes first."""
+    """Render every question with the expected and the actual answer, worst outcomes first."""
     blocks = [f"# Everyday questions, {name}"]
     for outcome in _READING_ORDER:
         shown = [each for each in graded if each.outcome == outcome]
@@ -84,7 +84,7 @@ def _render_answer(graded: Graded) -> str:
 
 
 def _render_expected(graded: Graded) -> str:
-    """The groups of facts, with a cross at those that the answer does not meet."""
+    """Return the groups of facts, with a cross at those that the answer does not meet."""
     if not graded.question.is_answerable:
         return "that the documents do not say"
     met: Iterable[bool] = graded.grade.met if graded.grade else (False,) * len(graded.question.facts)

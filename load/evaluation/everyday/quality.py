@@ -1,4 +1,4 @@
-"""What the answers to the everyday questions are worth together: per part, kind and language."""
+"""Aggregate the grades of the everyday answers, per part, kind and language."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -18,7 +18,7 @@ Tally = Mapping[Outcome, int]
 
 @dataclass(frozen=True, slots=True)
 class Graded:
-    """One question, what came of it, and what that is worth; no grade where an error came."""
+    """One question with its reply and its grade; no grade if the reply is an error."""
 
     question: EverydayQuestion
     reply: Reply
@@ -31,7 +31,7 @@ class Graded:
 
 @dataclass(frozen=True, slots=True)
 class EverydayTotals:
-    """Shares of all questions of their sort, those that failed included; None where there are none of it."""
+    """Shares of all questions of their kind, including those that failed; None if there are none of it."""
 
     right: float | None
     partly: float | None
@@ -45,7 +45,7 @@ class EverydayTotals:
 
 @dataclass(frozen=True, slots=True)
 class EverydayQuality:
-    """`totals` are of all questions of a part; the tallies count its questions by outcome, without zeros."""
+    """The quality of one part: `totals` over all its questions, and tallies by outcome, without zeros."""
 
     part: PartName
     questions: int
@@ -55,7 +55,7 @@ class EverydayQuality:
 
 
 def grade_replies(part: EverydayPart, replies: Sequence[Reply]) -> list[Graded]:
-    """`replies` are those to the questions of the part, in their order."""
+    """Grade the replies to the questions of the part, in the same order."""
     return [
         Graded(question, reply, _grade_reply(question, reply))
         for question, reply in zip(part.questions, replies, strict=True)
@@ -63,6 +63,7 @@ def grade_replies(part: EverydayPart, replies: Sequence[Reply]) -> list[Graded]:
 
 
 def measure_everyday(name: PartName, graded: Sequence[Graded]) -> EverydayQuality:
+    """Measure the quality of a part from its graded replies."""
     return EverydayQuality(
         part=name,
         questions=len(graded),
@@ -98,7 +99,7 @@ def _total(graded: Sequence[Graded]) -> EverydayTotals:
 def _tally_by(
     graded: Sequence[Graded], names: Sequence[str], name_of: Callable[[EverydayQuestion], str]
 ) -> dict[str, Tally]:
-    """In the order of the names, those left out that no question has."""
+    """Return the tallies in the order of the names, without empty ones."""
     tallies: dict[str, Counter[Outcome]] = {name: Counter() for name in names}
     for each in graded:
         tallies[name_of(each.question)][each.outcome] += 1

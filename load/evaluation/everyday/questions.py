@@ -1,4 +1,4 @@
-"""The everyday questions as files: JSON Lines beside the documents that they are asked of."""
+"""Load the everyday questions: JSON Lines beside the documents that they are about."""
 
 import json
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ FOLDER: Final = Path(__file__).resolve().parent
 Answerable = Literal[
     "fact", "table", "list", "negation", "law", "yesno", "version", "multi", "folded", "typo", "across"
 ]
-# What the documents do not answer, and what is no question at all.
+# The documents do not answer the first; the second is no question at all.
 Unanswerable = Literal["unanswerable", "chat"]
 Kind = Literal[Answerable, Unanswerable]
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
@@ -28,7 +28,7 @@ Text = Annotated[str, Field(min_length=1)]
 
 
 class EverydayQuestion(BaseModel):
-    """Each group of `facts` must be met by one of its alternatives; one of `never` makes an answer wrong."""
+    """A question; answers must meet one alternative of each group of `facts`, and are wrong with one of `never`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
@@ -48,15 +48,17 @@ class EverydayQuestion(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class EverydayPart:
+    """One part of the questions, with the documents that they are about."""
+
     name: PartName
     sources: tuple[Source, ...]
     questions: tuple[EverydayQuestion, ...]
 
 
 def load_parts(folder: Path = FOLDER) -> list[EverydayPart]:
-    """The parts that are there, in their order.
+    """Load the parts that exist, in order.
 
-    Raises: DataError: a file is in another format, or a question names a document that is not there.
+    Raises: DataError: a file has another format, or a question names a missing document.
     """
     return [_load_part(name, place) for name in PART_NAMES if (place := folder / name.replace("-", "_")).is_dir()]
 
@@ -68,7 +70,7 @@ def _load_part(name: PartName, folder: Path) -> EverydayPart:
         raise DataError(f"{path} is not there")
     questions = tuple(_read_line(path, number, line) for number, line in _lines(path))
     _check(path, questions, found)
-    # The name of the part keeps two documents of one name apart.
+    # The name of the part distinguishes documents of the same name.
     sources = tuple(Source(each.path, f"{name}.{each.document_id}") for each in found.sources)
     return EverydayPart(name, sources, questions)
 

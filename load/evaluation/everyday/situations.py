@@ -1,6 +1,6 @@
-"""The everyday questions as situations: before all documents, without their own, and without what answers them.
+"""Turn the everyday questions into situations: on all documents, without their own, and without the answering passages.
 
-What the documents do not answer is asked of all of them; chat is read by itself, and left out.
+Unanswerable questions are asked of all documents only; chat is left out, as it is recognised separately.
 """
 
 from collections.abc import Iterable, Sequence
@@ -28,7 +28,7 @@ async def observe_everyday(
     index: ChunkIndex,
     chunks: Sequence[Chunk],
 ) -> list[Situation]:
-    """Each of these questions of the part before each of its collections; `index` holds the documents of the part."""
+    """Observe these questions of the part on each of their collections; `index` holds the documents of the part."""
     ids = {source.path.name: source.document_id for source in part.sources}
     seen = []
     for question in questions:
@@ -46,7 +46,7 @@ async def observe_everyday(
 def _collections(
     question: EverydayQuestion, document_id: str | None, chunks: Sequence[Chunk]
 ) -> Iterable[tuple[str, set[str]]]:
-    """Ids of chunks."""
+    """Yield the name and the chunk ids of each collection."""
     yield WHOLE, {each.chunk_id for each in chunks}
     if question.is_answerable:
         facts = [fact for group in question.facts for fact in group]
@@ -55,7 +55,7 @@ def _collections(
 
 
 def _worth_in(question: EverydayQuestion, document_id: str | None) -> Worth:
-    """All facts in one sentence are worth more than some; in another document than the question's they are chance."""
+    """Return the worth of a quotation: all facts count more than some; in another document they are there by chance."""
 
     def worth(quotable: Quotable, sent: str) -> int:
         if quotable.source.passage.chunk.document_id != document_id or not question.is_answerable:

@@ -1,0 +1,104 @@
+"""`rag ask`: one question to a running service; the answer as it comes, then the sources that it rests on."""
+
+import json
+import sys
+from collections.abc import Iterator
+from typing import Any, Final
+
+import click
+import httpx
+
+from schemas.request import OUTPUT_TOKENS_MAX, OUTPUT_TOKENS_MIN, TOP_K_MAX
+
+DEFAULT_URL: Final = "http://127.0.0.1:3000"
+# The server's own deadline of a stream is 60 s by default; between two of its lines it lets 15 s pass.
+TIMEOUT: Final = httpx.Timeout(30.0, connect=5.0)
+
+
+class ServiceError(click.ClickException):
+    """What the service, or the way to it, said instead of an answer; exit status 1."""
+
+    def show(self, file: Any = None) -> None:
+        """Print the error as one line on stderr."""
+        click.echo(f"rag: {self.message}", file=file or sys.stderr)
+
+
+@click.command()
+@click.argument("question")
+@click.option("--url", envvar="ASK_URL", default=DEFAULT_URL, show_default=True, help="The service; also ASK_URL.")
+@click.option("--tenant", default="demo", show_default=True, metavar="T", help="Whose documents are asked.")
+@click.option(
+    "--api-key", envvar="ASK_API_KEY", metavar="K", help="Better given as ASK_API_KEY: lists of processes show it."
+)
+@click.option("--top-k", type=click.IntRange(1, TOP_K_MAX), help="Passages that the answer may rest on.")
+@click.option(
+    "--max-output-tokens", type=click.IntRange(OUTPUT_TOKENS_MIN, OUTPUT_TOKENS_MAX), help="Length of a draft."
+)
+def ask(question: str, url: str, tenant: str, api_key: str | None, **bounds: int | None) -> None:
+    """Ask QUESTION and print the answer with its sources.
+
+    The answer goes to stdout as it comes, then one paragraph for each source. The exit status is 0 also if the
+    documents do not have the answer, and 1 if the service failed.
+    """
+    body = {"question": question, "tenant_id": tenant, **{name: value for name, value in bounds.items() if value}}
+    headers = {"x-api-key": api_key} if api_key else {}
+    citations = []
+    for event, data in _stream(url.rstrip("/"), body, headers):
+        match event:
+            case "token":
+                click.echo(data["text"], nl=False)
+            case "citation":
+                citations.append(data)
+            case "error":
+                click.echo()
+                raise ServiceError(f"{data['code']}: {data['message']} (trace id {data['trace_id']})")
+            case "done":
+                click.echo()
+                for citation in citations:
+                    click.echo(f"\n{_describe(citation)}")
+                return
+    click.echo()
+    raise ServiceError("the stream broke off before its end")
+
+
+def _stream(url: str, body: dict[str, object], headers: dict[str, str]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yields: the name and the data of each event.
+
+    Raises: ServiceError: the service refused the question, or cannot be reached.
+    """
+    try:
+        with (
+            httpx.Client(timeout=TIMEOUT) as client,
+            client.stream("POST", f"{url}/query/stream", json=body, headers=headers) as response,
+        ):
+            if response.status_code != httpx.codes.OK:
+                raise ServiceError(_explain(response))
+            event = ""
+            for line in response.iter_lines():
+                name, _, value = line.partition(": ")
+                if name == "event":
+                    event = value
+                elif name == "data":
+                    yield event, json.loads(value)
+    except httpx.ConnectError as error:
+        raise ServiceError(f"nothing answers at {url}; `make serve` or `bentoml serve` starts a service") from error
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        raise ServiceError(f"{url}: {error or type(error).__name__}") from error
+
+
+def _explain(response: httpx.Response) -> str:
+    """The service's own words; those of something else that answers there are left out."""
+    response.read()
+    try:
+        error = response.json()["error"]
+        fields = [f"{field['path']} {field['reason']}".strip() for field in error.get("fields") or []]
+        return "; ".join([f"{error['code']}: {error['message']}", *fields]) + f" (trace id {error['trace_id']})"
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return f"{response.request.url} answered {response.status_code}, and not as this service does"
+
+
+def _describe(citation: dict[str, Any]) -> str:
+    """The source as people cite it: title, pages, document, and what it says."""
+    first, last = citation["page_start"], citation["page_end"]
+    pages = "" if first is None else f", page {first}" if first == last else f", pages {first}-{last}"
+    return f"[{citation['source_id']}] {citation['title']}{pages} ({citation['document_id']})\n    {citation['quote']}"

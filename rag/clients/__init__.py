@@ -1,0 +1,1 @@
+"""Call other services over HTTP, behind the ports of `rag.ports`: embedder, reranker, generator."""

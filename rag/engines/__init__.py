@@ -1,0 +1,1 @@
+"""Run models: encoders, rerankers, their batches, vLLM. Heavy libraries are imported inside constructors."""

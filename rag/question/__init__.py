@@ -1,0 +1,1 @@
+"""Read a question: its spelling, its language and its parts."""

@@ -1,0 +1,1 @@
+"""Analyse Vietnamese and English text: words, stems, markers, editions, injected instructions."""
