@@ -39,7 +39,7 @@ from pathlib import Path
 from load.small_disk import FILLING, empty
 from rag.observability import metric_files, metrics
 disk = Path(sys.argv[1])
-metrics.begin(version="1", model_version="m", prompt_version="p", places=8)
+metrics.begin(version="1", model_version="m", prompt_version="p", places=8, good_ends={})
 metrics.LIMITED_LOCALLY.inc(3)
 print(sorted(path.name for path in disk.iterdir()) == [FILLING])
 empty(disk)
@@ -54,7 +54,7 @@ import sys
 from pathlib import Path
 from load.small_disk import fill
 from rag.observability import metrics
-metrics.begin(version="1", model_version="m", prompt_version="p", places=8)
+metrics.begin(version="1", model_version="m", prompt_version="p", places=8, good_ends={})
 fill(Path(sys.argv[1]))
 for number in range(1000):
     metrics.TOKENS.labels(f"kind {number}").inc(2)
