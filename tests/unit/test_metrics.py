@@ -67,7 +67,7 @@ registry = CollectorRegistry()
 multiprocess.MultiProcessCollector(registry)
 print(registry.get_sample_value("rag_limiter_degraded_total"), registry.get_sample_value("rag_places"))
 """
-IMPORTS_ALONE = "from rag import metrics"
+IMPORTS_ALONE = "from rag.observability import metrics"
 SERVES_INDEXES = """
 from rag.observability import metrics
 from rag.types import IndexVersion
