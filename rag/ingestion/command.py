@@ -1,7 +1,9 @@
 """Define the command line of the ingestion: its arguments, its output, its exit status."""
 
 import argparse
+import errno
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -98,7 +100,7 @@ def run(
         terminal.tell(f"error: {error}")
         return EXIT_FAILED
     except OSError as error:
-        terminal.tell(f"error: {error.strerror or error}: the index is as it was")
+        terminal.tell(f"error: {_explain(error)}: the index is as it was")
         return EXIT_FAILED
     if report is None:
         terminal.tell(f"error: there is no document {arguments.document_id}")
@@ -109,6 +111,12 @@ def run(
     sys.stdout.flush()
     failed = (isinstance(report, AddReport) and report.failed) or (isinstance(report, CheckReport) and report.problems)
     return EXIT_FAILED if failed else EXIT_OK
+
+
+def _explain(error: OSError) -> str:
+    """Return the system's words; numpy has none for a disk that took only a part of an array."""
+    is_short_write = error.errno is None and "requested and" in str(error)
+    return os.strerror(errno.ENOSPC) if is_short_write else error.strerror or str(error)
 
 
 def _execute(
