@@ -37,12 +37,16 @@ class Heading:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A parsed file: NFC text, with blank lines between paragraphs; spans are ordered and do not overlap."""
+    """A parsed file: NFC text, with blank lines between paragraphs; spans are ordered and do not overlap.
+
+    `warnings` tell a person what of the file is not in the text, such as "page 3: an image without a text layer".
+    """
 
     title: str
     text: str
     pages: tuple[PageSpan, ...] = ()
     headings: tuple[Heading, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -229,6 +229,8 @@ class Ingestion:
         Raises: ParseError: the file cannot become a document.
         """
         document = parse(source.path)
+        for warning in document.warnings:
+            self._watcher.tell(f"warning: {source.path}: {warning}")
         if source.title is not None:
             document = replace(document, title=source.title)
         digest = digest_document(document)

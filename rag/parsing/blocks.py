@@ -32,11 +32,12 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """The result of a reader; `page_count` is 0 for formats without pages."""
+    """The result of a reader; `page_count` is 0 for formats without pages, `warnings` as in `Document`."""
 
     blocks: Sequence[Block]
     title: str = ""
     page_count: int = 0
+    warnings: Sequence[str] = ()
 
 
 # Characters that look like nothing or like a bullet; U+F0B7 and U+F0A7 are the bullets of Word's Symbol and Wingdings
@@ -100,6 +101,7 @@ def assemble(draft: Draft, *, fallback_title: str) -> Document:
         text="".join(parts),
         pages=_page_spans(page_starts, page, position),
         headings=tuple(headings),
+        warnings=tuple(draft.warnings),
     )
 
 
