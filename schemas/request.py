@@ -1,10 +1,12 @@
 """Define the request of the query routes, and every limit that a client can exceed."""
 
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
 QUESTION_MAX_CHARS: Final = 2000
+HISTORY_MAX_TURNS: Final = 10
+HISTORY_MAX_CHARS: Final = 8000
 TENANT_PATTERN: Final = r"^[A-Za-z0-9._-]{1,64}\Z"
 TRACE_ID_PATTERN: Final = r"[A-Za-z0-9._-]{1,64}"
 TOP_K_MAX: Final = 20
@@ -16,6 +18,15 @@ HEADERS_MAX_BYTES: Final = 64 * 1024
 HEADERS_MAX: Final = 100
 
 TenantId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,64}$", strict=True)]
+
+
+class Turn(BaseModel):
+    """One earlier turn of the conversation."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    role: Literal["user", "assistant"]
+    content: str = Field(max_length=HISTORY_MAX_CHARS)
 
 
 class QueryRequest(BaseModel):
@@ -35,6 +46,21 @@ class QueryRequest(BaseModel):
         default=512, ge=OUTPUT_TOKENS_MIN, le=OUTPUT_TOKENS_MAX, description="Bound of the generator's draft."
     )
     include_trace: bool = Field(default=False, description="Adds candidates, passages and verdicts to the response.")
+
+    history: tuple[Turn, ...] = Field(
+        default=(),
+        strict=False,  # JSON has lists only
+        max_length=HISTORY_MAX_TURNS,
+        description="The earlier turns, oldest first, 8000 characters in all; they help to read a follow-up, and are "
+        "never a source.",
+    )
+
+    @field_validator("history")
+    @classmethod
+    def _bound(cls, turns: tuple[Turn, ...]) -> tuple[Turn, ...]:
+        if sum(len(turn.content) for turn in turns) > HISTORY_MAX_CHARS:
+            raise ValueError(f"must have at most {HISTORY_MAX_CHARS} characters in all")
+        return turns
 
     @field_validator("question", mode="before")
     @classmethod
