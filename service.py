@@ -35,6 +35,7 @@ from rag.serving.bento_batching import BatchedService, Traced
 from rag.serving.connection import bound_connections
 from rag.serving.supervisor import listen_privately, stop_front_first
 from rag.tenants import TenantsError
+from schemas.request import Turn
 from schemas.response import QueryResponse
 from schemas.services import Completion, Entailment, Pair, QuestionTokens, ServedModel
 
@@ -281,6 +282,7 @@ class RagService:
         top_k: int = 6,
         max_output_tokens: int = 512,
         include_trace: bool = False,
+        history: list[Turn] | None = None,
     ) -> QueryResponse:
         """Declared so that BentoML's clients and documents see it; `ContractEdge` answers it as it does /query."""
         raise NotReady

@@ -14,6 +14,7 @@ from typing import Final
 from rag.ports import ChunkIndex
 from rag.question.followup import Before, stand_alone
 from rag.question.reading import Reading, read_question
+from rag.question.terms import read_terms
 from rag.text.injection import gives_orders
 from rag.text.language import Language, detect_language, normalize, sentence_spans, words
 from rag.text.markers import strip_markers
@@ -37,6 +38,8 @@ def read_follow_up(question: str, history: Sequence[Turn], index: ChunkIndex) ->
     if reading.is_small_talk or not earlier:
         return reading
     names = find_capitalised(" ".join([reading.text, *(each.reading.text for each in earlier)]), index)
+    if spoken and all(term.kind == "name" or not term.word.isalpha() for term in read_terms(reading.text, names)):
+        reading = replace(reading, language=spoken)  # `Alder 500?` is in no language
     before: Before | None = None
     for each in earlier:
         asked = _complete(each.reading, before, names, is_folded=each.is_folded)
