@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
 
-from rag.question.terms import Chunk, Kind, Term, find_contrasts, is_attribute, read_chunks, read_terms
+from rag.question.terms import Chunk, Kind, Term, find_contrasts, is_attribute, read_chunks, read_terms, term_has_figure
 from rag.text.language import Language
 from schemas.request import QUESTION_MAX_CHARS
 
@@ -22,9 +22,9 @@ _FEW_WORDS: Final[dict[Language, int]] = {"en": 1, "vi": 2, "other": 1}
 _BARE_WORDS: Final[dict[Language, int]] = {"en": 4, "vi": 6, "other": 4}
 _OPENING_ANY: Final = r"and|what about|how about|what if|(?:the )?same (?:question )?(?=for\b)|còn|thế còn|vậy còn|và"
 _OPENING: Final[dict[Language, re.Pattern[str]]] = {
-    "en": re.compile(rf"\W*(?:(?:{_OPENING_ANY}|but|so|or|also|then|plus|ok|okay|well)\b,?\s*)+", re.IGNORECASE),
+    "en": re.compile(rf"\W*(?:(?:{_OPENING_ANY}|but|so|or|also|then|plus|ok|okay|well|thanks|thank you|great)\b,?\s*)+", re.IGNORECASE),
     "vi": re.compile(
-        rf"\W*(?:(?:{_OPENING_ANY}|thế thì|vậy thì|thế(?! nào)|vậy|rồi|nhưng|so với)\b,?\s*)+", re.IGNORECASE
+        rf"\W*(?:(?:{_OPENING_ANY}|thế thì|vậy thì|thế(?! nào)|vậy|rồi|nhưng|so với|(?:cảm|cám) ơn(?: bạn)?)\b,?\s*)+", re.IGNORECASE
     ),
 }
 # As typed without diacritics; `con` and `the` are other words too, and count only if the question lacks its own asking.
@@ -59,6 +59,8 @@ _REFERS: Final[dict[Language, re.Pattern[str]]] = {
 }
 # `how long does it take to get a refund`: `it` stands for what follows.
 _EXPLETIVE = re.compile(r"\bit (?:\w+ ){0,2}(?:to|that)\b|\bit (?:rains|snows)\b", re.IGNORECASE)
+# `do employees get their pay slips`: what they belong to mostly stands before them.
+_POSSESSIVES: Final = frozenset(("its", "their", "his", "her"))
 _WITHIN_FROM: Final[dict[Language, int]] = {"en": 2, "vi": 4, "other": 2}
 _SUBJECT_EN = re.compile(
     r"\b(?:is|are|was|were|do|does|did|can|may|must|should|will)\b\s+(?:(?:the|an?|my|our)\s+)?$", re.IGNORECASE
@@ -117,16 +119,21 @@ class _Asked:
         return sum(term.kind == "content" for term in self.terms)
 
     @property
+    def is_expletive(self) -> bool:
+        return self.language == "en" and self.content_words > 0 and _EXPLETIVE.search(self.core) is not None
+
+    @property
     def refers(self) -> bool:
         """Whether a pronoun stands for something that it does not name itself."""
         pattern = _REFERS.get(self.language)
         found = pattern.search(self.core) if pattern else None
-        if found is None or (self.language == "en" and _EXPLETIVE.match(self.core, found.start())):
+        if found is None or self.is_expletive:
             return False
         if " " in found.group() or found.start() == 0 or not self.core[found.end() :].strip(_END):
             return True
         before = [term for term in self.terms if term.end <= found.start() and term.kind in ("content", "name")]
-        return len(before) < _WITHIN_FROM[self.language]
+        within_from = 1 if found.group().casefold() in _POSSESSIVES else _WITHIN_FROM[self.language]
+        return len(before) < within_from
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,11 +173,13 @@ def _complete(question: str, before: Before, language: Language, names: Collecti
     if asked.refers:
         return _attach(asked, topic)
     if asked.asks:
-        if asked.content_words <= few and not asked.names:
+        if asked.content_words <= few and not asked.names and not asked.is_expletive:
             return _attach(asked, topic)
         if asked.is_opened and not asked.names:
             return _attach(asked, old.names or topic[:1])
         return question
+    if not asked.topic and not asked.of_kind("attribute"):
+        return question  # `vậy à?`
     begins_inside = asked.terms[0].kind == "preposition"
     if asked.is_opened or asked.is_elliptic or begins_inside:
         return _contrast(asked, old, topic) or _attach(old, [asked.core])
@@ -277,11 +286,15 @@ def _put_for_name(asked: _Asked, old: _Asked) -> str | None:
     name = new[0]
 
     def likeness(chunk: Chunk) -> tuple[int, bool, int]:
-        has_figure = [any(char.isdigit() for term in each.terms for char in term.word) for each in (name, chunk)]
+        has_figure = [any(term_has_figure(term.word) for term in each.terms) for each in (name, chunk)]
         return len({*name.keys} & {*chunk.keys}), has_figure[0] == has_figure[1], chunk.start
 
     place = max(named, key=likeness)
-    return _replace(old, place.start, place.end, name.of(asked.core), asked)
+    figures = [term for term in place.terms if term_has_figure(term.word)]
+    start, end = place.start, place.end
+    if figures and all(term_has_figure(term.word) for term in name.terms):
+        start, end = figures[0].start, figures[-1].end  # the name stays: `Quillpad 4.2.0`, `4.1.3`
+    return _replace(old, start, end, name.of(asked.core), asked)
 
 
 def _put_for_others(asked: _Asked, old: _Asked) -> str | None:

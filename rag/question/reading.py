@@ -87,6 +87,8 @@ def _language_of(text: str, index: ChunkIndex, spoken: Language | None) -> Langu
     if language == "vi" or not all(word.isascii() for word in typed):
         return language
     shaped = sum(_VI_SYLLABLE.fullmatch(word) is not None or is_shorthand(word) for word in typed)
+    if language == "other" and spoken:
+        return spoken  # `con` is a word of many languages
     telling = 1 if spoken == "vi" else _TELLING_WORDS
     if len(typed) < telling or shaped < _SHAPED_SHARE * len(typed):
         return language

@@ -16,6 +16,7 @@ from rag.text.stems import is_function_word, stem
 Kind = Literal["name", "content", "asking", "attribute", "preposition", "function"]
 
 _WORD = re.compile(r"[$€£¥₫]?[^\W_]+(?:[-'’./,&]+[^\W_]+)*%?|&")
+_VERSION = re.compile(r"\d{1,2}(?:\.\d{1,2}){1,3}")
 _UNIT_EN: Final = r"(?:seconds|minutes|hours|days|weeks|months|years|times|percent|people|per cent|money|pages|miles)"
 _UNIT_VI: Final = r"(?:giây|phút|giờ|tiếng|ngày|tuần|tháng|năm|lần|tiền|phần trăm|người|đồng|trang|hôm|buổi|cái)"
 _ASKING = re.compile(
@@ -51,7 +52,7 @@ _GENERAL_VI: Final = _lexicon(
     "có được phải cần muốn mất tốn nặng giá kéo dài mở đóng cửa thể nên tôi mình bạn em anh chị"
 )
 _GENERAL_EN: Final = _lexicon(
-    "please about exactly one ones thing things there here ok okay okey also else old new same other others another different khác khac"
+    "please about exactly one ones thing things there here ok okay okey also else old new same other others another different khác khac à ư"
 )
 _PREPOSITIONS: Final = _lexicon("for in at on from to with by of during under over within after before per as without")
 _PREPOSITIONS_VI: Final = _lexicon("ở tại cho của với trong từ đối về o tai")
@@ -78,7 +79,7 @@ _CONTRASTS: Final = tuple(
         "trong nước,nước ngoài,quốc tế,nội địa",
         "monthly,yearly,annual,weekly,daily",
         "first,second,third,fourth",
-        "black,white,colour,color",
+        "black and white,black,white,colour,color",
         "đen trắng,màu",
     )
 )
@@ -169,7 +170,7 @@ def _classify(text: str, word: str, *, is_first: bool, names: Collection[str], b
     is_capital = text[0].isupper() and not is_first and word not in ("i", "i'm", "i’m", "i'd", "i've", "ok")
     if is_capital or (before is not None and before.kind == "name" and text[0].isdigit()):
         return "name"
-    if any(char.isdigit() for char in text) and any(char.isalpha() for char in text) and len(text) > 1:
+    if (term_has_figure(word) and any(char.isalpha() for char in text)) or _VERSION.fullmatch(word):
         return "name"  # a code
     if word in _PREPOSITIONS or word in _PREPOSITIONS_VI:
         return "preposition"
@@ -184,10 +185,16 @@ def _classify(text: str, word: str, *, is_first: bool, names: Collection[str], b
     return "content"
 
 
+def term_has_figure(word: str) -> bool:
+    """Return whether the word holds a digit."""
+    return any(char.isdigit() for char in word)
+
+
 def _name_pairs(terms: list[Term], names: Collection[str]) -> list[Term]:
     """Let both words of a pair be a name that the documents write with two capital letters: `hà nội`."""
     for at in range(len(terms) - 1):
-        if f"{terms[at].word} {terms[at + 1].word}" in names:
+        pair = terms[at : at + 2]
+        if f"{pair[0].word} {pair[1].word}" in names and not any(is_function_word(term.word) for term in pair):
             terms[at : at + 2] = [replace(term, kind="name") for term in terms[at : at + 2]]
     return terms
 
