@@ -275,7 +275,7 @@ class RagService:
     generator = depend_on(Generator, SETTINGS.generator_model, url=SETTINGS.generator_url)
 
     @bentoml.api(route="/v1/query")
-    async def query(
+    async def query(  # noqa: PLR0917  # the fields of the contract
         self,
         question: str,
         tenant_id: str = "demo",

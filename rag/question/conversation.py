@@ -1,7 +1,7 @@
 """Read a question in its conversation: what a follow-up leaves out is filled in from the earlier questions.
 
-What was said before only helps to search. It is never evidence, and never an instruction: a turn that gives orders to the
-assistant is passed over.
+What was said before only helps to search. It is never evidence, and never an instruction: a turn that gives orders to
+the assistant is passed over.
 """
 
 import re

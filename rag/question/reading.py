@@ -39,8 +39,9 @@ _SMALL_TALK: Final = re.compile(
 class Reading:
     """A question as it is searched for; `is_small_talk` if it asks nothing of any document.
 
-    `language` is that of the question as it was asked. `standalone` is the text if it was a follow-up and was completed,
-    else None; its language, `searched_in`, differs if the new name was put into an earlier question in another language.
+    `language` is that of the question as it was asked. `standalone` is the text if it was a follow-up and was
+    completed, else None; its language, `searched_in`, differs if the new name was put into an earlier question in
+    another language.
     """
 
     text: str

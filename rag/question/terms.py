@@ -25,7 +25,8 @@ _ASKING = re.compile(
     r"|\b(?:what|which) (?:time|day|date|month|year|percentage)\b|\bwhat's\b"
     r"|\b(?:what|which|who|whom|whose|when|where|why)\b"
     rf"|\b(?:bao nhiêu|bao nhieu|mấy|may)(?: {_UNIT_VI})?(?: tiền)?(?!\w)|\b(?:bao lâu|bao lau|bao giờ|bao xa)\b"
-    rf"|\b(?:khi|lúc|{_UNIT_VI}|thứ) (?:nào|mấy)\b|\b(?:có |)(?:được|phải|đúng) (?:không|chưa)\b|\b(?:không|chưa)\b(?=\W*$)"
+    rf"|\b(?:khi|lúc|{_UNIT_VI}|thứ) (?:nào|mấy)\b|\b(?:có |)(?:được|phải|đúng) (?:không|chưa)\b"
+    r"|\b(?:không|chưa)\b(?=\W*$)"
     r"|\b(?:như thế nào|thế nào|ra sao|làm sao|tại sao|vì sao|ở đâu|đâu|ai|gì|nào|mấy)\b",
     re.IGNORECASE,
 )
@@ -36,13 +37,15 @@ def _lexicon(*lines: str) -> frozenset[str]:
 
 
 _ATTRIBUTE_VERBS: Final = _lexicon(
-    "weigh weighs cost costs last lasts take takes get gets give gives have has had pay pays paid need needs mean means",
-    "open opens close closes happen happens know tell find come say says want use used work works allowed go start end",
+    "weigh weighs cost costs last lasts take takes get gets give gives have has had pay pays paid need needs mean",
+    "means open opens close closes happen happens know tell find come say says want use used work works allowed",
+    "go start end",
 )
 _ATTRIBUTES_EN: Final = _lexicon(
     "price cost fee charge weight noise warranty deadline phone telephone number address e-mail email limit size width",
-    "height depth length duration period time hours date rules rule procedure procedures conditions requirements colour",
-    "color speed capacity penalty fine reason name notice minimum maximum rate notes warranties opening contact hotline",
+    "height depth length duration period time hours date rules rule procedure procedures conditions requirements",
+    "colour color speed capacity penalty fine reason name notice minimum maximum rate notes warranties opening contact",
+    "hotline",
 )
 _ATTRIBUTES_VI: Final = _lexicon(
     "giá phí lương nặng cân hạn mức cước thuế thưởng phạt cọc địa số email giờ thủ hồ điều quy tiền bảo kích màu tốc",
@@ -52,8 +55,10 @@ _GENERAL_VI: Final = _lexicon(
     "có được phải cần muốn mất tốn nặng giá kéo dài mở đóng cửa thể nên tôi mình bạn em anh chị"
 )
 _GENERAL_EN: Final = _lexicon(
-    "please about exactly one ones thing things there here ok okay okey also else old new same other others another different khác khac à ư"
+    "please about exactly one ones thing things there here ok okay okey also else old new same other others",
+    "another different khác khac à ư",
 )
+_NO_NAMES: Final = frozenset(("i", "i'm", "i’m", "i'd", "i've", "ok"))
 _PREPOSITIONS: Final = _lexicon("for in at on from to with by of during under over within after before per as without")
 _PREPOSITIONS_VI: Final = _lexicon("ở tại cho của với trong từ đối về o tai")
 # Words that are mostly set against each other: one may take the place of another.
@@ -163,26 +168,18 @@ def is_attribute(term: Term) -> bool:
 
 
 def _classify(text: str, word: str, *, is_first: bool, names: Collection[str], before: Term | None) -> Kind:
-    if word in names and not is_function_word(word):
+    after_name = before is not None and before.kind == "name"
+    is_capital = text[0].isupper() and not is_first and word not in _NO_NAMES
+    is_code = (term_has_figure(word) and any(char.isalpha() for char in text)) or _VERSION.fullmatch(word) is not None
+    is_known = word in names and not is_function_word(word)
+    if is_known or is_capital or is_code or (after_name and (text == "&" or text[0].isdigit())):
         return "name"
-    if text == "&":
-        return "name" if before is not None and before.kind == "name" else "function"
-    is_capital = text[0].isupper() and not is_first and word not in ("i", "i'm", "i’m", "i'd", "i've", "ok")
-    if is_capital or (before is not None and before.kind == "name" and text[0].isdigit()):
-        return "name"
-    if (term_has_figure(word) and any(char.isalpha() for char in text)) or _VERSION.fullmatch(word):
-        return "name"  # a code
     if word in _PREPOSITIONS or word in _PREPOSITIONS_VI:
         return "preposition"
     if word in _ATTRIBUTE_VERBS or word in _GENERAL_VI:
         return "attribute"
-    if (
-        is_function_word(word)
-        or word in _GENERAL_EN
-        or word.partition("'")[0] in ("what", "who", "where", "it", "that")
-    ):
-        return "function"
-    return "content"
+    is_short = word.partition("'")[0] in ("what", "who", "where", "it", "that")  # `what's`
+    return "function" if word == "&" or is_short or is_function_word(word) or word in _GENERAL_EN else "content"
 
 
 def term_has_figure(word: str) -> bool:

@@ -36,7 +36,11 @@ def ask(question: str, *history: str) -> str | None:
         (LEAVE, "thanks, and sick leave?", "How many days of sick leave do full-time staff have?"),
         ("How much does the Alder 300 weigh?", "and the Birk D8?", "How much does the Birk D8 weigh?"),
         ("What was fixed in Quillpad 4.2.0?", "and in 4.1.3?", "What was fixed in Quillpad 4.1.3?"),
-        ("How much is a hotel in London at Orrin?", "other countries?", "How much is a hotel in other countries at Orrin?"),
+        (
+            "How much is a room in London at Orrin?",
+            "other countries?",
+            "How much is a room in other countries at Orrin?",
+        ),
         (LEAVE_VI, "Còn part-time thì sao?", "Nhân viên part-time có bao nhiêu ngày nghỉ phép năm?"),
         (LEAVE_VI, "con part-time thi sao", "Nhân viên part-time có bao nhiêu ngày nghỉ phép năm?"),
         (
@@ -136,10 +140,11 @@ def test_the_language_is_that_of_the_new_question() -> None:
     assert bare.language == "vi"
 
 
-WORDS = st.sampled_from(
-    "and what about the it that how many days of leave do part-time full-time staff at Brackwater have còn thì sao nó "
-    "việc đó bao nhiêu ngày nghỉ phép năm ở Sông Xanh Alder 300 Birk D8 ? . , 4.1.3 £5 12 kg other khác con va no & ()".split()
-)
+SAID = """
+and what about the it that how many days of leave do part-time full-time staff at Brackwater have còn thì sao nó
+việc đó bao nhiêu ngày nghỉ phép năm ở Sông Xanh Alder 300 Birk D8 ? . , 4.1.3 £5 12 kg other khác con va no & ( ) : Về
+"""
+WORDS = st.sampled_from(SAID.split())
 SENTENCES = st.lists(WORDS, min_size=1, max_size=14).map(" ".join)
 TEXTS = st.one_of(SENTENCES, st.text(max_size=200))
 LANGUAGES: list[Language] = ["en", "vi", "other"]
@@ -167,7 +172,9 @@ def test_any_history_can_be_read(question: str, history: list[Turn]) -> None:
     assert made is None or 0 < len(made) <= QUESTION_MAX_CHARS
 
 
-@pytest.mark.parametrize("word", ["word ", "Alder ", "nghỉ ", "(", "and ", "còn ", "thì ", "1.2.", "Về ", "\n", "x" * 50])
+@pytest.mark.parametrize(
+    "word", ["word ", "Alder ", "nghỉ ", "(", "and ", "còn ", "thì ", "1.2.", "Về ", "\n", "x" * 50]
+)
 def test_long_turns_are_read_in_no_time_and_never_too_long(word: str) -> None:
     """Only the end of a turn is read; a question that would become too long stays as it is."""
     longest = (word * HISTORY_MAX_CHARS)[:HISTORY_MAX_CHARS]

@@ -57,7 +57,8 @@ async def ask_follow_ups(url: str, part: EverydayPart) -> list[AskedFollowUp]:
     histories = [[turn.model_dump() for turn in each.history] for each in part.follow_ups]
     replies = []
     with tqdm(total=2 * len(questions), desc=f"asking follow-ups, {part.name}", unit="question") as bar:
-        for fields in ([{"history": each, "include_trace": True} for each in histories], [{} for _ in histories]):
+        ways: list[list[dict[str, object]]] = [[{"history": each, "include_trace": True} for each in histories], []]
+        for fields in ways:
             replies.append(await ask_all(url, questions, lambda: bar.update(1), fields))
     return [AskedFollowUp(*each) for each in zip(part.follow_ups, *replies, strict=True)]
 

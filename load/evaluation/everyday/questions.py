@@ -22,8 +22,8 @@ Unanswerable = Literal["unanswerable", "chat"]
 Kind = Literal[Answerable, Unanswerable]
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 
-# What a follow-up is to the question before it: another thing is asked the same, a pronoun stands for something, something
-# else is asked about the same; or it needs no history at all.
+# What a follow-up is to the question before it: another thing is asked the same, a pronoun stands for something,
+# something else is asked about the same; or it needs no history at all.
 Follows = Literal["contrast", "pronoun", "aspect", "standalone"]
 
 PartName = Literal["tuning", "held-out"]
