@@ -33,7 +33,6 @@ OFFLINE: Final[Mapping[str, object]] = {
     "retrieval_timeout_s": 20,
     "rerank_timeout_s": 30,
     "generation_timeout_s": 120,
-    "rewrite_timeout_s": 30,
     "request_timeout_s": 200,
     "stream_timeout_s": 200,
 }
@@ -236,7 +235,9 @@ class Settings(BaseSettings):
     rerank_timeout_s: Seconds = Field(5, description="Seconds for reranking; raise it with RAG_RERANK_K.")
     generation_timeout_s: Seconds = Field(15, description="Seconds for drafting one answer; raise it on a slow model.")
     rewrite_timeout_s: Seconds = Field(
-        5, description="Seconds for rewriting a follow-up (RAG_HISTORY=rewrite); then the rules do it."
+        5,
+        description="Seconds for rewriting a follow-up (RAG_HISTORY=rewrite); then the rules do it, so the answer may "
+        "be another.",
     )
     queue_timeout_s: Seconds = Field(0.2, description="Seconds that a request waits for a place before its 503.")
     max_concurrent_requests: int = Field(8, ge=1, le=10_000, description="Queries in flight per front process.")
