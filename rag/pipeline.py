@@ -31,7 +31,7 @@ from rag.retrieval.context import fit_into_budget
 from rag.retrieval.finding import Finder, best_of_each
 from rag.retrieval.search import INLINE_MAX_CHUNKS
 from rag.text.language import Language, detect_language
-from rag.types import DraftSentence, HistoryMode, Passage, Verdict, Window
+from rag.types import Candidate, DraftSentence, HistoryMode, Passage, Verdict, Window
 from rag.verification import Alike, Entail, Inquiry, Part, Policies, RankedQuote, Reason, RequestCheck, Verifier
 from schemas.events import CitationEvent, DoneEvent, ErrorEvent, Event, MetaEvent, TokenEvent
 from schemas.request import QueryRequest, Turn
@@ -126,16 +126,16 @@ class Pipeline:
         return asked + self._limits.context_tokens + INSTRUCTION_TOKENS + query.max_output_tokens
 
     async def answer(
-        self, query: QueryRequest, *, record: QueryRecord, deadline: Deadline
+        self, query: QueryRequest, *, record: QueryRecord, deadline: Deadline, base_url: str = ""
     ) -> AsyncGenerator[Event, None]:
-        """Answer a query.
+        """Answer a query; the addresses of its citations are below `base_url`.
 
         Yields: meta once retrieval and reranking are done, then citations and tokens sentence by sentence, then done.
         Raises: NotReady, DeadlineExceeded, UpstreamError, UpstreamRateLimited.
         """
         async with deadline.enforced():
             index = await self._indexes.current(query.tenant_id)
-        job = _Job(query, await self._read(query, index, record, deadline), record, deadline)
+        job = _Job(query, await self._read_in_conversation(query, index, record, deadline), record, deadline)
         small_talk = job.reading.is_small_talk
         parts: list[Part] = []
         if index and not small_talk:
@@ -147,7 +147,7 @@ class Pipeline:
         if check is None or not check.is_answerable:
             check, shown = None, []
         yield MetaEvent(trace_id=record.trace_id, model_version=self.model_version)
-        answer = Answer(record)
+        answer = Answer(record, base_url)
         if check is not None:
             async with aclosing(self._write(job, check, quotes, shown, answer)) as events:
                 async for event in events:
@@ -157,27 +157,50 @@ class Pipeline:
         candidates, standalone = best_of_each([part.candidates for part in parts]), job.reading.standalone
         yield answer.done(candidates, shown, with_trace=query.include_trace, standalone=standalone)
 
+    def count_tokens(self, question: str) -> int:
+        """Return the tokens of the question alone, all that a search could cost."""
+        return self._counter.count(question)
+
+    async def search(
+        self, question: str, tenant_id: str, *, top_k: int, record: QueryRecord, deadline: Deadline
+    ) -> list[Candidate]:
+        """Return the best candidates as an answer would be made of them, best first, small talk not excepted.
+
+        No generator is asked. The result is empty if the tenant has no index.
+
+        Raises: NotReady, DeadlineExceeded, UpstreamError.
+        """
+        async with deadline.enforced():
+            index = await self._indexes.current(tenant_id)
+        if index is None:
+            return []
+        reading = await self._read(question, index)
+        parts = await self._finder.find(reading, index, record=record, deadline=deadline)
+        return best_of_each([part.candidates for part in parts])[:top_k]
+
     def _history_of(self, query: QueryRequest) -> Sequence[Turn]:
         return query.history if self._takes_history else ()
 
-    async def _read(
+    async def _read_in_conversation(
         self, query: QueryRequest, index: ChunkIndex | None, record: QueryRecord, deadline: Deadline
     ) -> Reading:
         """Read the question, and complete it from its history if it is a follow-up."""
-        question, history = query.question, self._history_of(query)
+        history = self._history_of(query)
         record.history_turns = len(query.history)
-        if index is None:
-            return Reading(question, detect_language(question), is_small_talk=is_small_talk(question))
-        if index.version.chunks <= INLINE_MAX_CHUNKS:
-            reading = read_follow_up(question, history, index)
-        else:
-            reading = await asyncio.to_thread(read_follow_up, question, history, index)
-        if not history:
+        reading = await self._read(query.question, index, history)
+        if index is None or not history:
             return reading
         record.follow_up = "terms" if reading.standalone else "standalone"
         if self._rewriter is None or reading.is_small_talk:
             return reading
-        return await self._rewriter.rewrite(question, history, reading, index, record=record, deadline=deadline)
+        return await self._rewriter.rewrite(query.question, history, reading, index, record=record, deadline=deadline)
+
+    async def _read(self, question: str, index: ChunkIndex | None, history: Sequence[Turn] = ()) -> Reading:
+        if index is None:
+            return Reading(question, detect_language(question), is_small_talk=is_small_talk(question))
+        if index.version.chunks <= INLINE_MAX_CHUNKS:
+            return read_follow_up(question, history, index)
+        return await asyncio.to_thread(read_follow_up, question, history, index)
 
     def _begin_check(
         self, job: _Job, index: ChunkIndex, parts: Sequence[Part], passages: Sequence[Passage]
