@@ -18,6 +18,8 @@ from rag.text.language import Language
 from schemas.request import QUESTION_MAX_CHARS
 
 _ROUNDS: Final = 3
+# A longer question says what it is about; and comparing all words of two long texts would take a second.
+_MOST_WORDS: Final = 60
 # Of an answer: more names are of its other sentences.
 _NAMES_OF_ANSWER: Final = 1
 _FEW_WORDS: Final[dict[Language, int]] = {"en": 1, "vi": 2, "other": 1}
@@ -53,7 +55,7 @@ def stand_alone(
 
 def _complete(question: str, before: Before, language: Language, names: Collection[str], *, is_folded: bool) -> str:
     asked = read_wording(question, language, names, is_folded=is_folded)
-    if not asked.terms or is_completed(question):
+    if not 0 < len(asked.terms) <= _MOST_WORDS or is_completed(question):
         return question
     old = Wording(before.text, before.text.strip(END), before.language, names, is_opened=False, is_elliptic=False)
     topic = old.topic if old.names else [*_names_of(before.said, names), *old.topic]

@@ -91,6 +91,7 @@ def test_what_is_missing_is_added(before: str, question: str, made: str | None) 
         "cảm ơn bạn nhiều nhé",
         "Vậy à?",
         "?",
+        f"and what about this: {'word ' * 60}?",
     ],
 )
 @pytest.mark.parametrize("before", [LEAVE, LEAVE_VI])
