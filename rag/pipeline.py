@@ -198,7 +198,7 @@ class Pipeline:
     async def _read(self, question: str, index: ChunkIndex | None, history: Sequence[Turn] = ()) -> Reading:
         if index is None:
             return Reading(question, detect_language(question), is_small_talk=is_small_talk(question))
-        if index.version.chunks <= INLINE_MAX_CHUNKS:
+        if index.version.chunks <= INLINE_MAX_CHUNKS and not history:
             return read_follow_up(question, history, index)
         return await asyncio.to_thread(read_follow_up, question, history, index)
 

@@ -71,7 +71,8 @@ def _read_earlier(history: Sequence[Turn], index: ChunkIndex) -> list[_Earlier]:
     """Return the last questions that asked something, in order."""
     found: list[_Earlier] = []
     spoken: Language | None = None
-    for turn in history:
+    asked_at = [at for at, turn in enumerate(history) if turn.role == "user"][-_QUESTIONS:]
+    for turn in history[asked_at[0] :] if asked_at else ():
         text = strip_markers(turn.content)
         if gives_orders(text) or not (text := gist(text)):
             continue
@@ -82,7 +83,7 @@ def _read_earlier(history: Sequence[Turn], index: ChunkIndex) -> list[_Earlier]:
         if not reading.is_small_talk:
             found.append(_Earlier(reading, text.isascii()))
             spoken = reading.language
-    return found[-_QUESTIONS:]
+    return found
 
 
 def gist(content: str) -> str:
