@@ -4,7 +4,7 @@ Skipped where there is no browser; see tests/browser.py.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
@@ -24,7 +24,10 @@ pytestmark = [pytest.mark.integration, pytest.mark.skipif(_MISSING is not None, 
 QUESTION: Final = "How many days of annual leave do full-time staff have?"
 SENTENCE: Final = "Full-time staff have 12 days of annual leave per year"
 HOSTILE: Final = 'Bicycles <img src=x onerror="window.taken=1"><script>window.taken=1</script> stand in the hall.\n'
-KEYS: Final = {"reader": {"tenants": ["demo"]}, "hasty": {"tenants": ["hasty"], "requests_per_window": 1}}
+KEYS: Final[Mapping[str, Mapping[str, object]]] = {
+    "reader": {"tenants": ["demo"]},
+    "hasty": {"tenants": ["hasty"], "requests_per_window": 1},
+}
 PHONE: Final = {"width": 360, "height": 740}
 # All but what is about best practice: WCAG 2.2 at level AA.
 RULES: Final = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}
@@ -273,7 +276,9 @@ def test_earlier_turns_are_sent_where_the_service_takes_them(browser: Any, serve
         f"event: {name}\ndata: {json.dumps(data)}\n\n"
         for name, data in (("token", {"text": "Twelve days [S1]."}), ("done", {"finish_reason": "stop"}))
     )
-    described = {"components": {"schemas": {"QueryRequest": {"properties": {"question": {}, "history": {}}}}}}
+    described: dict[str, Any] = {
+        "components": {"schemas": {"QueryRequest": {"properties": {"question": {}, "history": {}}}}}
+    }
     for schema, expected in (
         (
             json.dumps(described),
