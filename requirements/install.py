@@ -194,8 +194,7 @@ def get_browser() -> None:
     libraries = unpacked / "usr" / "lib" / "x86_64-linux-gnu"
     (BROWSER / "fonts.conf").write_text(
         f"<fontconfig><dir>/usr/share/fonts</dir><dir>{unpacked}/usr/share/fonts</dir>"
-        f"<cachedir>{BROWSER}/font-cache</cachedir><alias><family>system-ui</family>"
-        "<prefer><family>DejaVu Sans</family></prefer></alias></fontconfig>\n",
+        f"<cachedir>{BROWSER}/font-cache</cachedir></fontconfig>\n",
         "utf-8",
     )
     command.write_text(
