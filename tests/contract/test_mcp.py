@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any, Final
 
 import httpx
-import jsonschema
 import pytest
+from openapi_schema_validator import OAS31Validator
 
 from rag.api import routes
 from rag.api.openapi import describe_api
@@ -99,7 +99,7 @@ async def test_the_tools_are_listed_with_the_bounds_of_the_contract() -> None:
     assert tools.keys() == {"search", "ask", "get_source"}
     for tool in tools.values():
         for schema in (tool["inputSchema"], tool["outputSchema"]):
-            jsonschema.Draft202012Validator.check_schema(schema)
+            OAS31Validator.check_schema(schema)
             assert schema["type"] == "object"
     asked, searched = (tools[name]["inputSchema"]["properties"] for name in ("ask", "search"))
     assert asked["question"]["maxLength"] == QUESTION_MAX_CHARS
@@ -234,8 +234,8 @@ async def test_results_fit_the_schemas_that_are_listed() -> None:
     }
 
     for name, arguments in calls.items():
-        jsonschema.validate(arguments, tools[name]["inputSchema"])
-        jsonschema.validate((await call(name, **arguments))["structuredContent"], tools[name]["outputSchema"])
+        OAS31Validator(tools[name]["inputSchema"]).validate(arguments)
+        OAS31Validator(tools[name]["outputSchema"]).validate((await call(name, **arguments))["structuredContent"])
 
 
 async def test_a_source_is_exactly_the_chunk() -> None:
