@@ -1,10 +1,12 @@
-"""`/mcp` by the Python SDK of the protocol, whose client is in the environment, against a real server."""
+"""`/mcp` by the protocol's own SDKs, of Python (which vLLM brings) and of TypeScript, against a real server."""
 
 import asyncio
 import json
+import shutil
+import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Final
 
 import httpx2
 import pytest
@@ -12,6 +14,7 @@ from mcp import Client, MCPError
 from mcp.client.streamable_http import streamable_http_client
 from mcp_types import CallToolResult, TextContent
 
+from load.processes import ROOT
 from load.server import Server
 from schemas.response import ChunkText, QueryResponse, SearchResponse
 from tests.integration.asking import CLIENT_TIMEOUT_S, Rag, cited_in_order, make_trace_id, wait_for
@@ -19,7 +22,11 @@ from tests.scripted_model import PAUSE, Reply, ScriptedModel
 
 pytestmark = pytest.mark.integration
 
-QUESTION = "How many days of annual leave do full-time staff have?"
+CLIENT: Final = ROOT / "tests" / "clients" / "ask_mcp.mjs"
+# Brought by the set-up, where there is npm.
+TYPESCRIPT_SDK: Final = ROOT / ".data" / "tools" / "mcp-client"
+TIMEOUT_S: Final = 60
+QUESTION: Final = "How many days of annual leave do full-time staff have?"
 
 
 @asynccontextmanager
@@ -145,3 +152,21 @@ def find_call(rag: Rag, trace_id: str) -> dict[str, Any] | None:
             found: dict[str, Any] = json.loads(text)
             return found
     return None
+
+
+def test_the_sdk_of_typescript_gets_the_same(guarded_server: Server) -> None:
+    """It checks results by the listed schemas, tries a GET and a DELETE that are not there, and cancels a call."""
+    if shutil.which("node") is None or not (TYPESCRIPT_SDK / "node_modules").exists():
+        pytest.skip("set-up found no node and npm to bring the SDK of TypeScript")
+    command = ["node", str(CLIENT), str(TYPESCRIPT_SDK), f"{guarded_server.url}/mcp", "everyone", QUESTION]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
+    assert done.returncode == 0, done.stderr
+    seen = json.loads(done.stdout)
+    answer = QueryResponse.model_validate(seen["asked"]["structuredContent"])
+
+    assert sorted(seen["tools"]) == ["ask", "get_source", "search"]
+    assert seen["progress"] == list(range(1, len(seen["progress"]) + 1))
+    assert seen["progress"]
+    assert answer.citations[0].quote in seen["read"]["structuredContent"]["text"]
+    assert len(seen["found"]["structuredContent"]["results"]) == 1
+    assert seen["reason"] == "cancelled"
