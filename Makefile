@@ -67,7 +67,7 @@ check: python ## Formatting, lint, types, layers, unit and contract tests
 	$(RUN) pytest -n 2 tests/unit tests/contract
 
 test: check setup ## make check, then the tests against a real server with the real models
-	$(INSTALL) upstreams go-client
+	$(INSTALL) upstreams go-client mcp-client
 	-$(INSTALL) browser
 	$(RUN) pytest tests/integration
 

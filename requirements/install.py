@@ -37,6 +37,7 @@ STORE: Final = Path(os.environ.get("BENTOML_HOME") or Path.home() / "bentoml")
 UPSTREAMS: Final = DATA / "tools" / "upstreams"
 GO_CLIENT: Final = DATA / "tools" / "ask-go"
 BROWSER: Final = DATA / "tools" / "browser"
+MCP_CLIENT: Final = DATA / "tools" / "mcp-client"
 
 # PyTorch's own index of CPU builds, asked only where the configured sources do not have the build.
 TORCH_INDEX: Final = "https://download.pytorch.org/whl/cpu"
@@ -53,6 +54,7 @@ NETWORK_SIGNS: Final = (
     "name resolution",
     "ReadTimeoutError",
     "Failed to fetch",
+    "npm error network",
     # To apt-get an update that reached no source is none that failed.
     "Unable to locate package",
 )
@@ -227,6 +229,18 @@ def build_go_client() -> None:
         built.replace(GO_CLIENT)
 
 
+def install_mcp_client() -> None:
+    """Install MCP's SDK of TypeScript where npm can; else leave an empty folder, and its test is skipped."""
+    shutil.rmtree(MCP_CLIENT, ignore_errors=True)
+    MCP_CLIENT.mkdir(parents=True)
+    if not (shutil.which("node") and (npm := shutil.which("npm"))):
+        return
+    for name in ("package.json", "package-lock.json"):
+        shutil.copy(LISTS / "mcp-client" / name, MCP_CLIENT)
+    quietly = ("--ignore-scripts", "--no-audit", "--no-fund")
+    run_logged("installing requirements/mcp-client", npm, "ci", *quietly, cwd=MCP_CLIENT)
+
+
 def run_module(*arguments: str) -> None:
     """Run a module of the project, its output shown.
 
@@ -323,6 +337,14 @@ STEPS: Final = {
         stamp=STAMPS / "browser",
         run=get_browser,
         disk_gib=0.9,
+    ),
+    "mcp-client": Step(
+        does="installing requirements/mcp-client",
+        made_from=("requirements/mcp-client",),
+        makes=MCP_CLIENT,
+        stamp=STAMPS / "mcp-client",
+        run=install_mcp_client,
+        disk_gib=0.1,
     ),
     "weights": installs("models", disk_gib=0.4),
     "store": Step(

@@ -11,6 +11,7 @@ TENANT_PATTERN: Final = r"^[A-Za-z0-9._-]{1,64}\Z"
 TRACE_ID_PATTERN: Final = r"[A-Za-z0-9._-]{1,64}"
 TOP_K_MAX: Final = 20
 SEARCH_TOP_K_MAX: Final = 50
+CHUNK_ID_MAX_CHARS: Final = 256
 OUTPUT_TOKENS_MIN: Final = 16
 OUTPUT_TOKENS_MAX: Final = 2048
 BODY_MAX_BYTES: Final = 64 * 1024
@@ -77,4 +78,17 @@ class SearchRequest(_Question):
 
     top_k: int = Field(
         default=10, ge=1, le=SEARCH_TOP_K_MAX, description="Most passages in the response, the best of those reranked."
+    )
+
+
+class SourceRequest(BaseModel):
+    """One chunk that is wanted, by its id."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    chunk_id: str = Field(
+        min_length=1,
+        max_length=CHUNK_ID_MAX_CHARS,
+        description="The `chunk_id` of a search result or of a citation.",
+        examples=["demo:doc_hr_2026:v1:00003"],
     )

@@ -94,7 +94,8 @@ def test_every_operation_takes_and_gives_a_trace_id() -> None:
 )
 def test_credentials_are_asked_for_where_callers_are_known(is_open: bool, callers: list[object]) -> None:
     """A key or a token for questions and the models' card; nobody's where none are configured."""
-    guarded = {"/query", "/v1/query", "/query/stream", "/search", "/chunks/{chunk_id}", "/models/current"}
+    sources = {"/search", "/chunks/{chunk_id}", "/mcp"}
+    guarded = {"/query", "/v1/query", "/query/stream", "/models/current", *sources}
 
     for _, path, operation in Description(describe_api(is_open=is_open)).operations():
         assert operation["security"] == (callers if path in guarded else [])
