@@ -4,7 +4,7 @@ retrieval → reranking → context → prompt → generation → citations → 
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
@@ -29,7 +29,7 @@ from rag.retrieval.context import fit_into_budget
 from rag.retrieval.finding import Finder, best_of_each
 from rag.retrieval.search import INLINE_MAX_CHUNKS
 from rag.text.language import Language, detect_language
-from rag.types import DraftSentence, Passage, Verdict, Window
+from rag.types import DraftSentence, Passage, Scope, Verdict, Window
 from rag.verification import Alike, Entail, Inquiry, Part, Policies, RankedQuote, Reason, RequestCheck, Verifier
 from schemas.events import CitationEvent, DoneEvent, ErrorEvent, Event, MetaEvent, TokenEvent
 from schemas.request import QueryRequest
@@ -110,15 +110,15 @@ class Pipeline:
         return asked + self._limits.context_tokens + INSTRUCTION_TOKENS + query.max_output_tokens
 
     async def answer(
-        self, query: QueryRequest, *, record: QueryRecord, deadline: Deadline
+        self, query: QueryRequest, *, groups: Collection[str] = (), record: QueryRecord, deadline: Deadline
     ) -> AsyncGenerator[Event, None]:
-        """Answer a query.
+        """Answer a query from the documents that a caller with these groups sees, as far as its filters admit them.
 
         Yields: meta once retrieval and reranking are done, then citations and tokens sentence by sentence, then done.
         Raises: NotReady, DeadlineExceeded, UpstreamError, UpstreamRateLimited.
         """
         async with deadline.enforced():
-            index = await self._indexes.current(query.tenant_id)
+            index = await self._indexes.current(query.tenant_id, Scope.of(groups, query.filters))
         job = _Job(query, await self._read(query.question, index), record, deadline)
         small_talk = job.reading.is_small_talk
         parts: list[Part] = []

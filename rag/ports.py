@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rag.text.language import Language
-from rag.types import Chunk, Delta, IndexVersion, Message, Reservation, TokenVectors, Window
+from rag.types import Chunk, Delta, IndexVersion, Message, Reservation, Scope, TokenVectors, Window
 from schemas.response import DependencyState
 
 Vectors = NDArray[np.float32]
@@ -102,10 +102,12 @@ class ChunkIndex(Protocol):
 
 
 class IndexProvider(Protocol):
-    """Provides the version of a tenant's index that serves now."""
+    """Provides the version of a tenant's index that serves now, as far as a request may see it."""
 
-    async def current(self, tenant_id: str) -> ChunkIndex | None:
-        """Return the serving version, or None if the tenant has no index or no documents.
+    async def current(self, tenant_id: str, scope: Scope) -> ChunkIndex | None:
+        """Return the serving version as if it held only the documents in the scope.
+
+        Returns None if there are none, or if the tenant has no index.
 
         Raises: IndexUnavailable: it exists but is broken, or was made by another embedder.
         """

@@ -14,8 +14,40 @@ BODY_MAX_BYTES: Final = 64 * 1024
 # Request target and headers together.
 HEADERS_MAX_BYTES: Final = 64 * 1024
 HEADERS_MAX: Final = 100
+# Of one request's filters; the bounds of metadata are also those of one document's.
+FILTER_DOCUMENTS_MAX: Final = 200
+METADATA_KEY_PATTERN: Final = r"^[A-Za-z0-9._-]{1,64}$"
+METADATA_KEYS_MAX: Final = 16
+METADATA_VALUES_MAX: Final = 50
+METADATA_VALUE_MAX_CHARS: Final = 256
 
 TenantId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,64}$", strict=True)]
+
+
+DocumentId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,128}$", strict=True)]
+MetadataKey = Annotated[str, StringConstraints(pattern=METADATA_KEY_PATTERN, strict=True)]
+MetadataValue = Annotated[str, StringConstraints(min_length=1, max_length=METADATA_VALUE_MAX_CHARS, strict=True)]
+
+
+class Filters(BaseModel):
+    """Restricts a request to some documents: both conditions must be met."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    document_ids: list[DocumentId] = Field(
+        default_factory=list,
+        min_length=1,
+        max_length=FILTER_DOCUMENTS_MAX,
+        description="The document is one of these. Not given: any document.",
+    )
+    metadata: dict[MetadataKey, Annotated[list[MetadataValue], Field(min_length=1, max_length=METADATA_VALUES_MAX)]] = (
+        Field(
+            default_factory=dict,
+            max_length=METADATA_KEYS_MAX,
+            description="For each key the document has at least one of the values; compared in NFC, case counts.",
+            json_schema_extra={"additionalProperties": False},
+        )
+    )
 
 
 class QueryRequest(BaseModel):
@@ -35,6 +67,9 @@ class QueryRequest(BaseModel):
         default=512, ge=OUTPUT_TOKENS_MIN, le=OUTPUT_TOKENS_MAX, description="Bound of the generator's draft."
     )
     include_trace: bool = Field(default=False, description="Adds candidates, passages and verdicts to the response.")
+    filters: Filters = Field(
+        default_factory=Filters, description="Restricts the documents that the answer is searched in."
+    )
 
     @field_validator("question", mode="before")
     @classmethod

@@ -124,7 +124,7 @@ class QueryEndpoint:
 
         try:
             async with self._desk.places.hold():
-                events = pipeline.answer(query, record=record, deadline=deadline)
+                events = pipeline.answer(query, groups=principal.groups, record=record, deadline=deadline)
                 async with aclosing(events):
                     respond = self._send_events if self._streams else self._send_whole
                     return await respond(events, send, record, settle)

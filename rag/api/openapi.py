@@ -127,10 +127,11 @@ def _request_body() -> Described:
 
 
 def _query_parameters(body: Described) -> list[Described]:
-    """Return the fields of the body as query parameters."""
+    """Return the fields of the body as query parameters, without those that are objects."""
     return [
         {"name": name, "in": "query", "required": name in body["required"], "schema": schema}
         for name, schema in body["properties"].items()
+        if "$ref" not in schema
     ]
 
 

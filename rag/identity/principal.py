@@ -22,13 +22,15 @@ JWT_SPACE: Final = "jwt:"
 class Principal:
     """A known caller; `id` begins with its name space, except for `anonymous`.
 
-    `tenants` is None if the principal may use all tenants; a quota is None if the default applies.
+    `tenants` is None if the principal may use all tenants; a quota is None if the default applies. Documents that have
+    groups are seen by principals that have one of them in their `groups`.
     """
 
     id: str
     tenants: frozenset[str] | None
     requests_per_window: int | None = None
     tokens_per_window: int | None = None
+    groups: frozenset[str] = frozenset()
 
     def may_use(self, tenant_id: str) -> bool:
         """Return whether the principal may use the tenant."""

@@ -9,6 +9,7 @@ from typing import Final
 from rag.errors import IndexUnavailable
 from rag.index.chunks import ChunkFile
 from rag.index.dense import DenseIndex
+from rag.index.documents import DocumentTable
 from rag.index.languages import LANGUAGES, LanguageFile
 from rag.index.lexical import LexicalIndex
 from rag.index.manifest import BrokenIndexError, StoredVersion
@@ -37,10 +38,12 @@ class TenantIndex:
         self.dense = DenseIndex.load(stored.folder / DENSE_NAME)
         self.lexical = LexicalIndex.load(stored.folder / LEXICAL_NAME)
         self.chunk_file = ChunkFile.load(stored.folder)
+        self.documents = DocumentTable(stored.manifest.document_list)
         self.languages = LanguageFile.load(stored.folder, len(self.chunk_file))
         has_tokens, dimension = stored.manifest.has_tokens, stored.manifest.embedder.dimension
         self.token_file = TokenFile.load(stored.folder, dimension) if has_tokens else None
         sizes = {len(self.dense), len(self.lexical), len(self.chunk_file), len(self.token_file or self.chunk_file)}
+        sizes.add(self.documents.chunks)
         if sizes != {stored.manifest.chunks} or self.dense.dimension != dimension:
             raise BrokenIndexError("vectors, words and chunks do not belong together")
         self._by_language = {each: self.dense.subset(self.languages.ordinals(each)) for each in LANGUAGES}

@@ -208,7 +208,7 @@ class TestAdd:
         desk.ingestion().add("demo", [Source(source, "it", "Rules of IT")])
 
         assert list(stored_texts(desk.store)) == ["demo:it:v2:00001"]
-        assert desk.ingestion().list_documents("demo").documents == [ingest.Listed("it", "Rules of IT", 2, 1)]
+        assert desk.ingestion().list_documents("demo").documents == [ingest.Listed("it", "Rules of IT", 2, 1, (), {})]
 
     def test_other_embedder_embeds_all_and_says_so(self, desk: Desk, documents: Path) -> None:
         """After a change of the model everything is embedded from the stored texts, the files not at hand included."""
@@ -353,7 +353,8 @@ class TestCommand:
         status, report, _ = command("list", "--tenant", "demo")
 
         assert status == 0
-        assert report["documents"] == [{"document_id": "doc_hr", "title": "Sổ tay", "document_version": 1, "chunks": 1}]
+        listed = {"document_id": "doc_hr", "title": "Sổ tay", "document_version": 1, "chunks": 1}
+        assert report["documents"] == [{**listed, "groups": [], "metadata": {}}]
         assert list(report) == ["tenant", "version", "documents"]
 
     def test_remove_and_check_end_as_they_should(
