@@ -29,10 +29,10 @@ from rag.retrieval.context import fit_into_budget
 from rag.retrieval.finding import Finder, best_of_each
 from rag.retrieval.search import INLINE_MAX_CHUNKS
 from rag.text.language import Language, detect_language
-from rag.types import DraftSentence, Passage, Scope, Verdict, Window
+from rag.types import Candidate, DraftSentence, Passage, Scope, Verdict, Window
 from rag.verification import Alike, Entail, Inquiry, Part, Policies, RankedQuote, Reason, RequestCheck, Verifier
 from schemas.events import CitationEvent, DoneEvent, ErrorEvent, Event, MetaEvent, TokenEvent
-from schemas.request import QueryRequest
+from schemas.request import QueryRequest, SearchRequest
 from schemas.response import Citation, QueryResponse
 
 # The template around question and passages takes 180 tokens in English, 380 in Vietnamese, by the local tokenizer.
@@ -110,9 +110,17 @@ class Pipeline:
         return asked + self._limits.context_tokens + INSTRUCTION_TOKENS + query.max_output_tokens
 
     async def answer(
-        self, query: QueryRequest, *, groups: Collection[str] = (), record: QueryRecord, deadline: Deadline
+        self,
+        query: QueryRequest,
+        *,
+        groups: Collection[str] = (),
+        record: QueryRecord,
+        deadline: Deadline,
+        base_url: str = "",
     ) -> AsyncGenerator[Event, None]:
         """Answer a query from the documents that a caller with these groups sees, as far as its filters admit them.
+
+        The addresses of its citations are below `base_url`.
 
         Yields: meta once retrieval and reranking are done, then citations and tokens sentence by sentence, then done.
         Raises: NotReady, DeadlineExceeded, UpstreamError, UpstreamRateLimited.
@@ -131,7 +139,7 @@ class Pipeline:
         if check is None or not check.is_answerable:
             check, shown = None, []
         yield MetaEvent(trace_id=record.trace_id, model_version=self.model_version)
-        answer = Answer(record)
+        answer = Answer(record, base_url)
         if check is not None:
             async with aclosing(self._write(job, check, quotes, shown, answer)) as events:
                 async for event in events:
@@ -139,6 +147,28 @@ class Pipeline:
         for event in answer.abstain(small_talk_text(job.language) if small_talk else no_answer_text(job.language)):
             yield event
         yield answer.done(best_of_each([part.candidates for part in parts]), shown, with_trace=query.include_trace)
+
+    def count_tokens(self, question: str) -> int:
+        """Return the tokens of the question alone, all that a search could cost."""
+        return self._counter.count(question)
+
+    async def search(
+        self, asked: SearchRequest, *, groups: Collection[str] = (), record: QueryRecord, deadline: Deadline
+    ) -> list[Candidate]:
+        """Return the best candidates as an answer would be made of them, best first, small talk not excepted.
+
+        No generator is asked. The result is empty if the tenant has no documents, or none that the caller's groups and
+        the filters admit.
+
+        Raises: NotReady, DeadlineExceeded, UpstreamError.
+        """
+        async with deadline.enforced():
+            index = await self._indexes.current(asked.tenant_id, Scope.of(groups, asked.filters))
+        if index is None:
+            return []
+        reading = await self._read(asked.question, index)
+        parts = await self._finder.find(reading, index, record=record, deadline=deadline)
+        return best_of_each([part.candidates for part in parts])[: asked.top_k]
 
     async def _read(self, question: str, index: ChunkIndex | None) -> Reading:
         if index is None:

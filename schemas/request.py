@@ -8,6 +8,7 @@ QUESTION_MAX_CHARS: Final = 2000
 TENANT_PATTERN: Final = r"^[A-Za-z0-9._-]{1,64}\Z"
 TRACE_ID_PATTERN: Final = r"[A-Za-z0-9._-]{1,64}"
 TOP_K_MAX: Final = 20
+SEARCH_TOP_K_MAX: Final = 50
 OUTPUT_TOKENS_MIN: Final = 16
 OUTPUT_TOKENS_MAX: Final = 2048
 BODY_MAX_BYTES: Final = 64 * 1024
@@ -50,9 +51,7 @@ class Filters(BaseModel):
     )
 
 
-class QueryRequest(BaseModel):
-    """One question about one tenant's documents."""
-
+class _Question(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     question: str = Field(
@@ -62,16 +61,27 @@ class QueryRequest(BaseModel):
         examples=["How many days of annual leave do full-time staff have?"],
     )
     tenant_id: TenantId = Field(default="demo", description="Whose documents are asked.")
-    top_k: int = Field(default=6, ge=1, le=TOP_K_MAX, description="Passages given to the generator.")
-    max_output_tokens: int = Field(
-        default=512, ge=OUTPUT_TOKENS_MIN, le=OUTPUT_TOKENS_MAX, description="Bound of the generator's draft."
-    )
-    include_trace: bool = Field(default=False, description="Adds candidates, passages and verdicts to the response.")
-    filters: Filters = Field(
-        default_factory=Filters, description="Restricts the documents that the answer is searched in."
-    )
+    filters: Filters = Field(default_factory=Filters, description="Which of the documents are searched.")
 
     @field_validator("question", mode="before")
     @classmethod
     def _trim(cls, value: object) -> object:
         return value.strip() if isinstance(value, str) else value
+
+
+class QueryRequest(_Question):
+    """One question about one tenant's documents."""
+
+    top_k: int = Field(default=6, ge=1, le=TOP_K_MAX, description="Passages given to the generator.")
+    max_output_tokens: int = Field(
+        default=512, ge=OUTPUT_TOKENS_MIN, le=OUTPUT_TOKENS_MAX, description="Bound of the generator's draft."
+    )
+    include_trace: bool = Field(default=False, description="Adds candidates, passages and verdicts to the response.")
+
+
+class SearchRequest(_Question):
+    """A question whose passages are wanted, without an answer."""
+
+    top_k: int = Field(
+        default=10, ge=1, le=SEARCH_TOP_K_MAX, description="Most passages in the response, the best of those reranked."
+    )

@@ -22,12 +22,13 @@ class DocumentTable:
 
         Raises: BrokenIndexError: their chunks are not those of the version, one document after the other.
         """
+        self._entries = list(entries)
         self._chunks = np.array([entry.chunks for entry in entries], dtype=np.int64)
         ends = np.cumsum(self._chunks)
         if [entry.first_ordinal for entry in entries] != (ends - self._chunks).tolist():
             raise BrokenIndexError("the documents' chunks do not follow each other")
         places = range(len(entries))
-        self._by_id = _arrange((entries[at].document_id, at) for at in places)
+        self._by_id = {entry.document_id: at for at, entry in enumerate(entries)}
         self._by_group = _arrange((group, at) for at in places for group in entries[at].groups)
         self._by_value = _arrange(
             ((key, value), at) for at in places for key, values in entries[at].metadata.items() for value in values
@@ -38,11 +39,18 @@ class DocumentTable:
     def chunks(self) -> int:
         return int(self._chunks.sum())
 
+    def find(self, document_id: str, admitted: Mask | None = None) -> DocumentEntry | None:
+        """Return the document of this id, if there is one, and it is one of those admitted."""
+        at = self._by_id.get(document_id)
+        return None if at is None or (admitted is not None and not admitted[at]) else self._entries[at]
+
     def admit(self, scope: Scope) -> Mask:
         """Return for each document whether the scope admits it, (documents,)."""
         admitted: Mask = self._mark(self._by_group, scope.groups) | self._is_open
         if scope.document_ids is not None:
-            admitted &= self._mark(self._by_id, scope.document_ids)
+            named = np.zeros(len(self._entries), dtype=bool)
+            named[[self._by_id[each] for each in scope.document_ids if each in self._by_id]] = True
+            admitted &= named
         for key, values in scope.metadata.items():
             admitted &= self._mark(self._by_value, [(key, value) for value in values])
         return admitted

@@ -10,14 +10,15 @@ from typing import Final
 
 import numpy as np
 
+from rag.chunk_id import ChunkId
 from rag.index.dense import EXACT_MAX_CHUNKS, DenseSubset
 from rag.index.documents import Mask
 from rag.index.languages import LANGUAGES
 from rag.index.lexical_subset import LexicalSubset
 from rag.index.version import TenantIndex
-from rag.ports import ChunkIndex, Vectors
+from rag.ports import Vectors
 from rag.text.language import Language, words
-from rag.types import Chunk, IndexVersion, Scope, TokenVectors
+from rag.types import Chunk, IndexVersion, PlacedChunk, Scope, TokenVectors
 
 # One takes five bytes for each chunk of the index, and at a million chunks 5 ms to make.
 _KEPT_INDEXES: Final = 16
@@ -29,6 +30,7 @@ class ScopedIndex:
     def __init__(self, whole: TenantIndex, admitted: Mask) -> None:
         """`admitted` tells for each document whether it is one of them; at least one is."""
         self._whole = whole
+        self._admitted = admitted
         self._mask = whole.documents.expand(admitted)
         self._ordinals = np.flatnonzero(self._mask).astype(np.int32)
         self._lexical = LexicalSubset(whole.lexical, self._ordinals, self._mask)
@@ -59,6 +61,10 @@ class ScopedIndex:
         self._require(ordinals)
         return self._whole.chunks(ordinals)
 
+    def find_chunk(self, chunk_id: ChunkId) -> PlacedChunk | None:
+        is_admitted = self._whole.documents.find(chunk_id.document_id, self._admitted) is not None
+        return self._whole.find_chunk(chunk_id) if is_admitted else None
+
     def token_vectors(self, ordinals: Sequence[int]) -> list[TokenVectors | None]:
         self._require(ordinals)
         return self._whole.token_vectors(ordinals)
@@ -88,7 +94,7 @@ class ScopedIndexes:
         self.whole: Final = whole
         self._kept: OrderedDict[bytes, ScopedIndex] = OrderedDict()
 
-    def find(self, scope: Scope) -> ChunkIndex | None:
+    def find(self, scope: Scope) -> TenantIndex | ScopedIndex | None:
         """Return the index of what the scope admits: the version itself if that is everything, None if nothing is.
 
         Scopes that admit the same documents share one.

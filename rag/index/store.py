@@ -173,7 +173,12 @@ class IndexStore:
         self._disk.make_private(building)
         self._disk.sync_tree(building)
         self._disk.rename(building, target)
-        self._disk.write(self.folder(tenant_id) / _CURRENT, f"{target.name}\n".encode())
+        try:
+            self._disk.write(self.folder(tenant_id) / _CURRENT, f"{target.name}\n".encode())
+        except OSError:
+            with contextlib.suppress(OSError):
+                self._prune(tenant_id)  # a full disk needs the space
+            raise
         self._prune(tenant_id)
         return StoredVersion(target.name, target, manifest)
 

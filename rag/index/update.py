@@ -12,6 +12,7 @@ from typing import Final
 
 import numpy as np
 
+from rag.chunk_id import ChunkId
 from rag.index.chunks import ChunkFile, ChunkWriter
 from rag.index.contexts import contexts_of
 from rag.index.dense import EXACT_MAX_CHUNKS, build_dense
@@ -190,7 +191,7 @@ class IndexUpdate:
         self._writer.append(
             [
                 Chunk(
-                    chunk_id=f"{self._tenant_id}:{document_id}:v{number}:{position:05d}",
+                    chunk_id=str(ChunkId(self._tenant_id, document_id, number, position)),
                     document_id=document_id,
                     title=title,
                     text=span.text,
@@ -251,7 +252,8 @@ class IndexUpdate:
         new = range(len(chunks) - sum(entry.chunks for entry in carried))
         parts = [detect_codes(chunk.text for ordinal in new for chunk in chunks.chunks([ordinal]))]
         parts += [old.languages.codes[entry.first_ordinal :][: entry.chunks] for entry in carried if old]
-        np.concatenate(parts).tofile(self._building / LANGUAGES_NAME)
+        # `tofile` has no words for a full disk.
+        (self._building / LANGUAGES_NAME).write_bytes(np.concatenate(parts).tobytes())
 
     def _write_vectors(
         self, old: TenantIndex | None, kept: Sequence[DocumentEntry], to_embed: int, encode: EncodeChunks
