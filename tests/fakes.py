@@ -15,7 +15,7 @@ from rag.api import ContractEdge, Probe, QueryDesk, create_app
 from rag.chunk_id import ChunkId
 from rag.engines.fake import FakeCounter, FakeEmbedder, FakeEncoder, FakeScorer, overlap
 from rag.identity import Authenticator, OpenAuthenticator
-from rag.index.provider import OF_ALL_CALLERS
+from rag.index.provider import OF_ALL_CALLERS, ServedIndexes
 from rag.index.vocabulary import Vocabulary
 from rag.limits import Deadline, Gate, Places
 from rag.model_card import ModelCard
@@ -326,7 +326,7 @@ def make_app(
     limiter: RateLimiter | None = None,
     places: Places | None = None,
     gate: Gate | None = None,
-    indexes: FakeIndexes | None = None,
+    indexes: FakeIndexes | ServedIndexes | None = None,
     probes: Mapping[str, Probe] | None = None,
     request_timeout_s: float = 10.0,
     stream_timeout_s: float = 10.0,

@@ -61,6 +61,27 @@ async def test_a_key_names_its_principal_with_tenants_and_quotas(tmp_path: Path)
     assert admin.may_use("anything")
 
 
+async def test_a_key_may_have_groups(tmp_path: Path) -> None:
+    """Compared as people see them; a key for all tenants has none either unless they are given."""
+    file = write(
+        tmp_path / "identities.yaml",
+        entry("p", "k1", more='    groups: [board, " Nhân sự "]\n'),
+        entry("admin", "k2", '["*"]'),
+        entry("none", "k3", more="    groups: []\n"),
+    )
+    keys = ApiKeys(file)
+
+    assert (await keys.identify("k1")).groups == {"board", "Nhân sự"}
+    assert (await keys.identify("k2")).groups == (await keys.identify("k3")).groups == frozenset()
+
+
+@pytest.mark.parametrize("groups", ["board", "{}", "[1]", '[""]', '[" "]', '["a\\nb"]', f"[{'x' * 129}]", "[[a]]", ""])
+def test_groups_that_no_document_can_have_are_refused(groups: str) -> None:
+    """Whoever writes the file means something by each of them."""
+    with pytest.raises(SourceError, match=r"groups.*must be a list of at most 1000 names"):
+        parse_identities(("principals:\n" + entry("p", "k", more=f"    groups: {groups}\n")).encode())
+
+
 @pytest.mark.parametrize("key", ["", "k", "k11", "K1", " k1"])
 async def test_an_unknown_key_is_refused(tmp_path: Path, key: str) -> None:
     """Only the whole key opens."""
