@@ -2,7 +2,15 @@
 
 from typing import Annotated, Final
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    StringConstraints,
+    field_validator,
+    model_serializer,
+)
 
 QUESTION_MAX_CHARS: Final = 2000
 TENANT_PATTERN: Final = r"^[A-Za-z0-9._-]{1,64}\Z"
@@ -49,6 +57,11 @@ class Filters(BaseModel):
             json_schema_extra={"additionalProperties": False},
         )
     )
+
+    @model_serializer(mode="wrap")
+    def _leave_out_empty(self, serialize: SerializerFunctionWrapHandler) -> dict[str, object]:
+        """Return what a request may hold: an empty list is refused there."""
+        return {name: value for name, value in serialize(self).items() if value}
 
 
 class _Question(BaseModel):

@@ -17,6 +17,7 @@ from rag.index.provider import ServedIndexes
 from rag.index.store import IndexStore
 from rag.ingestion.ingest import Ingestion
 from rag.ingestion.sources import Source
+from schemas.request import Filters
 from tests.fakes import QUESTION, FakeIndexes, make_app, make_client, make_pipeline
 from tests.unit.index_fakes import FakeWatcher
 
@@ -271,6 +272,14 @@ async def test_the_largest_filters_are_taken() -> None:
         response = await client.post("/query", json={"question": QUESTION, "filters": filters})
 
     assert response.status_code == 200
+
+
+def test_filters_are_written_as_they_are_read() -> None:
+    """A client that sends the model itself, or its default, sends no empty list."""
+    for filters in (Filters(), Filters(document_ids=["x"]), Filters(metadata={"a": ["x"]})):
+        written = filters.model_dump()
+        assert all(written.values())
+        assert Filters.model_validate(written) == filters
 
 
 async def test_a_url_takes_no_filters() -> None:

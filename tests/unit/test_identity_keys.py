@@ -262,7 +262,8 @@ async def test_a_file_that_breaks_leaves_the_last_good_one_in_force_and_warns_on
 
 def test_a_new_key_is_let_in_by_the_entry_that_is_printed_with_it(capsys: pytest.CaptureFixture[str]) -> None:
     """The key to stdout and nowhere else, the entry to stderr."""
-    assert main(["new-key", "--id", "team: a", "--tenants", "demo,acme"]) == 0
+    groups = ["--group", "board", "--group", "Nhân sự"]
+    assert main(["new-key", "--id", "team: a", "--tenants", "demo,acme", *groups]) == 0
 
     key, printed = capsys.readouterr()
     (holder,) = parse_identities(b"principals:\n" + printed.split("\n", 1)[1].encode())
@@ -270,10 +271,13 @@ def test_a_new_key_is_let_in_by_the_entry_that_is_printed_with_it(capsys: pytest
     assert len(key.strip()) == len("rag_") + 43
     assert key.strip() not in printed
     assert holder.digest == hashlib.sha256(key.strip().encode()).digest()
-    assert holder.principal == Principal("key:team: a", frozenset({"demo", "acme"}))
+    granted = frozenset({"board", "Nhân sự"})
+    assert holder.principal == Principal("key:team: a", frozenset({"demo", "acme"}), groups=granted)
 
 
-@pytest.mark.parametrize("arguments", [["--tenants", "a/b"], ["--tenants", ""], ["--tenants", "a,*"], ["--id", ""]])
+@pytest.mark.parametrize(
+    "arguments", [["--tenants", "a/b"], ["--tenants", ""], ["--tenants", "a,*"], ["--id", ""], ["--group", ""]]
+)
 def test_a_new_key_for_impossible_grants_is_not_made(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> None:
     """What the service would refuse to read is not printed."""
     with pytest.raises(SystemExit):
