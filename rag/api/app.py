@@ -23,8 +23,9 @@ from rag.model_card import ModelCard
 from rag.types import IndexVersion
 from schemas.response import CurrentModels, EmbedderInfo, Health, IndexInfo, Ready, RerankerInfo
 
-# Returns the serving version of each of these tenants, or of all tenants if the argument is None.
-IndexVersions = Callable[[Collection[str] | None], Mapping[str, IndexVersion]]
+# Returns the serving version of each of these tenants, or of all tenants if the argument is None, with the sizes that a
+# caller with these groups sees.
+IndexVersions = Callable[[Collection[str] | None, Collection[str]], Mapping[str, IndexVersion]]
 
 
 def create_app(
@@ -70,7 +71,7 @@ def _add_status_routes(
     @app.get(routes.CURRENT_MODELS.path)
     async def current_models(request: Request) -> Response:
         principal = await desk.authenticator.authenticate(request.headers)
-        body = _describe_models(card, index_versions(principal.tenants))
+        body = _describe_models(card, index_versions(principal.tenants, principal.groups))
         return Response(body.model_dump_json(), media_type="application/json")
 
     @app.get(routes.PAGE.path)

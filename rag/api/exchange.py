@@ -194,7 +194,9 @@ class QueryEndpoint(Endpoint):
         pipeline = self._desk.pipeline()
         record.model_version = pipeline.model_version
         async with self._admitted(principal, query.tenant_id, pipeline.bound_tokens(query), record) as settle:
-            events = pipeline.answer(query, record=record, deadline=deadline, base_url=base_url)
+            events = pipeline.answer(
+                query, groups=principal.groups, record=record, deadline=deadline, base_url=base_url
+            )
             async with aclosing(events):
                 respond = self._send_events if self._streams else self._send_whole
                 return await respond(events, send, record, settle)

@@ -232,11 +232,11 @@ def _request_body(schema: str) -> Described:
 
 
 def _query_parameters(body: Described) -> list[Described]:
-    """Return the fields of the body as query parameters; a URL takes no history."""
+    """Return the fields of the body as query parameters; a URL takes neither history nor filters."""
     return [
         {"name": name, "in": "query", "required": name in body["required"], "schema": schema}
         for name, schema in body["properties"].items()
-        if name != "history"
+        if name not in ("history", "filters")
     ]
 
 

@@ -190,6 +190,6 @@ _SECURITY_SCHEMES: Final[dict[str, Described]] = {
         "type": "http",
         "scheme": "bearer",
         "description": "A key from the identities file, or a JWT: `sub` is the caller, `tenants` the list of its "
-        "tenants; `exp`, `aud` and `iss` are checked.",
+        "tenants, `groups`, if any, the list of its groups; `exp`, `aud` and `iss` are checked.",
     },
 }

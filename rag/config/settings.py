@@ -269,7 +269,9 @@ class Settings(BaseSettings):
         description="When Redis is lost: refuse, or limit per process. In production the default is fail_closed.",
     )
 
-    identities_file: Path | None = Field(None, description="YAML with principals, digests of keys, tenants, quotas.")
+    identities_file: Path | None = Field(
+        None, description="YAML with principals, digests of keys, tenants, groups, quotas."
+    )
     jwt_jwks: str | None = Field(None, min_length=1, description="Path or URL of the key set that signs JWTs.")
     jwt_audience: str | None = Field(None, min_length=1, description="The `aud` that a JWT must have.")
     jwt_issuer: str | None = Field(None, min_length=1, description="The `iss` that a JWT must have.")

@@ -102,13 +102,12 @@ def test_credentials_are_asked_for_where_callers_are_known(is_open: bool, caller
 
 
 def test_the_url_takes_what_the_body_takes() -> None:
-    """The same fields with the same bounds, of which none is missing but the history: a URL is logged and short."""
+    """The same fields with the same bounds, of which history and filters are missing: a URL has no form for objects."""
     body = DESCRIPTION.document["components"]["schemas"]["QueryRequest"]
     parameters = [each for each in DESCRIPTION.paths["/query/stream"]["get"]["parameters"] if "$ref" not in each]
 
-    taken = {name: schema for name, schema in body["properties"].items() if name != "history"}
-
-    assert {each["name"]: each["schema"] for each in parameters} == taken
+    plain = {name: schema for name, schema in body["properties"].items() if name not in ("history", "filters")}
+    assert {each["name"]: each["schema"] for each in parameters} == plain
     assert [each["name"] for each in parameters if each["required"]] == body["required"] == ["question"]
     assert body["properties"].keys() == QueryRequest.model_fields.keys()
 
