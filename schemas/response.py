@@ -76,7 +76,7 @@ class Trace(_Body):
     `standalone_question` is what a follow-up was made before retrieval; null if nothing was changed.
     """
 
-    standalone_question: str | None = None
+    standalone_question: str | None
     candidates: list[TraceCandidate]
     passages: list[TracePassage]
     usage: Usage
