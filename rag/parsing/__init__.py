@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from rag.errors import ParseError
-from rag.parsing import docx, html, markdown, pdf, plain
+from rag.parsing import docx, html, markdown, pdf, plain, sheets, workbooks
 from rag.parsing.blocks import Draft, assemble
 from rag.types import Document
 
@@ -27,6 +27,11 @@ _READERS: Final[Mapping[str, Callable[[bytes], Draft]]] = {
     ".markdown": markdown.read,
     ".txt": plain.read,
     ".docx": docx.read,
+    ".xlsx": workbooks.read_xlsx,
+    ".xlsm": workbooks.read_xlsx,
+    ".xls": workbooks.read_xls,
+    ".csv": sheets.read_csv,
+    ".tsv": sheets.read_csv,
 }
 SUFFIXES: Final = frozenset(_READERS)
 
