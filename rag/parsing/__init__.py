@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from rag.errors import ParseError
-from rag.parsing import docx, html, markdown, pdf, plain, sheets, workbooks
+from rag.parsing import docx, html, markdown, ods, odt, pdf, plain, sheets, workbooks
 from rag.parsing.blocks import Draft, assemble
 from rag.types import Document
 
@@ -30,6 +30,8 @@ _READERS: Final[Mapping[str, Callable[[bytes], Draft]]] = {
     ".xlsx": workbooks.read_xlsx,
     ".xlsm": workbooks.read_xlsx,
     ".xls": workbooks.read_xls,
+    ".ods": ods.read,
+    ".odt": odt.read,
     ".csv": sheets.read_csv,
     ".tsv": sheets.read_csv,
 }

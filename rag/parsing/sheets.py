@@ -8,11 +8,17 @@ import io
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from decimal import ROUND_HALF_UP, Decimal
 from typing import Final
 
+from rag.errors import ParseError
 from rag.parsing import plain
-from rag.parsing.blocks import Block, Draft
+from rag.parsing.blocks import MAX_TEXT_CHARS, Block, Draft
 from rag.parsing.tables import Cell, render_rows
+
+MAX_CELLS: Final = 10_000_000  # in one sheet, between the first and the last one; calamine takes 32 bytes for each
+SHEET_LEVEL: Final = 2
+UNNAMED_SHEET = re.compile(r"(?:sheet|trang[ _]tính|table)\s?\d*", re.IGNORECASE)
 
 _TITLE_LEVEL: Final = 3  # of the title above a table; the name of the sheet is above it
 _MAX_TITLE_CHARS: Final = 120
@@ -30,6 +36,12 @@ _YEAR = re.compile(r"(?:19|20)\d\d")
 _FIGURE = re.compile(r"\W*\d[\d.,:/\s%+()-]*(?:[^\W\d]{1,4}|\W{1,2})?")
 _NUMBERED_NAME = re.compile(r"[^\W\d][^\d]*\s\d{1,2}")  # Quarter 1
 _DIGIT = re.compile(r"\d")
+
+# What spreadsheets keep; and how far a sum of fractions may miss the number that it shows, in parts and absolutely.
+_KEPT_DIGITS: Final = 15
+_SHOWN_DIGITS: Final = 11
+_NOISE_SHARE: Final = Decimal("1e-12")
+_NOISE: Final = Decimal("1e-7")
 
 Row = Sequence[str]
 
@@ -93,7 +105,12 @@ def read_grid(grid: Grid, *, starts_with_names: bool = False) -> Iterator[Block]
     """Yield the titles and rows of a sheet; blank rows part its tables.
 
     `starts_with_names`: the first row of two columns names them too, as in files that programs write.
+
+    Raises: ParseError: too much text.
     """
+    # A few bytes may say that a long text stands in a million cells.
+    if sum(len(text) for row in grid.rows for text in row) > MAX_TEXT_CHARS:
+        raise ParseError(f"too much text: more than {MAX_TEXT_CHARS:,} characters in a sheet")
     names: list[list[str]] = []
     for region in _find_regions(grid.rows):
         titles = _count_titles(grid.rows, region)
@@ -211,3 +228,14 @@ def _render(names: Sequence[Row], rows: Sequence[Row]) -> Iterator[Block]:
     cells += [[Cell(row[at]) for at in columns] for row in rows]
     for number, line in enumerate(render_rows(cells)):
         yield Block(line, glue="\n" if number else "\n\n")
+
+
+def show_number(value: float, percent_decimals: int | None = None) -> str:
+    """Return a number as a sheet shows it: 1234.5 for 1234.5000000001; as a percentage with that many decimals."""
+    number, shown = Decimal(f"{value:.{_KEPT_DIGITS}g}"), Decimal(f"{value:.{_SHOWN_DIGITS}g}")
+    if abs(number - shown) < min(_NOISE_SHARE * abs(number), _NOISE):
+        number = shown
+    if percent_decimals is not None:
+        return f"{(100 * number).quantize(Decimal(1).scaleb(-percent_decimals), ROUND_HALF_UP):f}%"
+    text = f"{number:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text

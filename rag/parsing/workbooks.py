@@ -11,7 +11,6 @@ import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
-from decimal import ROUND_HALF_UP, Decimal
 from typing import Final
 
 import olefile
@@ -20,12 +19,8 @@ from python_calamine import CalamineError, CalamineSheet, CalamineWorkbook, Shee
 
 from rag.errors import ParseError
 from rag.parsing.archives import OLE_SIGNATURE, open_archive, read_xml
-from rag.parsing.blocks import Block, Draft
-from rag.parsing.sheets import Grid, read_grid
-
-_MAX_CELLS: Final = 10_000_000  # in one sheet, between the first and the last one; calamine takes 32 bytes for each
-_SHEET_LEVEL: Final = 2
-_UNNAMED_SHEET = re.compile(r"(?:sheet|trang tính|trang_tính|table)\s?\d*", re.IGNORECASE)
+from rag.parsing.blocks import MAX_TEXT_CHARS, Block, Draft
+from rag.parsing.sheets import MAX_CELLS, SHEET_LEVEL, UNNAMED_SHEET, Grid, read_grid, show_number
 
 _MAIN: Final = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"
 _STRICT_MAIN: Final = "{http://purl.oclc.org/ooxml/spreadsheetml/main}"
@@ -34,13 +29,12 @@ _REFERENCE = re.compile(r"([A-Z]{1,3})([0-9]{1,7})")
 # The parts that hold text beside the cells.
 _BESIDE: Final = (
     (re.compile(r"xl/(?:comments|threadedComments/).*\.xml"), "the comments on cells"),
-    (re.compile(r"xl/drawings/drawing.*\.xml"), "the text of drawings"),
+    (re.compile(r"xl/drawings/drawing.*\.xml"), "the texts in drawings"),
 )
 
 _BUILT_IN_FORMATS: Final = {9: "0%", 10: "0.00%"}  # ECMA-376, part 1, 18.8.30
 _PERCENT = re.compile(r"(?:\.([0#?]+))?\s?%")
 _QUOTED = re.compile(r'"[^"]*"|\\.|\[[^]]*\]')
-_SIGNIFICANT_DIGITS: Final = 15  # what Excel keeps and shows
 
 # [MS-XLS] 2.3: records that hold cells, and those that begin a sheet or encrypt the workbook.
 _CELL_RECORDS: Final = frozenset({0x0006, 0x00BD, 0x00FD, 0x0201, 0x0203, 0x0204, 0x0205, 0x027E})
@@ -60,6 +54,7 @@ class _Cells:
     last: Position = (-1, -1)
     percents: dict[Position, int] = field(default_factory=dict)  # with the number of decimals
     without_value: int = 0
+    chars: int = 0
 
     def extend(self, row: int, column: int) -> None:
         """Count a cell in.
@@ -68,17 +63,17 @@ class _Cells:
         """
         self.first = (min(self.first[0], row), min(self.first[1], column))
         self.last = (max(self.last[0], row), max(self.last[1], column))
-        if (self.last[0] - self.first[0] + 1) * (self.last[1] - self.first[1] + 1) > _MAX_CELLS:
-            raise ParseError(f"a sheet spans more than {_MAX_CELLS:,} cells")
+        if (self.last[0] - self.first[0] + 1) * (self.last[1] - self.first[1] + 1) > MAX_CELLS:
+            raise ParseError(f"a sheet spans more than {MAX_CELLS:,} cells")
 
 
 def read_xlsx(data: bytes) -> Draft:
     """Read a workbook of the present format; comments, drawings and hidden sheets are left out and named."""
     archive = open_archive(data, "XLSX", ".xls")
-    decimals = _read_percent_styles(archive)
+    decimals, lengths = _read_percent_styles(archive), _read_string_lengths(archive)
     cells = {}
     for entry in archive.infolist():
-        scanned = _scan_part(archive, entry.filename, decimals)
+        scanned = _scan_part(archive, entry.filename, decimals, lengths)
         if scanned is not None:
             cells[entry.filename] = scanned
     warnings = [
@@ -170,8 +165,20 @@ def _read_percent_styles(archive: zipfile.ZipFile) -> dict[str, int]:
     return decimals
 
 
-def _scan_part(archive: zipfile.ZipFile, name: str, decimals: Mapping[str, int]) -> _Cells | None:
-    """Return what the part says of its cells; None if it is no sheet."""
+def _read_string_lengths(archive: zipfile.ZipFile) -> list[int]:
+    strings = read_xml(archive, "xl/sharedStrings.xml")
+    if strings is None:
+        return []
+    return [sum(len(text.text or "") for text in each.iter("{*}t")) for each in strings.iterchildren("{*}si")]
+
+
+def _scan_part(
+    archive: zipfile.ZipFile, name: str, decimals: Mapping[str, int], lengths: Sequence[int]
+) -> _Cells | None:
+    """Return what the part says of its cells; None if it is no sheet.
+
+    Raises: ParseError: the cells are too far apart, or repeat too much text.
+    """
     if not name.lower().endswith(".xml"):
         return None
     with archive.open(name) as file:
@@ -187,7 +194,7 @@ def _scan_part(archive: zipfile.ZipFile, name: str, decimals: Mapping[str, int])
             elif event == "end" and tag == "c":
                 place = _REFERENCE.fullmatch(str(element.get("r", "")))
                 row, column = (int(place[2]) - 1, _read_column(place[1])) if place else (row, column + 1)
-                _read_cell(cells, element, (row, column), decimals)
+                _read_cell(cells, element, (row, column), decimals, lengths)
             elif event == "end" and tag == "row":
                 element.clear()
     return cells
@@ -204,7 +211,9 @@ def _read_column(letters: str) -> int:
     return number - 1
 
 
-def _read_cell(cells: _Cells, element: etree._Element, place: Position, decimals: Mapping[str, int]) -> None:
+def _read_cell(
+    cells: _Cells, element: etree._Element, place: Position, decimals: Mapping[str, int], lengths: Sequence[int]
+) -> None:
     value = element.findtext("{*}v")
     if value is None and element.find("{*}is") is None and element.find("{*}f") is None:
         return
@@ -212,6 +221,11 @@ def _read_cell(cells: _Cells, element: etree._Element, place: Position, decimals
     kind = str(element.get("t", "n"))
     if kind == "e" or (value is None and element.find("{*}f") is not None):
         cells.without_value += 1
+    if kind == "s":
+        index = _read_number(value, len(lengths))
+        cells.chars += lengths[index] if index < len(lengths) else 0
+        if cells.chars > MAX_TEXT_CHARS:
+            raise ParseError(f"too much text: more than {MAX_TEXT_CHARS:,} characters in a sheet")
     style = str(element.get("s", ""))
     if kind == "n" and style in decimals:
         cells.percents[place] = decimals[style]
@@ -236,8 +250,8 @@ def _read_workbook(data: bytes, by_sheet: Mapping[str, _Cells], warnings: Sequen
                 if cells.without_value:
                     told.append(f"sheet “{each.name}”: {cells.without_value} cells have an error or no stored value")
                 rows = list(_read_sheet(workbook.get_sheet_by_name(each.name), cells))
-                if rows and not (len(sheets) == 1 and _UNNAMED_SHEET.fullmatch(each.name)):
-                    blocks.append(Block(each.name, _SHEET_LEVEL))
+                if rows and not (len(sheets) == 1 and UNNAMED_SHEET.fullmatch(each.name)):
+                    blocks.append(Block(each.name, SHEET_LEVEL))
                 blocks += rows
     except CalamineError as error:
         raise ParseError("the file is broken: its sheets cannot be read") from error
@@ -273,7 +287,7 @@ def _show(value: Value, percent_decimals: int | None = None) -> str:
         case bool():
             return str(value).upper()
         case int() | float():
-            return _show_number(value, percent_decimals)
+            return show_number(value, percent_decimals)
         case datetime() | time():
             text = value.isoformat(timespec="minutes" if value.second == 0 else "seconds")
             return text.replace("T", " ")
@@ -282,11 +296,3 @@ def _show(value: Value, percent_decimals: int | None = None) -> str:
             return f"{minutes // 60}:{minutes % 60:02}" + (f":{seconds:02}" if seconds else "")
         case _:
             return value.isoformat()
-
-
-def _show_number(value: float, percent_decimals: int | None) -> str:
-    number = Decimal(f"{value:.{_SIGNIFICANT_DIGITS}g}")
-    if percent_decimals is not None:
-        return f"{(100 * number).quantize(Decimal(1).scaleb(-percent_decimals), ROUND_HALF_UP):f}%"
-    text = f"{number:f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text
