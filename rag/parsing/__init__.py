@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from rag.errors import ParseError
-from rag.parsing import docx, html, markdown, ods, odt, pdf, plain, sheets, workbooks
+from rag.parsing import docx, epub, html, jsonl, mail, markdown, ods, odt, pdf, plain, rtf, sheets, slides, workbooks
 from rag.parsing.blocks import Draft, assemble
 from rag.types import Document
 
@@ -27,13 +27,19 @@ _READERS: Final[Mapping[str, Callable[[bytes], Draft]]] = {
     ".markdown": markdown.read,
     ".txt": plain.read,
     ".docx": docx.read,
+    ".pptx": slides.read,
+    ".odt": odt.read,
+    ".rtf": rtf.read,
+    ".epub": epub.read,
+    ".eml": mail.read,
     ".xlsx": workbooks.read_xlsx,
     ".xlsm": workbooks.read_xlsx,
     ".xls": workbooks.read_xls,
     ".ods": ods.read,
-    ".odt": odt.read,
     ".csv": sheets.read_csv,
     ".tsv": sheets.read_csv,
+    ".jsonl": jsonl.read,
+    ".ndjson": jsonl.read,
 }
 SUFFIXES: Final = frozenset(_READERS)
 

@@ -8,6 +8,7 @@ import io
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Final
 
@@ -42,6 +43,12 @@ _KEPT_DIGITS: Final = 15
 _SHOWN_DIGITS: Final = 11
 _NOISE_SHARE: Final = Decimal("1e-12")
 _NOISE: Final = Decimal("1e-7")
+
+# Formats of numbers: ECMA-376, part 1, 18.8.31.
+_FORMAT_LITERAL = re.compile(r'"[^"]*"|\\.|\[[^]]*\]')
+_PERCENT_FORMAT = re.compile(r"(?:\.([0#?]+))?\s?%")
+_DATE_FORMAT = re.compile(r"[dy]", re.IGNORECASE)
+_DAY_ZERO: Final = datetime(1899, 12, 30)  # noqa: DTZ001  # a day of the calendar, anywhere
 
 Row = Sequence[str]
 
@@ -239,3 +246,21 @@ def show_number(value: float, percent_decimals: int | None = None) -> str:
         return f"{(100 * number).quantize(Decimal(1).scaleb(-percent_decimals), ROUND_HALF_UP):f}%"
     text = f"{number:f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def read_percent_format(code: str) -> int | None:
+    """Return the number of decimals that a format of numbers shows percentages with; None if it shows none."""
+    percent = _PERCENT_FORMAT.search(_FORMAT_LITERAL.sub("", code).partition(";")[0])
+    return None if percent is None else len(percent[1] or "")
+
+
+def show_formatted(value: str, code: str) -> str:
+    """Return a stored number as its format shows it: percentages and dates; others plain, and text as it is."""
+    try:
+        number = float(value)
+        if _DATE_FORMAT.search(_FORMAT_LITERAL.sub("", code)) and code.lower() != "general":
+            text = (_DAY_ZERO + timedelta(days=number)).isoformat(" ", "minutes")
+            return text.removesuffix(" 00:00")
+        return show_number(number, read_percent_format(code))
+    except (ValueError, OverflowError, ArithmeticError):
+        return value

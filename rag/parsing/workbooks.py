@@ -20,7 +20,7 @@ from python_calamine import CalamineError, CalamineSheet, CalamineWorkbook, Shee
 from rag.errors import ParseError
 from rag.parsing.archives import OLE_SIGNATURE, open_archive, read_xml
 from rag.parsing.blocks import MAX_TEXT_CHARS, Block, Draft
-from rag.parsing.sheets import MAX_CELLS, SHEET_LEVEL, UNNAMED_SHEET, Grid, read_grid, show_number
+from rag.parsing.sheets import MAX_CELLS, SHEET_LEVEL, UNNAMED_SHEET, Grid, read_grid, read_percent_format, show_number
 
 _MAIN: Final = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"
 _STRICT_MAIN: Final = "{http://purl.oclc.org/ooxml/spreadsheetml/main}"
@@ -33,8 +33,6 @@ _BESIDE: Final = (
 )
 
 _BUILT_IN_FORMATS: Final = {9: "0%", 10: "0.00%"}  # ECMA-376, part 1, 18.8.30
-_PERCENT = re.compile(r"(?:\.([0#?]+))?\s?%")
-_QUOTED = re.compile(r'"[^"]*"|\\.|\[[^]]*\]')
 
 # [MS-XLS] 2.3: records that hold cells, and those that begin a sheet or encrypt the workbook.
 _CELL_RECORDS: Final = frozenset({0x0006, 0x00BD, 0x00FD, 0x0201, 0x0203, 0x0204, 0x0205, 0x027E})
@@ -158,10 +156,9 @@ def _read_percent_styles(archive: zipfile.ZipFile) -> dict[str, int]:
     decimals = {}
     for index, style in enumerate(styles.iterfind("{*}cellXfs/{*}xf")):
         number = str(style.get("numFmtId", ""))
-        shown = _QUOTED.sub("", formats.get(int(number) if number.isdecimal() else 0, "")).partition(";")[0]
-        percent = _PERCENT.search(shown)
-        if percent is not None:
-            decimals[str(index)] = len(percent[1] or "")
+        shown = read_percent_format(formats.get(int(number) if number.isdecimal() else 0, ""))
+        if shown is not None:
+            decimals[str(index)] = shown
     return decimals
 
 
