@@ -81,7 +81,7 @@ def _iter_pages(package: etree._Element, folder: str) -> Iterator[tuple[str, str
 
 
 def _to_html(page: bytes) -> bytes:
-    """Return XHTML as HTML: in the latter, `<title/>` begins a title that never ends, and takes all text with it."""
+    """Return XHTML as HTML, in which a CDATA section would be a comment, and its text lost."""
     parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, remove_comments=True)
     try:
         root = etree.fromstring(_ENTITY.sub(_spell_out, _DOCTYPE.sub(b"", page, count=1)), parser)

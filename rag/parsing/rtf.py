@@ -40,9 +40,9 @@ _LEFT_OUT: Final = frozenset(
         "colortbl", "filetbl", "revtbl", "rsidtbl", "listtable", "listoverridetable", "header", "headerl", "headerr",
         "headerf", "footer", "footerl", "footerr", "footerf", "ftnsep", "ftnsepc", "ftncn", "aftnsep", "aftnsepc",
         "aftncn", "fldinst", "datafield", "xe", "tc", "txe", "rxe", "sp", "shprslt", "nonshppict", "objdata",
-        "objclass", "objname", "nonesttables", "annotation", "atnid", "atnauthor", "atrfstart", "atrfend", "bkmkstart", "bkmkend",
-        "themedata", "colorschememapping", "latentstyles", "datastore", "generator", "pnseclvl", "pn", "template",
-        "falt", "panose", "fontemb",
+        "objclass", "objname", "nonesttables", "annotation", "atnid", "atnauthor", "atrfstart", "atrfend", "bkmkstart",
+        "bkmkend", "themedata", "colorschememapping", "latentstyles", "datastore", "generator", "pnseclvl", "pn",
+        "template", "falt", "panose", "fontemb",
     }
 )  # fmt: skip
 # Those that are told by `\*` to old readers, and hold text.
