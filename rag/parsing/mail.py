@@ -45,8 +45,8 @@ class _Reader:
         self.obstacle = ""
 
     def read_message(self, message: Message, depth: int = 0) -> Iterator[Block]:
-        """Yield the subject as a heading, the people, the date, the text and the names of attachments."""
-        yield Block(_read_header(message, "Subject"), min(1 + depth, 6))
+        """Yield the subject as a heading, the people, the date, the names of attachments and the text."""
+        yield Block(_read_header(message, "Subject"), 2 if depth else 1)
         people = [(name, _read_header(message, name)) for name in _PEOPLE]
         lines = [f"{name}: {text}" for name, text in [*people, ("Date", _read_date(message))] if text]
         attachments: list[str] = []
