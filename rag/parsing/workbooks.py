@@ -252,6 +252,10 @@ def _read_workbook(data: bytes, by_sheet: Mapping[str, _Cells], warnings: Sequen
                 blocks += rows
     except CalamineError as error:
         raise ParseError("the file is broken: its sheets cannot be read") from error
+    except BaseException as error:  # a panic of the library is no Exception, and its class cannot be imported
+        if type(error).__name__ != "PanicException":
+            raise
+        raise ParseError("the file is broken: its sheets cannot be read") from error
     return Draft(blocks, warnings=told)
 
 
