@@ -4,6 +4,7 @@ RagError
 ├── BadRequest            BAD_REQUEST
 ├── Unauthorized          UNAUTHORIZED
 ├── Forbidden             FORBIDDEN
+├── NotFound              NOT_FOUND
 ├── PayloadTooLarge       PAYLOAD_TOO_LARGE
 ├── UnsupportedMediaType  UNSUPPORTED_MEDIA_TYPE
 ├── InvalidRequest        VALIDATION_ERROR
@@ -54,6 +55,10 @@ class Forbidden(RagError):
     """The caller may not use this tenant."""
 
     code = ErrorCode.FORBIDDEN
+
+
+class NotFound(RagError):
+    code = ErrorCode.NOT_FOUND
 
 
 class PayloadTooLarge(RagError):

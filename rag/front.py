@@ -1,7 +1,7 @@
 """The front service put together from its settings: what it is made of, what it connects to, how long it lives."""
 
 import gc
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from functools import partial
@@ -15,6 +15,7 @@ from rag.api.app import create_app
 from rag.api.exchange import QueryDesk
 from rag.api.probes import ModelProbe, ServiceProbe, wait_until_ok
 from rag.api.readiness import READY_STATES, DependencyWatch, Probe, check
+from rag.api.routes import GOOD_ENDS
 from rag.background import Work, kept_running
 from rag.clients.bento_client import (
     BentoEmbedder,
@@ -48,6 +49,8 @@ from rag.warm_up import TRIED_WHATEVER_IT_SAYS, AnyIndex, warm_up, with_patience
 from schemas.response import DependencyState
 
 LOADING_RETRY_AFTER_S: Final = 5.0
+RANKING: Final = ("embedder", "reranker")
+GENERATOR: Final = "generator"
 MIN_SECRET_CHARS: Final = 4
 GC_YOUNG_OBJECTS: Final = 20_000
 
@@ -76,6 +79,7 @@ class Front:
         self._probes: dict[str, Probe] = {}
         self._watch: DependencyWatch | None = None
         self._pipeline: Pipeline | None = None
+        self._search_pipeline: Pipeline | None = None  # the same one, there as soon as the models of a search are
         self.app: Final = self._make_app()
 
     async def check(self) -> bool:
@@ -86,6 +90,8 @@ class Front:
         settings = self._settings
         desk = QueryDesk(
             pipeline=self._ready_pipeline,
+            search_pipeline=self._ready_search_pipeline,
+            indexes=self._indexes,
             authenticator=open_authenticator(
                 identities_file=settings.identities_file,
                 jwt_jwks=settings.jwt_jwks,
@@ -102,6 +108,7 @@ class Front:
             gate=self._gate,
             request_timeout_s=settings.request_timeout_s,
             stream_timeout_s=settings.stream_timeout_s,
+            public_url=settings.public_url,
             log_content_sample=settings.log_content_sample,
             tracer=self._tracer,
         )
@@ -111,11 +118,15 @@ class Front:
 
     def _ready_pipeline(self) -> Pipeline:
         """Raises: NotReady: a model is still loading, or a service of ours does not answer."""
-        if self._pipeline is None:
-            raise NotReady("A model is still loading.", retry_after_s=LOADING_RETRY_AFTER_S)
-        if self._watch and self._watch.down:
-            raise NotReady("A model service is down.", retry_after_s=LOADING_RETRY_AFTER_S)
-        return self._pipeline
+        return _require(self._pipeline, down=self._watch.down if self._watch else frozenset())
+
+    def _ready_search_pipeline(self) -> Pipeline:
+        """Return the pipeline, for searches alone: a generator that is loading or down does not matter.
+
+        Raises: NotReady: as `_ready_pipeline`, for the other models.
+        """
+        down = self._watch.down if self._watch else frozenset[str]()
+        return _require(self._search_pipeline, down=down - {GENERATOR})
 
     @asynccontextmanager
     async def _running(self, _: FastAPI) -> AsyncIterator[None]:
@@ -125,12 +136,13 @@ class Front:
             model_version=self._card.model_version,
             prompt_version=self._card.prompt_version,
             places=self._settings.max_concurrent_requests,
+            good_ends=GOOD_ENDS,
         )
         async with AsyncExitStack() as stack:
             stack.enter_context(self._tracer.running())
             pipeline, first = await self._connect(stack)
             # A generator of somebody else's may be down for good: its failures are answered per request.
-            ours = ["embedder", "reranker"] + (["generator"] if self._settings.generator_url is None else [])
+            ours = [*RANKING, *([GENERATOR] if self._settings.generator_url is None else [])]
             self._watch = DependencyWatch({name: self._probes[name] for name in ours})
             self._probes.update(self._watch.probes)
             background: dict[str, Work] = {
@@ -238,10 +250,14 @@ class Front:
         )
 
     async def _open_when_loaded(self, pipeline: Pipeline, first: Pipeline, ours: list[str]) -> None:
-        await wait_until_ok([self._probes[name] for name in ours])
-        if not is_fake(self._settings.embedder_model):  # `make dev` is to be up at once
+        await wait_until_ok([self._probes[name] for name in RANKING])
+        is_real = not is_fake(self._settings.embedder_model)  # `make dev` is to be up at once
+        if is_real:
             # The first index to be opened takes two seconds of imports, as long as retrieval may take.
             await self._indexes.open_all()
+        self._search_pipeline = pipeline
+        await wait_until_ok([self._probes[name] for name in ours])
+        if is_real:
             await warm_up(first)
         self._pipeline = pipeline
         await check(self._probes)  # for the metrics: nobody may ask for readiness
@@ -287,6 +303,14 @@ class Front:
     async def _index_state(self, _: str | None) -> DependencyState:
         """Loading until the first queries are answered too: they wait for all models and all indexes."""
         return self._indexes.state() if self._pipeline else "loading"
+
+
+def _require(pipeline: Pipeline | None, *, down: Collection[str]) -> Pipeline:
+    if pipeline is None:
+        raise NotReady("A model is still loading.", retry_after_s=LOADING_RETRY_AFTER_S)
+    if down:
+        raise NotReady("A model service is down.", retry_after_s=LOADING_RETRY_AFTER_S)
+    return pipeline
 
 
 async def always_ok(_: str | None) -> DependencyState:

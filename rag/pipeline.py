@@ -29,7 +29,7 @@ from rag.retrieval.context import fit_into_budget
 from rag.retrieval.finding import Finder, best_of_each
 from rag.retrieval.search import INLINE_MAX_CHUNKS
 from rag.text.language import Language, detect_language
-from rag.types import DraftSentence, Passage, Verdict, Window
+from rag.types import Candidate, DraftSentence, Passage, Verdict, Window
 from rag.verification import Alike, Entail, Inquiry, Part, Policies, RankedQuote, Reason, RequestCheck, Verifier
 from schemas.events import CitationEvent, DoneEvent, ErrorEvent, Event, MetaEvent, TokenEvent
 from schemas.request import QueryRequest
@@ -110,9 +110,9 @@ class Pipeline:
         return asked + self._limits.context_tokens + INSTRUCTION_TOKENS + query.max_output_tokens
 
     async def answer(
-        self, query: QueryRequest, *, record: QueryRecord, deadline: Deadline
+        self, query: QueryRequest, *, record: QueryRecord, deadline: Deadline, base_url: str = ""
     ) -> AsyncGenerator[Event, None]:
-        """Answer a query.
+        """Answer a query; the addresses of its citations are below `base_url`.
 
         Yields: meta once retrieval and reranking are done, then citations and tokens sentence by sentence, then done.
         Raises: NotReady, DeadlineExceeded, UpstreamError, UpstreamRateLimited.
@@ -131,7 +131,7 @@ class Pipeline:
         if check is None or not check.is_answerable:
             check, shown = None, []
         yield MetaEvent(trace_id=record.trace_id, model_version=self.model_version)
-        answer = Answer(record)
+        answer = Answer(record, base_url)
         if check is not None:
             async with aclosing(self._write(job, check, quotes, shown, answer)) as events:
                 async for event in events:
@@ -139,6 +139,27 @@ class Pipeline:
         for event in answer.abstain(small_talk_text(job.language) if small_talk else no_answer_text(job.language)):
             yield event
         yield answer.done(best_of_each([part.candidates for part in parts]), shown, with_trace=query.include_trace)
+
+    def count_tokens(self, question: str) -> int:
+        """Return the tokens of the question alone, all that a search could cost."""
+        return self._counter.count(question)
+
+    async def search(
+        self, question: str, tenant_id: str, *, top_k: int, record: QueryRecord, deadline: Deadline
+    ) -> list[Candidate]:
+        """Return the best candidates as an answer would be made of them, best first, small talk not excepted.
+
+        No generator is asked. The result is empty if the tenant has no index.
+
+        Raises: NotReady, DeadlineExceeded, UpstreamError.
+        """
+        async with deadline.enforced():
+            index = await self._indexes.current(tenant_id)
+        if index is None:
+            return []
+        reading = await self._read(question, index)
+        parts = await self._finder.find(reading, index, record=record, deadline=deadline)
+        return best_of_each([part.candidates for part in parts])[:top_k]
 
     async def _read(self, question: str, index: ChunkIndex | None) -> Reading:
         if index is None:

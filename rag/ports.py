@@ -7,8 +7,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from rag.chunk_id import ChunkId
 from rag.text.language import Language
-from rag.types import Chunk, Delta, IndexVersion, Message, Reservation, TokenVectors, Window
+from rag.types import Chunk, Delta, IndexVersion, Message, PlacedChunk, Reservation, TokenVectors, Window
 from schemas.response import DependencyState
 
 Vectors = NDArray[np.float32]
@@ -108,6 +109,25 @@ class IndexProvider(Protocol):
         """Return the serving version, or None if the tenant has no index or no documents.
 
         Raises: IndexUnavailable: it exists but is broken, or was made by another embedder.
+        """
+        ...
+
+
+class ChunkReader(Protocol):
+    """One immutable version of one tenant's index, of which single chunks are read."""
+
+    def find_chunk(self, chunk_id: ChunkId) -> PlacedChunk | None:
+        """Return the chunk of this id; None if this version of the index does not hold that version of the document."""
+        ...
+
+
+class ReaderProvider(Protocol):
+    """Hands out the same versions as an `IndexProvider`, to be read."""
+
+    async def current(self, tenant_id: str) -> ChunkReader | None:
+        """Return the serving version; None if the tenant has no index or no documents.
+
+        Raises: IndexUnavailable: it is there but broken, or made by another embedder.
         """
         ...
 

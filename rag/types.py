@@ -91,6 +91,15 @@ class Chunk:
         return len(self.context) + 1 if self.context else 0
 
 
+@dataclass(frozen=True, slots=True)
+class PlacedChunk:
+    """A chunk with the ids of its neighbours in the same version of its document; None at either end."""
+
+    chunk: Chunk
+    previous: str | None = None
+    next: str | None = None
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class TokenVectors:
     """A model's vectors of the tokens of a text, without prompt and special tokens.
@@ -220,10 +229,15 @@ class DraftSentence:
 
 @dataclass(frozen=True, slots=True)
 class Quote:
-    """A verbatim part of a passage: `text` is in the chunk's stored text, character for character."""
+    """A verbatim part of a passage: the characters `start:end` of the chunk's stored text."""
 
     passage: Passage
-    text: str
+    start: int
+    end: int
+
+    @property
+    def text(self) -> str:
+        return self.passage.chunk.text[self.start : self.end]
 
 
 @dataclass(frozen=True, slots=True)

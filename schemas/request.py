@@ -8,6 +8,7 @@ QUESTION_MAX_CHARS: Final = 2000
 TENANT_PATTERN: Final = r"^[A-Za-z0-9._-]{1,64}\Z"
 TRACE_ID_PATTERN: Final = r"[A-Za-z0-9._-]{1,64}"
 TOP_K_MAX: Final = 20
+SEARCH_TOP_K_MAX: Final = 50
 OUTPUT_TOKENS_MIN: Final = 16
 OUTPUT_TOKENS_MAX: Final = 2048
 BODY_MAX_BYTES: Final = 64 * 1024
@@ -18,9 +19,7 @@ HEADERS_MAX: Final = 100
 TenantId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,64}$", strict=True)]
 
 
-class QueryRequest(BaseModel):
-    """One question about one tenant's documents."""
-
+class _Question(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     question: str = Field(
@@ -30,13 +29,26 @@ class QueryRequest(BaseModel):
         examples=["How many days of annual leave do full-time staff have?"],
     )
     tenant_id: TenantId = Field(default="demo", description="Whose documents are asked.")
+
+    @field_validator("question", mode="before")
+    @classmethod
+    def _trim(cls, value: object) -> object:
+        return value.strip() if isinstance(value, str) else value
+
+
+class QueryRequest(_Question):
+    """One question about one tenant's documents."""
+
     top_k: int = Field(default=6, ge=1, le=TOP_K_MAX, description="Passages given to the generator.")
     max_output_tokens: int = Field(
         default=512, ge=OUTPUT_TOKENS_MIN, le=OUTPUT_TOKENS_MAX, description="Bound of the generator's draft."
     )
     include_trace: bool = Field(default=False, description="Adds candidates, passages and verdicts to the response.")
 
-    @field_validator("question", mode="before")
-    @classmethod
-    def _trim(cls, value: object) -> object:
-        return value.strip() if isinstance(value, str) else value
+
+class SearchRequest(_Question):
+    """A question whose passages are wanted, without an answer."""
+
+    top_k: int = Field(
+        default=10, ge=1, le=SEARCH_TOP_K_MAX, description="Most passages in the response, the best of those reranked."
+    )

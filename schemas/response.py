@@ -15,7 +15,10 @@ class _Body(BaseModel):
 
 
 class Citation(_Body):
-    """One source of the answer; `quote` is a verbatim part of the chunk's stored text."""
+    """One source of the answer; `quote` is a verbatim part of the chunk's stored text.
+
+    It stands there from character `quote_start` to `quote_end`, end exclusive, counted in Unicode code points.
+    """
 
     source_id: str = Field(pattern=r"^S[1-9][0-9]*$")
     document_id: str
@@ -24,6 +27,9 @@ class Citation(_Body):
     page_start: int | None
     page_end: int | None
     quote: str
+    quote_start: int = Field(ge=0)
+    quote_end: int = Field(ge=0)
+    url: str = Field(description="The page of the chunk, which highlights a quotation that is not too long.")
 
 
 class Latency(_Body):
@@ -81,6 +87,45 @@ class QueryResponse(_Body):
     model_version: str
     finish_reason: FinishReason
     trace: Trace | None = None
+
+
+class SearchResult(_Body):
+    """A passage, and what each stage says of it; a score is null where a stage did not see the passage."""
+
+    chunk_id: str
+    document_id: str
+    title: str
+    heading: str | None
+    page_start: int | None
+    page_end: int | None
+    text: str
+    similarity: float | None
+    bm25_score: float | None
+    rrf_score: float | None
+    relevance: float | None
+
+
+class SearchResponse(_Body):
+    """The passages that were found, best `relevance` first."""
+
+    results: list[SearchResult]
+    trace_id: str
+    latency_ms: Latency
+    model_version: str
+
+
+class ChunkText(_Body):
+    """One chunk as it is stored; `previous` and `next` are the ids of its neighbours in the same document version."""
+
+    chunk_id: str
+    document_id: str
+    title: str
+    heading: str | None
+    page_start: int | None
+    page_end: int | None
+    text: str
+    previous: str | None
+    next: str | None
 
 
 class Health(_Body):

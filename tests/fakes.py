@@ -12,6 +12,7 @@ import numpy as np
 from starlette.types import ASGIApp
 
 from rag.api import ContractEdge, Probe, QueryDesk, create_app
+from rag.chunk_id import ChunkId
 from rag.engines.fake import FakeCounter, FakeEmbedder, FakeEncoder, FakeScorer, overlap
 from rag.identity import Authenticator, OpenAuthenticator
 from rag.index.vocabulary import Vocabulary
@@ -23,7 +24,7 @@ from rag.pipeline import Pipeline, StageLimits
 from rag.ports import EntailmentModel, PassageScorer, RateLimiter, TextEmbedder, TextGenerator, Vectors
 from rag.quotas import LocalLimiter, Quotas
 from rag.text.language import Language, detect_language, word_set
-from rag.types import Chunk, Delta, IndexVersion, Message, ModelInfo, RelevanceScale, TokenUsage, Window
+from rag.types import Chunk, Delta, IndexVersion, Message, ModelInfo, PlacedChunk, RelevanceScale, TokenUsage, Window
 from rag.verification import ZERO_TO_ONE, Policies, Policy, Verifier
 
 MODEL_VERSION = "rag-test+00000000"
@@ -33,7 +34,14 @@ PARKING = "Visitors park behind the north building."
 QUESTION = "How many days of annual leave do full-time staff have?"
 
 
-def make_chunk(text: str, number: int = 1, *, tenant_id: str = "demo", document_id: str = "handbook") -> Chunk:
+def make_chunk(
+    text: str,
+    number: int = 1,
+    *,
+    tenant_id: str = "demo",
+    document_id: str = "handbook",
+    heading: str | None = None,
+) -> Chunk:
     return Chunk(
         chunk_id=f"{tenant_id}:{document_id}:v1:{number:05d}",
         document_id=document_id,
@@ -43,15 +51,17 @@ def make_chunk(text: str, number: int = 1, *, tenant_id: str = "demo", document_
         end=number * 10_000 + len(text),
         page_start=number,
         page_end=number,
-        heading=None,
+        heading=heading,
     )
 
 
 class FakeIndex:
     """A `ChunkIndex` over a few chunks in memory."""
 
-    def __init__(self, *texts: str, tenant_id: str = "demo") -> None:
-        self._chunks = [make_chunk(text, number, tenant_id=tenant_id) for number, text in enumerate(texts, start=1)]
+    def __init__(self, *texts: str, tenant_id: str = "demo", heading: str | None = None) -> None:
+        self._chunks = [
+            make_chunk(text, number, tenant_id=tenant_id, heading=heading) for number, text in enumerate(texts, start=1)
+        ]
         self._vectors = FakeEncoder().encode_passages(texts)
 
     @property
@@ -70,6 +80,14 @@ class FakeIndex:
 
     def chunks(self, ordinals: Sequence[int]) -> list[Chunk]:
         return [self._chunks[ordinal] for ordinal in ordinals]
+
+    def find_chunk(self, chunk_id: ChunkId) -> PlacedChunk | None:
+        ids = [chunk.chunk_id for chunk in self._chunks]
+        if str(chunk_id) not in ids:
+            return None
+        at = ids.index(str(chunk_id))
+        (chunk,) = self.chunks([at])
+        return PlacedChunk(chunk, ids[at - 1] if at else None, ids[at + 1] if at + 1 < len(ids) else None)
 
     def token_vectors(self, ordinals: Sequence[int]) -> list[None]:
         return [None] * len(ordinals)
@@ -234,6 +252,7 @@ def make_pipeline(
     mode: Literal["repair", "drop", "mark"] = "repair",
     draft_tokens: int | None = None,
     entailment: EntailmentModel | None = None,
+    rerank_k: int = 10,
 ) -> Pipeline:
     """A pipeline on fakes; its one tenant is `demo`; `drafts=False` is one without a generator."""
     return Pipeline(
@@ -250,7 +269,7 @@ def make_pipeline(
         entailment=entailment,
         limits=StageLimits(
             retrieve_k=10,
-            rerank_k=10,
+            rerank_k=rerank_k,
             context_tokens=500,
             draft_tokens=draft_tokens,
             retrieval_timeout_s=stage_timeout_s,
@@ -288,6 +307,7 @@ async def probe_ok(_: str | None) -> Literal["ok"]:
 def make_app(
     *,
     pipeline: Pipeline | Callable[[], Pipeline] | None = None,
+    search_pipeline: Callable[[], Pipeline] | None = None,
     authenticator: Authenticator | None = None,
     limiter: RateLimiter | None = None,
     places: Places | None = None,
@@ -300,23 +320,28 @@ def make_app(
     ping_after_s: float = 15.0,
     tracer: Tracer = UNTRACED,
     origins: Collection[str] = (),
+    public_url: str | None = None,
 ) -> ASGIApp:
     """The whole front without BentoML: the edge around the routes around a pipeline on fakes."""
+    served = indexes or FakeIndexes(demo=FakeIndex(ANNUAL_LEAVE))
     answering = pipeline or make_pipeline(indexes=indexes)
+    pipelines = (lambda: answering) if isinstance(answering, Pipeline) else answering
     desk = QueryDesk(
-        pipeline=(lambda: answering) if isinstance(answering, Pipeline) else answering,
+        pipeline=pipelines,
+        search_pipeline=search_pipeline or pipelines,
+        indexes=served,
         authenticator=authenticator or OpenAuthenticator(),
         limiter=limiter or LocalLimiter(Quotas(window_s=60, requests=100_000, tokens=1_000_000_000)),
         places=places or Places(8, queue_timeout_s=0.01),
         gate=gate or Gate(),
         request_timeout_s=request_timeout_s,
         stream_timeout_s=stream_timeout_s,
+        public_url=public_url,
         log_content_sample=log_content_sample,
         ping_after_s=ping_after_s,
         tracer=tracer,
     )
-    versions = (indexes or FakeIndexes(demo=FakeIndex(ANNUAL_LEAVE))).versions
-    app = create_app(desk, card=make_card(), index_versions=versions, probes=probes or {"index": probe_ok})
+    app = create_app(desk, card=make_card(), index_versions=served.versions, probes=probes or {"index": probe_ok})
     return ContractEdge(app, ours=app, origins=origins)
 
 

@@ -22,6 +22,9 @@ async def query(request: QueryRequest) -> QueryResponse:
         page_start=3,
         page_end=3,
         quote=_QUOTE,
+        quote_start=0,
+        quote_end=len(_QUOTE),
+        url="",
     )
     return QueryResponse(
         answer=f"{_QUOTE} [S1]",

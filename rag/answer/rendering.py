@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
+from rag.answer.links import chunk_url
 from rag.answer.sentences import SourceNumbering, pieces, render_sentence
 from rag.observability.telemetry import QueryRecord
 from rag.types import Candidate, Passage, Quote, Verdict
@@ -12,8 +13,10 @@ from schemas.response import Citation, FinishReason, Trace, TraceCandidate, Trac
 class Answer:
     """The answer so far; it reports verdicts and citations to the record of the request."""
 
-    def __init__(self, record: QueryRecord) -> None:
+    def __init__(self, record: QueryRecord, base_url: str = "") -> None:
+        """The addresses of cited chunks are below `base_url`; relative ones where it is empty."""
         self._record = record
+        self._base_url = base_url
         self._numbering = SourceNumbering()
         self._sentences: list[TraceSentence] = []
         self._begun = False
@@ -75,7 +78,9 @@ class Answer:
         for quote in quotes:
             if quote.passage.number not in self._numbering:
                 self._record.citations += 1
-                yield CitationEvent(citation=_citation(self._numbering.assign(quote.passage.number), quote))
+                yield CitationEvent(
+                    citation=_citation(self._numbering.assign(quote.passage.number), quote, self._base_url)
+                )
 
     def _say(self, text: str) -> Iterator[Event]:
         for piece in pieces(text):
@@ -88,7 +93,7 @@ class Answer:
         return "length" if self.cut else "stop"
 
 
-def _citation(number: int, quote: Quote) -> Citation:
+def _citation(number: int, quote: Quote, base_url: str) -> Citation:
     chunk = quote.passage.chunk
     return Citation(
         source_id=f"S{number}",
@@ -98,6 +103,9 @@ def _citation(number: int, quote: Quote) -> Citation:
         page_start=chunk.page_start,
         page_end=chunk.page_end,
         quote=quote.text,
+        quote_start=quote.start,
+        quote_end=quote.end,
+        url=chunk_url(base_url, chunk.chunk_id, quote.text),
     )
 
 

@@ -8,11 +8,14 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from rag import VERSION
+from rag.api import routes
+from rag.api.chunks import ChunkEndpoint
 from rag.api.exchange import QueryDesk, QueryEndpoint
 from rag.api.openapi import describe_api
 from rag.api.page import PAGE, PAGE_HEADERS
 from rag.api.readiness import READY_STATES, Probe, check
 from rag.api.rendering import RequestState, render
+from rag.api.search import SearchEndpoint
 from rag.errors import NotReady, RagError
 from rag.identity import OpenAuthenticator
 from rag.model_card import ModelCard
@@ -33,7 +36,7 @@ def create_app(
     app.openapi_schema = describe_api(is_open=isinstance(desk.authenticator, OpenAuthenticator))
     app.add_exception_handler(RagError, _render_error)
     _add_status_routes(app, desk, card, index_versions, probes)
-    _add_query_routes(app, desk)
+    _add_query_routes(app, desk, card)
     return app
 
 
@@ -51,11 +54,11 @@ def _add_status_routes(
 ) -> None:
     healthy = Health(version=VERSION).model_dump_json()
 
-    @app.get("/health")
+    @app.get(routes.HEALTH.path)
     async def health() -> Response:
         return Response(healthy, media_type="application/json")
 
-    @app.get("/ready")
+    @app.get(routes.READY.path)
     async def ready(request: Request) -> Response:
         states = await check(probes, RequestState.of(request.scope).trace_id)
         if desk.gate.is_closed or not READY_STATES.issuperset(states.values()):
@@ -63,22 +66,28 @@ def _add_status_routes(
         body = Ready(model_version=card.model_version, dependencies=states)
         return Response(body.model_dump_json(), media_type="application/json")
 
-    @app.get("/models/current")
+    @app.get(routes.CURRENT_MODELS.path)
     async def current_models(request: Request) -> Response:
         principal = await desk.authenticator.authenticate(request.headers)
         body = _describe_models(card, index_versions(principal.tenants))
         return Response(body.model_dump_json(), media_type="application/json")
 
-    @app.get("/")
+    @app.get(routes.PAGE.path)
     async def page() -> HTMLResponse:
         return HTMLResponse(PAGE, headers=dict(PAGE_HEADERS))
 
 
-def _add_query_routes(app: FastAPI, desk: QueryDesk) -> None:
+def _add_query_routes(app: FastAPI, desk: QueryDesk, card: ModelCard) -> None:
     # Not FastAPI path operations: a query endpoint reads the raw request and writes the response itself.
     app.router.routes += [
-        Route("/query", QueryEndpoint(desk, streams=False), methods=["POST"]),
-        Route("/query/stream", QueryEndpoint(desk, streams=True), methods=["GET", "POST"]),
+        Route(routes.QUERY.path, QueryEndpoint(desk, streams=False), methods=[*routes.QUERY.methods]),
+        Route(routes.STREAM.path, QueryEndpoint(desk, streams=True), methods=[*routes.STREAM.methods]),
+        Route(routes.SEARCH.path, SearchEndpoint(desk), methods=[*routes.SEARCH.methods]),
+        Route(
+            routes.CHUNK.path,
+            ChunkEndpoint(desk, model_version=card.model_version),
+            methods=[*routes.CHUNK.methods],
+        ),
     ]
 
 

@@ -19,36 +19,12 @@ from uvicorn.protocols.utils import ClientDisconnected
 
 from rag.api.cross_origin import CrossOrigin
 from rag.api.rendering import RequestState, render
+from rag.api.routes import LOGGED, ApiRoute, find_route
 from rag.errors import BadRequest, RagError
 from rag.observability.telemetry import QueryRecord
 from schemas.errors import ErrorCode
 from schemas.request import TRACE_ID_PATTERN
 
-NATIVE_PATH: Final = "/v1/query"
-# Paths that BentoML declares but our own handlers answer. Its native API is declared only so that its clients find it;
-# its API description has other errors than ours, and no events.
-_ROUTED: Final[Mapping[str, str]] = MappingProxyType({NATIVE_PATH: "/query", "/docs.json": "/openapi.json"})
-_GET: Final = ("GET", "HEAD")
-_STREAM: Final = "/query/stream"
-_OURS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
-    {
-        "/": _GET,
-        "/health": _GET,
-        "/ready": _GET,
-        "/models/current": _GET,
-        "/query": ("POST",),
-        _STREAM: (*_GET, "POST"),
-        NATIVE_PATH: ("POST",),
-        "/openapi.json": _GET,
-        "/docs.json": _GET,
-    }
-)
-_QUERIES: Final = frozenset({"/query", _STREAM, NATIVE_PATH})
-_BENTOML: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
-    dict.fromkeys(("/livez", "/healthz", "/readyz", "/metrics", "/schema.json"), _GET)
-)
-# A closed list, because BentoML uses the raw path as a metric label, and its metrics would grow without limit.
-METHODS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType({**_OURS, **_BENTOML})
 # BentoML sends 429 for too many concurrent requests, which is CONCURRENCY_LIMIT in the contract.
 _CODES: Final[Mapping[int, ErrorCode]] = MappingProxyType(
     {
@@ -94,23 +70,22 @@ class ContractEdge:
         if scope["type"] != "http":
             await self._server(scope, receive, send)
             return
-        path, headers = scope["path"], Headers(scope=scope)
-        state = RequestState(_trace_id(headers), path)
+        headers, route = Headers(scope=scope), find_route(scope["path"])
+        state = RequestState(_trace_id(headers), route.path if route else "")
         exit_ = _Exit(state, scope, receive, send, self._cross_origin.headers_for(headers))
-        methods = METHODS.get(path, ())
         if len(headers.getlist("host")) != 1:  # with two, a proxy and this service may follow different ones
             await exit_.refuse(BadRequest("The request must have exactly one Host."))
-        elif not methods:
+        elif route is None:
             await exit_.refuse(ErrorCode.NOT_FOUND)
-        elif preflight := self._cross_origin.answer_preflight(scope["method"], headers, methods):
+        elif preflight := self._cross_origin.answer_preflight(scope["method"], headers, route.methods):
             await preflight(scope, exit_.receive, exit_.send)
-        elif scope["method"] not in methods:
-            await exit_.refuse(ErrorCode.METHOD_NOT_ALLOWED, {"allow": ", ".join(methods)})
+        elif scope["method"] not in route.methods:
+            await exit_.refuse(ErrorCode.METHOD_NOT_ALLOWED, {"allow": ", ".join(route.methods)})
         else:
-            await self._pass(state.attach(_routed(scope)), exit_)
+            app = self._ours if route.is_ours else self._server
+            await self._pass(app, state.attach(_routed(scope, route)), exit_)
 
-    async def _pass(self, scope: Scope, exit_: "_Exit") -> None:
-        app = self._ours if scope["path"] in _OURS else self._server
+    async def _pass(self, app: ASGIApp, scope: Scope, exit_: "_Exit") -> None:
         try:
             await app(scope, exit_.receive, exit_.send)
         except Exception:
@@ -155,7 +130,7 @@ class _Exit:
 
     async def refuse(self, error: RagError | ErrorCode, headers: Mapping[str, str] | None = None) -> None:
         """Refuse a request that no handler has seen; write the log line if it is for a query route."""
-        if self._state.route in _QUERIES:
+        if self._state.route in LOGGED:
             code = error if isinstance(error, ErrorCode) else error.code
             QueryRecord(self._state.trace_id, self._state.route).report(code)
         await self.send_error(error, headers)
@@ -204,7 +179,7 @@ async def _refuse_websocket(scope: Scope, receive: Receive, send: Send) -> None:
 
     Raises: ClientDisconnected: always after a response with a body; uvicorn needs it.
     """
-    state = RequestState(_trace_id(Headers(scope=scope)), scope["path"])
+    state = RequestState(_trace_id(Headers(scope=scope)), route="")
 
     async def send_denial(message: Message) -> None:
         headers = [*message.get("headers", []), (b"x-trace-id", state.trace_id.encode())]
@@ -224,11 +199,11 @@ def _trace_id(headers: Headers) -> str:
     return given if _TRACE_ID.fullmatch(given) else f"tr_{uuid.uuid4().hex}"
 
 
-def _routed(scope: Scope) -> Scope:
+def _routed(scope: Scope, route: ApiRoute) -> Scope:
     """Rewrite the path, and HEAD to GET except for streams, for our own handlers; `_Exit` drops the body of HEAD."""
-    path = _ROUTED.get(scope["path"])
+    path = route.handled_as
     routed = {**scope, "path": path, "raw_path": path.encode()} if path else scope
-    is_read = scope["method"] == "HEAD" and routed["path"] in _OURS and routed["path"] != _STREAM
+    is_read = scope["method"] == "HEAD" and route.is_ours and not route.streams
     return {**routed, "method": "GET"} if is_read else routed
 
 

@@ -1,4 +1,4 @@
-"""Handle one query over HTTP, from its headers to its log line: identity, schema, quotas, place, pipeline, response.
+"""Handle one request over HTTP, from its headers to its log line: identity, schema, quotas, place, pipeline, response.
 
 All of it runs inside one ASGI call, so that every exit path releases what was acquired, and one watcher notices a
 disconnect at any time.
@@ -7,17 +7,20 @@ disconnect at any time.
 import asyncio
 import logging
 import random
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Sequence
-from contextlib import aclosing, suppress
+from abc import ABC, abstractmethod
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
+from pydantic import BaseModel
 from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
+from rag.api.origin import find_base_url
 from rag.api.rendering import RequestState, render
-from rag.api.requests import parse_query, read_query
+from rag.api.requests import parse_query, read_body
 from rag.api.sse import PING_AFTER_S, STREAM_HEADERS, EventWriter, until_terminal
 from rag.errors import DeadlineExceeded, OurFault, RagError, RateLimited
 from rag.identity import Authenticator, Principal
@@ -26,7 +29,7 @@ from rag.observability import metrics
 from rag.observability.telemetry import QueryRecord, Unasked, redact
 from rag.observability.tracing import UNTRACED, Tracer
 from rag.pipeline import Pipeline, collect
-from rag.ports import RateLimiter
+from rag.ports import RateLimiter, ReaderProvider
 from rag.types import Reservation
 from schemas.errors import ErrorCode
 from schemas.events import DoneEvent, ErrorEvent, Event, TokenEvent
@@ -40,6 +43,7 @@ logger = logging.getLogger(__name__)
 
 End = FinishReason | ErrorCode | Unasked
 Settle = Callable[[], Awaitable[None]]
+RawHeaders = Sequence[tuple[bytes, bytes]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,29 +51,32 @@ class QueryDesk:
     """What the query routes share; `pipeline()` raises NotReady while a model is loading or a model service is down."""
 
     pipeline: Callable[[], Pipeline]
+    search_pipeline: Callable[[], Pipeline]  # the same one, but not kept back by a generator that is not ready
+    indexes: ReaderProvider
     authenticator: Authenticator
     limiter: RateLimiter
     places: Places
     gate: Gate
     request_timeout_s: float
     stream_timeout_s: float
+    public_url: str | None = None  # where clients reach the service; None: where the request says that it came to
     log_content_sample: float = 0.0
     ping_after_s: float = PING_AFTER_S
     tracer: Tracer = UNTRACED
 
 
-class QueryEndpoint:
-    """Answers one query per call: as events if `streams` is true, else as one JSON body."""
+class Endpoint(ABC):
+    """One limited and logged route: answers one request per call, and writes one log line for it."""
 
-    def __init__(self, desk: QueryDesk, *, streams: bool) -> None:
+    def __init__(self, desk: QueryDesk, *, timeout_s: float) -> None:
         self._desk = desk
-        self._streams = streams
+        self._timeout_s = timeout_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         state = RequestState.of(scope)
         span = self._desk.tracer.begin(state.route, trace_id=state.trace_id, headers=scope["headers"])
         record = QueryRecord(state.trace_id, state.route, span=span)
-        deadline = Deadline.after(self._desk.stream_timeout_s if self._streams else self._desk.request_timeout_s)
+        deadline = Deadline.after(self._timeout_s)
         end: End | None = None
         try:
             with self._desk.gate.passing():
@@ -86,36 +93,37 @@ class QueryEndpoint:
         finally:
             record.report(end)
 
+    @abstractmethod
     async def _serve(self, scope: Scope, receive: Receive, send: Send, record: QueryRecord, deadline: Deadline) -> End:
-        headers = Headers(scope=scope)
+        """Answer the request completely, and return how it ended.
+
+        Raises: ClientDisconnect, and whatever the client is to be told.
+        """
+
+    async def _identify(self, headers: Headers, record: QueryRecord) -> Principal:
         principal = await self._desk.authenticator.authenticate(headers)
         record.principal_id = principal.id
-        if self._streams and "last-event-id" in headers:
-            # A reconnecting browser wants to resume its stream: the whole answer would be made and paid for again.
-            return await _send_head(send, 204)
-        async with deadline.enforced():
-            query = await _read(scope, headers, receive)
-        record.tenant_id = query.tenant_id
-        record.input_chars = len(query.question)
-        if random.random() < self._desk.log_content_sample:  # noqa: S311  # a sample, not a secret
-            record.content = redact(query.question)
-        principal.require(query.tenant_id)
-        if scope["method"] == "HEAD":
-            record.model_version = self._desk.pipeline().model_version
-            return await _send_head(send, 200, STREAM_HEADERS)
-        return await _unless_gone(receive, self._admit(principal, query, send, record, deadline), deadline)
+        return principal
 
-    async def _admit(
-        self, principal: Principal, query: QueryRequest, send: Send, record: QueryRecord, deadline: Deadline
-    ) -> End:
-        """Reserve the tokens that the request may need, take a place and answer; return unused tokens on every exit."""
-        pipeline = self._desk.pipeline()
-        record.model_version = pipeline.model_version
-        reservation = await self._reserve(principal, query.tenant_id, pipeline.bound_tokens(query))
+    def _note_question(self, question: str, tenant_id: str, record: QueryRecord) -> None:
+        record.tenant_id = tenant_id
+        record.input_chars = len(question)
+        if random.random() < self._desk.log_content_sample:  # noqa: S311  # a sample, not a secret
+            record.content = redact(question)
+
+    @asynccontextmanager
+    async def _admitted(
+        self, principal: Principal, tenant_id: str, tokens: int, record: QueryRecord
+    ) -> AsyncIterator[Settle]:
+        """Reserve the tokens that the request may need, and take a place; return unused tokens on every exit.
+
+        Yields: a function that settles once; it is called before the client sees the end, because the next request may
+            reach another front immediately.
+        """
+        reservation = await self._reserve(principal, tenant_id, tokens)
         is_settled = False
 
         async def settle() -> None:
-            """Settle once, before the client sees the end: its next request may reach another front immediately."""
             nonlocal is_settled
             if not is_settled:
                 is_settled = True
@@ -124,10 +132,7 @@ class QueryEndpoint:
 
         try:
             async with self._desk.places.hold():
-                events = pipeline.answer(query, record=record, deadline=deadline)
-                async with aclosing(events):
-                    respond = self._send_events if self._streams else self._send_whole
-                    return await respond(events, send, record, settle)
+                yield settle
         finally:
             await settle()
 
@@ -146,15 +151,55 @@ class QueryEndpoint:
         metrics.note_admission(None)
         return reservation
 
+
+class QueryEndpoint(Endpoint):
+    """Answers one query per call; `streams` says whether as events or as a whole."""
+
+    def __init__(self, desk: QueryDesk, *, streams: bool) -> None:
+        super().__init__(desk, timeout_s=desk.stream_timeout_s if streams else desk.request_timeout_s)
+        self._streams = streams
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send, record: QueryRecord, deadline: Deadline) -> End:
+        headers = Headers(scope=scope)
+        principal = await self._identify(headers, record)
+        if self._streams and "last-event-id" in headers:
+            # A browser that lost its stream asks from where it was: the answer would be made and paid for anew.
+            return await _send_head(send, 204)
+        async with deadline.enforced():
+            query = await _read(scope, headers, receive)
+        self._note_question(query.question, query.tenant_id, record)
+        principal.require(query.tenant_id)
+        if scope["method"] == "HEAD":
+            record.model_version = self._desk.pipeline().model_version
+            return await _send_head(send, 200, STREAM_HEADERS)
+        base_url = find_base_url(scope, self._desk.public_url)
+        work = self._answer(principal, query, send, record=record, deadline=deadline, base_url=base_url)
+        return await unless_gone(receive, work, deadline)
+
+    async def _answer(
+        self,
+        principal: Principal,
+        query: QueryRequest,
+        send: Send,
+        *,
+        record: QueryRecord,
+        deadline: Deadline,
+        base_url: str,
+    ) -> End:
+        pipeline = self._desk.pipeline()
+        record.model_version = pipeline.model_version
+        async with self._admitted(principal, query.tenant_id, pipeline.bound_tokens(query), record) as settle:
+            events = pipeline.answer(query, record=record, deadline=deadline, base_url=base_url)
+            async with aclosing(events):
+                respond = self._send_events if self._streams else self._send_whole
+                return await respond(events, send, record, settle)
+
     async def _send_whole(
         self, events: AsyncGenerator[Event, None], send: Send, record: QueryRecord, settle: Settle
     ) -> End:
         answer = await collect(events)
         await settle()
-        body = answer.model_dump_json(exclude=None if answer.trace else {"trace"}).encode()
-        headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
+        await send_json(send, answer, exclude=None if answer.trace else {"trace"})
         return answer.finish_reason
 
     async def _send_events(
@@ -177,7 +222,19 @@ class QueryEndpoint:
         return end
 
 
-async def _send_head(send: Send, status: int, headers: Sequence[tuple[bytes, bytes]] = ()) -> Unasked:
+async def send_json(
+    send: Send, answer: BaseModel, *, exclude: set[str] | None = None, headers: RawHeaders = ()
+) -> None:
+    await send_body(send, answer.model_dump_json(exclude=exclude).encode(), b"application/json", headers=headers)
+
+
+async def send_body(send: Send, body: bytes, media_type: bytes, *, headers: RawHeaders = ()) -> None:
+    framing = [(b"content-type", media_type), (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": 200, "headers": [*framing, *headers]})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def _send_head(send: Send, status: int, headers: RawHeaders = ()) -> Unasked:
     """Send a complete response without a body, for a request that wants no answer."""
     await send({"type": "http.response.start", "status": status, "headers": [*headers]})
     await send({"type": "http.response.body", "body": b""})
@@ -187,10 +244,10 @@ async def _send_head(send: Send, status: int, headers: Sequence[tuple[bytes, byt
 async def _read(scope: Scope, headers: Headers, receive: Receive) -> QueryRequest:
     if scope["method"] != "POST":
         return parse_query(scope["query_string"])
-    return await read_query(headers, receive)
+    return await read_body(QueryRequest, headers, receive)
 
 
-async def _unless_gone(receive: Receive, work: Coroutine[Any, Any, End], deadline: Deadline) -> End:
+async def unless_gone(receive: Receive, work: Coroutine[Any, Any, End], deadline: Deadline) -> End:
     """Return the result of the work; if the client disconnects first, cancel the work and wait for it to end.
 
     Raises: ClientDisconnect; DeadlineExceeded: the work did not end in time (the client does not read); whatever the

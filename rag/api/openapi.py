@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from typing import Any, Final, get_args
 
 from rag import VERSION
+from rag.api import routes
 from rag.api.openapi_components import (
     Described,
     describe_components,
@@ -50,6 +51,15 @@ _ASKED: Final = (
     ErrorCode.CONCURRENCY_LIMIT,
     ErrorCode.MODEL_TIMEOUT,
 )
+_READ: Final = (
+    *_IDENTIFIED,
+    ErrorCode.BAD_REQUEST,
+    ErrorCode.NOT_FOUND,
+    ErrorCode.VALIDATION_ERROR,
+    ErrorCode.RATE_LIMITED,
+    ErrorCode.CONCURRENCY_LIMIT,
+    ErrorCode.MODEL_TIMEOUT,
+)
 _ASKED_IN_BODY: Final = (*_ASKED, ErrorCode.PAYLOAD_TOO_LARGE, ErrorCode.UNSUPPORTED_MEDIA_TYPE)
 # A stream sends its response head before it calls the generator, so there this error is an event.
 _ASKED_FOR_WHOLE: Final = (*_ASKED_IN_BODY, ErrorCode.UPSTREAM_RATE_LIMITED)
@@ -66,12 +76,43 @@ _EXAMPLE_ANSWER: Final[Described] = {
             "page_start": 3,
             "page_end": 3,
             "quote": "Nhân viên full-time có 12 ngày nghỉ phép năm.",
+            "quote_start": 0,
+            "quote_end": 45,
+            "url": "https://rag.example.org/chunks/demo%3Adoc_hr_2026%3Av1%3A00003?quote=Nh%C3%A2n%20vi%C3%AAn%20full-time"
+            "%20c%C3%B3%2012%20ng%C3%A0y%20ngh%E1%BB%89%20ph%C3%A9p%20n%C4%83m.",
         }
     ],
     "trace_id": "tr_9b1f6c0de2a94c6f8a54c0a1f3f2d7e6",
     "latency_ms": {"retrieval": 42, "rerank": 126, "generation": 870, "verification": 9, "total": 1049},
     "model_version": "rag-v1+3f9c2a1b",
     "finish_reason": "stop",
+}
+
+
+_EXAMPLE_CHUNK: Final[Described] = {
+    "chunk_id": "demo:doc_hr_2026:v1:00003",
+    "document_id": "doc_hr_2026",
+    "title": "HR Policy 2026",
+    "heading": "Nghỉ phép",
+    "page_start": 3,
+    "page_end": 3,
+    "text": "Nhân viên full-time có 12 ngày nghỉ phép năm.",
+    "previous": "demo:doc_hr_2026:v1:00002",
+    "next": None,
+}
+_EXAMPLE_RESULTS: Final[Described] = {
+    "results": [
+        {
+            **{name: value for name, value in _EXAMPLE_CHUNK.items() if name not in ("previous", "next")},
+            "similarity": 0.87,
+            "bm25_score": 11.2,
+            "rrf_score": 0.032,
+            "relevance": 0.91,
+        }
+    ],
+    "trace_id": "tr_9b1f6c0de2a94c6f8a54c0a1f3f2d7e6",
+    "latency_ms": {"retrieval": 42, "rerank": 126, "generation": 0, "verification": 0, "total": 171},
+    "model_version": "rag-v1+3f9c2a1b",
 }
 
 
@@ -94,12 +135,17 @@ def describe_api(*, is_open: bool) -> Described:
 def _query_paths(callers: list[Described], request: Described) -> Described:
     answer = _respond("The whole answer.", "QueryResponse", example=_EXAMPLE_ANSWER)
     asked: Described = {"tag": _QUERIES, "security": callers}
-    in_body: Described = {**asked, "requestBody": _request_body()}
+    in_body: Described = {**asked, "requestBody": _request_body("QueryRequest")}
+    found = _respond(
+        "Passages, the best first; none if the tenant has no documents.", "SearchResponse", example=_EXAMPLE_RESULTS
+    )
     whole: Described = {**in_body, "responses": answer | describe_errors(_ASKED_FOR_WHOLE)}
     return {
-        "/query": {"post": _operation("query", "One question, the whole answer.", **whole)},
-        "/v1/query": {"post": _operation("nativeQuery", "`/query`, where BentoML's clients look for it.", **whole)},
-        "/query/stream": {
+        routes.QUERY.path: {"post": _operation("query", "One question, the whole answer.", **whole)},
+        routes.NATIVE.path: {
+            "post": _operation("nativeQuery", "`/query`, where BentoML's clients look for it.", **whole)
+        },
+        routes.STREAM.path: {
             "get": _operation(
                 "streamToBrowser",
                 "One question, the answer as events; for a browser's `EventSource`.",
@@ -114,11 +160,29 @@ def _query_paths(callers: list[Described], request: Described) -> Described:
                 **in_body,
             ),
         },
+        routes.CHUNK.path: {
+            "get": _operation(
+                "chunk",
+                "The text of one citation or search result.",
+                parameters=_chunk_parameters(),
+                responses=_chunk() | describe_errors(_READ),
+                **asked,
+            )
+        },
+        routes.SEARCH.path: {
+            "post": _operation(
+                "search",
+                "One question, the passages that an answer would be made of; no generator is needed.",
+                responses=found | describe_errors(_ASKED_IN_BODY),
+                requestBody=_request_body("SearchRequest"),
+                **asked,
+            )
+        },
     }
 
 
-def _request_body() -> Described:
-    content = {"schema": ref("schemas", "QueryRequest"), "example": {"question": _EXAMPLE_QUESTION}}
+def _request_body(schema: str) -> Described:
+    content = {"schema": ref("schemas", schema), "example": {"question": _EXAMPLE_QUESTION}}
     return {
         "required": True,
         "description": "UTF-8, at most 64 KiB. Integers are JSON integers: `6.0` is refused.",
@@ -134,20 +198,36 @@ def _query_parameters(body: Described) -> list[Described]:
     ]
 
 
+def _chunk_parameters() -> list[Described]:
+    chunk_id = {"type": "string", "examples": [_EXAMPLE_CHUNK["chunk_id"]]}
+    about = "Highlighted in the page, where it stands first; without meaning for JSON."
+    return [
+        {"name": "chunk_id", "in": "path", "required": True, "schema": chunk_id},
+        {"name": "quote", "in": "query", "required": False, "description": about, "schema": {"type": "string"}},
+    ]
+
+
+def _chunk() -> Described:
+    answer = _respond("Exactly the text that was cited.", "ChunkText", example=_EXAMPLE_CHUNK)
+    # For who prefers it in `Accept`.
+    answer["200"]["content"]["text/html"] = {"schema": {"type": "string"}}
+    return answer
+
+
 def _status_paths(callers: list[Described]) -> Described:
     states = {"type": "object", "additionalProperties": {"enum": [*get_args(DependencyState)]}}
     ready = _respond("Every dependency is there.", "Ready")
     unready = {"503": describe_error([ErrorCode.NOT_READY], dependencies=states)}
     models = _respond("`index` holds the tenants that the caller may read.", "CurrentModels")
     return {
-        "/health": _get("health", "Liveness; touches no dependency.", _STATUS, _respond("It runs.", "Health")),
-        "/ready": _get(
+        routes.HEALTH.path: _get("health", "Liveness; touches no dependency.", _STATUS, _respond("It runs.", "Health")),
+        routes.READY.path: _get(
             "ready",
             "Readiness: every dependency answered within a second, and the index matches the embedder.",
             _STATUS,
             ready | unready,
         ),
-        "/models/current": _get(
+        routes.CURRENT_MODELS.path: _get(
             "currentModels",
             "Exact versions of what answers now.",
             _STATUS,
@@ -162,13 +242,13 @@ def _server_paths() -> Described:
     document = _respond("The document.", None)
     unready = describe_errors([ErrorCode.NOT_READY])
     return {
-        "/livez": _get("livez", "Liveness, as Kubernetes asks for it.", _SERVER, text),
-        "/healthz": _get("healthz", "The old name of `/livez`.", _SERVER, text, deprecated=True),
-        "/readyz": _get("readyz", "Readiness, as Kubernetes asks for it.", _SERVER, text | unready),
-        "/metrics": _get("metrics", "Metrics in the text format of Prometheus.", _SERVER, text),
-        "/openapi.json": _get("openapi", "This document.", _SERVER, document),
-        "/docs.json": _get("docs", "This document, where BentoML has its own.", _SERVER, document),
-        "/schema.json": _get("schema", "What BentoML's clients read before they call.", _SERVER, document),
+        routes.LIVEZ.path: _get("livez", "Liveness, as Kubernetes asks for it.", _SERVER, text),
+        routes.HEALTHZ.path: _get("healthz", "The old name of `/livez`.", _SERVER, text, deprecated=True),
+        routes.READYZ.path: _get("readyz", "Readiness, as Kubernetes asks for it.", _SERVER, text | unready),
+        routes.METRICS.path: _get("metrics", "Metrics in the text format of Prometheus.", _SERVER, text),
+        routes.OPENAPI.path: _get("openapi", "This document.", _SERVER, document),
+        routes.DOCS.path: _get("docs", "This document, where BentoML has its own.", _SERVER, document),
+        routes.SCHEMA.path: _get("schema", "What BentoML's clients read before they call.", _SERVER, document),
     }
 
 

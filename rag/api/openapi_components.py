@@ -13,8 +13,8 @@ from pydantic_core import core_schema
 
 from schemas.errors import ERROR_TABLE, ErrorBody, ErrorCode
 from schemas.events import DoneEvent, ErrorEvent, MetaEvent, TokenEvent
-from schemas.request import TRACE_ID_PATTERN, QueryRequest
-from schemas.response import CurrentModels, Health, QueryResponse, Ready
+from schemas.request import TRACE_ID_PATTERN, QueryRequest, SearchRequest
+from schemas.response import ChunkText, CurrentModels, Health, QueryResponse, Ready, SearchResponse
 
 Described = dict[str, Any]  # a piece of an OpenAPI document
 
@@ -105,9 +105,13 @@ class _SchemaGenerator(GenerateJsonSchema):
 
 
 def _describe_schemas() -> dict[str, Described]:
-    sent = (Health, Ready, CurrentModels, QueryResponse, ErrorBody, MetaEvent, TokenEvent, DoneEvent, ErrorEvent)
+    sent = (
+        *(Health, Ready, CurrentModels, QueryResponse, SearchResponse, ChunkText, ErrorBody),
+        *(MetaEvent, TokenEvent, DoneEvent, ErrorEvent),
+    )
+    asked = (QueryRequest, SearchRequest)
     _, described = models_json_schema(
-        [*((model, "serialization") for model in sent), (QueryRequest, "validation")],
+        [*((model, "serialization") for model in sent), *((model, "validation") for model in asked)],
         ref_template="#/components/schemas/{model}",
         schema_generator=_SchemaGenerator,
     )
@@ -116,7 +120,8 @@ def _describe_schemas() -> dict[str, Described]:
         _leave_name_to_event_line(schemas[name])
     schemas["ErrorEvent"]["properties"]["code"] = {"enum": [*_EVENT_CODES]}
     # Python strips two more ranges of white space than `\s` matches in JSON Schema's regular expressions.
-    schemas["QueryRequest"]["properties"]["question"]["pattern"] = r"[^\s\u001c-\u001f\u0085]"
+    for each in asked:
+        schemas[each.__name__]["properties"]["question"]["pattern"] = r"[^\s\u001c-\u001f\u0085]"
     return {**schemas, "StreamEvent": {"oneOf": [_describe_event(*each) for each in _EVENTS.items()]}}
 
 

@@ -36,9 +36,10 @@ PAGE: Final = """<!doctype html>
     const failed = message => { source.close(); answer.className = "error"; answer.textContent = message };
     source.addEventListener("token", event => answer.append(JSON.parse(event.data).text));
     source.addEventListener("citation", event => {
-      const citation = JSON.parse(event.data), item = document.createElement("li");
+      const citation = JSON.parse(event.data), item = document.createElement("li"), link = document.createElement("a");
       const page = citation.page_start ? ", p. " + citation.page_start : "";
-      item.textContent = `${citation.title}${page}: “${citation.quote}”`;
+      link.href = citation.url; link.textContent = citation.title;
+      item.append(link, `${page}: “${citation.quote}”`);
       sources.append(item);
     });
     source.addEventListener("done", () => source.close());

@@ -4,10 +4,10 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, TypeVar
 from urllib.parse import parse_qsl
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive
 
@@ -15,6 +15,8 @@ from rag.config.strict_json import RepeatedName, require_distinct
 from rag.errors import BadRequest, InvalidRequest, PayloadTooLarge, UnsupportedMediaType
 from schemas.errors import FieldError
 from schemas.request import BODY_MAX_BYTES, QueryRequest
+
+Asked = TypeVar("Asked", bound=BaseModel)
 
 # Limits of an error's field list: a body may hold thousands of unknown fields with long names.
 _FIELDS_MAX: Final = 20
@@ -27,7 +29,7 @@ _INTEGERS: Final = frozenset({"top_k", "max_output_tokens"})
 _BOOLEANS: Final = {"true": True, "false": False}
 
 
-async def read_query(headers: Mapping[str, str], receive: Receive) -> QueryRequest:
+async def read_body(kind: type[Asked], headers: Mapping[str, str], receive: Receive) -> Asked:
     """Read the request from a JSON body.
 
     Raises:
@@ -38,7 +40,7 @@ async def read_query(headers: Mapping[str, str], receive: Receive) -> QueryReque
         ClientDisconnect: the client left before the end of the body.
     """
     _require_json(headers)
-    body = await _read_body(receive)
+    body = await _receive_body(receive)
     try:
         value = json.loads(
             body.decode("utf-8"),
@@ -53,7 +55,7 @@ async def read_query(headers: Mapping[str, str], receive: Receive) -> QueryReque
         raise BadRequest("The body is not JSON in UTF-8.") from error
     if not isinstance(value, dict):
         raise InvalidRequest([FieldError(path="", reason="must be a JSON object")])
-    return _validate(value)
+    return _validate(kind, value)
 
 
 def parse_query(query_string: bytes) -> QueryRequest:
@@ -72,7 +74,7 @@ def parse_query(query_string: bytes) -> QueryRequest:
         if name in values:
             raise InvalidRequest([FieldError(path=name[:_PATH_MAX_CHARS], reason="is given more than once")])
         values[name] = _typed(name, text)
-    return _validate(values)
+    return _validate(QueryRequest, values)
 
 
 def _require_json(headers: Mapping[str, str]) -> None:
@@ -97,7 +99,7 @@ def _refuse_constant(name: str) -> None:
     raise ValueError(name)
 
 
-async def _read_body(receive: Receive) -> bytes:
+async def _receive_body(receive: Receive) -> bytes:
     """Return the whole body; its size is counted while reading, because `Content-Length` may be wrong."""
     body = bytearray()
     while True:
@@ -120,9 +122,9 @@ def _typed(name: str, text: str) -> object:
     return text
 
 
-def _validate(values: Mapping[str, object]) -> QueryRequest:
+def _validate(kind: type[Asked], values: Mapping[str, object]) -> Asked:
     try:
-        return QueryRequest.model_validate(values)
+        return kind.model_validate(values)
     except ValidationError as error:
         found = error.errors(include_url=False, include_context=False, include_input=False)
         fields = [

@@ -30,6 +30,7 @@ _RANGES: Final[Mapping[str, str]] = {
     "embedder_url": _HTTP_URL,
     "reranker_url": _HTTP_URL,
     "cors_origins": "origins as https://example.org, parted by commas, or *",
+    "public_url": f"{_HTTP_URL} without credentials, query or fragment",
     "redis_url": "a redis://, rediss:// or unix:// URL",
 }
 

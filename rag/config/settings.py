@@ -124,6 +124,15 @@ def _check_redis(url: SecretStr) -> SecretStr:
 Model = Annotated[str, AfterValidator(_check_model)]
 OptionalModel = Annotated[Model | None, BeforeValidator(_read_none)]
 HttpUrl = Annotated[str, StringConstraints(pattern=r"^https?://[^\s/]+(/\S*)?$"), AfterValidator(_strip_slash)]
+# Only what may stand in an address as it is: it goes into answers. No credentials, query or fragment.
+PublicUrl = Annotated[
+    str,
+    StringConstraints(
+        pattern=r"^https?://([A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(:[0-9]{1,5})?(/[A-Za-z0-9._~%!$&'()*+,;=:@/-]*)?\z",
+        max_length=1000,
+    ),
+    AfterValidator(_strip_slash),
+]
 # Gemini's is the one face of OpenAI's API that ends otherwise.
 OpenAiUrl = Annotated[
     str, StringConstraints(pattern=r"^https?://[^\s/]+(/\S*)?/v1(beta/openai)?/?$"), AfterValidator(_strip_slash)
@@ -258,6 +267,12 @@ class Settings(BaseSettings):
     cors_origins: Origins | None = Field(
         None,
         description="Origins whose pages may read the answers in a browser, by commas; `*` for all, unset: none.",
+    )
+
+    public_url: PublicUrl | None = Field(
+        None,
+        description="Where clients reach the service, for the addresses in citations; unset: scheme and Host of the "
+        "request, which behind a proxy may be others.",
     )
 
     store_token_vectors: bool = Field(
@@ -412,7 +427,7 @@ NEVER_IN_AN_ANSWER: Final = frozenset(
         "request_timeout_s", "stream_timeout_s", "retrieval_timeout_s", "rerank_timeout_s", "generation_timeout_s",
         "queue_timeout_s", "max_concurrent_requests", "max_connections",
         "rate_limit_window_s", "rate_limit_requests", "rate_limit_tokens", "redis_url", "redis_lost",
-        "identities_file", "jwt_jwks", "jwt_audience", "jwt_issuer", "cors_origins",
+        "identities_file", "jwt_jwks", "jwt_audience", "jwt_issuer", "cors_origins", "public_url",
         "log_level", "log_content_sample",
         "tenants_file",  # what it says counts, not where it stands (rag.model_card)
     }

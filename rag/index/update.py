@@ -12,6 +12,7 @@ from typing import Final
 
 import numpy as np
 
+from rag.chunk_id import ChunkId
 from rag.index.chunks import ChunkFile, ChunkWriter
 from rag.index.contexts import contexts_of
 from rag.index.dense import EXACT_MAX_CHUNKS, build_dense
@@ -166,7 +167,7 @@ class IndexUpdate:
         self._writer.append(
             [
                 Chunk(
-                    chunk_id=f"{self._tenant_id}:{document_id}:v{number}:{position:05d}",
+                    chunk_id=str(ChunkId(self._tenant_id, document_id, number, position)),
                     document_id=document_id,
                     title=title,
                     text=span.text,

@@ -4,8 +4,10 @@ import os
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Final
 
+from rag.chunk_id import ChunkId
 from rag.errors import IndexUnavailable
 from rag.index.chunks import ChunkFile
 from rag.index.dense import DenseIndex
@@ -15,7 +17,7 @@ from rag.index.manifest import BrokenIndexError, StoredVersion
 from rag.index.tokens import TokenFile
 from rag.ports import Vectors
 from rag.text.language import Language, words
-from rag.types import Chunk, IndexVersion, TokenVectors
+from rag.types import Chunk, IndexVersion, PlacedChunk, TokenVectors
 
 DENSE_NAME: Final = "dense.faiss"
 LEXICAL_NAME: Final = "lexical"
@@ -33,6 +35,7 @@ class TenantIndex:
         """
         self._summary = stored.summary
         self._trusted_until = 0.0
+        self._documents = {entry.document_id: entry for entry in stored.manifest.document_list}
         self._sizes = [(str(stored.folder / seal.name), seal.size_bytes) for seal in stored.manifest.files]
         self.dense = DenseIndex.load(stored.folder / DENSE_NAME)
         self.lexical = LexicalIndex.load(stored.folder / LEXICAL_NAME)
@@ -83,6 +86,20 @@ class TenantIndex:
             return self.chunk_file.chunks(ordinals)
         except (ValueError, TypeError) as error:  # overwritten since it was published
             raise IndexUnavailable from error
+
+    def find_chunk(self, chunk_id: ChunkId) -> PlacedChunk | None:
+        entry = self._documents.get(chunk_id.document_id)
+        number, last = chunk_id.number, entry.chunks if entry else 0
+        if entry is None or entry.document_version != chunk_id.document_version or not 1 <= number <= last:
+            return None
+        (chunk,) = self.chunks([entry.first_ordinal + number - 1])
+        if chunk.chunk_id != str(chunk_id):  # of another tenant, or of a file that was overwritten
+            return None
+        return PlacedChunk(
+            chunk,
+            previous=str(replace(chunk_id, number=number - 1)) if number > 1 else None,
+            next=str(replace(chunk_id, number=number + 1)) if number < last else None,
+        )
 
     def token_vectors(self, ordinals: Sequence[int]) -> list[TokenVectors | None]:
         return [self.token_file.tokens(ordinal) if self.token_file else None for ordinal in ordinals]

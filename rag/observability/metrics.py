@@ -23,7 +23,6 @@ Quota = Literal["requests", "tokens"]
 
 # The names of the background tasks.
 BACKGROUND_TASKS: Final = ("indexes", "dependencies", "start", "identities", "key_set", "debts", "drain", "engine")
-ROUTES: Final = ("/query", "/query/stream", "/v1/query")
 DEPENDENCIES: Final = ("embedder", "reranker", "generator", "index", "limiter")
 # The codes with which an upstream service may fail.
 UPSTREAM_CODES: Final = (
@@ -121,16 +120,19 @@ INDEX_DIGEST = Gauge(
 )
 
 
-def begin(*, version: str, model_version: str, prompt_version: str, places: int) -> None:
-    """Set the initial values that a front process exposes; call once per process."""
+def begin(*, version: str, model_version: str, prompt_version: str, places: int, good_ends: Mapping[str, str]) -> None:
+    """Set the initial values that a front process exposes; call once per process.
+
+    `good_ends` holds each route that is counted, with the finish reason of its good requests.
+    """
     forget_the_dead()
     BUILD_INFO.labels(version, model_version, prompt_version).set(1)
     PLACES.set(places)
     RUNNING.set(0)
     QUEUED.set(0)
     LIMITED_LOCALLY.inc(0)
-    for route in ROUTES:
-        QUERIES.labels(route, "query_ok", "stop", "").inc(0)
+    for route, reason in good_ends.items():
+        QUERIES.labels(route, "query_ok", reason, "").inc(0)
         QUERIES.labels(route, "query_cancelled", "client_disconnected", "").inc(0)
         QUERIES.labels(route, "query_failed", "timeout", ErrorCode.MODEL_TIMEOUT).inc(0)
         QUERIES.labels(route, "query_failed", "timeout", ErrorCode.STREAM_TIMEOUT).inc(0)

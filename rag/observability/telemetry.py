@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 Stage = Literal["retrieval", "rerank", "generation", "verification"]
 Outcome = Literal["query_ok", "query_failed", "query_cancelled"]
-# The end of a query request that wants no answer: HEAD, or a reconnecting stream (`Last-Event-ID`).
+# The end of a request that wants no answer: a search, a chunk, HEAD, or a reconnecting stream (`Last-Event-ID`).
 Unasked = Literal["unasked"]
 LoggedReason = FinishReason | Literal["timeout", "error", "client_disconnected"] | None
 

@@ -27,6 +27,6 @@ class Quotas:
 
         Raises: BadRequest: it needs more tokens than the whole quota, so waiting does not help.
         """
-        assert tokens > 0, "a request has a prompt"
+        assert tokens >= 0
         if tokens > self.tokens:
             raise BadRequest("The request needs more tokens than the whole quota; ask for fewer output tokens.")

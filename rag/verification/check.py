@@ -211,7 +211,7 @@ class RequestCheck:
                 "attributed",
                 draft="",
                 sent=older_edition_text(quotable.source.passage.chunk.title, self._inquiry.asked_in),
-                quotes=(Quote(quotable.source.passage, quotable.statement.text),),
+                quotes=(Quote(quotable.source.passage, quotable.statement.start, quotable.statement.end),),
                 reason=Reason.OLDER_EDITION,
                 lead=" ",
             )
@@ -290,7 +290,7 @@ class RequestCheck:
         self._has_stood = True
         self._quoting.sent.add(sameness_key(sentence.text))
         self._quoting.shown.add(source.statement.key)
-        quote = Quote(source.source.passage, source.text)
+        quote = Quote(source.source.passage, *source.span)
         sent = f"{sentence.text.rstrip('. ')} (“{quote.text.rstrip('. ')}”)."
         return Verdict("skipped", sentence.text, sent, (quote,), Reason.LANGUAGES_DIFFER, lead=sentence.lead)
 

@@ -60,9 +60,14 @@ class Quotable:
     @property
     def text(self) -> str:
         """The verbatim text of the unit."""
+        start, end = self.span
+        return self.source.passage.chunk.text[start:end]
+
+    @property
+    def span(self) -> tuple[int, int]:
+        """Where `text` stands in the chunk's text."""
         first, last = self.unit
-        statements = self.source.statements
-        return self.source.passage.chunk.text[statements[first].start : statements[last].end]
+        return self.source.statements[first].start, self.source.statements[last].end
 
     @property
     def facts(self) -> Facts:
@@ -96,7 +101,7 @@ class Quotable:
         """Return the quotation for the statement; None if it is too long to be shown."""
         chunk = self.source.passage.chunk
         found = quote_statement(chunk, self.source.statements, self.at, asked=asked, seeks_list=seeks_list)
-        return (Quote(self.source.passage, chunk.text[found.start : found.end]), found) if found else None
+        return (Quote(self.source.passage, found.start, found.end), found) if found else None
 
 
 def quotables(sources: Iterable[Source]) -> list[Quotable]:
@@ -149,7 +154,6 @@ def quote_for(claim: Claim, source: Source) -> tuple[Quote, list[Statement]] | N
     """Return the part of the passage that supports the claim, with its statements; None if the passage has none."""
     if not source.statements:
         return None
-    chunk = source.passage.chunk
-    first, last = carrying_span(claim, source.evidence, source.statements, chunk) or (0, 0)
+    first, last = carrying_span(claim, source.evidence, source.statements, source.passage.chunk) or (0, 0)
     shown = list(source.statements[first : last + 1])
-    return Quote(source.passage, chunk.text[shown[0].start : shown[-1].end]), shown
+    return Quote(source.passage, shown[0].start, shown[-1].end), shown

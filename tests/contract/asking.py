@@ -1,6 +1,9 @@
 """Shared by the verification tests: one question about a small handbook, asked over HTTP with a scripted draft."""
 
-from collections.abc import Sequence
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final
 
 import httpx
@@ -48,6 +51,17 @@ DRAFTS: Final = {
     "markers alone": "[S1][S2] [S99]",
     "everything": f"So:\n{INVENTED}{PART_TIME} [S3] {SICK_LEAVE} Staff have 99 days. [S2] {ANNUAL_LEAVE}",
 }
+
+
+def write_identities(folder: Path, tenants: Mapping[str, Sequence[str]]) -> Path:
+    """An identities file in which the key of each caller is its id; by caller the tenants that it may use."""
+    entries = [
+        {"id": name, "key_sha256": hashlib.sha256(name.encode()).hexdigest(), "tenants": [*granted]}
+        for name, granted in tenants.items()
+    ]
+    path = folder / "identities.yaml"
+    path.write_text(json.dumps({"principals": entries}), "utf-8")  # JSON is YAML
+    return path
 
 
 def cite(text: str, *numbers: int) -> str:

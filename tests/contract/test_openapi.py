@@ -5,8 +5,8 @@ from typing import Final
 import pytest
 from openapi_spec_validator import validate
 
-from rag.api.edge import METHODS
 from rag.api.openapi import describe_api
+from rag.api.routes import METHODS
 from schemas.errors import ERROR_TABLE, ErrorCode
 from schemas.events import CitationEvent, DoneEvent, ErrorEvent, MetaEvent, TokenEvent
 from schemas.request import QueryRequest
@@ -94,7 +94,7 @@ def test_every_operation_takes_and_gives_a_trace_id() -> None:
 )
 def test_credentials_are_asked_for_where_callers_are_known(is_open: bool, callers: list[object]) -> None:
     """A key or a token for questions and the models' card; nobody's where none are configured."""
-    guarded = {"/query", "/v1/query", "/query/stream", "/models/current"}
+    guarded = {"/query", "/v1/query", "/query/stream", "/search", "/chunks/{chunk_id}", "/models/current"}
 
     for _, path, operation in Description(describe_api(is_open=is_open)).operations():
         assert operation["security"] == (callers if path in guarded else [])
@@ -121,9 +121,10 @@ def test_the_questions_described_are_those_taken(question: str, is_described: bo
     assert (DESCRIPTION.problems(described, {"question": question}) == []) is is_described
 
 
-def test_examples_are_as_described() -> None:
+@pytest.mark.parametrize("path", ["/query", "/search"])
+def test_examples_are_as_described(path: str) -> None:
     """What a reader copies from the document works."""
-    operation = DESCRIPTION.paths["/query"]["post"]
+    operation = DESCRIPTION.paths[path]["post"]
     contents = [
         operation["requestBody"]["content"]["application/json"],
         operation["responses"]["200"]["content"]["application/json"],

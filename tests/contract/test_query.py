@@ -40,7 +40,8 @@ async def test_the_response_has_exactly_the_fields_of_the_contract() -> None:
     assert body["model_version"] == MODEL_VERSION
     assert body["finish_reason"] == "stop"
     assert body["citations"][0].keys() == {
-        "source_id", "document_id", "chunk_id", "title", "page_start", "page_end", "quote",
+        "source_id", "document_id", "chunk_id", "title", "page_start", "page_end",
+        "quote", "quote_start", "quote_end", "url",
     }  # fmt: skip
 
 

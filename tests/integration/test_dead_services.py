@@ -98,6 +98,8 @@ def test_a_dead_engine_ends_its_service_which_is_started_again(real: Rag, real_s
     find_process(real_server, "EngineCore").kill()
 
     states = wait_for(lambda: failing_states(real), within_s=DIES_WITHIN_S)
+    found = real.http.post("/search", json={"question": QUESTION})
 
     assert states.keys() == {"generator"}
+    assert found.status_code == 200  # it needs none
     assert_recovers(real)

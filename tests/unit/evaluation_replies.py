@@ -37,6 +37,9 @@ def cite(source_id: str = "S1", chunk_id: str = CHUNK.chunk_id, quote: str = "12
         page_start=None,
         page_end=None,
         quote=quote,
+        quote_start=0,
+        quote_end=len(quote),
+        url=f"/chunks/{chunk_id}",
     )
 
 

@@ -8,7 +8,7 @@ from typing import Final
 
 import pytest
 
-from rag.api.edge import METHODS
+from rag.api.routes import METHODS
 from rag.api.sse import PING_AFTER_S
 from rag.config.environment import load_settings
 from schemas.request import BODY_MAX_BYTES
@@ -190,7 +190,17 @@ def test_clients_reach_every_path_but_the_metrics() -> None:
         return any(path == each or (kind == "Prefix" and path.startswith(f"{each}/")) for each, kind in paths.items())
 
     assert {path for path in METHODS if not is_routed(path)} == {"/metrics"}
-    assert paths.keys() <= METHODS.keys()
+    assert paths.keys() <= {path.partition("/{")[0] for path in METHODS}
+
+
+@pytest.mark.parametrize("overlay", ["base", "overlays/all-in-one", "overlays/gpu"])
+def test_citations_lead_through_the_ingress(overlay: str) -> None:
+    """Over TLS, which ends there: the server alone would take itself for http."""
+    rendered = render(overlay)
+    (ingress,) = rendered.of("Ingress")
+
+    settings = load_settings(rendered.environment(rendered.container("front")))
+    assert settings.public_url == f"https://{ingress['spec']['rules'][0]['host']}"
 
 
 def test_the_ingress_passes_events_on_at_once_and_ends_no_stream() -> None:

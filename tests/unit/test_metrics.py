@@ -26,7 +26,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 SHOW_RUNNING = """
 from prometheus_client import CollectorRegistry, multiprocess
 from rag.observability import metrics
-metrics.begin(version="1", model_version="m", prompt_version="p", places=8)
+metrics.begin(version="1", model_version="m", prompt_version="p", places=8, good_ends={})
 registry = CollectorRegistry()
 multiprocess.MultiProcessCollector(registry)
 print(registry.get_sample_value("rag_queries_running"), registry.get_sample_value("rag_indexes"))
@@ -61,8 +61,10 @@ def test_every_label_is_from_a_closed_set() -> None:
 
 def test_what_alerts_look_at_is_there_before_it_happens() -> None:
     """An absent series is no zero: the first failure would raise no rate."""
-    metrics.begin(version="1", model_version="m", prompt_version="p", places=8)
+    metrics.begin(version="1", model_version="m", prompt_version="p", places=8, good_ends={"/begun": "stop"})
 
+    failed = {"outcome": "query_failed", "reason": "error", "code": "INTERNAL_ERROR"}
+    assert value("rag_queries_total", route="/begun", **failed) == 0
     assert value("rag_places") == 8
     assert value("rag_build_info", version="1", model_version="m", prompt_version="p") == 1
     assert value("rag_upstream_errors_total", service="generator", code="UPSTREAM_ERROR") is not None

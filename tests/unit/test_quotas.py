@@ -103,6 +103,17 @@ async def test_the_later_of_two_spent_quotas_decides(bench: Bench) -> None:
     assert await refusal(limiter, 50) == about(600)
 
 
+async def test_a_request_without_tokens_fits_into_what_is_spent(bench: Bench) -> None:
+    """What asks no model counts as a request alone: the tokens stay as they are."""
+    limiter = bench.limiter(requests=2, tokens=100)
+    await limiter.reserve("p", "demo", 100)
+    reservation = await limiter.reserve("p", "demo", 0)
+    await limiter.settle(reservation, 0)
+
+    assert await refusal(limiter, 0) == about(600)
+    assert await refusal(limiter, 1) == about(600)
+
+
 async def test_a_refused_request_uses_nothing_up(bench: Bench) -> None:
     """Who keeps asking is not kept out longer."""
     limiter = bench.limiter(requests=2, tokens=100)

@@ -152,6 +152,22 @@ def test_a_time_may_be_a_millisecond(field: str) -> None:
         ("RAG_GENERATOR_URL", "http://host:8000", "an http:// or https:// URL that ends in /v1"),
         ("RAG_GENERATOR_URL", "ftp://host/v1", "an http:// or https:// URL that ends in /v1"),
         ("RAG_EMBEDDER_URL", "embedder:3001", "an http:// or https:// URL"),
+        *(
+            ("RAG_PUBLIC_URL", value, "an http:// or https:// URL without credentials, query or fragment")
+            for value in (
+                "rag.example.org",
+                "ftp://rag.example.org",
+                "https://",
+                "https:///rag",
+                "https://user:pw@rag.example.org",
+                "https://rag.example.org?x=1",
+                "https://rag.example.org/#x",
+                "https://rag.example.org/a b",
+                'https://rag.example.org/"><script>',
+                "https://rag.example.org/\n",
+                "https://rag.example.org:123456",
+            )
+        ),
         ("RAG_REDIS_URL", "http://:secret@host", "a redis://, rediss:// or unix:// URL"),
         ("RAG_EMBEDDER_MODEL", "e5", "bento:<tag>, hf:<repo>[@revision], path:<dir> or fake:"),
         ("RAG_GENERATOR_MODEL", "hf:", "bento:<tag>, hf:<repo>[@revision], path:<dir> or fake:, or none"),
@@ -176,6 +192,23 @@ def test_every_problem_is_listed_at_once() -> None:
 def test_the_generator_url_may_end_in_a_slash(url: str) -> None:
     """`/v1/` means `/v1`."""
     assert load_settings({"RAG_GENERATOR_URL": url}).generator_url == url.rstrip("/")
+
+
+@pytest.mark.parametrize(
+    ("value", "used"),
+    [
+        ("https://rag.example.org", "https://rag.example.org"),
+        ("https://rag.example.org/", "https://rag.example.org"),
+        ("http://10.0.0.1:3000/rag/", "http://10.0.0.1:3000/rag"),
+        ("http://[::1]:3000", "http://[::1]:3000"),
+    ],
+)
+def test_the_public_url_is_what_paths_are_added_to(value: str, used: str) -> None:
+    """Without the slash at its end; it makes no other model version, the answers are the same."""
+    settings = load_settings({"RAG_PUBLIC_URL": value})
+
+    assert settings.public_url == used
+    assert settings.answer_settings() == load_settings({}).answer_settings()
 
 
 def test_jwt_settings_come_together() -> None:

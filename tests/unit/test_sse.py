@@ -16,7 +16,16 @@ from tests.asgi import parse_event, parse_events
 META = MetaEvent(trace_id="tr_1", model_version="rag-v1+0")
 DONE = DoneEvent(trace_id="tr_1", finish_reason="stop", latency_ms=Latency(), usage=Usage())
 CITATION = Citation(
-    source_id="S1", document_id="d", chunk_id="demo:d:v1:00001", title="T", page_start=None, page_end=None, quote="q"
+    source_id="S1",
+    document_id="d",
+    chunk_id="demo:d:v1:00001",
+    title="T",
+    page_start=None,
+    page_end=None,
+    quote="q",
+    quote_start=0,
+    quote_end=1,
+    url="/chunks/demo%3Ad%3Av1%3A00001",
 )
 
 
