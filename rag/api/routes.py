@@ -23,7 +23,8 @@ class ApiRoute:
     """One path; `{name}` in it stands for one segment that is not empty.
 
     `handled_as` is the path whose handler answers, where it is another's. HEAD is GET without the body, unless the
-    route `streams`: then the handler must see the method, to do no work.
+    route `streams`: then the handler must see the method, to do no work. Where a route `speaks_openai`, its errors have
+    the form that OpenAI's clients read.
     """
 
     path: str
@@ -31,6 +32,7 @@ class ApiRoute:
     kind: Kind
     handled_as: str | None = None
     streams: bool = False
+    speaks_openai: bool = False
 
     @property
     def is_ours(self) -> bool:
@@ -54,6 +56,8 @@ QUERY: Final = ApiRoute("/query", ("POST",), "query")
 STREAM: Final = ApiRoute("/query/stream", (*_GET, "POST"), "query", streams=True)
 SEARCH: Final = ApiRoute("/search", ("POST",), "source")
 CHUNK: Final = ApiRoute("/chunks/{chunk_id}", _GET, "source")
+CHAT_MODELS: Final = ApiRoute("/v1/models", _GET, "status", speaks_openai=True)
+CHAT: Final = ApiRoute("/v1/chat/completions", ("POST",), "query", speaks_openai=True)
 # BentoML declares these two and our own handlers answer: its native API exists so that its clients see it, and its
 # description of the service knows other errors than ours and no events.
 NATIVE: Final = ApiRoute("/v1/query", ("POST",), "query", handled_as=QUERY.path)
@@ -68,7 +72,7 @@ SCHEMA: Final = ApiRoute("/schema.json", _GET, "bentoml")
 # A closed list: the raw path is a label of BentoML's metrics, which would grow without end.
 ROUTES: Final = (
     PAGE, HEALTH, READY, CURRENT_MODELS, OPENAPI, DOCS,
-    QUERY, STREAM, NATIVE, SEARCH, CHUNK,
+    QUERY, STREAM, NATIVE, CHAT, SEARCH, CHUNK, CHAT_MODELS,
     LIVEZ, HEALTHZ, READYZ, METRICS, SCHEMA,
 )  # fmt: skip
 METHODS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType({route.path: route.methods for route in ROUTES})
