@@ -33,6 +33,7 @@ from rag.observability import logs, metrics
 from rag.observability.tracing import Tracer, find_collector
 from rag.serving.bento_batching import BatchedService, Traced
 from rag.serving.connection import bound_connections
+from rag.serving.orphans import stop_service_when_orphaned
 from rag.serving.supervisor import listen_privately, stop_front_first
 from rag.tenants import TenantsError
 from schemas.response import QueryResponse
@@ -103,6 +104,7 @@ class Embedder:
 
     def __init__(self) -> None:
         share_cores()
+        stop_service_when_orphaned(os.environ, wait_s=TIMEOUT_S)
         self._info = models.describe(SETTINGS.embedder_model)
         self._encoder = SentenceEncoder(models.locate(SETTINGS.embedder_model), self._info)
         self._batcher = Batcher((self._info.dimension,), BATCH_LIMITS, metrics.note_batch, metrics.note_waiting)
@@ -132,6 +134,7 @@ class Reranker:
 
     def __init__(self) -> None:
         share_cores()
+        stop_service_when_orphaned(os.environ, wait_s=TIMEOUT_S)
         self._batcher = Batcher((), BATCH_LIMITS, metrics.note_batch, metrics.note_waiting)
         self._infos = [models.describe(model) for model in (RERANKER, VERIFIER) if model is not None]
         if RERANKER is not None:
@@ -187,6 +190,7 @@ class Generator:
         model = SETTINGS.generator_model
         if model is None:
             raise SystemExit("settings: RAG_GENERATOR_MODEL is none: there is nothing for a Generator to serve")
+        stop_service_when_orphaned(os.environ, wait_s=TIMEOUT_S)
         self._server = VllmServer(
             EngineOptions(
                 model_path=str(models.locate(model)),

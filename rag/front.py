@@ -1,6 +1,7 @@
 """The front service put together from its settings: what it is made of, what it connects to, how long it lives."""
 
 import gc
+import os
 from collections.abc import AsyncIterator, Collection
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
@@ -41,6 +42,7 @@ from rag.observability.tracing import Tracer
 from rag.pipeline import Pipeline, StageLimits
 from rag.ports import EntailmentModel, PassageScorer, TextEmbedder, TextGenerator, TokenCounter
 from rag.quotas import Quotas, open_limiter
+from rag.serving.orphans import stop_front_when_orphaned
 from rag.serving.stopping import draining_on_sigterm
 from rag.tenants import load_policies
 from rag.types import RelevanceScale
@@ -153,6 +155,7 @@ class Front:
             for name, work in background.items():
                 await stack.enter_async_context(kept_running(name, work))
             stack.enter_context(draining_on_sigterm(self._gate))
+            stop_front_when_orphaned(os.environ)
             yield
 
     async def _connect(self, stack: AsyncExitStack) -> tuple[Pipeline, Pipeline]:

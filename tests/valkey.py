@@ -71,6 +71,16 @@ class LosableValkey:
             finally:
                 client.config_set("maxmemory", 0)
 
+    @contextmanager
+    def read_only(self) -> Iterator[None]:
+        """As the primary of before is after a failover: it follows another, and answers writes with READONLY."""
+        with SyncRedis.from_url(self.url) as client:
+            client.replicaof("127.0.0.1", "1")
+            try:
+                yield
+            finally:
+                client.replicaof("NO", "ONE")
+
     def close(self) -> None:
         self._server.terminate()
 

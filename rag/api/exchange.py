@@ -183,7 +183,7 @@ class AnswerEndpoint(Endpoint):
 
 
 class QueryEndpoint(AnswerEndpoint):
-    """Answers one query per call; `streams` says whether as events or as a whole."""
+    """Answers one query per call: as events if `streams` is true, else as one JSON body."""
 
     def __init__(self, desk: QueryDesk, *, streams: bool) -> None:
         super().__init__(desk, timeout_s=desk.stream_timeout_s if streams else desk.request_timeout_s)
@@ -193,7 +193,7 @@ class QueryEndpoint(AnswerEndpoint):
         headers = Headers(scope=scope)
         principal = await self._identify(headers, record)
         if self._streams and "last-event-id" in headers:
-            # A browser that lost its stream asks from where it was: the answer would be made and paid for anew.
+            # A reconnecting browser wants to resume its stream: the whole answer would be made and paid for again.
             return await send_head(send, 204)
         async with deadline.enforced():
             query = await _read(scope, headers, receive)

@@ -9,7 +9,7 @@ import sys
 import click
 
 from rag import VERSION
-from rag.cli.asking import ask
+from rag.cli.asking import ask, search
 
 _AS_GIVEN = {"ignore_unknown_options": True}
 
@@ -21,13 +21,14 @@ def main() -> None:
 
 
 main.add_command(ask)
+main.add_command(search)
 
 
 @main.command(add_help_option=False, context_settings=_AS_GIVEN, short_help="Change what a tenant is answered from.")
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def ingest(arguments: tuple[str, ...]) -> None:
     """Run `python -m rag.ingestion`: add, remove, list, check, rollback."""
-    from rag.ingestion.__main__ import main as run  # noqa: PLC0415  # numpy and faiss, which `ask` does not need
+    from rag.ingestion.__main__ import main as run  # noqa: PLC0415  # numpy and faiss, which asking does not need
 
     sys.exit(run(arguments, prog="rag ingest"))
 

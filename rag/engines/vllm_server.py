@@ -38,7 +38,7 @@ CPU_ENVIRONMENT: Final = {"VLLM_CPU_OMP_THREADS_BIND": "nobind", "OMP_NUM_THREAD
 
 # On a CPU the model runs in the engine's own process. By default vLLM starts a process for each, and the engine's waits
 # for the model's by polling, which occupies a core: with two cores that halves the speed.
-IN_PROCESS: Final = "vllm.v1.executor.uniproc_executor.UniProcExecutor"
+IN_PROCESS: Final = "rag.engines.vllm_executor.PrivateExecutor"
 
 # With the local model a token takes 46 KB in float32, so this holds 10 000 tokens: eight questions with their passages.
 CPU_KV_CACHE_BYTES: Final = 448 << 20

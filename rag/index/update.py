@@ -228,7 +228,8 @@ class IndexUpdate:
         new = range(len(chunks) - sum(entry.chunks for entry in carried))
         parts = [detect_codes(chunk.text for ordinal in new for chunk in chunks.chunks([ordinal]))]
         parts += [old.languages.codes[entry.first_ordinal :][: entry.chunks] for entry in carried if old]
-        np.concatenate(parts).tofile(self._building / LANGUAGES_NAME)
+        # `tofile` has no words for a full disk.
+        (self._building / LANGUAGES_NAME).write_bytes(np.concatenate(parts).tobytes())
 
     def _write_vectors(
         self, old: TenantIndex | None, kept: Sequence[DocumentEntry], to_embed: int, encode: EncodeChunks

@@ -16,6 +16,7 @@ from typing import Final, Literal
 
 from prometheus_client import Counter, Gauge, Histogram, multiprocess
 
+from rag.observability.metric_files import reserve_space
 from rag.types import BatchReport, IndexVersion
 from schemas.errors import ErrorCode
 
@@ -40,6 +41,8 @@ SERVICE_OF_STAGE: Final[Mapping[str, str]] = {
 
 _SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 60)
 _WAITS: Final = (0.001, 0.0025, *_SECONDS)
+
+reserve_space()
 
 BUILD_INFO = Gauge(
     "rag_build_info",

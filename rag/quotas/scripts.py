@@ -5,6 +5,8 @@ The keys of a tenant share one hash tag, so that a cluster keeps them in one slo
   tokens                sorted set of `<id>:<tokens>`, and `<id>:<tokens>:settled` once the actual usage is known
   spent                 sum over `tokens`, so that admission need not read them all; recomputed if it was evicted
 Times are the server's, in microseconds; they are below 2^53, so a double is exact. Every key expires by itself.
+Entries later than now, made before the server's clock was put back, do not count: they would hold their room for as
+long as the clock went back.
 """
 
 from typing import Final
@@ -23,7 +25,7 @@ if redis.call('ZSCORE', requests, id) then return {0, 0} end
 
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
-local horizon = now - window
+local horizon, later = now - window, '(' .. string.format('%.0f', now)
 
 local function tokens_of(member) return tonumber(string.match(member, ':(%d+)')) end
 local function leaves_in(key, index)
@@ -33,20 +35,22 @@ end
 
 local requests_wait, tokens_wait = 0, 0
 local gone_requests = redis.call('ZCOUNT', requests, '-inf', horizon)
-local excess = redis.call('ZCARD', requests) - gone_requests + 1 - requests_limit
+local excess = redis.call('ZCOUNT', requests, '(' .. string.format('%.0f', horizon), now) + 1 - requests_limit
 if excess > 0 then
   requests_wait = leaves_in(requests, gone_requests + excess - 1)
 end
 
 local gone = redis.call('ZRANGEBYSCORE', tokens, '-inf', horizon)
+local unborn = redis.call('ZRANGEBYSCORE', tokens, later, '+inf')
 local spent = tonumber(redis.call('GET', spent_key))
-if redis.call('ZCARD', tokens) == #gone then
+if redis.call('ZCARD', tokens) == #gone + #unborn then
   spent = 0
 elseif spent then
   for _, member in ipairs(gone) do spent = spent - tokens_of(member) end
+  for _, member in ipairs(unborn) do spent = spent - tokens_of(member) end
 else
   spent = 0
-  for _, member in ipairs(redis.call('ZRANGE', tokens, #gone, -1)) do spent = spent + tokens_of(member) end
+  for _, member in ipairs(redis.call('ZRANGE', tokens, #gone, -1 - #unborn)) do spent = spent + tokens_of(member) end
 end
 
 excess = spent + amount - tokens_limit
@@ -62,9 +66,11 @@ if requests_wait > 0 or tokens_wait > 0 then return {requests_wait, tokens_wait}
 local lifetime_ms = math.ceil(window / 1000)
 redis.call('ZADD', requests, now, id)
 redis.call('ZREMRANGEBYSCORE', requests, '-inf', horizon)
+redis.call('ZREMRANGEBYSCORE', requests, later, '+inf')
 redis.call('PEXPIRE', requests, lifetime_ms)
 redis.call('ZADD', tokens, now, id .. ':' .. ARGV[2])
 redis.call('ZREMRANGEBYSCORE', tokens, '-inf', horizon)
+redis.call('ZREMRANGEBYSCORE', tokens, later, '+inf')
 redis.call('PEXPIRE', tokens, lifetime_ms)
 redis.call('SET', spent_key, string.format('%.0f', spent + amount), 'PX', lifetime_ms)
 return {0, 0}

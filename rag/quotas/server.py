@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from typing import Final, TypeVar
 from uuid import uuid4
 
@@ -81,6 +82,12 @@ class QuotaServer:
         """Close the connections to the server."""
         await self._client.aclose()
 
+    async def _forget_connections(self) -> None:
+        """After a failover the address leads to another server, but connections that are kept still lead to the old."""
+        with suppress(RedisError, OSError):
+            async with asyncio.timeout(SECOND_LOOK_S):
+                await self._client.connection_pool.disconnect(inuse_connections=False)
+
     def _run_reserve(self, reservation: Reservation, principal_id: str, quotas: Quotas) -> Awaitable[list[int]]:
         keys = [f"{_prefix(reservation.tenant_id)}requests:{principal_id}", *_keys(reservation.tenant_id)]
         arguments: list[str | int] = [
@@ -104,6 +111,7 @@ class QuotaServer:
         except (RedisError, OSError) as error:  # TimeoutError is an OSError
             if self._breaker.report_failure():
                 logger.warning("limiter_lost", extra={"fields": {"reason": type(error).__name__}})
+            await self._forget_connections()
             raise ServerLostError from error
         if self._breaker.report_success():
             logger.warning("limiter_back")

@@ -15,6 +15,8 @@ from typing import Any, Final
 from bentoml._internal.utils.circus import Arbiter
 from circus.exc import ConflictError
 
+from rag.serving.orphans import name_supervisor
+
 # The name that BentoML gives to the watcher of the entry service.
 FRONT_WATCHER: Final = "service"
 _RETRY_AFTER_S: Final = 0.1
@@ -25,15 +27,20 @@ _stop_all: Final = Arbiter.stop
 
 
 def listen_privately() -> None:
-    """Make every supervisor of this process use sockets in a folder that only its user can access."""
+    """Make every supervisor of this process use sockets in a folder that only its user can access.
+
+    The supervisor names itself and the folder to its workers, which stop by themselves if it is killed (`orphans`).
+    """
     Arbiter.__init__ = _construct_privately
 
 
-def _construct_privately(arbiter: Any, *args: Any, **kwargs: Any) -> None:  # Any: circus has no types
+def _construct_privately(arbiter: Any, watchers: Any, *args: Any, **kwargs: Any) -> None:  # Any: circus has no types
     folder = tempfile.mkdtemp(prefix="rag-supervisor-")  # 0700
     kwargs["endpoint"] = f"ipc://{folder}/commands"
     kwargs["pubsub_endpoint"] = f"ipc://{folder}/events"
-    _construct(arbiter, *args, **kwargs)
+    for watcher in watchers:
+        watcher.env = {**(watcher.env or {}), **name_supervisor(folder)}
+    _construct(arbiter, watchers, *args, **kwargs)
     arbiter.exit_stack.callback(shutil.rmtree, folder, ignore_errors=True)
 
 

@@ -5,6 +5,7 @@ read when the document is ingested, and stored with each of its chunks.
 """
 
 import re
+from collections.abc import Iterable
 from typing import Final
 
 from rag.text.language import fold, words
@@ -42,6 +43,7 @@ _REPLACES = re.compile(
     r"\b(?:replaces|supersedes|replacing|superseding)\b|\b(?:thay thế|thay cho) (?:cho |bản|quy|chính|nội|văn|quyết)",
     re.IGNORECASE,
 )
+_REPLACING: Final = "v9999"
 # Words that distinguish editions of one document, not documents.
 _EDITION_WORDS: Final = frozenset(
     (
@@ -55,7 +57,7 @@ _EDITION_WORDS: Final = frozenset(
 def read_edition(title: str, text: str) -> str:
     """Return the edition: `2026-04-01`, `2026` from a title, or `v0002.0001`; empty if the document does not state one.
 
-    Dates sort before versions.
+    `v9999` is a document that only says that it replaces another. Dates and versions are not comparable otherwise.
     """
     said = f"{text[:_OPENING_CHARS]}\n{text[-_CLOSING_CHARS:]}"
     if in_force := _IN_FORCE.search(said):
@@ -64,13 +66,18 @@ def read_edition(title: str, text: str) -> str:
         return year.group()
     if version := _VERSION.search(title) or _VERSION.search(text[:_HEAD_CHARS]):
         return "v" + ".".join(f"{int(part):04d}" for part in version.group(1).split("."))
-    return "v9999" if _REPLACES.search(said) else ""
+    return _REPLACING if _REPLACES.search(said) else ""
 
 
 def family_of(title: str) -> frozenset[str]:
     """Return the words of a title that all editions of the document share; empty if none are left."""
     plain = _YEAR.sub(" ", _VERSION.sub(" ", re.sub(_DATE, " ", title, flags=re.IGNORECASE)))
     return frozenset(word for word in map(fold, words(plain)) if word not in _EDITION_WORDS)
+
+
+def are_comparable(editions: Iterable[str]) -> bool:
+    """Return whether these say which document is the newest: all by dates, or all by versions."""
+    return len({each.startswith("v") for each in editions if each != _REPLACING}) <= 1
 
 
 def names_edition(question: str, edition: str) -> bool:

@@ -7,7 +7,7 @@ are quoted, each with the name of its column.
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from rag.types import Chunk
@@ -50,7 +50,9 @@ def quote_statement(
     if statement.first_item is not None and statement.last_item is not None:
         return _quote_list(chunk, statements, at, seeks_list=seeks_list)
     first, last = unit_of(chunk, statements, at)
-    return _verbatim(chunk, statements, first, last)
+    found = _verbatim(chunk, statements, first, last)
+    # Where the lines of a file end says nothing of its sentences.
+    return replace(found, sent=" ".join(found.sent.split())) if statement.kind == "sentence" else found
 
 
 def unit_of(chunk: Chunk, statements: Sequence[Statement], at: int) -> tuple[int, int]:

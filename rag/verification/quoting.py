@@ -4,7 +4,8 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from rag.text.language import Language
+from rag.text.language import Language, words
+from rag.text.stems import stem
 from rag.types import DraftSentence, Verdict
 from rag.verification.judging import Reason, differ
 from rag.verification.notices import INTRODUCTIONS
@@ -32,6 +33,7 @@ class Quoting:
         self._floor = floor
         self._asked_in = asked_in
         self._most = most
+        self._cases: set[tuple[int, str, str]] = set()
         self._quotations = 0
         self._quoted_across = False
         self._ends_open = False  # the last quotation has no full stop
@@ -50,7 +52,8 @@ class Quoting:
                 has_enough = 0 < self.said(of_part) >= self._enough and not is_another_wanted
                 if has_enough or self._quotations >= self._most:
                     break
-                if ranked.relevance >= self._floor and not ranked.keys & (self.sent | self.shown):
+                is_new = not ranked.keys & (self.sent | self.shown) and _case_of(ranked) not in self._cases
+                if ranked.relevance >= self._floor and is_new:
                     is_another_wanted = False
                     yield ranked
 
@@ -60,6 +63,7 @@ class Quoting:
         """Return the verdict that replaces a sentence of the draft by the quotation, and record it as sent."""
         self.sent.update((sameness_key(ranked.sent), *ranked.keys))
         self.shown.update(ranked.keys)
+        self._cases.add(_case_of(ranked))
         self._quotations += 1
         sent = self._introduce(ranked)
         return Verdict("repaired", draft.text, sent, (ranked.quote,), reason, support, lead=draft.lead)
@@ -76,6 +80,16 @@ class Quoting:
             return ranked.sent
         self._quoted_across = True
         return INTRODUCTIONS[self._asked_in, ranked.language] + ranked.sent
+
+
+def _case_of(ranked: RankedQuote) -> tuple[int, str, str]:
+    """Return the part, the chunk and the words without figures: equal for statements of one matter in two cases.
+
+    `Customers are informed within 1 hour` of one severity, `… within 4 hours` of the next: what tells them apart stands
+    elsewhere, so a reader of both would not know which holds.
+    """
+    told = " ".join(stem(word) for word in words(ranked.sent) if not word[0].isdigit())
+    return ranked.part, ranked.quote.passage.chunk.chunk_id, told or ranked.sent
 
 
 def by_part(quotes: Sequence[RankedQuote]) -> list[list[RankedQuote]]:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from rag.text.editions import family_of, names_edition
+from rag.text.editions import are_comparable, family_of, names_edition
 from rag.text.stems import is_function_word
 from rag.types import Passage
 from rag.verification.sources import Quotable, Source
@@ -34,7 +34,7 @@ class Superseded:
 def find_older(question: str, sources: Iterable[Source]) -> dict[int, frozenset[int]]:
     """Return the passage numbers of older editions, each with those of the newest edition.
 
-    A family of editions is left out if the question names one of its older editions.
+    A family is left out if the question names one of its older editions, or if nothing says which one is the newest.
     """
     families: dict[frozenset[str], list[Passage]] = {}
     for source in sources:
@@ -43,6 +43,8 @@ def find_older(question: str, sources: Iterable[Source]) -> dict[int, frozenset[
             families.setdefault(family, []).append(source.passage)
     found: dict[int, frozenset[int]] = {}
     for passages in families.values():
+        if not are_comparable(each.chunk.edition for each in passages):
+            continue
         newest = max(each.chunk.edition for each in passages)
         older = [each for each in passages if each.chunk.edition < newest]
         if not any(names_edition(question, each.chunk.edition) for each in older):

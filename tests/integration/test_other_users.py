@@ -77,10 +77,19 @@ def test_vllms_sockets_are_private_too(real_server: Server) -> None:
     """Its engine unpickles what comes over them.
 
     The ports that only the engine has are gloo's, one for each group of its one process. Nobody is waited for on them,
-    and there is no way to have the groups without them.
+    and there is no way to have the groups without them; but the engine would take, and keep, any connection to them.
     """
     engines = [each for each in find_family(real_server.process) if "EngineCore" in each.name()]
     engine_ports = {connection.laddr.port for each in engines for connection in each.net_connections("inet")}
 
     assert find_ports(real_server.process) - engine_ports == {urlsplit(real_server.url).port}
     assert_sockets_private(real_server, at_least=5)
+    assert engine_ports
+    assert [port for port in engine_ports if is_reached(port)] == []
+
+
+def is_reached(port: int) -> bool:
+    """Whoever asks: the kernel answers nobody."""
+    with suppress(TimeoutError), socket.create_connection(("127.0.0.1", port), timeout=1.0):
+        return True
+    return False

@@ -39,7 +39,7 @@ ANSWER_WITHIN_S: Final = 5.0
 CROWD_WITHIN_S: Final = 60.0
 MENDED_WITHIN_S: Final = 20.0
 
-LOSSES: Final = ("stopped", "frozen", "full")
+LOSSES: Final = ("stopped", "frozen", "full", "read_only")
 PRINCIPALS: Final[Mapping[str, Mapping[str, object]]] = {
     "anybody": {"tenants": ["*"]},
     "crowd": {"tenants": ["*"], "requests_per_window": BUDGET},

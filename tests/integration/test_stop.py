@@ -2,11 +2,14 @@
 
 import signal
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 
+from load.processes import find_family
 from load.server import running_server
 from schemas.errors import ErrorCode
 from tests.integration.asking import CLIENT_TIMEOUT_S, Rag, assert_error, make_trace_id, read_stream, wait_for
@@ -64,6 +67,40 @@ def test_streams_end_with_done_and_new_requests_are_refused(
     assert stream[-1].name == "done"
     assert "north building" in read_stream(stream)[0]
     assert status == 0
+
+
+def test_without_their_supervisor_the_services_stop_in_the_same_order(
+    place: Path, model: ScriptedModel, scripted_environment: dict[str, str]
+) -> None:
+    """SIGKILL of the supervisor: streams end with `done`, the Embedder outlives the front, nobody listens any more."""
+    trace_id = make_trace_id()
+    said = (delta("Visitors park behind the north building [S1]. "), delta("Sick leave needs"), PAUSE)
+    model.script(trace_id, Reply(pieces=(*said, delta(" a note from a doctor [S1]."), ending())))
+
+    with (
+        running_server(place / "orphaned", scripted_environment) as server,
+        httpx.Client(base_url=server.url, timeout=CLIENT_TIMEOUT_S) as client,
+    ):
+        rag, workers = Rag(client, server.log_path), find_family(server.process)[1:]
+        with rag.open_stream("Where do visitors park?", trace_id) as events:
+            begun = [next(events), next(events)]
+            server.process.kill()
+            wait_for(lambda: client.get("/ready").status_code == 503, within_s=10)
+            assert_error(rag.ask("Where do visitors park?"), ErrorCode.NOT_READY)
+            running = find_running(workers)
+            model.resume(trace_id)
+            stream = [*begun, *events]
+        wait_for(lambda: not find_running(workers), within_s=STOPS_WITHIN_S)
+
+    assert len(running) == len(workers) == 2
+    assert stream[-1].name == "done"
+    with pytest.raises(httpx.ConnectError):  # a bind fails if a connection has the port by chance
+        httpx.get(server.url)
+
+
+def find_running(processes: Sequence[psutil.Process]) -> list[psutil.Process]:
+    """Those that have not ended; whoever inherits them may be slow to take note."""
+    return [each for each in processes if each.is_running() and each.status() != psutil.STATUS_ZOMBIE]
 
 
 def test_a_server_that_still_loads_its_models_stops_too(place: Path, real_environment: dict[str, str]) -> None:

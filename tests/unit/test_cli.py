@@ -86,6 +86,20 @@ def test_the_question_goes_out_with_the_key(service: Service) -> None:
     assert service.headers["x-api-key"] == "k"
 
 
+def test_a_search_prints_passages(service: Service) -> None:
+    """With what is needed to open them, and all of their text."""
+    found = {**CITATION, "chunk_id": "demo:hr:v1:00003", "text": "Leave\n\n12 days.", "relevance": 0.8471}
+    service.reply = json.dumps({"results": [found, {**found, "page_end": 4, "text": "6 days.", "relevance": None}]})
+
+    result = CliRunner().invoke(main, ["search", "How many?", "--url", service.url, "--top-k", "2"])
+
+    assert service.body == {"question": "How many?", "tenant_id": "demo", "top_k": 2}
+    assert result.stdout == (
+        "0.847 HR Policy, page 3 (hr) demo:hr:v1:00003\n    Leave\n\n    12 days.\n"
+        "\nHR Policy, pages 3-4 (hr) demo:hr:v1:00003\n    6 days.\n"
+    )
+
+
 def test_a_refusal_is_told_in_the_services_words(service: Service) -> None:
     """With the fields that are wrong, and the id under which the log has it."""
     service.status = 422

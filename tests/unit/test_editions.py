@@ -48,14 +48,14 @@ def test_a_question_may_name_an_edition() -> None:
     assert names_edition("What is in version 2.1?", "v0002.0001")
 
 
-def make_passages() -> list[Passage]:
+def make_passages(newer: str = "2026-04-01") -> list[Passage]:
     texts = (
         (
             OLD,
             "For journeys in your own car we pay 40 pence a mile. Advances are paid by Finance on request.",
             "2024-02-01",
         ),
-        (NEW, "For journeys in your own car we pay 45 pence a mile. Hotels cost £175 at most.", "2026-04-01"),
+        (NEW, "For journeys in your own car we pay 45 pence a mile. Hotels cost £175 at most.", newer),
     )
     return [
         Passage(n, Chunk(f"demo:{n}:v1:00001", f"doc{n}", title, text, 0, len(text), None, None, None, edition=edition))
@@ -63,8 +63,8 @@ def make_passages() -> list[Passage]:
     ]
 
 
-def supersede(question: str) -> Superseded:
-    sources = [read_source(passage) for passage in make_passages()]
+def supersede(question: str, *, newer: str = "2026-04-01") -> Superseded:
+    sources = [read_source(passage) for passage in make_passages(newer)]
     return find_superseded(find_older(question, sources), quotables(sources))
 
 
@@ -81,3 +81,9 @@ def test_what_the_newer_edition_says_otherwise_no_longer_holds() -> None:
 def test_a_question_that_names_the_older_edition_gets_it() -> None:
     """It asks for what was."""
     assert not supersede("What was paid per mile in 2024?").by
+
+
+def test_a_version_is_not_newer_than_a_date() -> None:
+    """Nobody can say which of the two holds, so both are quoted; a document that replaces the other holds."""
+    assert not supersede("What is paid per mile?", newer="v0002").by
+    assert supersede("What is paid per mile?", newer="v9999").by

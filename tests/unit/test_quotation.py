@@ -105,3 +105,10 @@ def test_items_know_what_stands_above_them() -> None:
 
     assert [each.kind for each in statements] == ["heading", "lead", "item", "item"]
     assert [statements[place].text for place in statements[3].above] == ["Warranty", "Not covered:"]
+
+
+def test_a_sentence_of_several_lines_goes_out_as_one() -> None:
+    """A text file ends its lines where they were full; the quotation itself stays verbatim."""
+    text = "The lead writes to customers and to\nthe management, every 30 minutes."
+
+    assert sent(text) == ["The lead writes to customers and to the management, every 30 minutes."]

@@ -166,3 +166,16 @@ async def test_whatever_is_drafted_only_what_has_a_quote_goes_out(text: str, mod
         for quote in verdict.quotes:
             assert quote.text in quote.passage.chunk.text
             assert not has_marker(quote.text)
+
+
+def test_one_matter_in_two_cases_is_quoted_once() -> None:
+    """What tells the cases apart stands elsewhere: after the likelier one the other would only confuse."""
+    passages = make_passages(
+        "SEV1: nobody can work. Customers are informed within 1 hour. "
+        "SEV2: some cannot work. Customers are informed within 4 hours."
+    )
+    quotes = [each for each in rank(passages, probability=0.3) if each.sent.startswith("Customers")]
+
+    sent = [verdict.sent for verdict in begin(passages=passages).complete(quotes)]
+
+    assert sent == ["Customers are informed within 1 hour."]
