@@ -139,6 +139,12 @@ class Annotation(_Sent):
     url_citation: UrlCitation
 
 
+class NumberedAnnotation(Annotation):
+    """An annotation of a stream; `index` is its place among all: OpenAI's own client puts them together by it."""
+
+    index: int = Field(ge=0)
+
+
 class ChatAnswer(_Sent):
     """The message of a whole answer; its annotations are one for each marker, in their order."""
 
@@ -174,7 +180,7 @@ class ChatDelta(_Sent):
 
     role: Literal["assistant"] | None = Field(default=None, exclude_if=_is_none)
     content: str | None = Field(default=None, exclude_if=_is_none)
-    annotations: list[Annotation] | None = Field(default=None, exclude_if=_is_none)
+    annotations: list[NumberedAnnotation] | None = Field(default=None, exclude_if=_is_none)
 
 
 class ChunkChoice(_Sent):

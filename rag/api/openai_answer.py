@@ -22,6 +22,7 @@ from schemas.openai import (
     ChatFinishReason,
     ChatUsage,
     ChunkChoice,
+    NumberedAnnotation,
     UrlCitation,
 )
 from schemas.response import Citation, FinishReason, QueryResponse
@@ -65,6 +66,7 @@ class ChunkEncoder:
         self._meta: MetaEvent | None = None
         self._citations: list[Citation] = []
         self._sent_chars = 0
+        self._sent_annotations = 0
 
     def __call__(self, event: Event) -> bytes:
         """Return what is sent for an event: nothing for a citation, which goes out after the text with its marker."""
@@ -83,8 +85,13 @@ class ChunkEncoder:
                 return _encode(to_chat_error(ErrorDetail(**event.model_dump(exclude={"event"}))))
 
     def _encode_text(self, text: str) -> bytes:
-        annotations = _annotate(text, self._citations, start=self._sent_chars)
+        found = _annotate(text, self._citations, start=self._sent_chars)
+        annotations = [
+            NumberedAnnotation(url_citation=each.url_citation, index=index)
+            for index, each in enumerate(found, start=self._sent_annotations)
+        ]
         self._sent_chars += len(text)
+        self._sent_annotations += len(annotations)
         chunk = self._encode_delta(ChatDelta(content=text))
         return chunk + self._encode_delta(ChatDelta(annotations=annotations)) if annotations else chunk
 

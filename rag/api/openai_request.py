@@ -13,6 +13,9 @@ from schemas.request import OUTPUT_TOKENS_MAX, OUTPUT_TOKENS_MIN, QueryRequest
 MODEL_NAME: Final = "rag"
 _DEFAULT_TENANT: Final[str] = QueryRequest.model_fields["tenant_id"].default
 _SEPARATOR: Final = ":"
+# The contract's bounds of `history`.
+_HISTORY_MAX_TURNS: Final = 10
+_HISTORY_MAX_CHARS: Final = 8000
 
 
 def name_model(tenant_id: str) -> str:
@@ -38,6 +41,24 @@ def to_query(request: ChatRequest) -> QueryRequest:
         reasons = [each["msg"] for each in error.errors(include_url=False, include_context=False, include_input=False)]
         # `from None`: the cause would carry the question into a log.
         raise InvalidRequest([FieldError(path=f"messages.{at}.content", reason=each) for each in reasons]) from None
+
+
+def take_history(earlier: Sequence[ChatMessage]) -> list[dict[str, str]]:
+    """Return the turns before the question, oldest first: the latest ones that fit, without a gap between them.
+
+    System and developer messages are no turns, nor is one without text.
+    """
+    turns: list[dict[str, str]] = []
+    left_chars = _HISTORY_MAX_CHARS
+    for message in reversed(earlier):
+        content = (message.content or "").strip()
+        if message.role not in ("user", "assistant") or not content:
+            continue
+        left_chars -= len(content)
+        if left_chars < 0 or len(turns) == _HISTORY_MAX_TURNS:
+            break
+        turns.append({"role": message.role, "content": content})
+    return turns[::-1]
 
 
 def _read_model(model: str) -> str:

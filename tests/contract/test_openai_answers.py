@@ -95,7 +95,7 @@ async def test_an_annotation_is_complete_and_stands_at_its_marker(draft: str) ->
             "end_index": marker.end(),
         }
         assert each["url_citation"]["url"].startswith("http://rag/chunks/")
-    assert annotations(chunks) == found
+    assert annotations(chunks) == [{**each, "index": index} for index, each in enumerate(found)]
 
 
 async def test_an_address_is_that_of_the_setting() -> None:
