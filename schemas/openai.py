@@ -40,7 +40,7 @@ def _read_part(part: object) -> str:
 
 
 def _refuse_any(value: object) -> object:
-    if value:
+    if value is not None and value != []:
         raise PydanticCustomError("no_tools", "This service calls no tools")
     return None
 
@@ -92,7 +92,9 @@ class ChatRequest(_Asked):
 
     model: str = Field(description="`rag` for the default tenant, `rag:<tenant>` for another one.", examples=["rag"])
     messages: list[ChatMessage] = Field(
-        min_length=1, description="System and developer messages are not instructions here: they are left out."
+        min_length=1,
+        description="System and developer messages are not instructions here: they are left out.",
+        examples=[[{"role": "user", "content": "How many days of annual leave do full-time staff have?"}]],
     )
     stream: bool | None = None
     stream_options: StreamOptions | None = None

@@ -8,8 +8,8 @@ from rag.api.openapi_components import Described, describe_errors, describe_head
 from schemas.errors import ErrorCode
 
 CHATS: Final = "OpenAI"
-_CHUNKS: Final = """If `stream` is true, server-sent events without ids and names. The schema is that of the `data` of
-one event: chunks with the role, the text, the annotations of that text, and how it finished; the usage if
+_CHUNKS: Final = """If `stream` is true, server-sent events without ids and names. The schema is that of one
+event, whose data are chunks with the role, the text, the annotations of that text, and how it finished; the usage if
 `stream_options.include_usage` asked for it; then `[DONE]`, which is no JSON. A late failure is a `ChatErrorBody`, and
 no `[DONE]` follows. While nothing is sent for 15 seconds a comment line goes out."""
 # Refused before the path is read, so it has the body of all other routes.
@@ -88,7 +88,7 @@ def describe_chats(callers: list[Described]) -> Described:
         "headers": describe_headers(),
         "content": {
             "application/json": {"schema": ref("schemas", "ChatCompletion"), "example": _EXAMPLE_ANSWER},
-            "text/event-stream": {"schema": ref("schemas", "ChatChunk")},
+            "text/event-stream": {"schema": ref("schemas", "ChatEvent")},
         },
     }
     again = {"description": "To a stream request with `Last-Event-ID`: an answer is not begun again."}

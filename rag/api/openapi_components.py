@@ -124,7 +124,8 @@ def _describe_schemas() -> dict[str, Described]:
     # Python strips two more ranges of white space than `\s` matches in JSON Schema's regular expressions.
     for each in asked:
         schemas[each.__name__]["properties"]["question"]["pattern"] = r"[^\s\u001c-\u001f\u0085]"
-    return {**schemas, "StreamEvent": {"oneOf": [_describe_event(*each) for each in _EVENTS.items()]}}
+    events = {"oneOf": [_describe_event(*each) for each in _EVENTS.items()]}
+    return {**schemas, "StreamEvent": events, "ChatEvent": _describe_chat_event()}
 
 
 def _leave_name_to_event_line(schema: Described) -> None:
@@ -143,6 +144,19 @@ def _describe_event(event: str, data: str) -> Described:
             "event": {"const": event},
             "data": {"type": "string", "contentMediaType": "application/json", "contentSchema": ref("schemas", data)},
         },
+    }
+
+
+def _describe_chat_event() -> Described:
+    data = {
+        "type": "string",
+        "contentMediaType": "application/json",
+        "contentSchema": {"anyOf": [ref("schemas", "ChatChunk"), ref("schemas", "ChatErrorBody")]},
+    }
+    return {
+        "type": "object",
+        "required": ["data"],
+        "properties": {"data": {"anyOf": [{"const": "[DONE]"}, data]}},
     }
 
 
