@@ -220,7 +220,13 @@ def ingests(stamp: str) -> Step:
         makes=ROOT / os.environ.get("RAG_INDEX_DIR", ".data/index"),
         stamp=STAMPS / stamp,
         run=ingest_examples,
-        settings=("RAG_INDEX_DIR", "RAG_EMBEDDER_MODEL", "RAG_RERANKER_MODEL", "RAG_STORE_TOKEN_VECTORS"),
+        settings=(
+            "RAG_INDEX_DIR",
+            "RAG_EMBEDDER_MODEL",
+            "RAG_EMBEDDER_PROTOCOL",
+            "RAG_RERANKER_MODEL",
+            "RAG_STORE_TOKEN_VECTORS",
+        ),
     )
 
 

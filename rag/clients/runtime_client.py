@@ -12,10 +12,12 @@ from typing import Any, Final, TypeVar
 
 import httpx
 import numpy as np
+from pydantic import SecretStr
 
+from rag.clients.bento_client import open_http_client
 from rag.clients.http_transport import came_to_nothing
 from rag.clients.retry_after import read_retry_after
-from rag.clients.runtime_protocols import Call, EmbeddingProtocol, RerankProtocol
+from rag.clients.runtime_protocols import Call, EmbeddingProtocol, RerankProtocol, base_url
 from rag.clients.upstream_failures import Redaction
 from rag.errors import DeadlineExceeded, NotReady, UpstreamError, UpstreamRateLimited
 from rag.ports import Vectors
@@ -30,6 +32,19 @@ _SCORE_SLACK: Final = 1e-3
 _MALFORMED: Final = (TypeError, ValueError, KeyError, IndexError, AttributeError, OverflowError, RecursionError)
 
 T = TypeVar("T")
+
+
+def open_runtime(protocol: str, url: str, key: SecretStr | None) -> httpx.AsyncClient:
+    """Open a client for another model server; the key goes to it alone."""
+    client = open_http_client(base_url(protocol, url))
+    if key is not None:
+        client.headers["authorization"] = f"Bearer {key.get_secret_value()}"
+    return client
+
+
+def list_secrets(key: SecretStr | None) -> list[str]:
+    """Return what must not appear in a log."""
+    return [] if key is None else [key.get_secret_value()]
 
 
 class RuntimeEmbedder:

@@ -15,6 +15,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
+from urllib.parse import quote
 
 # What an Open Inference server that describes no inputs is sent (MLServer, if `model-settings.json` declares none).
 DEFAULT_TEXT: Final = "text"
@@ -70,7 +71,7 @@ class OpenInference:
 
     @property
     def metadata_path(self) -> str:
-        return f"/v2/models/{self.model_name}"
+        return model_path(self.model_name)
 
     def _call(self, columns: Sequence[Sequence[str]], names: Sequence[str], described: object) -> Call:
         inputs = _string_inputs(described)
@@ -210,6 +211,11 @@ def base_url(protocol: str, url: str) -> str:
     if protocol in ("openai", "cohere") and not _VERSIONED.search(url):
         return f"{url}/v1"
     return url
+
+
+def model_path(model_name: str) -> str:
+    """Return the path of an Open Inference model's metadata."""
+    return f"/v2/models/{quote(model_name, safe='')}"
 
 
 def _string_inputs(described: object) -> list[tuple[str, int]]:

@@ -11,6 +11,7 @@ from typing import Final
 
 from tqdm import tqdm
 
+from rag.errors import RagError, UpstreamFailure
 from rag.index.manifest import BrokenIndexError
 from rag.index.store import IndexStore, RollbackError, folder_name
 from rag.ingestion.ingest import (
@@ -96,6 +97,10 @@ def run(
         return EXIT_FAILED
     except RollbackError as error:
         terminal.tell(f"error: {error}")
+        return EXIT_FAILED
+    except RagError as error:  # the server that embeds has failed
+        told = error.upstream_error if isinstance(error, UpstreamFailure) else None
+        terminal.tell(f"error: {error}{f' ({told})' if told else ''}: the index is as it was")
         return EXIT_FAILED
     except OSError as error:
         terminal.tell(f"error: {error.strerror or error}: the index is as it was")
