@@ -221,11 +221,8 @@ def ingests(stamp: str) -> Step:
         stamp=STAMPS / stamp,
         run=ingest_examples,
         settings=(
-            "RAG_INDEX_DIR",
-            "RAG_EMBEDDER_MODEL",
-            "RAG_EMBEDDER_PROTOCOL",
-            "RAG_RERANKER_MODEL",
-            "RAG_STORE_TOKEN_VECTORS",
+            *("RAG_INDEX_DIR", "RAG_EMBEDDER_MODEL", "RAG_RERANKER_MODEL", "RAG_STORE_TOKEN_VECTORS"),
+            *("RAG_EMBEDDER_PROTOCOL", "RAG_EMBEDDER_NAME", "RAG_RERANKER_PROTOCOL"),
         ),
     )
 

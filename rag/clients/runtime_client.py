@@ -216,7 +216,8 @@ def _to_numbers(read: Callable[[], Any], shape: tuple[int, ...]) -> Vectors:
     # A string such as "1.0", null or true is no number, though numpy would make one of it.
     if rows.shape != shape or rows.dtype.kind not in "fi":
         raise UpstreamError(upstream_error=f"numbers of another shape than {shape}")
-    numbers = rows.astype(np.float32)
+    with np.errstate(over="ignore"):  # it becomes infinite
+        numbers = rows.astype(np.float32)
     if not np.isfinite(numbers).all():
         raise UpstreamError(upstream_error="numbers that are not finite")
     return numbers

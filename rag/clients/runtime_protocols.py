@@ -95,7 +95,7 @@ class OpenInference:
             shape = [int(length) for length in each["shape"]]
             fits = any(
                 len(shape) == len(wanted)
-                and all(length == want or want == -1 for length, want in zip(shape, wanted, strict=True))
+                and all(want in (length, -1) for length, want in zip(shape, wanted, strict=True))
                 for wanted in shapes
             )
             if fits and each["datatype"] in _NUMBERS:

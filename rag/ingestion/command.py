@@ -91,19 +91,8 @@ def run(
     except KeyboardInterrupt:
         terminal.tell("interrupted: the index is as it was")
         return EXIT_INTERRUPTED
-    except BrokenIndexError as error:
-        advice = "`rollback` and `add` start from the last version that is whole"
-        terminal.tell(f"error: the index is damaged: {error}; {advice}")
-        return EXIT_FAILED
-    except RollbackError as error:
-        terminal.tell(f"error: {error}")
-        return EXIT_FAILED
-    except RagError as error:  # the server that embeds has failed
-        told = error.upstream_error if isinstance(error, UpstreamFailure) else None
-        terminal.tell(f"error: {error}{f' ({told})' if told else ''}: the index is as it was")
-        return EXIT_FAILED
-    except OSError as error:
-        terminal.tell(f"error: {error.strerror or error}: the index is as it was")
+    except (BrokenIndexError, RollbackError, RagError, OSError) as error:
+        terminal.tell(f"error: {_explain(error)}")
         return EXIT_FAILED
     if report is None:
         terminal.tell(f"error: there is no document {arguments.document_id}")
@@ -114,6 +103,20 @@ def run(
     sys.stdout.flush()
     failed = (isinstance(report, AddReport) and report.failed) or (isinstance(report, CheckReport) and report.problems)
     return EXIT_FAILED if failed else EXIT_OK
+
+
+def _explain(error: Exception) -> str:
+    match error:
+        case BrokenIndexError():
+            return f"the index is damaged: {error}; `rollback` and `add` start from the last version that is whole"
+        case UpstreamFailure(upstream_error=str(told)):  # of the server that embeds
+            return f"{error} ({told}): the index is as it was"
+        case RagError():
+            return f"{error}: the index is as it was"
+        case OSError():
+            return f"{error.strerror or error}: the index is as it was"
+        case _:
+            return str(error)
 
 
 def _execute(
