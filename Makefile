@@ -67,7 +67,7 @@ check: python ## Formatting, lint, types, layers, unit and contract tests
 	$(RUN) pytest -n 2 tests/unit tests/contract
 
 test: check setup ## make check, then the tests against a real server with the real models
-	$(INSTALL) upstreams go-client
+	$(INSTALL) upstreams runtimes go-client
 	$(RUN) pytest tests/integration
 
 eval: setup ## Quality of retrieval and answers on RAG_EVAL_DATA, of the check on RAG_EVAL_VERIFICATION_DATA
@@ -120,6 +120,7 @@ lock: python ## Remake the pinned lists from requirements/*.in
 	$(COMPILE) uv.in --no-deps -o uv.txt
 	$(COMPILE) models.in --no-deps -o models.txt
 	$(COMPILE) upstreams.in --no-deps -o upstreams.txt
+	$(COMPILE) runtimes.in -o runtimes.txt
 	$(COMPILE) go.in --no-deps -o go.txt
 	$(COMPILE) local.in --overrides overrides.in --no-emit-package torch --no-emit-package triton \
 		--no-emit-package openvino-telemetry -o local.txt \

@@ -35,6 +35,7 @@ LOG: Final = DATA / "setup.log"
 # BentoML's own, as BentoML finds it.
 STORE: Final = Path(os.environ.get("BENTOML_HOME") or Path.home() / "bentoml")
 UPSTREAMS: Final = DATA / "tools" / "upstreams"
+RUNTIMES: Final = DATA / "tools" / "runtimes"
 GO_CLIENT: Final = DATA / "tools" / "ask-go"
 
 # PyTorch's own index of CPU builds, asked only where the configured sources do not have the build.
@@ -166,6 +167,12 @@ def install_upstreams() -> None:
     install_list("upstreams", UPSTREAMS)
 
 
+def install_runtimes() -> None:
+    """As `install_upstreams`."""
+    RUNTIMES.parent.mkdir(exist_ok=True)
+    install_list("runtimes", RUNTIMES)
+
+
 def build_go_client() -> None:
     """Build tests/clients/ask.go with a toolchain that is not kept; what it would write at home goes with it."""
     GO_CLIENT.parent.mkdir(exist_ok=True)
@@ -263,6 +270,14 @@ STEPS: Final = {
         stamp=STAMPS / "upstreams",
         run=install_upstreams,
         disk_gib=0.2,
+    ),
+    "runtimes": Step(
+        does="installing requirements/runtimes.txt",
+        made_from=("requirements/runtimes.txt",),
+        makes=RUNTIMES,
+        stamp=STAMPS / "runtimes",
+        run=install_runtimes,
+        disk_gib=0.3,
     ),
     "go-client": Step(
         does="building tests/clients/ask.go",

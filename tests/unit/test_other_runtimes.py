@@ -1,4 +1,4 @@
-"""A deployment whose embedder or reranker is another model server: its settings, its card, its probes, its ingestion."""
+"""A deployment whose embedder or reranker is another model server: settings, card, probes, ingestion."""
 
 import json
 from collections.abc import Callable
@@ -124,6 +124,7 @@ OIP = ServedElsewhere("oip", "e5", dimension=2)
 TEI = ServedElsewhere("tei", "intfloat/e5", COMMIT, 2)
 OPENAI = ServedElsewhere("openai", "e5", dimension=2)
 COHERE = ServedElsewhere("cohere", "ce")
+READY: dict[str, tuple[int, object]] = {"/v2/health/ready": (200, None)}
 OUTPUT = {"name": "V", "datatype": "FP32"}
 
 
