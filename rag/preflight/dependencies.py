@@ -101,7 +101,7 @@ def check_services(settings: Settings) -> Iterator[Finding]:
             yield _judge_service(client, "embedder", settings.embedder_url, [settings.embedder_model])
         if settings.reranker_url is not None and settings.reranker_protocol != OURS:
             served_there = ServedElsewhere(settings.reranker_protocol, served_reranker(settings))
-            yield _judge_runtime(client, "reranker", settings.reranker_url, served_there, settings.reranker_api_key)
+            yield judge_runtime(client, "reranker", settings.reranker_url, served_there, settings.reranker_api_key)
         elif settings.reranker_url is not None:
             served = [settings.reranker_model, settings.verifier_model]
             yield _judge_service(client, "reranker", settings.reranker_url, served)
@@ -117,12 +117,10 @@ def _judge_embedder_elsewhere(client: httpx.Client, settings: Settings) -> Findi
         todo = "bring its files, without the weights: the tokenizer cuts the chunks"
         return Finding("missing", "embedder", f"{place_of(url)} was not asked: the model is not here", todo)
     served = ServedElsewhere(settings.embedder_protocol, name, info.revision, info.dimension)
-    return _judge_runtime(client, "embedder", url, served, settings.embedder_api_key)
+    return judge_runtime(client, "embedder", url, served, settings.embedder_api_key)
 
 
-def _judge_runtime(
-    client: httpx.Client, name: str, url: str, served: ServedElsewhere, key: SecretStr | None
-) -> Finding:
+def judge_runtime(client: httpx.Client, name: str, url: str, served: ServedElsewhere, key: SecretStr | None) -> Finding:
     """Check what /ready will ask of another model server; the revision is known if the server says it."""
     place, prefix = place_of(url), f"RAG_{name.upper()}"
     headers = {} if key is None else {"authorization": f"Bearer {key.get_secret_value()}"}

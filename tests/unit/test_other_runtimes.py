@@ -17,6 +17,7 @@ from rag.errors import UpstreamError
 from rag.ingestion.runtime_encoder import RuntimeEncoder
 from rag.model_card import describe_embedder, describe_reranker, served_embedder, served_reranker
 from rag.models import read_limit, read_prompts
+from rag.preflight.dependencies import judge_runtime
 from schemas.response import DependencyState
 
 COMMIT = "a" * 40
@@ -251,3 +252,23 @@ def test_a_model_that_names_no_limit_is_refused(tmp_path: Path) -> None:
     """Chunks that are cut too long would be cut again, unseen, by the server."""
     with pytest.raises(FileNotFoundError, match="how many tokens"):
         read_limit(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("replies", "state", "todo"),
+    [
+        ({"/health": (200, None), "/info": (200, {"model_id": "intfloat/e5"})}, "ok", ""),
+        ({"/health": (200, None), "/info": (200, {"model_id": "bge"})}, "missing", "RAG_EMBEDDER_NAME"),
+        ({"/health": (401, None)}, "missing", "RAG_EMBEDDER_API_KEY"),
+        ({}, "missing", "RAG_EMBEDDER_PROTOCOL"),
+    ],
+)
+def test_the_check_before_the_start_asks_what_readiness_asks(
+    replies: dict[str, tuple[int, object]], state: str, todo: str
+) -> None:
+    """It never asks another server for `/readyz` or `/describe`, and says which setting is wrong."""
+    with httpx.Client(transport=httpx.MockTransport(answers(replies))) as client:
+        finding = judge_runtime(client, "embedder", "http://runtime", TEI, None)
+
+    assert finding.state == state
+    assert todo in (finding.todo or "")
