@@ -77,7 +77,7 @@ class Runtime:
         return [json.loads(request.content) for request in self.asked if request.method == "POST"]
 
 
-def raises(error: type[httpx.TransportError]) -> Handler:
+def raises(error: type[httpx.RequestError]) -> Handler:
     def fail(request: httpx.Request) -> httpx.Response:
         raise error("secret", request=request)
 
@@ -210,19 +210,26 @@ async def test_the_metadata_are_asked_for_once() -> None:
     assert runtime.bodies[0]["inputs"] == [{"name": "text", "datatype": "BYTES", "shape": [1], "data": ["x"]}]
 
 
-@pytest.mark.parametrize(
-    ("protocol", "value"),
-    [
-        *(("tei", value) for value in ([], [[1.0]], [[1.0, 2.0, 3.0]], [[1.0, 2.0]] * 2, [[1.0, float("nan")]])),
-        *(("tei", value) for value in ([[1e39, 1.0]], [[0.0, 0.0]], [["1", "2"]], [[True, False]], [[None, 1.0]])),
-        *(("tei", value) for value in ({"a": 1}, "x", None, 1.0, [1.0, 2.0], [[[1.0, 2.0]]], b"no json", b"\xff")),
-        *(("oip", value) for value in ({}, {"outputs": []}, tensor([1, 3], [1.0] * 3), tensor([1, 2], [1.0]))),
-        *(("oip", value) for value in (tensor([2, 1], [1.0, 2.0]), tensor([1, 2], ["a", "b"], "BYTES"))),
-        *(("oip", value) for value in (tensor([1, 2], None), {"outputs": [{"shape": "x"}]}, [1], None)),
-        *(("openai", value) for value in ({}, {"data": []}, {"data": [{"index": 1, "embedding": [1.0, 2.0]}]})),
-        ("openai", {"data": [{"index": 0, "embedding": [1.0, 2.0]}] * 2}),
-        ("openai", {"data": [{"index": 0, "embedding": "AACAPwAAAEA="}]}),
+BAD_VECTORS: dict[str, list[object]] = {
+    "tei": [
+        *([], [[1.0]], [[1.0, 2.0, 3.0]], [[1.0, 2.0]] * 2, [[1.0, float("nan")]]),
+        *([[1e39, 1.0]], [[0.0, 0.0]], [["1", "2"]], [[True, False]], [[None, 1.0]]),
+        *({"a": 1}, "x", None, 1.0, [1.0, 2.0], [[[1.0, 2.0]]], b"no json", b"\xff"),
     ],
+    "oip": [
+        *({}, {"outputs": []}, tensor([1, 3], [1.0] * 3), tensor([1, 2], [1.0]), tensor([2, 1], [1.0, 2.0])),
+        *(tensor([1, 2], ["a", "b"], "BYTES"), tensor([1, 2], None), {"outputs": [{"shape": "x"}]}, [1], None),
+    ],
+    "openai": [
+        *({}, {"data": []}, {"data": [{"index": 1, "embedding": [1.0, 2.0]}]}),
+        {"data": [{"index": 0, "embedding": [1.0, 2.0]}] * 2},
+        {"data": [{"index": 0, "embedding": "AACAPwAAAEA="}]},
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("protocol", "value"), [(protocol, value) for protocol, values in BAD_VECTORS.items() for value in values]
 )
 async def test_vectors_of_another_shape_are_an_upstream_error(protocol: str, value: object) -> None:
     """Too few rows, another dimension, no numbers, no direction: no row is believed unseen."""
