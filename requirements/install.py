@@ -37,6 +37,7 @@ STORE: Final = Path(os.environ.get("BENTOML_HOME") or Path.home() / "bentoml")
 UPSTREAMS: Final = DATA / "tools" / "upstreams"
 CLIENTS: Final = DATA / "tools" / "clients"
 NODE_CLIENTS: Final = DATA / "tools" / "node"
+RUNTIMES: Final = DATA / "tools" / "runtimes"
 GO_CLIENT: Final = DATA / "tools" / "ask-go"
 BROWSER: Final = DATA / "tools" / "browser"
 MCP_CLIENT: Final = DATA / "tools" / "mcp-client"
@@ -241,6 +242,12 @@ def install_node_clients() -> None:
     run_logged("installing requirements/node", "npm", "ci", "--ignore-scripts", *quiet, cwd=NODE_CLIENTS)
 
 
+def install_runtimes() -> None:
+    """As `install_upstreams`."""
+    RUNTIMES.parent.mkdir(exist_ok=True)
+    install_list("runtimes", RUNTIMES)
+
+
 def build_go_client() -> None:
     """Build tests/clients/ask.go with a toolchain that is not kept; what it would write at home goes with it."""
     GO_CLIENT.parent.mkdir(exist_ok=True)
@@ -307,7 +314,10 @@ def ingests(stamp: str) -> Step:
         makes=ROOT / os.environ.get("RAG_INDEX_DIR", ".data/index"),
         stamp=STAMPS / stamp,
         run=ingest_examples,
-        settings=("RAG_INDEX_DIR", "RAG_EMBEDDER_MODEL", "RAG_RERANKER_MODEL", "RAG_STORE_TOKEN_VECTORS"),
+        settings=(
+            *("RAG_INDEX_DIR", "RAG_EMBEDDER_MODEL", "RAG_RERANKER_MODEL", "RAG_STORE_TOKEN_VECTORS"),
+            *("RAG_EMBEDDER_PROTOCOL", "RAG_EMBEDDER_NAME", "RAG_RERANKER_PROTOCOL"),
+        ),
     )
 
 
@@ -363,6 +373,14 @@ STEPS: Final = {
         stamp=STAMPS / "node-clients",
         run=install_node_clients,
         disk_gib=0.1,
+    ),
+    "runtimes": Step(
+        does="installing requirements/runtimes.txt",
+        made_from=("requirements/runtimes.txt",),
+        makes=RUNTIMES,
+        stamp=STAMPS / "runtimes",
+        run=install_runtimes,
+        disk_gib=0.3,
     ),
     "go-client": Step(
         does="building tests/clients/ask.go",
