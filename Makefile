@@ -67,7 +67,7 @@ check: python ## Formatting, lint, types, layers, unit and contract tests
 	$(RUN) pytest -n 2 tests/unit tests/contract
 
 test: check setup ## make check, then the tests against a real server with the real models
-	$(INSTALL) upstreams go-client mcp-client
+	$(INSTALL) upstreams runtimes go-client mcp-client clients node-clients
 	-$(INSTALL) browser
 	$(RUN) pytest tests/integration
 
@@ -121,6 +121,8 @@ lock: python ## Remake the pinned lists from requirements/*.in
 	$(COMPILE) uv.in --no-deps -o uv.txt
 	$(COMPILE) models.in --no-deps -o models.txt
 	$(COMPILE) upstreams.in --no-deps -o upstreams.txt
+	$(COMPILE) clients.in -o clients.txt
+	$(COMPILE) runtimes.in -o runtimes.txt
 	$(COMPILE) go.in --no-deps -o go.txt
 	$(COMPILE) browser.in --no-deps -o browser.txt
 	$(COMPILE) local.in --overrides overrides.in --no-emit-package torch --no-emit-package triton \

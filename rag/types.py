@@ -168,6 +168,11 @@ class Window:
     def text(self) -> str:
         return self.passage[self.start : self.end]
 
+    @property
+    def text_in_context(self) -> str:
+        """What a model reads that knows no windows: the head before the window, then the window."""
+        return self.passage[: min(self.head, self.start)] + self.text
+
 
 @dataclass(frozen=True, slots=True)
 class RelevanceScale:

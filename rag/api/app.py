@@ -12,6 +12,7 @@ from rag.api import routes
 from rag.api.chunks import ChunkEndpoint
 from rag.api.exchange import QueryDesk, QueryEndpoint
 from rag.api.mcp import McpEndpoint
+from rag.api.openai_routes import ChatEndpoint, ModelsEndpoint
 from rag.api.openapi import describe_api
 from rag.api.page import PAGE, PAGE_HEADERS
 from rag.api.readiness import READY_STATES, Probe, check
@@ -74,6 +75,9 @@ def _add_status_routes(
         body = _describe_models(card, index_versions(principal.tenants, principal.groups))
         return Response(body.model_dump_json(), media_type="application/json")
 
+    models = ModelsEndpoint(desk, card=card, index_versions=index_versions)
+    app.add_route(routes.CHAT_MODELS.path, models.__call__, methods=["GET"])
+
     @app.get(routes.PAGE.path)
     async def page() -> HTMLResponse:
         return HTMLResponse(PAGE, headers=dict(PAGE_HEADERS))
@@ -84,6 +88,7 @@ def _add_query_routes(app: FastAPI, desk: QueryDesk, card: ModelCard) -> None:
     app.router.routes += [
         Route(routes.QUERY.path, QueryEndpoint(desk, streams=False), methods=[*routes.QUERY.methods]),
         Route(routes.STREAM.path, QueryEndpoint(desk, streams=True), methods=[*routes.STREAM.methods]),
+        Route(routes.CHAT.path, ChatEndpoint(desk), methods=[*routes.CHAT.methods]),
         Route(routes.SEARCH.path, SearchEndpoint(desk), methods=[*routes.SEARCH.methods]),
         Route(
             routes.CHUNK.path,

@@ -13,6 +13,7 @@ from typing import Final
 
 from tqdm import tqdm
 
+from rag.errors import RagError, UpstreamFailure
 from rag.index.manifest import BrokenIndexError
 from rag.index.store import IndexStore, RollbackError, folder_name
 from rag.ingestion.ingest import (
@@ -139,15 +140,8 @@ def run(
     except KeyboardInterrupt:
         terminal.tell("interrupted: the index is as it was")
         return EXIT_INTERRUPTED
-    except BrokenIndexError as error:
-        advice = "`rollback` and `add` start from the last version that is whole"
-        terminal.tell(f"error: the index is damaged: {error}; {advice}")
-        return EXIT_FAILED
-    except RollbackError as error:
-        terminal.tell(f"error: {error}")
-        return EXIT_FAILED
-    except OSError as error:
-        terminal.tell(f"error: {_explain(error)}: the index is as it was")
+    except (BrokenIndexError, RollbackError, RagError, OSError) as error:
+        terminal.tell(f"error: {_explain(error)}")
         return EXIT_FAILED
     if report is None:
         terminal.tell(f"error: there is no document {arguments.document_id}")
@@ -160,7 +154,21 @@ def run(
     return EXIT_FAILED if failed else EXIT_OK
 
 
-def _explain(error: OSError) -> str:
+def _explain(error: Exception) -> str:
+    match error:
+        case BrokenIndexError():
+            return f"the index is damaged: {error}; `rollback` and `add` start from the last version that is whole"
+        case UpstreamFailure(upstream_error=str(told)):  # of the server that embeds
+            return f"{error} ({told}): the index is as it was"
+        case RagError():
+            return f"{error}: the index is as it was"
+        case OSError():
+            return f"{_name_system_error(error)}: the index is as it was"
+        case _:
+            return str(error)
+
+
+def _name_system_error(error: OSError) -> str:
     """Return the system's words; numpy has none for a disk that took only a part of an array."""
     is_short_write = error.errno is None and "requested and" in str(error)
     return os.strerror(errno.ENOSPC) if is_short_write else error.strerror or str(error)

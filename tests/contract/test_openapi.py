@@ -95,7 +95,8 @@ def test_every_operation_takes_and_gives_a_trace_id() -> None:
 def test_credentials_are_asked_for_where_callers_are_known(is_open: bool, callers: list[object]) -> None:
     """A key or a token for questions and the models' card; nobody's where none are configured."""
     sources = {"/search", "/chunks/{chunk_id}", "/mcp"}
-    guarded = {"/query", "/v1/query", "/query/stream", "/models/current", *sources}
+    chat = {"/v1/chat/completions", "/v1/models"}
+    guarded = {"/query", "/v1/query", "/query/stream", "/models/current", *sources, *chat}
 
     for _, path, operation in Description(describe_api(is_open=is_open)).operations():
         assert operation["security"] == (callers if path in guarded else [])
@@ -123,7 +124,7 @@ def test_the_questions_described_are_those_taken(question: str, is_described: bo
     assert (DESCRIPTION.problems(described, {"question": question}) == []) is is_described
 
 
-@pytest.mark.parametrize("path", ["/query", "/search"])
+@pytest.mark.parametrize("path", ["/query", "/search", "/v1/chat/completions"])
 def test_examples_are_as_described(path: str) -> None:
     """What a reader copies from the document works."""
     operation = DESCRIPTION.paths[path]["post"]
