@@ -15,11 +15,13 @@ from rag.parsing import docx, epub, html, jsonl, mail, markdown, ods, odt, pdf, 
 from rag.parsing.blocks import Draft, assemble
 from rag.types import Document
 
-__all__ = ["MAX_FILE_BYTES", "SUFFIXES", "parse"]
+__all__ = ["MAX_FILE_BYTES", "READERS", "SUFFIXES", "Reader", "parse"]
 
 MAX_FILE_BYTES: Final = 50 * 2**20
 
-_READERS: Final[Mapping[str, Callable[[bytes], Draft]]] = {
+Reader = Callable[[bytes], Draft]
+
+READERS: Final[Mapping[str, Reader]] = {
     ".pdf": pdf.read,
     ".html": html.read,
     ".htm": html.read,
@@ -41,15 +43,15 @@ _READERS: Final[Mapping[str, Callable[[bytes], Draft]]] = {
     ".jsonl": jsonl.read,
     ".ndjson": jsonl.read,
 }
-SUFFIXES: Final = frozenset(_READERS)
+SUFFIXES: Final = frozenset(READERS)
 
 
-def parse(path: Path) -> Document:
-    """Read one file; its suffix determines the format.
+def parse(path: Path, readers: Mapping[str, Reader] = READERS) -> Document:
+    """Read one file; its suffix determines the format, and so the reader.
 
     Raises: ParseError: the file cannot become a document; with one reason, without the path.
     """
-    read = _READERS.get(path.suffix.lower())
+    read = readers.get(path.suffix.lower())
     if read is None:
         raise ParseError(f"unknown type: only {', '.join(sorted(SUFFIXES))} can be read")
     data = _read_bytes(path)
