@@ -6,8 +6,7 @@ from typing import Final
 
 from lxml import etree
 
-from rag.errors import ParseError
-from rag.parsing.blocks import MAX_TEXT_CHARS, Block, Draft
+from rag.parsing.blocks import Block, Draft
 from rag.parsing.opendocument import (
     ANNOTATION,
     CELL,
@@ -140,8 +139,6 @@ class _Reader:
                 )
                 cells += [read] * min(read_count(cell, "table:number-columns-repeated"), MAX_SPAN)
             rows += [cells] * min(read_count(row, "table:number-rows-repeated"), MAX_SPAN)
-        if sum(len(cell.text) for row in rows for cell in row) > MAX_TEXT_CHARS:
-            raise ParseError("too much text: a table repeats its cells")
         for at, line in enumerate(render_rows(rows)):
             yield Block(line, glue="\n" if at else "\n\n")
 

@@ -5,6 +5,7 @@ Source: Rich Text Format Specification, version 1.9.1.
 """
 
 import re
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -411,4 +412,4 @@ def _lay_out(rows: Sequence[_Row]) -> Iterator[list[Cell]]:
 
 
 def _column_of(edge: int, edges: Sequence[int]) -> int:
-    return sum(known <= edge for known in edges)
+    return bisect_right(edges, edge)

@@ -76,6 +76,8 @@ def read_csv(data: bytes) -> Draft:
         rows = _split(text, delimiter)
         warnings.append("a quotation mark is not closed or stands inside a cell: all of them are read as text")
     width = max(map(len, rows), default=0)
+    if len(rows) * width > MAX_CELLS:
+        raise ParseError(f"its lines and columns make more than {MAX_CELLS:,} cells")
     grid = Grid([[*map(str.strip, row), *[""] * (width - len(row))] for row in rows])
     return Draft(list(read_grid(grid, starts_with_names=True)), warnings=warnings)
 

@@ -9,7 +9,7 @@ import re
 import struct
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, time, timedelta
 from typing import Final
 
@@ -66,7 +66,10 @@ class _Cells:
 
 
 def read_xlsx(data: bytes) -> Draft:
-    """Read a workbook of the present format; comments, drawings and hidden sheets are left out and named."""
+    """Read a workbook of the present format; the title is its core property.
+
+    Comments, drawings and hidden sheets are left out and named.
+    """
     archive = open_archive(data, "XLSX", ".xls")
     decimals, lengths = _read_percent_styles(archive), _read_string_lengths(archive)
     cells = {}
@@ -80,7 +83,9 @@ def read_xlsx(data: bytes) -> Draft:
         if any(pattern.fullmatch(name) and _holds_text(archive, name) for name in archive.namelist())
     ]
     by_sheet = {name: cells[part] for name, part in _find_sheets(archive).items() if part in cells}
-    return _read_workbook(_repack(archive), by_sheet, warnings)
+    properties = read_xml(archive, "docProps/core.xml")
+    title = None if properties is None else properties.findtext("{http://purl.org/dc/elements/1.1/}title")
+    return replace(_read_workbook(_repack(archive), by_sheet, warnings), title=title or "")
 
 
 def read_xls(data: bytes) -> Draft:

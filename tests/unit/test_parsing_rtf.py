@@ -106,6 +106,11 @@ def test_what_of_rich_text_is_not_read_is_told(tmp_path: Path) -> None:
         pytest.param(make_rtf(r"\f2 C\'e9ng ho\'b5"), "its text is in a font of the time before Unicode", id="TCVN3"),
         pytest.param(b"{\\rtf1 " + b"{" * 100_000, "its groups are nested too deep", id="groups without end"),
         pytest.param(make_rtf("a" * 10_000_001), "too much text", id="too much text"),
+        pytest.param(
+            make_rtf(r"\trowd\cellx1 " + "a" * 99_999 + r"\cell\row" + r"\trowd\clvmrg\cellx1\cell\row" * 999),
+            "too much text",
+            id="a cell that goes on and on",
+        ),
     ],
 )
 def test_what_is_no_rich_text_is_refused(data: bytes, reason: str, tmp_path: Path) -> None:

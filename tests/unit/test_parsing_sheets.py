@@ -173,6 +173,7 @@ def test_excel_shows_percentages_dates_and_times(tmp_path: Path) -> None:
 
 def test_sheets_are_sections_and_what_is_left_out_is_told(tmp_path: Path) -> None:
     def fill(workbook: Workbook) -> None:
+        workbook.set_properties({"title": "Giá năm 2026"})
         prices, secret, other = (workbook.add_worksheet(name) for name in ("Bảng giá", "Mật", "Khác"))
         prices.write_row(0, 0, ["Bút", 5000])
         prices.write_formula(1, 0, "=1/0", None, "#DIV/0!")
@@ -184,6 +185,7 @@ def test_sheets_are_sections_and_what_is_left_out_is_told(tmp_path: Path) -> Non
 
     document = read_file(tmp_path, "a.xlsx", make_xlsx(fill))
 
+    assert document.title == "Giá năm 2026"
     assert document.text == "Bảng giá\n\nBút: 5000\n\nKhác\n\nghi chú"
     assert [(heading.level, heading.text) for heading in document.headings] == [(2, "Bảng giá"), (2, "Khác")]
     assert document.warnings == (
@@ -308,6 +310,9 @@ def test_a_quotation_mark_that_is_never_closed_loses_nothing(tmp_path: Path) -> 
     [
         pytest.param(b"", "the file is empty", id="empty"),
         pytest.param(b",,,\n,,,\n", "it holds no text", id="no cells"),
+        pytest.param(
+            b"," * 9_999 + b"\na,b" * 9_999, "its lines and columns make more than", id="a long line above many"
+        ),
         pytest.param(b"a\x00b,c", "it is not text: it holds NUL bytes", id="binary"),
         pytest.param(make_sheet([["a"]]), "it is not text: its content is ZIP", id="a workbook in disguise"),
     ],
