@@ -15,6 +15,7 @@ _MAX_ENTRIES: Final = 10_000
 _XML_ENDINGS: Final = (".xml", ".rels", ".vml", ".xhtml", ".html", ".htm", ".opf", ".ncx")
 
 OLE_SIGNATURE: Final = b"\xd0\xcf\x11\xe0"
+ZIP_SIGNATURE: Final = b"PK\x03\x04"
 
 
 def open_archive(data: bytes, kind: str, old_kind: str = "") -> zipfile.ZipFile:

@@ -17,7 +17,7 @@ from rag.parsing import plain
 from rag.parsing.blocks import MAX_TEXT_CHARS, Block, Draft
 from rag.parsing.tables import Cell, render_rows
 
-MAX_CELLS: Final = 10_000_000  # in one sheet, between the first and the last one; calamine takes 32 bytes for each
+MAX_CELLS: Final = 10_000_000  # in one sheet, between the first and the last one
 SHEET_LEVEL: Final = 2
 UNNAMED_SHEET = re.compile(r"(?:sheet|trang[ _]tính|table)\s?\d*", re.IGNORECASE)
 

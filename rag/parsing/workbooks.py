@@ -1,29 +1,26 @@
 """Read Excel's workbooks, new and old: the values of their cells as the sheet shows them.
 
-calamine reads the values and knows dates. It keeps a place in memory for each cell between the first and the last one,
-so that two cells in far corners end the process; where the cells stand is therefore read before it reads them.
+calamine reads the values and knows dates; `workbook_child` is its process. What it does not tell, such as percentages,
+is read from the XML.
 """
 
-import io
+import json
 import re
-import struct
+import subprocess
+import sys
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime, time, timedelta
-from typing import Final
+from pathlib import Path
+from typing import Any, Final
 
-import olefile
 from lxml import etree
-from python_calamine import CalamineError, CalamineSheet, CalamineWorkbook, SheetTypeEnum, SheetVisibleEnum
 
 from rag.errors import ParseError
-from rag.parsing.archives import OLE_SIGNATURE, open_archive, read_xml
-from rag.parsing.blocks import MAX_TEXT_CHARS, Block, Draft
+from rag.parsing.archives import OLE_SIGNATURE, ZIP_SIGNATURE, open_archive, read_xml
+from rag.parsing.blocks import Block, Draft
 from rag.parsing.sheets import MAX_CELLS, SHEET_LEVEL, UNNAMED_SHEET, Grid, read_grid, read_percent_format, show_number
 
-_MAIN: Final = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"
-_STRICT_MAIN: Final = "{http://purl.oclc.org/ooxml/spreadsheetml/main}"
 _RELATION_ID = re.compile(r"\{.*/relationships\}id")
 _REFERENCE = re.compile(r"([A-Z]{1,3})([0-9]{1,7})")
 # The parts that hold text beside the cells.
@@ -34,14 +31,12 @@ _BESIDE: Final = (
 
 _BUILT_IN_FORMATS: Final = {9: "0%", 10: "0.00%"}  # ECMA-376, part 1, 18.8.30
 
-# [MS-XLS] 2.3: records that hold cells, and those that begin a sheet or encrypt the workbook.
-_CELL_RECORDS: Final = frozenset({0x0006, 0x00BD, 0x00FD, 0x0201, 0x0203, 0x0204, 0x0205, 0x027E})
-_WIDE_RECORDS: Final = frozenset({0x00BD, 0x00BE})
-_BEGIN_RECORD: Final = 0x0809
-_FILEPASS_RECORD: Final = 0x002F
+_CHILD: Final = Path(__file__).with_name("workbook_child.py")
+_CHILD_TIMEOUT_S: Final = 300
+_ENCRYPTED_PACKAGE: Final = "EncryptedPackage".encode("utf-16-le")  # the name of a stream: [MS-OFFCRYPTO] 2.3.4.4
 
 Position = tuple[int, int]
-Value = int | float | str | bool | time | date | datetime | timedelta
+Value = int | float | str | bool
 
 
 @dataclass(slots=True)
@@ -52,7 +47,6 @@ class _Cells:
     last: Position = (-1, -1)
     percents: dict[Position, int] = field(default_factory=dict)  # with the number of decimals
     without_value: int = 0
-    chars: int = 0
 
     def extend(self, row: int, column: int) -> None:
         """Count a cell in.
@@ -71,10 +65,10 @@ def read_xlsx(data: bytes) -> Draft:
     Comments, drawings and hidden sheets are left out and named.
     """
     archive = open_archive(data, "XLSX", ".xls")
-    decimals, lengths = _read_percent_styles(archive), _read_string_lengths(archive)
+    decimals = _read_percent_styles(archive)
     cells = {}
     for entry in archive.infolist():
-        scanned = _scan_part(archive, entry.filename, decimals, lengths)
+        scanned = _scan_part(archive, entry.filename, decimals)
         if scanned is not None:
             cells[entry.filename] = scanned
     warnings = [
@@ -85,53 +79,18 @@ def read_xlsx(data: bytes) -> Draft:
     by_sheet = {name: cells[part] for name, part in _find_sheets(archive).items() if part in cells}
     properties = read_xml(archive, "docProps/core.xml")
     title = None if properties is None else properties.findtext("{http://purl.org/dc/elements/1.1/}title")
-    return replace(_read_workbook(_repack(archive), by_sheet, warnings), title=title or "")
+    return replace(_read_workbook(data, by_sheet, warnings), title=title or "")
 
 
 def read_xls(data: bytes) -> Draft:
-    """Read a workbook of the format that Excel wrote until 2003."""
+    """Read a workbook of the format that Excel wrote until 2003; many a file has its suffix and the present format."""
+    if data.startswith(ZIP_SIGNATURE):
+        return read_xlsx(data)
     if not data.startswith(OLE_SIGNATURE):
         raise ParseError("the file is broken: not readable as XLS")
-    with olefile.OleFileIO(io.BytesIO(data)) as file:
-        if file.exists("EncryptedPackage"):
-            raise ParseError("encrypted")
-        name = next((name for name in ("Workbook", "Book") if file.exists(name)), None)
-        if name is None:
-            raise ParseError("the file is broken: not readable as XLS")
-        _check_records(file.openstream(name).read())
+    if _ENCRYPTED_PACKAGE in data:
+        raise ParseError("encrypted")
     return _read_workbook(data, {}, [])
-
-
-def _check_records(stream: bytes) -> None:
-    """Check where the cells stand.
-
-    Raises: ParseError: encrypted, or the cells are too far apart.
-    """
-    cells = _Cells()
-    at = 0
-    while at + 4 <= len(stream):
-        kind, length = struct.unpack_from("<HH", stream, at)
-        at += 4
-        if kind == _FILEPASS_RECORD:
-            raise ParseError("encrypted")
-        if kind == _BEGIN_RECORD:
-            cells = _Cells()
-        elif kind in _CELL_RECORDS and length >= 4:
-            row, column = struct.unpack_from("<HH", stream, at) if at + 4 <= len(stream) else (0, 0)
-            cells.extend(row, column)
-            if kind in _WIDE_RECORDS and at + length <= len(stream):
-                cells.extend(row, struct.unpack_from("<H", stream, at + length - 2)[0])
-        at += length
-
-
-def _repack(archive: zipfile.ZipFile) -> bytes:
-    """Return an archive of the XML alone: its stated sizes, by which it was checked, bind no other reader of it."""
-    file = io.BytesIO()
-    with zipfile.ZipFile(file, "w") as checked:
-        for name in dict.fromkeys(archive.namelist()):
-            if name.lower().endswith((".xml", ".rels")):
-                checked.writestr(name, archive.read(name))
-    return file.getvalue()
 
 
 def _find_sheets(archive: zipfile.ZipFile) -> dict[str, str]:
@@ -167,19 +126,10 @@ def _read_percent_styles(archive: zipfile.ZipFile) -> dict[str, int]:
     return decimals
 
 
-def _read_string_lengths(archive: zipfile.ZipFile) -> list[int]:
-    strings = read_xml(archive, "xl/sharedStrings.xml")
-    if strings is None:
-        return []
-    return [sum(len(text.text or "") for text in each.iter("{*}t")) for each in strings.iterchildren("{*}si")]
-
-
-def _scan_part(
-    archive: zipfile.ZipFile, name: str, decimals: Mapping[str, int], lengths: Sequence[int]
-) -> _Cells | None:
+def _scan_part(archive: zipfile.ZipFile, name: str, decimals: Mapping[str, int]) -> _Cells | None:
     """Return what the part says of its cells; None if it is no sheet.
 
-    Raises: ParseError: the cells are too far apart, or repeat too much text.
+    Raises: ParseError: the cells are too far apart.
     """
     if not name.lower().endswith(".xml"):
         return None
@@ -196,7 +146,7 @@ def _scan_part(
             elif event == "end" and tag == "c":
                 place = _REFERENCE.fullmatch(str(element.get("r", "")))
                 row, column = (int(place[2]) - 1, _read_column(place[1])) if place else (row, column + 1)
-                _read_cell(cells, element, (row, column), decimals, lengths)
+                _read_cell(cells, element, (row, column), decimals)
             elif event == "end" and tag == "row":
                 element.clear()
     return cells
@@ -213,9 +163,7 @@ def _read_column(letters: str) -> int:
     return number - 1
 
 
-def _read_cell(
-    cells: _Cells, element: etree._Element, place: Position, decimals: Mapping[str, int], lengths: Sequence[int]
-) -> None:
+def _read_cell(cells: _Cells, element: etree._Element, place: Position, decimals: Mapping[str, int]) -> None:
     value = element.findtext("{*}v")
     if value is None and element.find("{*}is") is None and element.find("{*}f") is None:
         return
@@ -223,11 +171,6 @@ def _read_cell(
     kind = str(element.get("t", "n"))
     if kind == "e" or (value is None and element.find("{*}f") is not None):
         cells.without_value += 1
-    if kind == "s":
-        index = _read_number(value, len(lengths))
-        cells.chars += lengths[index] if index < len(lengths) else 0
-        if cells.chars > MAX_TEXT_CHARS:
-            raise ParseError(f"too much text: more than {MAX_TEXT_CHARS:,} characters in a sheet")
     style = str(element.get("s", ""))
     if kind == "n" and style in decimals:
         cells.percents[place] = decimals[style]
@@ -241,39 +184,50 @@ def _holds_text(archive: zipfile.ZipFile, name: str) -> bool:
 def _read_workbook(data: bytes, by_sheet: Mapping[str, _Cells], warnings: Sequence[str]) -> Draft:
     told = list(warnings)
     blocks: list[Block] = []
-    try:
-        with CalamineWorkbook.from_filelike(io.BytesIO(data)) as workbook:
-            sheets = [each for each in workbook.sheets_metadata if each.typ == SheetTypeEnum.WorkSheet]
-            for each in sheets:
-                if each.visible != SheetVisibleEnum.Visible:
-                    told.append(f"the hidden sheet “{each.name}” is not in the text")
-                    continue
-                cells = by_sheet.get(each.name, _Cells())
-                if cells.without_value:
-                    told.append(f"sheet “{each.name}”: {cells.without_value} cells have an error or no stored value")
-                rows = list(_read_sheet(workbook.get_sheet_by_name(each.name), cells))
-                if rows and not (len(sheets) == 1 and UNNAMED_SHEET.fullmatch(each.name)):
-                    blocks.append(Block(each.name, SHEET_LEVEL))
-                blocks += rows
-    except CalamineError as error:
-        raise ParseError("the file is broken: its sheets cannot be read") from error
-    except BaseException as error:  # a panic of the library is no Exception, and its class cannot be imported
-        if type(error).__name__ != "PanicException":
-            raise
-        raise ParseError("the file is broken: its sheets cannot be read") from error
+    sheets = _read_values(data)
+    for sheet in sheets:
+        name = sheet["name"]
+        if sheet["hidden"]:
+            told.append(f"the hidden sheet “{name}” is not in the text")
+            continue
+        cells = by_sheet.get(name, _Cells())
+        if cells.without_value:
+            told.append(f"sheet “{name}”: {cells.without_value} cells have an error or no stored value")
+        rows = list(read_grid(_make_grid(sheet, cells)))
+        if rows and not (len(sheets) == 1 and UNNAMED_SHEET.fullmatch(name)):
+            blocks.append(Block(name, SHEET_LEVEL))
+        blocks += rows
     return Draft(blocks, warnings=told)
 
 
-def _read_sheet(sheet: CalamineSheet, cells: _Cells) -> Iterator[Block]:
-    if sheet.start is None:
-        return
-    top, left = sheet.start
+def _read_values(data: bytes) -> list[dict[str, Any]]:  # Any: JSON, as `workbook_child` describes it
+    """Return the sheets.
+
+    Raises: ParseError: broken, encrypted, too large, or too slow to read.
+    """
+    command = [sys.executable, "-I", str(_CHILD)]
+    try:
+        done = subprocess.run(  # noqa: S603  # our own script
+            command, input=data, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=_CHILD_TIMEOUT_S, check=True
+        )
+    except subprocess.TimeoutExpired as error:
+        raise ParseError("its sheets take too long to read") from error
+    except subprocess.CalledProcessError as error:
+        raise ParseError("the file is broken, or too large: its sheets cannot be read") from error
+    reply = json.loads(done.stdout)
+    if "error" in reply:
+        raise ParseError(reply["error"])
+    return list(reply["sheets"])
+
+
+def _make_grid(sheet: Mapping[str, Any], cells: _Cells) -> Grid:
+    top, left = sheet["start"]
     rows = [
         [_show(value, cells.percents.get((top + at, left + column))) for column, value in enumerate(row)]
-        for at, row in enumerate(sheet.to_python())
+        for at, row in enumerate(sheet["rows"])
     ]
     spans = {}
-    for (first_row, first), (last_row, last) in sheet.merged_cell_ranges or ():
+    for (first_row, first), (last_row, last) in sheet["merges"]:
         row, column = first_row - top, first - left
         if not (0 <= row < len(rows) and 0 <= column < len(rows[row])):
             continue
@@ -282,23 +236,10 @@ def _read_sheet(sheet: CalamineSheet, cells: _Cells) -> Iterator[Block]:
         else:
             for at in range(row + 1, min(last_row - top + 1, len(rows))):
                 rows[at][column] = rows[row][column]
-    yield from read_grid(Grid(rows, spans))
+    return Grid(rows, spans)
 
 
-def _show(value: Value, percent_decimals: int | None = None) -> str:
-    """Return the text of a value: dates as in ISO 8601, numbers with the digits that Excel keeps, without exponents."""
-    match value:
-        case str():
-            return " ".join(value.split())
-        case bool():
-            return str(value).upper()
-        case int() | float():
-            return show_number(value, percent_decimals)
-        case datetime() | time():
-            text = value.isoformat(timespec="minutes" if value.second == 0 else "seconds")
-            return text.replace("T", " ")
-        case timedelta():
-            minutes, seconds = divmod(round(value.total_seconds()), 60)
-            return f"{minutes // 60}:{minutes % 60:02}" + (f":{seconds:02}" if seconds else "")
-        case _:
-            return value.isoformat()
+def _show(value: Value, percent_decimals: int | None) -> str:
+    if isinstance(value, str):
+        return " ".join(value.split())
+    return str(value).upper() if isinstance(value, bool) else show_number(value, percent_decimals)

@@ -9,6 +9,7 @@ import xlsxwriter
 import xlwt
 from xlsxwriter.workbook import Workbook
 
+from rag.errors import ParseError
 from rag.parsing.sheets import show_formatted, show_number
 from tests.unit.parsing_files import make_bomb, make_zip, mark_encrypted, read_file, reason_of
 
@@ -213,6 +214,25 @@ def test_old_workbooks_are_read_alike(tmp_path: Path) -> None:
     assert document.warnings == ("the hidden sheet “Ẩn” is not in the text",)
 
 
+def test_the_suffix_of_an_old_workbook_may_stand_for_a_new_one(tmp_path: Path) -> None:
+    """Many programs write it so."""
+    assert read_file(tmp_path, "a.xls", make_sheet([["a", "b"]])).text == "a: b"
+
+
+@pytest.mark.parametrize("at", range(512, 1024, 24))
+def test_a_broken_old_workbook_ends_no_process(at: int, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """calamine panics on some, and on others asks for 100 GB and aborts; both are said as one reason."""
+    data = make_xls(lambda workbook: workbook.add_sheet("a").write(0, 0, "x"))
+    broken = data[:at] + b"\xff" * 8 + data[at + 8 : -100]
+    try:
+        text = read_file(tmp_path, "a.xls", broken).text
+    except ParseError as error:
+        text = str(error)
+
+    assert text
+    assert capfd.readouterr() == ("", "")
+
+
 def make_far(workbook: Workbook) -> None:
     sheet = workbook.add_worksheet()
     sheet.write(0, 0, "a")
@@ -240,10 +260,10 @@ def make_repeated(workbook: Workbook) -> None:
 
 def test_cells_in_far_corners_are_refused_and_not_laid_out(tmp_path: Path) -> None:
     """calamine would take 512 GiB for these two cells, and end the process."""
-    reason = "a sheet spans more than 10,000,000 cells"
+    new, old = "a sheet spans more than 10,000,000 cells", "too much text: more than 10,000,000 cells"
 
-    assert reason_of(tmp_path, "a.xlsx", make_xlsx(make_far)) == reason
-    assert reason_of(tmp_path, "a.xls", make_xls(make_old_far)) == reason
+    assert reason_of(tmp_path, "a.xlsx", make_xlsx(make_far)) == new
+    assert reason_of(tmp_path, "a.xls", make_xls(make_old_far)).startswith(old)
     assert read_file(tmp_path, "a.xlsx", make_xlsx(make_far_format)).text == "a"
 
 
@@ -253,7 +273,7 @@ def test_cells_in_far_corners_are_refused_and_not_laid_out(tmp_path: Path) -> No
         pytest.param("a.xlsx", OLE, "encrypted, or in the old .xls format", id="encrypted"),
         pytest.param("a.xlsx", b"PK\x03\x04", "the file is broken: not readable as XLSX", id="no archive"),
         pytest.param(
-            "a.xlsx", make_zip({"a.xml": "<a/>"}), "the file is broken: its sheets cannot be read", id="other"
+            "a.xlsx", make_zip({"a.xml": "<a/>"}), "the file is broken, or too large: its sheets cannot be", id="other"
         ),
         pytest.param("a.xlsx", make_sheet([["a"]])[:3000], "the file is broken: not readable as XLSX", id="cut"),
         pytest.param("a.xlsx", make_sheet([]), "it holds no text", id="empty"),
@@ -262,15 +282,16 @@ def test_cells_in_far_corners_are_refused_and_not_laid_out(tmp_path: Path) -> No
         pytest.param(
             "a.xlsx",
             make_xlsx(make_repeated),
-            "too much text: more than 10,000,000 characters in a sheet",
+            "too much text: more than 10,000,000 cells or 10,000,000 characters",
             id="repeated text",
         ),
-        pytest.param("a.xls", OLE, "the file is broken: not readable as XLS", id="broken old workbook"),
+        pytest.param("a.xls", OLE, "the file is broken, or too large: its sheets", id="broken old workbook"),
+        pytest.param("a.xls", OLE + "EncryptedPackage".encode("utf-16-le"), "encrypted", id="encrypted old workbook"),
         pytest.param("a.xls", b"hello", "the file is broken: not readable as XLS", id="no old workbook"),
     ],
 )
 def test_what_is_no_workbook_is_refused(name: str, data: bytes, reason: str, tmp_path: Path) -> None:
-    assert reason_of(tmp_path, name, data) == reason
+    assert reason_of(tmp_path, name, data).startswith(reason)
 
 
 # CSV ----------------------------------------------------------------------------------------------------------------
