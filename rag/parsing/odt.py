@@ -73,7 +73,7 @@ class _Reader:
             if tag in _LEFT_OUT:
                 continue
             if self._document.is_hidden(child):
-                self.unread["hidden parts"] += 1
+                self.unread["hidden or struck-out parts"] += 1
             elif tag in (HEADING, PARAGRAPH):
                 yield self._read_paragraph(child, bullet)
                 yield from self._read_beside(child)
@@ -92,7 +92,7 @@ class _Reader:
     def _read_paragraph(self, element: etree._Element, bullet: str) -> Block:
         text = self._document.text_of(element)
         if any(each is not element and self._document.is_hidden(each) for each in element.iter(name("text:span"))):
-            self.unread["hidden parts"] += 1
+            self.unread["hidden or struck-out parts"] += 1
         if element.tag == HEADING:
             return Block(text, min(read_count(element, "text:outline-level") + self._shift, 6))
         if self._is_title(element):

@@ -10,6 +10,7 @@ from lxml import etree
 
 from rag.errors import ParseError
 from rag.parsing.archives import open_archive, read_xml
+from rag.parsing.raised import shift_figures
 
 _NAMESPACES: Final = {
     "office": "urn:oasis:names:tc:opendocument:xmlns:office:1.0",
@@ -45,12 +46,16 @@ _WHITE_SPACE = re.compile(r"\s+")
 
 @dataclass(frozen=True, slots=True)
 class OpenDocument:
-    """The body of a file; `parents` names the style that an automatic one is made from, `hidden` the hidden ones."""
+    """The body of a file; `parents` names the style that an automatic one is made from.
+
+    `hidden` are the styles that hide or strike out, `directions` those that raise (1) or lower (-1).
+    """
 
     body: etree._Element
     title: str
     parents: Mapping[str, str]
     hidden: frozenset[str]
+    directions: Mapping[str, int]
 
     def is_hidden(self, element: etree._Element) -> bool:
         """Tell whether its style or its own mark hides an element."""
@@ -70,7 +75,8 @@ class OpenDocument:
             elif tag == _SPACES:
                 pieces.append(" ")
             else:
-                pieces += (_INLINE.get(tag, ""), _WHITE_SPACE.sub(" ", node.text or ""))
+                direction = self.directions.get(str(node.get(name("text:style-name"))), 0)
+                pieces += (_INLINE.get(tag, ""), shift_figures(_WHITE_SPACE.sub(" ", node.text or ""), direction))
         return "".join(pieces).strip()
 
 
@@ -97,6 +103,7 @@ def open_document(data: bytes, kind: str) -> OpenDocument:
         title or "",
         {str(each.get(own)): str(each.get(name("style:parent-style-name"), "")) for each in styles},
         frozenset(str(each.get(own)) for each in styles if _hides(each)),
+        {str(each.get(own)): direction for each in styles if (direction := _read_direction(each))},
     )
 
 
@@ -107,12 +114,23 @@ def _is_encrypted(archive: zipfile.ZipFile) -> bool:
 
 def _hides(style: etree._Element) -> bool:
     hides_text = any(
-        each.get(name("text:display")) == "none" for each in style.iterchildren(name("style:text-properties"))
+        each.get(name("text:display")) == "none"
+        or each.get(name("style:text-line-through-style"), "none") != "none"  # struck text is not in force
+        for each in style.iterchildren(name("style:text-properties"))
     )
     hides_sheet = any(
         each.get(name("table:display")) == "false" for each in style.iterchildren(name("style:table-properties"))
     )
     return hides_text or hides_sheet
+
+
+def _read_direction(style: etree._Element) -> int:
+    properties = style.find(name("style:text-properties"))
+    position = "" if properties is None else str(properties.get(name("style:text-position"), ""))
+    first = position.partition(" ")[0]
+    if first in ("super", "sub"):
+        return 1 if first == "super" else -1
+    return -1 if first.startswith("-") else int(first.strip("0%") != "")
 
 
 def read_count(element: etree._Element, attribute: str) -> int:

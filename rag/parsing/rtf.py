@@ -13,6 +13,7 @@ from typing import Final
 
 from rag.errors import ParseError
 from rag.parsing.blocks import MAX_TEXT_CHARS, Block, Draft
+from rag.parsing.raised import shift_figures
 from rag.parsing.tables import Cell, render_rows
 
 _TOKEN = re.compile(
@@ -35,6 +36,7 @@ _SYMBOLS: Final = {
     "endash": "–", "emdash": "—", "emspace": " ", "enspace": " ", "qmspace": " ", "nestcell": " ", "nestrow": "\n",
     "softline": "\n", "~": " ", "_": "-",
 }  # fmt: skip
+_DIRECTIONS: Final = {"super": 1, "sub": -1, "nosupersub": 0}
 _PARAGRAPH_ENDS: Final = frozenset({"par", "sect", "page", "column"})
 _LEFT_OUT: Final = frozenset(
     {
@@ -65,6 +67,7 @@ class _Group:
     font: int = -1
     hidden: bool = False
     deleted: bool = False
+    direction: int = 0  # of raised and lowered text
 
 
 @dataclass(slots=True)
@@ -213,6 +216,7 @@ class _Reader:
         elif group.destination in ("fonttbl", "stylesheet"):
             self._define(group.destination, word, number)
         elif word in _OWN_FLOWS:
+            group.direction = 0  # the mark of the note is raised, not its text
             self._flows.append(_Flow())
             self._flow_depths.append(len(self._groups) - 1)
         elif not self._format_characters(group, word, number):
@@ -254,8 +258,11 @@ class _Reader:
             group.font = -1 if number is None else number
         elif word == "plain":
             group.hidden = group.deleted = False
-        elif word == "v":
+            group.direction = 0
+        elif word in ("v", "strike", "striked"):  # struck text is not in force
             group.hidden = is_on
+        elif word in _DIRECTIONS:
+            group.direction = _DIRECTIONS[word] if is_on else 0
         elif word == "deleted":
             group.deleted = is_on
         elif word in _FILE_CODE_PAGES:
@@ -338,14 +345,14 @@ class _Reader:
         elif group.destination == "title":
             self.title += text
         elif group.hidden:
-            self._unread.update(["hidden parts"] if text.strip() else [])
+            self._unread.update(["hidden or struck-out parts"] if text.strip() else [])
         elif group.destination != "info":
             if not text.isascii() and _OLD_FONT.match(self._font_names.get(group.font, "")):
                 raise ParseError("its text is in a font of the time before Unicode: save it with Unicode fonts")
             self._chars += len(text)
             if self._chars > MAX_TEXT_CHARS:
                 raise ParseError(f"too much text: more than {MAX_TEXT_CHARS:,} characters")
-            self._flows[-1].pieces.append(text)
+            self._flows[-1].pieces.append(shift_figures(text, group.direction))
 
     def _end_flow(self) -> None:
         flow = self._flows.pop()

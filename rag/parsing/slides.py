@@ -15,6 +15,7 @@ from pptx.slide import Slide
 
 from rag.parsing.archives import open_archive
 from rag.parsing.blocks import Block, Draft
+from rag.parsing.raised import shift_figures
 from rag.parsing.sheets import show_formatted
 from rag.parsing.tables import Cell, render_rows
 
@@ -29,6 +30,7 @@ _FURNITURE: Final = ("dt", "ftr", "sldNum", "hdr", "sldImg")
 _BULLETED: Final = ("body", "obj", None)  # placeholders whose paragraphs have bullets; None: a placeholder without type
 _BULLET_MARKS: Final = (qn("a:buChar"), qn("a:buAutoNum"), qn("a:buBlip"))
 _ON: Final = ("1", "true", "on")
+_NOT_STRUCK: Final = "noStrike"
 _MIN_PICTURE_SHARE: Final = 0.15  # of the slide; smaller ones are logos and signs
 _NO_TITLE = re.compile(r"(?:powerpoint presentation|bản trình bày powerpoint|slide 1|presentation ?\d*)", re.IGNORECASE)
 
@@ -65,6 +67,8 @@ class _SlideReader:
 
     def read(self) -> Iterator[Block]:
         """Yield the title, then the other shapes in the order of the file, which is that of screen readers."""
+        if any(map(_is_struck, self._slide.element.iter(qn("a:rPr")))):
+            self.warnings.append("struck-out text is not in the text")
         shapes = list(self._iter_shapes(self._slide.shapes.element))
         titles = [shape for shape in shapes if _placeholder(shape) in _TITLES and _text_of(shape)]
         for shape in titles:
@@ -237,11 +241,20 @@ def _read_number(text: str | None, default: int = 0) -> int:
 
 
 def _text_of(element: etree._Element) -> str:
-    """Return the text of all paragraphs in an element, fields and formulas too."""
+    """Return the text of all paragraphs in an element, fields and formulas too, without what is struck out."""
     pieces = []
     for node in element.iter(qn("a:p"), qn("a:t"), qn("a:br"), _MATH_TEXT):
         if node.tag in (qn("a:p"), qn("a:br")):
             pieces.append("\n")
         else:
-            pieces.append(node.text or "")
+            run = node.getparent()
+            properties = None if run is None else run.find(qn("a:rPr"))
+            if not _is_struck(properties):
+                baseline = str(properties.get("baseline", "0")) if properties is not None else "0"
+                direction = -1 if baseline.startswith("-") else int(baseline.strip("0%") != "")
+                pieces.append(shift_figures(node.text or "", direction))
     return "".join(pieces).strip()
+
+
+def _is_struck(properties: etree._Element | None) -> bool:
+    return properties is not None and properties.get("strike", _NOT_STRUCK) != _NOT_STRUCK

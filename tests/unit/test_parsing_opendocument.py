@@ -28,6 +28,9 @@ _ENCRYPTED = (
 _STYLES = (
     '<style:style style:name="P1" style:parent-style-name="Title"/>'
     '<style:style style:name="T1"><style:text-properties text:display="none"/></style:style>'
+    '<style:style style:name="T2"><style:text-properties style:text-line-through-style="solid"/></style:style>'
+    '<style:style style:name="T3"><style:text-properties style:text-position="super 58%"/></style:style>'
+    '<style:style style:name="T4"><style:text-properties style:text-position="-33% 58%"/></style:style>'
     '<style:style style:name="ta1"><style:table-properties table:display="true"/></style:style>'
     '<style:style style:name="ta2"><style:table-properties table:display="false"/></style:style>'
 )
@@ -105,6 +108,12 @@ def test_styles_become_headings_items_and_rows(tmp_path: Path) -> None:
             "ab\n\nkhung",
             id="a frame",
         ),
+        pytest.param(
+            '<text:p>10<text:span text:style-name="T3">2</text:span> H<text:span text:style-name="T4">2</text:span>O'
+            "</text:p>",
+            "10² H₂O",
+            id="raised figures",
+        ),
         pytest.param("<text:p>a<office:annotation><text:p>?</text:p></office:annotation></text:p>", "a", id="comment"),
         pytest.param(
             "<text:table-of-content><text:index-body><text:p>Mục 1</text:p></text:index-body>"
@@ -129,16 +138,17 @@ def test_a_text_reads_as_it_is_printed(body: str, expected: str, tmp_path: Path)
 def test_what_of_a_text_is_not_read_is_told(tmp_path: Path) -> None:
     body = (
         '<text:p>a<text:span text:style-name="T1">ẩn</text:span></text:p>'
+        '<text:p>b<text:span text:style-name="T2">cũ</text:span></text:p>'
         '<text:section text:display="none"><text:p>ẩn</text:p></text:section>'
         "<text:p><draw:frame><draw:image/></draw:frame><draw:frame><draw:object/><draw:image/></draw:frame></text:p>"
     )
 
     document = read_file(tmp_path, "a.odt", make_odt(body))
 
-    assert document.text == "a"
+    assert document.text == "a\n\nb"
     assert document.warnings == (
         "embedded objects: 1, whose text is not read",
-        "hidden parts: 2, whose text is not read",
+        "hidden or struck-out parts: 3, whose text is not read",
         "pictures: 1, whose text is not read",
     )
 

@@ -67,14 +67,16 @@ def test_rows_name_their_columns(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("body", "expected"),
     [
-        pytest.param(r"100{\super\chftn{\footnote\pard{\super\chftn} Ch\'fa {\i th\'edch}.\par}} \'f0\par b",
-                     "100 ð\n\nChú thích.\n\nb", id="footnote"),
+        pytest.param(r"100{\super\chftn{\footnote\pard{\super\chftn} Ch\'fa {\i th\'edch} {\b 12}.\par}} \'f0\par b",
+                     "100 ð\n\nChú thích 12.\n\nb", id="footnote"),
         pytest.param(r"a{\*\footnote b} c", "a c\n\nb", id="footnote of LibreOffice"),
         pytest.param(r"a{\shp{\*\shpinst{\sp{\sn x}{\sv 1}}{\shptxt h\'f4p\par}}{\shprslt h\'f4p}}b", "ab\n\nhôp",
                      id="text box"),
         pytest.param(r'{\field{\*\fldinst HYPERLINK "x"}{\fldrslt trang}}', "trang", id="field"),
         pytest.param(r"a{\deleted b}\deleted c\plain d{\*\annotation e}{\header f}{\*\xyz g}{\xe h}", "ad",
                      id="deleted, comments, headers, unknown"),
+        pytest.param(r"10{\super 2} m\super 3\nosupersub  H{\sub 2}O a{\super b}", "10² m³ H₂O ab",
+                     id="raised figures"),
         pytest.param("a\\bin4 }}}}b", "ab", id="bytes"),
     ],
 )  # fmt: skip
@@ -83,7 +85,7 @@ def test_rich_text_reads_as_it_is_printed(body: str, expected: str, tmp_path: Pa
 
 
 def test_what_of_rich_text_is_not_read_is_told(tmp_path: Path) -> None:
-    body = r"a{\v b}{\*\shppict{\pict 0a0b}}{\nonshppict{\pict 0a}}{\*\moMath{\mr c}}"
+    body = r"a{\v b}{\strike b}{\*\shppict{\pict 0a0b}}{\nonshppict{\pict 0a}}{\*\moMath{\mr c}}"
 
     whole = read_file(tmp_path, "a.rtf", make_rtf(body))
     cut = read_file(tmp_path, "a.rtf", make_rtf(body)[:-1] + b"{\\b d")
@@ -91,7 +93,7 @@ def test_what_of_rich_text_is_not_read_is_told(tmp_path: Path) -> None:
     assert (whole.text, cut.text) == ("a", "ad")
     assert whole.warnings == (
         "formulas: 1, whose text is not read",
-        "hidden parts: 1, whose text is not read",
+        "hidden or struck-out parts: 2, whose text is not read",
         "pictures and embedded objects: 1, whose text is not read",
     )
     assert cut.warnings[-1] == "the file is cut off: its end is missing"

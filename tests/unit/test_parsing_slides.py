@@ -128,6 +128,29 @@ def test_shapes_in_alternate_content_are_read_once(tmp_path: Path) -> None:
     assert read(fill, tmp_path).text == "công thức"
 
 
+def test_raised_figures_stay_raised_and_struck_ones_go(tmp_path: Path) -> None:
+    """10² is not 102, and a struck price is not in force."""
+
+    def fill(presentation: Presentation) -> None:
+        paragraph = add_slide(presentation, BLANK).shapes.add_textbox(0, 0, 9, 9).text_frame.paragraphs[0]
+        for text, attribute, value in [
+            ("10", "baseline", "0"),
+            ("2", "baseline", "30000"),
+            (" H", "b", "1"),
+            ("2", "baseline", "-25000"),
+            ("O", "strike", "noStrike"),
+            ("5", "strike", "sngStrike"),
+        ]:
+            run = paragraph.add_run()
+            run.text = text
+            run._r.get_or_add_rPr().set(attribute, value)
+
+    document = read(fill, tmp_path)
+
+    assert document.text == "10² H₂O"
+    assert document.warnings == ("slide 1: struck-out text is not in the text",)
+
+
 def test_what_is_not_in_the_text_is_told(tmp_path: Path) -> None:
     """Hidden slides and shapes, and pictures that may hold text."""
 
