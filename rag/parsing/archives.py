@@ -12,6 +12,8 @@ from rag.errors import ParseError
 _MAX_XML_BYTES: Final = 64 * 2**20
 _MAX_UNPACKED_BYTES: Final = 512 * 2**20
 _MAX_ENTRIES: Final = 10_000
+# An element of a tree takes up to 300 bytes of memory, and four in the file.
+MAX_ELEMENTS: Final = 4_000_000
 _XML_ENDINGS: Final = (".xml", ".rels", ".vml", ".xhtml", ".html", ".htm", ".opf", ".ncx")
 
 OLE_SIGNATURE: Final = b"\xd0\xcf\x11\xe0"
@@ -44,16 +46,26 @@ def read_xml(archive: zipfile.ZipFile, name: str) -> etree._Element | None:
     """Return the root of an entry; None if there is no such entry.
 
     Raises:
-        ParseError: it defines entities; they multiply, and without them text would be lost silently.
+        ParseError: it has too many elements, or defines entities: these multiply, and without them text would be lost.
         etree.XMLSyntaxError: it is no XML.
     """
     try:
         data = archive.read(name)
     except KeyError:
         return None
+    check_elements(data)
     parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, remove_comments=True)
     root = etree.fromstring(data, parser)
     dtd = root.getroottree().docinfo.internalDTD
     if dtd is not None and any(True for _ in dtd.iterentities()):  # type: ignore[union-attr]  # unknown to the stubs
         raise ParseError("its XML defines entities")
     return root
+
+
+def check_elements(data: bytes) -> None:
+    """Check the number of elements before a tree is made of them.
+
+    Raises: ParseError: there are too many.
+    """
+    if data.count(b"<") > MAX_ELEMENTS:
+        raise ParseError("too large when unpacked")

@@ -12,7 +12,7 @@ from lxml import etree
 
 from rag.errors import ParseError
 from rag.parsing import html as web
-from rag.parsing.archives import open_archive, read_xml
+from rag.parsing.archives import check_elements, open_archive, read_xml
 from rag.parsing.blocks import Block, Draft
 
 _CONTAINER: Final = "META-INF/container.xml"
@@ -44,6 +44,7 @@ def read(data: bytes) -> Draft:
         except KeyError:
             warnings.append(f"{posixpath.basename(name)} is missing in the book")
             continue
+        check_elements(page)
         found = web.read(_to_html(page)).blocks
         if not any(block.text.strip() for block in found) and b"<im" in page:
             warnings.append(f"{posixpath.basename(name)} is a picture, whose text is not read")

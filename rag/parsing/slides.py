@@ -13,7 +13,7 @@ from lxml import etree
 from pptx.oxml.ns import qn
 from pptx.slide import Slide
 
-from rag.parsing.archives import open_archive
+from rag.parsing.archives import check_elements, open_archive
 from rag.parsing.blocks import Block, Draft
 from rag.parsing.raised import shift_figures
 from rag.parsing.sheets import show_formatted
@@ -40,7 +40,10 @@ def read(data: bytes) -> Draft:
 
     Hidden slides, comments, dates, footers and slide numbers are left out.
     """
-    open_archive(data, "PPTX", ".ppt")
+    archive = open_archive(data, "PPTX", ".ppt")
+    for name in archive.namelist():
+        if name.lower().endswith(".xml"):
+            check_elements(archive.read(name))
     presentation = pptx.Presentation(io.BytesIO(data))
     area = (presentation.slide_width or 0) * (presentation.slide_height or 0)
     blocks: list[Block] = []

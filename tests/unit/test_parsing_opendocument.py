@@ -227,6 +227,7 @@ _BILLION = 'table:number-columns-repeated="99999999"'
             "a.odt", make_zip({"content.xml": b"\x00", "META-INF/manifest.xml": _ENCRYPTED}), "encrypted", id="secret"
         ),
         pytest.param("a.odt", make_bomb("content.xml"), "too large when unpacked", id="bomb"),
+        pytest.param("a.odt", make_odt("<a/>" * 4_000_001), "too large when unpacked", id="bomb of elements"),
         pytest.param(
             "a.odt", make_document("text", "<text:p>&c;</text:p>", prologue=_ENTITIES), "its XML defines", id="entities"
         ),
