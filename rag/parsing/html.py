@@ -11,7 +11,7 @@ from typing import Final
 from lxml import etree
 
 from rag.errors import ParseError
-from rag.parsing import plain
+from rag.parsing import charsets
 from rag.parsing.blocks import Block, Draft, Glue
 from rag.parsing.tables import Cell, render_rows
 
@@ -43,7 +43,7 @@ _LAYOUT_SIGNS: Final = ("table", "article", "section", "main", "form", *_LEVELS)
 def read(data: bytes) -> Draft:
     """Read a page, in any encoding that `plain.decode` knows or the page declares."""
     declared = _DECLARED_CHARSET.search(data, 0, _SNIFFED_BYTES)
-    return read_text(plain.decode(data, declared.group(1).decode("ascii", "replace") if declared else None))
+    return read_text(charsets.decode(data, declared.group(1).decode("ascii", "replace") if declared else None))
 
 
 def read_text(markup: str) -> Draft:

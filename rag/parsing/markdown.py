@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from markdown_it import MarkdownIt
 
-from rag.parsing import html, plain
+from rag.parsing import charsets, html
 from rag.parsing.blocks import Draft
 
 _FRONT_MATTER = re.compile(r"\A---[^\S\n]*\n(.*?\n)?(?:---|\.\.\.)[^\S\n]*(?:\n|\Z)", re.DOTALL)
@@ -14,7 +14,7 @@ _FRONT_MATTER_TITLE = re.compile(r"^title:[^\S\n]*(['\"]?)(.+?)\1[^\S\n]*$", re.
 
 def read(data: bytes) -> Draft:
     """Read Markdown; the title is that of the front matter, if it has one. The rest of the front matter is dropped."""
-    text = plain.decode(data).replace("\r\n", "\n").replace("\r", "\n")
+    text = charsets.decode(data).replace("\r\n", "\n").replace("\r", "\n")
     front_matter = _FRONT_MATTER.match(text)
     title = None
     if front_matter is not None:

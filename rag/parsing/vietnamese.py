@@ -8,24 +8,34 @@ syllables of few forms, and what another encoding makes of them hardly ever has 
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
+
+def _read_list(*lines: str) -> tuple[str, ...]:
+    return tuple(" ".join(lines).split())
+
+
 _TONES: Final = frozenset("\u0300\u0301\u0303\u0309\u0323")
 _STOPPED_TONES: Final = frozenset("\u0301\u0323")  # the only tones of syllables that end in c, ch, p or t
-_ONSETS: Final = "ngh ng gh gi nh ch kh ph th tr b c d đ g h k l m n p r s t v x".split()
+_ONSETS: Final = _read_list("ngh ng gh gi nh ch kh ph th tr b c d đ g h k l m n p r s t v x")
 _RIMES: Final = frozenset(
-    "a ac ach ai am an ang anh ao ap at au ay ăc ăm ăn ăng ăp ăt âc âm ân âng âp ât âu ây e ec em en eng eo ep et ê êch "
-    "êm ên ênh êp êt êu i ia ich im in inh ip it iu iêc iêm iên iêng iêp iêt iêu o oa oac oach oai oam oan oang oanh "
-    "oao oap oat oay oăc oăm oăn oăng oăt oc oe oen oeo oet oi om on ong oong op ot ô ôc ôi ôm ôn ông ôp ôt ơ ơi ơm ơn "
-    "ơp ơt u ua uân uâng uât uây uê uêch uênh uc ui um un ung up ut uy uya uych uynh uyên uyêt uyt uyu uơ uôc uôi uôm "
-    "uôn uông uôt ư ưa ưc ưi ưng ưt ưu ươc ươi ươm ươn ương ươp ươt ươu y yêm yên yêng yêt yêu".split()
+    _read_list(
+        "a ac ach ai am an ang anh ao ap at au ay ăc ăm ăn ăng ăp ăt âc âm ân âng âp ât âu ây e ec em en eng eo ep",
+        "et ê êch  êm ên ênh êp êt êu i ia ich im in inh ip it iu iêc iêm iên iêng iêp iêt iêu o oa oac oach oai",
+        "oam oan oang oanh  oao oap oat oay oăc oăm oăn oăng oăt oc oe oen oeo oet oi om on ong oong op ot ô ôc ôi",
+        "ôm ôn ông ôp ôt ơ ơi ơm ơn  ơp ơt u ua uân uâng uât uây uê uêch uênh uc ui um un ung up ut uy uya uych",
+        "uynh uyên uyêt uyt uyu uơ uôc uôi uôm  uôn uông uôt ư ưa ưc ưi ưng ưt ưu ươc ươi ươm ươn ương ươp ươt ươu",
+        "y yêm yên yêng yêt yêu",
+    )
 )
 _RIMES_AFTER_Q: Final = frozenset(
-    "ua uac uach uai uan uang uanh uao uat uau uay uăc uăn uăng uăt uân uât uây ue uen ueo uet uê uên uêt uy uynh uych "
-    "uyên uyêt uyt uyu uơ uôc uit uich".split()
+    _read_list(
+        "ua uac uach uai uan uang uanh uao uat uau uay uăc uăn uăng uăt uân uât uây ue uen ueo uet uê uên uêt uy",
+        "uynh uych  uyên uyêt uyt uyu uơ uôc uit uich",
+    )
 )
 _FRONT_VOWELS: Final = tuple("eêiy")
 _FRONT_ONLY: Final = ("k", "gh", "ngh")
@@ -33,7 +43,7 @@ _NEVER_FRONT: Final = ("c", "g", "ng")
 _MAX_SYLLABLE_CHARS: Final = 7
 _WORD = re.compile(r"(?:[^\W\d_]|[\u0300-\u036f])+")
 
-# TCVN 5712:1993, VN3: the code page of the .Vn fonts. Their capitals with tones are small letters in a font of capitals.
+# TCVN 5712:1993, VN3: the code page of .Vn fonts, whose capitals with tones are small letters in a font of capitals.
 _TCVN3: Final = dict(
     zip(
         range(0xA1, 0xAF), "ĂÂÊÔƠƯĐăâêôơưđ", strict=True,
@@ -111,7 +121,10 @@ def weigh(text: str) -> Evidence:
     good = [word for word in marked if is_syllable(word)]
     syllables = sum(map(is_syllable, found))
     return Evidence(
-        len(marked), len(good) / max(1, len(marked)), syllables / max(1, len(found)), len({w.lower() for w in good})
+        len(marked),
+        len(good) / max(1, len(marked)),
+        syllables / max(1, len(found)),
+        len({word.lower() for word in good if len(word) > 1}),
     )
 
 
@@ -204,8 +217,3 @@ def _restore_block(text: str, block: _Block, read: Callable[[str], str]) -> str:
         return word if is_mixed and word not in block.good else _restore_word(word, read)
 
     return _OLD_WORD.sub(replace, text)
-
-
-def count_syllables(words: Iterable[str]) -> int:
-    """Return how many of the words have the form of a syllable."""
-    return sum(map(is_syllable, words))
