@@ -36,7 +36,7 @@ def to_vni(text: str) -> bytes:
 def _to_vni_char(char: str) -> str:
     if char in _VNI_LETTERS or char.isascii():
         return _VNI_LETTERS.get(char, char)
-    base, *marks = unicodedata.normalize("NFD", char)
+    base, marks = char_parts(char)
     if base.lower() not in set("aeiouy"):
         raise UnicodeEncodeError("vni", char, 0, 1, "no Vietnamese letter")
     tone = "".join(mark for mark in marks if mark in _TONES)
@@ -57,7 +57,13 @@ def _to_cp1258_char(char: str) -> bytes:
     try:
         return char.encode("cp1258")
     except UnicodeEncodeError:
-        base, *marks = unicodedata.normalize("NFD", char)
+        base, marks = char_parts(char)
         tone = "".join(mark for mark in marks if mark in _TONES)
         shape = "".join(mark for mark in marks if mark not in _TONES)
         return (unicodedata.normalize("NFC", base + shape) + tone).encode("cp1258")
+
+
+def char_parts(char: str) -> tuple[str, str]:
+    """Return the letter and its marks."""
+    parts = unicodedata.normalize("NFD", char)
+    return parts[0], parts[1:]
