@@ -108,7 +108,7 @@ def assemble(draft: Draft, *, fallback_title: str) -> Document:
 
 
 def _tell_unreadable(count: int) -> Sequence[str]:
-    return (f"{count} characters are broken and are not in the text",) if count else ()
+    return (f"not in the text: {count} broken character{'s' if count > 1 else ''}",) if count else ()
 
 
 def _page_spans(starts: Sequence[int], last_used: int, length: int) -> tuple[PageSpan, ...]:

@@ -37,6 +37,7 @@ _FEW: Final = 3  # so few characters are UTF-8 by accident now and then: TCVN3 a
 _MIXED_SCRIPTS = re.compile("[A-Za-z][\u0370-\u1dff]|[\u0370-\u1dff][A-Za-z]")
 _CP1252: Final = frozenset(bytes(set(range(256)) - {0x81, 0x8D, 0x8F, 0x90, 0x9D}).decode("cp1252"))
 _DOUBLED = re.compile("[\xc2-\xf4][^\x00-\x7f]")
+_MARKUP = re.compile(r"<(script|style)\b.*?</\1\s*>|</?[a-z!?][^<>]*>|&#?\w{1,8};", re.IGNORECASE | re.DOTALL)
 _C1 = re.compile("[\x80-\x84\x86-\x9f]")
 
 # Declared names that are believed if the bytes fit, as the codec that browsers take for them; of Western ones the
@@ -115,7 +116,7 @@ def _decode(data: bytes, declared: str | None) -> str:
     found = trusted if trusted is not None else _detect(data)
     if found is None and declared and _codec_name(declared) in _WESTERN_NAMES:
         text = _try_decode(data, "cp1252") or ""
-        found = text if western.has_western_shape(text) else None
+        found = text if western.has_western_shape(_strip_markup(text)) else None
     if not found:
         raise ParseError(UNKNOWN)
     return found
@@ -149,7 +150,7 @@ def _try_declared(data: bytes, declared: str) -> str | None:
     text = _try_decode(data, encoding) if encoding else None
     if text is None or _C1.search(text):
         return None
-    if encoding == "cp1258" and vietnamese.weigh(text).marked_share < _MIN_MARKED_SHARE:
+    if encoding == "cp1258" and vietnamese.weigh(_strip_markup(text)).marked_share < _MIN_MARKED_SHARE:
         return _detect(data) or text
     return text
 
@@ -167,6 +168,11 @@ def _detect(data: bytes) -> str | None:
     return texts.pop() if len(texts) == 1 else None
 
 
+def _strip_markup(text: str) -> str:
+    """Return the text of a page without what is English in every page."""
+    return _MARKUP.sub(" ", text) if "<" in text else text
+
+
 def _candidates(data: bytes) -> Iterator[str]:
     text = _try_decode(data, "cp1252")
     readings = [
@@ -179,14 +185,14 @@ def _candidates(data: bytes) -> Iterator[str]:
         )
         if base is not None
     ]
-    evidence = [vietnamese.weigh(reading) for reading in readings]
+    evidence = [vietnamese.weigh(_strip_markup(reading)) for reading in readings]
     for reading, found in zip(readings, evidence, strict=True):
         rivals = [other for other in evidence if other != found and other.marked_share >= _RIVAL_SHARE]
         is_clear = found.distinct >= _CLEAR or all(2 * rival.distinct <= found.distinct for rival in rivals)
-        if is_clear and _is_vietnamese(reading, found):
+        if is_clear and _is_vietnamese(_strip_markup(reading), found):
             yield reading
     could_be_old = any(found.distinct and found.marked_share >= _MIN_MARKED_SHARE for found in evidence[1:])
-    if text is not None and western.is_western(text) and not could_be_old:
+    if text is not None and western.is_western(_strip_markup(text)) and not could_be_old:
         yield text
     for encoding, is_likely in east_asian.ENCODINGS.items():
         text = _try_decode(data, encoding)

@@ -4,6 +4,7 @@
 """
 
 import re
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from lxml import etree
@@ -46,23 +47,15 @@ def read_formula(element: etree._Element) -> str:
     """Return a formula of MathML in one line: `x = (a + b)/2`."""
     parts = [read_formula(child) for child in element if isinstance(child.tag, str)]
     tag = etree.QName(element).localname
-    if tag.startswith("annotation"):
+    if tag.startswith("annotation"):  # the same formula, in another language
         return ""
-    two, three = len(parts) == 2, len(parts) == 3
-    if tag == "mfrac" and two:
-        return f"{_group(parts[0])}/{_group(parts[1])}"
-    if tag in ("msup", "mover") and two:
-        return _raise(*parts)
-    if tag in ("msub", "munder") and two:
-        return f"{parts[0]}_{_group(parts[1])}"
-    if tag in ("msubsup", "munderover") and three:
-        return _raise(f"{parts[0]}_{_group(parts[1])}", parts[2])
+    write = _FORMS.get((tag, len(parts)))
+    if write is not None:
+        return write(*parts)
+    text = (element.text or "").strip()
     if tag == "msqrt":
         return f"√{_group(''.join(parts))}"
-    if tag == "mroot" and two:
-        return f"{_group(parts[0])}^(1/{parts[1]})"
-    text = (element.text or "").strip()
-    return f" {text} " if tag == "mo" and text in "+-−=×·<>≤≥±÷" and text else text + "".join(parts)
+    return f" {text} " if tag == "mo" and text and text in "+-−=×·<>≤≥±÷" else text + "".join(parts)
 
 
 def _group(text: str) -> str:
@@ -72,3 +65,32 @@ def _group(text: str) -> str:
 
 def _raise(base: str, power: str) -> str:
     return base + (power.translate(_RAISED) if _RAISABLE.fullmatch(power) else f"^{_group(power)}")
+
+
+def _write_fraction(upper: str, lower: str) -> str:
+    return f"{_group(upper)}/{_group(lower)}"
+
+
+def _lower(base: str, index: str) -> str:
+    return f"{base}_{_group(index)}"
+
+
+def _lower_and_raise(base: str, index: str, power: str) -> str:
+    return _raise(_lower(base, index), power)
+
+
+def _write_root(base: str, degree: str) -> str:
+    return f"{_group(base)}^(1/{degree})"
+
+
+# By element and number of parts.
+_FORMS: Final[Mapping[tuple[str, int], Callable[..., str]]] = {
+    ("mfrac", 2): _write_fraction,
+    ("msup", 2): _raise,
+    ("mover", 2): _raise,
+    ("msub", 2): _lower,
+    ("munder", 2): _lower,
+    ("msubsup", 3): _lower_and_raise,
+    ("munderover", 3): _lower_and_raise,
+    ("mroot", 2): _write_root,
+}

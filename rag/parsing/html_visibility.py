@@ -27,10 +27,9 @@ class Verdict(Enum):
     def tell(self, count: int) -> str:
         """Return the warning for so many elements."""
         if count == 1:
-            return (
-                f"a {self.value} is not in the text" if self is not Verdict.FRAME else "an embedded frame is not read"
-            )
-        return f"{count} {self.value.replace('list', 'lists') if self is Verdict.CHOICE else self.value + 's'} are not in the text"
+            return f"not in the text: 1 {self.value}"
+        many = "lists to choose from" if self is Verdict.CHOICE else f"{self.value}s"
+        return f"not in the text: {count} {many}"
 
 
 _NEVER: Final = _tags("script style object canvas audio video datalist link meta base title frameset map colgroup rp")

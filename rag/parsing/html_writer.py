@@ -9,11 +9,16 @@ from lxml import etree
 from rag.parsing.blocks import Block, Glue
 from rag.parsing.tables import CELL_SEPARATOR, LABEL_SEPARATOR, MAX_ROWS, Cell, render_rows
 
+
+def _tags(*lines: str) -> frozenset[str]:
+    return frozenset(" ".join(lines).split())
+
+
 _LEVELS: Final = {f"h{level}": level for level in range(1, 7)}
-_BLOCKS: Final = frozenset(_LEVELS) | frozenset(
-    "address article aside blockquote body caption center dd details dialog dir div dl dt fieldset figcaption figure "
-    "footer form header hgroup hr legend li main menu noscript ol p pre search section summary table tbody td tfoot th "
-    "thead tr ul".split()  # noqa: SIM905
+_BLOCKS: Final = frozenset(_LEVELS) | _tags(
+    "address article aside blockquote body caption center dd details dialog dir div dl dt fieldset figcaption",
+    "figure  footer form header hgroup hr legend li main menu noscript ol p pre search section summary table tbody",
+    "td tfoot th  thead tr ul",
 )
 _LISTS: Final = ("ul", "ol", "menu", "dir")
 # A table without `th` that holds one of these arranges the page; its cells are not data.
@@ -30,7 +35,7 @@ _MAX_ROMAN: Final = 399
 
 @dataclass(slots=True)
 class _List:
-    """An open list: the number of its next item (None for bullets), the step to the one after, and how it is written."""
+    """An open list: the number of its next item (None for bullets), the step to the one after, and its form."""
 
     number: int | None = None
     step: int = 1
@@ -74,11 +79,7 @@ class Writer:
     @property
     def before(self) -> str:
         """Return the last characters of the open block."""
-        return (
-            "".join(self._pieces)[-_BEFORE_CHARS:]
-            if len(self._pieces) < _BEFORE_CHARS
-            else "".join(self._pieces[-_BEFORE_CHARS:])[-_BEFORE_CHARS:]
-        )
+        return "".join(self._pieces[-_BEFORE_CHARS:])[-_BEFORE_CHARS:]
 
     @property
     def _row(self) -> list[Cell] | None:
@@ -282,7 +283,7 @@ def _holds_data(table: etree._Element) -> bool:
     cells = [[cell for cell in row if cell.tag in ("td", "th")] for row in rows]
     if any(cell.tag == "th" for row in cells for cell in row):
         return True
-    signs = [child for child in table.iterdescendants(*_LAYOUT_SIGNS)]
+    signs = list(table.iterdescendants(*_LAYOUT_SIGNS))
     if not signs:
         return True
     widths = {sum(max(1, _read_number(cell.get("colspan"), 1)) for cell in row) for row in cells}

@@ -190,9 +190,7 @@ def test_broken_bytes_are_told() -> None:
     """They are not in the text, and whoever adds the file is to know it."""
     text = charsets.decode(LAW.encode() + b"\xe1\xba")
 
-    assert assemble(Draft([Block(text)]), fallback_title="t").warnings == (
-        "1 characters are broken and are not in the text",
-    )
+    assert assemble(Draft([Block(text)]), fallback_title="t").warnings == ("not in the text: 1 broken character",)
 
 
 # Characters ---------------------------------------------------------------------------------------------------------
