@@ -37,7 +37,9 @@ _FEW: Final = 3  # so few characters are UTF-8 by accident now and then: TCVN3 a
 _MIXED_SCRIPTS = re.compile("[A-Za-z][\u0370-\u1dff]|[\u0370-\u1dff][A-Za-z]")
 _CP1252: Final = frozenset(bytes(set(range(256)) - {0x81, 0x8D, 0x8F, 0x90, 0x9D}).decode("cp1252"))
 _DOUBLED = re.compile("[\xc2-\xf4][^\x00-\x7f]")
-_MARKUP = re.compile(r"<(script|style)\b.*?</\1\s*>|</?[a-z!?][^<>]*>|&#?\w{1,8};", re.IGNORECASE | re.DOTALL)
+_MARKUP = re.compile(
+    r"<(?:script|style)\b[^<]*(?:<(?!/(?:script|style)\b)[^<]*)*|</?[a-z!?][^<>]*>|&#?\w{1,8};", re.IGNORECASE
+)
 _C1 = re.compile("[\x80-\x84\x86-\x9f]")
 
 # Declared names that are believed if the bytes fit, as the codec that browsers take for them; of Western ones the

@@ -151,5 +151,9 @@ def _is_mostly_links(element: etree._Element) -> bool:
     text = _read_some(element)
     if len(text) > _MAX_MENU_CHARS:
         return False
-    linked = sum(len("".join(read_text_of(link).split())) for link in element.iter("a", "button"))
-    return linked >= _MIN_LINK_SHARE * len("".join(text.split()))
+    linked = sum(_count_letters(read_text_of(link)) for link in element.iter("a", "button"))
+    return linked >= _MIN_LINK_SHARE * _count_letters(text)
+
+
+def _count_letters(text: str) -> int:
+    return sum(char.isalnum() for char in text)

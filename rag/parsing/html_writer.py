@@ -123,8 +123,7 @@ class Writer:
         elif self._row is not None:
             self._close_in_cell(tag)
         elif tag == "dt":
-            self._terms += filter(None, [" ".join("".join(self._pieces).split())])
-            self._pieces.clear()
+            self._keep_term()
         elif tag in _BLOCKS:
             self._close_block(tag)
 
@@ -149,6 +148,10 @@ class Writer:
         self._bullet = ""
         self._run = bool(self._lists)
 
+    def _keep_term(self) -> None:
+        self._terms += filter(None, [" ".join("".join(self._pieces).split())])
+        self._pieces.clear()
+
     def _flush_terms(self) -> None:
         self.flush()
         if self._terms:
@@ -156,6 +159,9 @@ class Writer:
             self._terms.clear()
 
     def _open_block(self, element: etree._Element, tag: str) -> None:
+        parent = element.getparent()
+        if tag in ("dt", "dd") and parent is not None and parent.tag == "dt":  # which nobody closed
+            self._keep_term()
         self.flush()
         if tag in _LISTS:
             self._run = self._run and bool(self._lists)
@@ -206,6 +212,7 @@ class Writer:
             self._pieces.append(" ")
         elif tag == "li" and self._lists:
             bullet = self._lists[-1].next_bullet(element)
+            self._pieces = ["".join(self._pieces).rstrip()]
             self._pieces.append(("; " if self._lists[-1].items > 1 else " ") + bullet.removeprefix("- "))
         elif tag in _BLOCKS:
             self._pieces.append(" ")

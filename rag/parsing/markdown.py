@@ -17,6 +17,11 @@ from rag.errors import ParseError
 from rag.parsing import charsets, html
 from rag.parsing.blocks import Draft
 
+
+def _tags(*lines: str) -> frozenset[str]:
+    return frozenset(" ".join(lines).split())
+
+
 _YAML = re.compile(r"\A---[^\S\n]*\n(.*?\n)?(?:---|\.\.\.)[^\S\n]*(?:\n|\Z)", re.DOTALL)
 _YAML_LINE = re.compile(r"\s*(?:#.*|[\w\"'.-][^:]*:(?:\s.*)?|-(?:\s.*)?|[\]}],?)?|\s+.*")
 _YAML_TITLE = re.compile(r"^title:[^\S\n]*(['\"]?)(.+?)\1[^\S\n]*$", re.MULTILINE)
@@ -27,16 +32,15 @@ _FOOTNOTE = re.compile(r"\[\^([^\]\s]{1,40})\]")
 _FOOTNOTE_START = re.compile(r"\[\^([^\]\s]{1,40})\]:[ \t]*")
 _TAG = re.compile(r"<(?=/?([A-Za-z][\w.:-]*))")
 # What a page may hold; other words in angle brackets are placeholders, such as `<your-name>`, and are read as text.
-_HTML_TAGS: Final = frozenset(
-    (
-        "a abbr acronym address article aside audio b bdi bdo big blockquote body br button canvas caption center cite "
-        "code col colgroup data datalist dd del details dfn dialog dir div dl dt em embed fieldset figcaption figure "
-        "font footer form frame frameset h1 h2 h3 h4 h5 h6 head header hgroup hr html i iframe img input ins kbd label "
-        "legend li link main map mark math menu meta meter nav noframes noscript object ol optgroup option output p "
-        "param picture pre progress q rp rt ruby s samp script search section select small source span strike strong "
-        "style sub summary sup svg table tbody td template text textarea tfoot th thead time title tr track tt u ul var "
-        "video wbr path g rect circle line defs use polygon annotation semantics mrow mi mn mo msup msub mfrac msqrt"
-    ).split()  # noqa: SIM905
+_HTML_TAGS: Final = _tags(
+    "a abbr acronym address article aside audio b bdi bdo big blockquote body br button canvas caption center",
+    "cite  code col colgroup data datalist dd del details dfn dialog dir div dl dt em embed fieldset figcaption",
+    "figure  font footer form frame frameset h1 h2 h3 h4 h5 h6 head header hgroup hr html i iframe img input ins",
+    "kbd label  legend li link main map mark math menu meta meter nav noframes noscript object ol optgroup option",
+    "output p  param picture pre progress q rp rt ruby s samp script search section select small source span",
+    "strike strong  style sub summary sup svg table tbody td template text textarea tfoot th thead time title tr",
+    "track tt u ul var  video wbr path g rect circle line defs use polygon annotation semantics mrow mi mn mo",
+    "msup msub mfrac msqrt",
 )
 
 
