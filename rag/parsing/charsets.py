@@ -8,7 +8,7 @@ right for long texts, but it always names something, for Vietnamese code pages t
 import codecs
 import re
 import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
 from rag.errors import ParseError
@@ -55,6 +55,8 @@ _DECLARABLE: Final[Mapping[str, str]] = {
 }  # fmt: skip
 
 _MIN_DISTINCT: Final = 3  # different Vietnamese words with marks
+_MAX_SAMPLE: Final = 200_000  # characters that the evidence for Vietnamese is taken from
+_PART: Final = 60_000
 _CLEAR: Final = 8  # with fewer, no other reading may have half as many
 _RIVAL_SHARE: Final = 0.6
 _MIN_MARKED_SHARE: Final = 0.95
@@ -175,31 +177,40 @@ def _strip_markup(text: str) -> str:
     return _MARKUP.sub(" ", text) if "<" in text else text
 
 
+def _take_sample(text: str) -> str:
+    """Return the text without markup; of a long one its beginning, middle and end, which tell enough."""
+    middle = len(text) // 2
+    parts = [text] if len(text) <= _MAX_SAMPLE else [text[:_PART], text[middle : middle + _PART], text[-_PART:]]
+    return " ".join(map(_strip_markup, parts))
+
+
 def _candidates(data: bytes) -> Iterator[str]:
+    """Yield the text in each encoding that makes language of it."""
     text = _try_decode(data, "cp1252")
-    readings = [
-        read(base)
-        for base, read in (
-            (_try_decode(data, "cp1258"), str),
-            (_decode_viscii(data), str),
-            (text, vietnamese.from_tcvn3),
-            (text, vietnamese.from_vni),
-        )
-        if base is not None
-    ]
-    evidence = [vietnamese.weigh(_strip_markup(reading)) for reading in readings]
-    for reading, found in zip(readings, evidence, strict=True):
+    readings: list[tuple[str, Callable[[str], str]]] = [(_decode_viscii(data), str)]
+    cp1258 = _try_decode(data, "cp1258")
+    if cp1258 is not None:
+        readings.append((cp1258, str))
+    if text is not None:
+        readings += [(text, vietnamese.from_tcvn3), (text, vietnamese.from_vni)]
+    samples = [read(_take_sample(base)) for base, read in readings]
+    evidence = [vietnamese.weigh(sample) for sample in samples]
+    for (base, read), sample, found in zip(readings, samples, evidence, strict=True):
         rivals = [other for other in evidence if other != found and other.marked_share >= _RIVAL_SHARE]
         is_clear = found.distinct >= _CLEAR or all(2 * rival.distinct <= found.distinct for rival in rivals)
-        if is_clear and _is_vietnamese(_strip_markup(reading), found):
-            yield reading
-    could_be_old = any(found.distinct and found.marked_share >= _MIN_MARKED_SHARE for found in evidence[1:])
-    if text is not None and western.is_western(_strip_markup(text)) and not could_be_old:
+        if is_clear and _is_vietnamese(sample, found):
+            yield read(base)
+    could_be_old = any(
+        found.distinct and found.marked_share >= _MIN_MARKED_SHARE
+        for (base, _), found in zip(readings, evidence, strict=True)
+        if base != cp1258
+    )
+    if text is not None and not could_be_old and western.is_western(_strip_markup(text)):
         yield text
     for encoding, is_likely in east_asian.ENCODINGS.items():
-        text = _try_decode(data, encoding)
-        if text is not None and is_likely(text):
-            yield text
+        decoded = _try_decode(data, encoding)
+        if decoded is not None and is_likely(decoded):
+            yield decoded
 
 
 # RFC 1456, from byte 80 on; six capitals stand among the control characters.

@@ -7,6 +7,7 @@ from typing import Final
 from lxml import etree
 
 from rag.parsing.blocks import Block, Glue
+from rag.parsing.html_elements import holds_data, read_address, read_input, read_number, read_picture, write_number
 from rag.parsing.tables import CELL_SEPARATOR, LABEL_SEPARATOR, MAX_ROWS, Cell, render_rows
 
 
@@ -17,20 +18,12 @@ def _tags(*lines: str) -> frozenset[str]:
 _LEVELS: Final = {f"h{level}": level for level in range(1, 7)}
 _BLOCKS: Final = frozenset(_LEVELS) | _tags(
     "address article aside blockquote body caption center dd details dialog dir div dl dt fieldset figcaption",
-    "figure  footer form header hgroup hr legend li main menu noscript ol p pre search section summary table tbody",
-    "td tfoot th  thead tr ul",
+    "figure footer form header hgroup hr legend li main menu noscript ol p pre search section summary table tbody",
+    "td tfoot th thead tr ul",
 )
 _LISTS: Final = ("ul", "ol", "menu", "dir")
-# A table without `th` that holds one of these arranges the page; its cells are not data.
-_LAYOUT_SIGNS: Final = ("table", "article", "section", "main", "form", *_LEVELS)
-_NUMBER_DIGITS: Final = 5
-_FILE_NAME = re.compile(r"\S+\.(?:png|jpe?g|gif|svg|webp|bmp)", re.IGNORECASE)
-_SHOWN_INPUTS: Final = frozenset(("", "text", "email", "number", "date", "tel", "url", "time", "month", "search"))
-_ROMAN: Final = ((100, "c"), (90, "xc"), (50, "l"), (40, "xl"), (10, "x"), (9, "ix"), (5, "v"), (4, "iv"), (1, "i"))
 _CLOSING: Final = (":", "?", "!", ".", "…", "：", "？")
 _BEFORE_CHARS: Final = 20
-_MAX_SIMPLE_LETTER: Final = 26
-_MAX_ROMAN: Final = 399
 
 
 @dataclass(slots=True)
@@ -46,9 +39,9 @@ class _List:
         self.items += 1
         if self.number is None:
             return "- "
-        number = _read_number(item.get("value"), self.number)
+        number = read_number(item.get("value"), self.number)
         self.number = number + self.step
-        return f"{_write_number(number, item.get('type', self.form))}. "
+        return f"{write_number(number, item.get('type', self.form))}. "
 
 
 @dataclass(slots=True)
@@ -90,9 +83,9 @@ class Writer:
         if tag == "br":
             self._pieces.append(" " if self._row is not None else "\n")
         elif tag == "img":
-            self.add(_read_picture(element))
+            self.add(read_picture(element))
         elif tag == "input":
-            self.add(_read_input(element))
+            self.add(read_input(element))
         elif tag == "q":
             self._pieces.append("“")
         elif "-" in tag:  # an element of the page's own: nearly always a block
@@ -113,7 +106,7 @@ class Writer:
     def close(self, element: etree._Element) -> None:
         tag = str(element.tag)
         if tag == "a":
-            self.add(_read_address(element))
+            self.add(read_address(element))
         elif tag == "q":
             self._pieces.append("”")
         elif "-" in tag:
@@ -188,7 +181,7 @@ class Writer:
             self._pieces = []
             return
         self.flush()
-        self._tables.append(_Table(_holds_data(element)))
+        self._tables.append(_Table(holds_data(element)))
         self._run = False
 
     def _open_row(self) -> None:
@@ -203,8 +196,8 @@ class Writer:
     def _open_in_cell(self, element: etree._Element, tag: str) -> None:
         if tag in ("td", "th"):
             self._tables[-1].span = (
-                _read_number(element.get("colspan"), 1),
-                _read_number(element.get("rowspan"), 1) or MAX_ROWS,  # 0: down to the end of the table
+                read_number(element.get("colspan"), 1),
+                read_number(element.get("rowspan"), 1) or MAX_ROWS,  # 0: down to the end of the table
             )
             self._pieces.clear()
         elif tag in _LISTS:
@@ -256,81 +249,9 @@ def _label(name: str, text: str) -> str:
     return f"{name} {text}" if name.endswith(_CLOSING) else name + LABEL_SEPARATOR + text
 
 
-def _read_number(value: str | None, default: int) -> int:
-    value = (value or "").strip()
-    digits = value.removeprefix("-")
-    return int(value) if digits.isascii() and digits.isdigit() and len(digits) < _NUMBER_DIGITS else default
-
-
 def _open_list(element: etree._Element, tag: str) -> _List:
     if tag != "ol":
         return _List()
     is_reversed = "reversed" in element.attrib
     first = sum(1 for child in element if child.tag == "li") if is_reversed else 1
-    return _List(_read_number(element.get("start"), first), -1 if is_reversed else 1, element.get("type", "1"))
-
-
-def _write_number(number: int, form: str) -> str:
-    if form in ("a", "A") and 0 < number <= _MAX_SIMPLE_LETTER:
-        return chr(ord(form) + number - 1)
-    if form in ("i", "I") and 0 < number <= _MAX_ROMAN:
-        text = ""
-        for value, letters in _ROMAN:
-            text += letters * (number // value)
-            number %= value
-        return text.upper() if form == "I" else text
-    return str(number)
-
-
-def _holds_data(table: etree._Element) -> bool:
-    """Return whether the rows of the table are data, and not the arrangement of the page."""
-    if table.get("role") in ("presentation", "none"):
-        return False
-    rows = [row for row in table.iterdescendants("tr") if next(row.iterancestors("table")) is table]
-    cells = [[cell for cell in row if cell.tag in ("td", "th")] for row in rows]
-    if any(cell.tag == "th" for row in cells for cell in row):
-        return True
-    signs = list(table.iterdescendants(*_LAYOUT_SIGNS))
-    if not signs:
-        return True
-    widths = {sum(max(1, _read_number(cell.get("colspan"), 1)) for cell in row) for row in cells}
-    is_grid = len(rows) > 1 and len(widths) == 1 and min(widths) > 1
-    return is_grid and all(sign.tag in _LEVELS and _fills_cell(sign) for sign in signs)
-
-
-def _fills_cell(heading: etree._Element) -> bool:
-    cell = heading.getparent()
-    return (
-        cell is not None
-        and cell.tag in ("td", "th")
-        and len(cell) == 1
-        and not f"{cell.text or ''}{heading.tail or ''}".strip()
-    )
-
-
-def _read_picture(element: etree._Element) -> str:
-    """Return what a picture says: its description, unless it is a file's name or stands below as the caption too."""
-    text = (element.get("alt") or "").strip()
-    figure = next(element.iterancestors("figure"), None)
-    captions = (
-        [] if figure is None else ["".join(map(str, each.itertext())).split() for each in figure.iter("figcaption")]
-    )
-    return "" if _FILE_NAME.fullmatch(text) or text.split() in captions else text
-
-
-def _read_input(element: etree._Element) -> str:
-    kind = element.get("type", "").lower()
-    if kind in ("checkbox", "radio"):
-        return "[x] " if "checked" in element.attrib else "[ ] "
-    return f" {element.get('value', '')} " if kind in _SHOWN_INPUTS else ""
-
-
-def _read_address(link: etree._Element) -> str:
-    """Return the address that a click would write or call, if the words of the link do not say it."""
-    scheme, _, address = link.get("href", "").strip().partition(":")
-    address = address.partition("?")[0].strip()
-    text = "".join(map(str, link.itertext()))
-    if scheme.lower() == "mailto" and address and address.lower() not in text.lower():
-        return f" ({address})"
-    is_said = re.sub(r"\D", "", address)[-7:] in re.sub(r"\D", "", text)
-    return f" ({address})" if scheme.lower() == "tel" and address and not is_said else ""
+    return _List(read_number(element.get("start"), first), -1 if is_reversed else 1, element.get("type", "1"))

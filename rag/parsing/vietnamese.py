@@ -142,13 +142,13 @@ def restore(texts: Sequence[str]) -> list[str]:
     """Return the blocks of a document with those restored that old Vietnamese fonts wrote; in doubt they stay as is."""
     restored = list(texts)
     for read in (_read_tcvn3, _read_vni):
-        blocks = [_Block.judge(text, read) for text in restored]
-        known: set[str] = set()
-        for block in blocks:
-            known |= block.good if block.share >= _MIN_SHARE else set()
+        blocks = {at: block for at, text in enumerate(restored) if (block := _Block.judge(text, read)).words}
+        known = {word for block in blocks.values() if block.share >= _MIN_SHARE for word in block.good}
+        if not known:
+            continue
         is_old = len(known) >= _MIN_DOCUMENT_WORDS
         is_mixed = any(_LATER_LETTER.search(text) for text in restored)
-        for at, block in enumerate(blocks):
+        for at, block in blocks.items():
             if block.stands_alone(restored[at]) or (is_old and block.goes_along(is_mixed=is_mixed)):
                 restored[at] = _restore_block(restored[at], block, read)
     return restored

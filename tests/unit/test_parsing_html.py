@@ -93,7 +93,7 @@ def test_a_list_in_which_nothing_is_chosen_is_told() -> None:
 
 def test_a_set_of_frames_is_refused_by_name() -> None:
     """Its text is in other files, and a line for old browsers is not the document."""
-    markup = "<html><frameset cols='20%,*'><frame src=x/a.html><frame src=b.html><noframes>Không hỗ trợ</noframes></frameset>"
+    markup = "<frameset cols='20%,*'><frame src=x/a.html><frame src=b.html><noframes>Không hỗ trợ</noframes></frameset>"
 
     with pytest.raises(ParseError, match=r"it is a set of frames: its text is in other files \(a\.html, b\.html\)"):
         read(markup)
