@@ -80,7 +80,7 @@ def _walk(root: etree._Element, *, shows_hidden: bool = False) -> Draft:
         else:
             writer.open(element)
             writer.add(element.text)
-    writer.flush()
+    writer.finish()
     warnings = [verdict.tell(left_out[verdict]) for verdict in Verdict if verdict.value.strip() and verdict in left_out]
     return Draft(writer.blocks, title=root.findtext("head/title") or "", warnings=warnings)
 

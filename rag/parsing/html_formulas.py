@@ -45,16 +45,16 @@ def _is_note(element: etree._Element) -> bool:
 
 def read_formula(element: etree._Element) -> str:
     """Return a formula of MathML in one line: `x = (a + b)/2`."""
-    parts = [read_formula(child) for child in element if isinstance(child.tag, str)]
+    parts = [read_formula(child) + (child.tail or "").rstrip() for child in element if isinstance(child.tag, str)]
     tag = etree.QName(element).localname
     if tag.startswith("annotation"):  # the same formula, in another language
         return ""
     write = _FORMS.get((tag, len(parts)))
-    if write is not None:
+    if write is not None and not (element.text or "").strip():
         return write(*parts)
     text = (element.text or "").strip()
     if tag == "msqrt":
-        return f"√{_group(''.join(parts))}"
+        return f"√{_group(text + ''.join(parts))}"
     return f" {text} " if tag == "mo" and text and text in "+-−=×·<>≤≥±÷" else text + "".join(parts)
 
 

@@ -129,10 +129,10 @@ class Writer:
         if not self._preformatted:
             text = "\n".join(line.strip() for line in text.split("\n"))
         text = text.strip("\n")
-        if self._terms and not level:
+        if self._terms:
             terms = ", ".join(self._terms)
             self._terms.clear()
-            if self._bullet:
+            if self._bullet or level:
                 self.blocks.append(Block(terms if terms.endswith(_CLOSING) else f"{terms}:"))
             else:
                 text = _label(terms, text)
@@ -145,7 +145,8 @@ class Writer:
         self._terms += filter(None, [" ".join("".join(self._pieces).split())])
         self._pieces.clear()
 
-    def _flush_terms(self) -> None:
+    def finish(self) -> None:
+        """End the open block, and say the terms that nothing described."""
         self.flush()
         if self._terms:
             self.blocks.append(Block(", ".join(self._terms)))
@@ -173,14 +174,14 @@ class Writer:
         elif tag == "li":
             self._bullet = ""
         elif tag == "dl":
-            self._flush_terms()
+            self.finish()
 
     def _open_table(self, element: etree._Element) -> None:
         if self._row is not None:
             self._tables.append(_Table(is_data=True, outer=self._pieces))
             self._pieces = []
             return
-        self.flush()
+        self.finish()
         self._tables.append(_Table(holds_data(element)))
         self._run = False
 
@@ -195,6 +196,7 @@ class Writer:
 
     def _open_in_cell(self, element: etree._Element, tag: str) -> None:
         if tag in ("td", "th"):
+            self._keep_stray_text()
             self._tables[-1].span = (
                 read_number(element.get("colspan"), 1),
                 read_number(element.get("rowspan"), 1) or MAX_ROWS,  # 0: down to the end of the table
@@ -213,9 +215,9 @@ class Writer:
     def _close_in_cell(self, tag: str) -> None:
         table = self._tables[-1]
         if tag == "tr" and table.row is not None:
+            self._keep_stray_text()
             table.rows.append(table.row)
             table.row = None
-            self._pieces.clear()
         elif tag in ("td", "th") and table.row is not None:
             table.row.append(Cell("".join(self._pieces), *table.span, is_header=tag == "th"))
             self._pieces.clear()
@@ -226,6 +228,13 @@ class Writer:
             self._pieces.append(": ")
         elif tag in _BLOCKS:
             self._pieces.append(" ")
+
+    def _keep_stray_text(self) -> None:
+        """Make a cell of text that stands in a row outside of cells."""
+        text = "".join(self._pieces)
+        self._pieces.clear()
+        if text.strip() and self._row is not None:
+            self._row.append(Cell(text))
 
     def _close_table(self) -> None:
         table = self._tables.pop()

@@ -1,5 +1,7 @@
 """Web pages as people have them: what is seen is read, what is left out is told, and no figure changes."""
 
+import random
+
 import pytest
 
 from rag.errors import ParseError
@@ -239,3 +241,23 @@ def test_a_cell_over_a_hundred_rows_does_not_shift_the_figures_below() -> None:
 )
 def test_code_pages_are_read_declared_or_not(data: bytes, expected: str) -> None:
     assert assemble(html.read(data), fallback_title="t").text == expected
+
+
+_TAGS = (
+    "p div ul ol li table tr td th dl dt dd h1 pre br q a sup sub section span caption tbody label my-x math msup mn"
+)
+
+
+@pytest.mark.parametrize("seed", range(300))
+def test_no_word_is_lost_whatever_the_markup(seed: int) -> None:
+    """Elements that nobody closes, cells without rows and terms without descriptions hold words all the same."""
+    chance = random.Random(seed)
+    words = [f"w{number}x" for number in range(20)]
+    markup = "".join(
+        f"<{chance.choice(['', '/'])}{chance.choice(_TAGS.split())}>{word if chance.random() < 0.5 else ''} {word}"
+        for word in words
+    )
+
+    text = read(markup).text
+
+    assert [word for word in words if word not in text] == []
