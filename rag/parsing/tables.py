@@ -9,9 +9,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from rag.errors import ParseError
+from rag.parsing.blocks import MAX_TEXT_CHARS
+
 CELL_SEPARATOR: Final = " | "
 LABEL_SEPARATOR: Final = ": "
-MAX_COLUMNS: Final = 64  # a cell may claim to cover a billion columns
+MAX_SPAN: Final = 64  # a cell may claim to cover a billion columns
 MAX_ROWS: Final = 65_534  # HTML standard, 4.9.11: what a cell can cover
 _MAX_LABEL_CHARS: Final = 60  # a longer cell at the top is text, not the name of a column
 _KEY_VALUE_CELLS: Final = 2
@@ -33,6 +36,8 @@ def render_rows(rows: Iterable[Sequence[Cell]]) -> list[str]:
 
     A row of one cell over all columns is a title: it stands for itself, and the names of the columns may come below.
     Another row of names further down names the columns from there on.
+
+    Raises: ParseError: a text that is repeated, in each row that it covers or names, becomes too much.
     """
     grid = [row for row in _lay_out(rows) if any(cell.text for cell in row)]
     lines: list[str] = []
@@ -45,12 +50,16 @@ def render_rows(rows: Iterable[Sequence[Cell]]) -> list[str]:
         return lines + [_join(_once(row)) for row in grid[at:]]
     labels = _read_labels(grid[at : at + header_rows])
     at += header_rows
+    chars = 0
     while at < len(grid):
         names = _count_names_below(grid, at)
         if names:
             labels = _read_labels(grid[at : at + names])
         else:
             lines.append(_render(grid[at], labels))
+            chars += len(lines[-1])
+            if chars > MAX_TEXT_CHARS:
+                raise ParseError(f"too much text: more than {MAX_TEXT_CHARS:,} characters in a table")
         at += names or 1
     return lines
 
@@ -96,7 +105,7 @@ def _lay_out(rows: Iterable[Sequence[Cell]]) -> list[list[Cell]]:
             if cell is None:
                 break
             text = " ".join(cell.text.split())
-            width = max(1, min(cell.columns, MAX_COLUMNS))
+            width = max(1, min(cell.columns, MAX_SPAN))
             for at in range(width):
                 is_shown = at == 0 or cell.is_header
                 placed = Cell(text if is_shown else "", width if at == 0 else 1, is_header=cell.is_header)

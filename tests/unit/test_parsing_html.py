@@ -244,7 +244,7 @@ def test_code_pages_are_read_declared_or_not(data: bytes, expected: str) -> None
 
 
 _TAGS = (
-    "p div ul ol li table tr td th dl dt dd h1 pre br q a sup sub section span caption tbody label my-x math msup mn"
+    "p div ul ol li table tr td th dl dt dd h1 pre br q a sup sub section span caption tbody label my-x math msup"
 )
 
 
