@@ -136,10 +136,9 @@ def _decode_utf16(data: bytes) -> str | None:
 
 
 def _drop_nuls(data: bytes) -> bytes:
-    inner = data.rstrip(b"\x00")
-    if inner.count(b"\x00") > _MAX_NUL_SHARE * len(inner):
+    if data.count(b"\x00") > _MAX_NUL_SHARE * len(data):
         raise ParseError("it is not text: it holds NUL bytes")
-    return inner.replace(b"\x00", b" ")  # more often between two strings than inside of a word
+    return data.rstrip(b"\x00").replace(b"\x00", b" ")  # more often between two strings than inside of a word
 
 
 def _codec_name(label: str) -> str:
