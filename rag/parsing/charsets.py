@@ -33,6 +33,7 @@ _MAX_CONTROL_SHARE: Final = 0.01
 _MAX_NUL_SHARE: Final = 0.01  # of a text that has a few in it; more of them are another format
 _UTF16_CHAR = re.compile("[\t\n\x0c\r\x20-\x7e\xa0-\u024f\u0300-\u036f\u1e00-\u1eff\u2000-\u206f\u20a0-\u20bf]")
 _MIN_UTF16_SHARE: Final = 0.9
+_MIN_UTF16_BYTES: Final = 16
 _FEW: Final = 3  # so few characters are UTF-8 by accident now and then: TCVN3 and VISCII have words that are
 _MIXED_SCRIPTS = re.compile("[A-Za-z][\u0370-\u1dff]|[\u0370-\u1dff][A-Za-z]")
 _CP1252: Final = frozenset(bytes(set(range(256)) - {0x81, 0x8D, 0x8F, 0x90, 0x9D}).decode("cp1252"))
@@ -128,7 +129,7 @@ def _decode(data: bytes, declared: str | None) -> str:
 
 def _decode_utf16(data: bytes) -> str | None:
     """Return the text if it is UTF-16 without a mark: in letters of our languages in one byte order alone."""
-    if len(data) % 2:
+    if len(data) % 2 or len(data) < _MIN_UTF16_BYTES:
         return None
     texts = [text for name in ("utf-16-le", "utf-16-be") if (text := _try_decode(data, name)) is not None]
     likely = [text for text in texts if len(_UTF16_CHAR.findall(text)) >= _MIN_UTF16_SHARE * len(text)]
