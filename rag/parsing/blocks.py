@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from rag.errors import ParseError
+from rag.parsing import charsets
 from rag.types import Document, Heading, PageSpan
 
 MAX_TEXT_CHARS: Final = 10_000_000
@@ -75,8 +76,9 @@ def assemble(draft: Draft, *, fallback_title: str) -> Document:
     headings: list[Heading] = []
     page_starts = [0] * draft.page_count
     position = page = unreadable = 0
-    for block in draft.blocks:
-        text = clean(block.text if block.level == 0 else " ".join(block.text.split()))
+    restored = charsets.restore([block.text for block in draft.blocks])
+    for block, raw in zip(draft.blocks, restored, strict=True):
+        text = clean(raw if block.level == 0 else " ".join(raw.split()))
         if not text:
             continue
         unreadable += block.text.count("\ufffd")
@@ -101,8 +103,12 @@ def assemble(draft: Draft, *, fallback_title: str) -> Document:
         text="".join(parts),
         pages=_page_spans(page_starts, page, position),
         headings=tuple(headings),
-        warnings=tuple(draft.warnings),
+        warnings=(*draft.warnings, *_tell_unreadable(unreadable)),
     )
+
+
+def _tell_unreadable(count: int) -> Sequence[str]:
+    return (f"not in the text: {count} broken character{'s' if count > 1 else ''}",) if count else ()
 
 
 def _page_spans(starts: Sequence[int], last_used: int, length: int) -> tuple[PageSpan, ...]:
