@@ -1,0 +1,479 @@
+"""Read one page with PDFium: the words that a reader sees, with their positions, and the lines and images drawn.
+
+A text layer holds more than the page shows: invisible, white, covered and struck-out words, and words beside the page.
+These are told apart here. PDFium was chosen as it is the parser of a browser; pdfplumber (MIT) finds tables as well,
+but reads the page a second time with a parser in Python, and knows nothing of what is hidden.
+"""
+
+import ctypes
+import math
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import pypdfium2 as pdfium
+import pypdfium2.raw as pdfium_c
+
+MAX_PAGE_CHARS: Final = 500_000
+_MAX_OBJECTS: Final = 20_000  # drawn by maps and charts: beyond it, no rule is looked for
+_MAX_SEGMENTS: Final = 200  # of one path; a path with more of them is a drawing
+_MAX_FORM_DEPTH: Final = 4
+_RULE_THICKNESS_PT: Final = 2.5
+_MIN_RULE_PT: Final = 4.0
+_MIN_TEXT_PT: Final = 1.5
+_WHITE: Final = 250  # of 255, in each colour
+_DARK: Final = 60
+_STRAIGHT: Final = 0.05  # of a right angle
+_OCR_IMAGE_SHARE: Final = 0.2  # of the page: invisible text over an image of this size is what OCR read from it
+_STRIKE_BAND: Final = (0.12, 0.5)  # of the text size, above the baseline: lower is underlined, higher is overlined
+_HYPHENS: Final = (0x02, 0xFFFE)  # PDFium's character for a hyphen at the end of a line
+_NO_TEXT: Final = (0x00, 0xFFFF)
+
+Box = tuple[float, float, float, float]  # left, bottom, right, top
+_Matrix = tuple[float, float, float, float, float, float]
+_IDENTITY: Final[_Matrix] = (1.0, 0.0, 0.0, 1.0, 0.0, 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A word or a part of one, in one font; positions in points, as the page is read, origin at the bottom left.
+
+    `is_spaced`: white space stands before it.
+    """
+
+    text: str
+    box: Box
+    baseline: float
+    size: float
+    bold: bool
+    is_spaced: bool
+
+    @property
+    def left(self) -> float:
+        return self.box[0]
+
+    @property
+    def right(self) -> float:
+        return self.box[2]
+
+    @property
+    def center(self) -> tuple[float, float]:
+        return (self.box[0] + self.box[2]) / 2, (self.box[1] + self.box[3]) / 2
+
+
+@dataclass(frozen=True, slots=True)
+class PageContent:
+    """What a page shows. `turned` and `slanted` are texts in another direction than most of the page's.
+
+    `rules` are thin straight lines, as boxes. `hidden`, `struck`, `unreadable` count characters left out.
+    """
+
+    width: float
+    height: float
+    turn: int  # quarter turns of the text, counter-clockwise
+    origin: tuple[float, float]
+    pieces: list[Piece]
+    turned: list[Piece]
+    slanted: str
+    rules: list[Box]
+    images: list[Box]
+    object_count: int
+    hidden: int
+    struck: int
+    unreadable: int
+
+    def place(self, box: Box) -> Box:
+        """Return a box of the page's own coordinates as the page is read."""
+        return _turn_box(box, self.turn, self.origin, (self.width, self.height))
+
+    @property
+    def image_share(self) -> float:
+        """The share of the page that its largest image covers."""
+        return max((_area(_clip(box, (0, 0, self.width, self.height))) for box in self.images), default=0.0) / (
+            self.width * self.height or 1.0
+        )
+
+
+@dataclass(slots=True)
+class _Drawings:
+    """The rules, images and filled areas of a page, in the order of painting."""
+
+    rules: list[Box]
+    images: list[Box]
+    fills: list[tuple[Box, int, bool, bool]]  # box, order, is dark, is opaque
+    order: dict[int, int]  # of text objects, by address
+    count: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Font:
+    """What is the same for all characters of one text object."""
+
+    size: float
+    bold: bool
+    angle: float  # in quarter turns
+    is_invisible: bool
+    is_white: bool
+    is_unreadable: bool
+    order: int
+
+
+@dataclass(slots=True)
+class _Raw:
+    """A piece before its position is turned."""
+
+    text: str
+    first: int
+    last: int
+    font: _Font
+    is_spaced: bool
+
+
+def read_page(page: pdfium.PdfPage) -> PageContent:
+    """Read the page; `page` stays open.
+
+    Raises: ValueError: it holds more than `MAX_PAGE_CHARS` characters.
+    """
+    left, bottom, right, top = page.get_bbox()
+    textpage = page.get_textpage()
+    try:
+        if textpage.count_chars() > MAX_PAGE_CHARS:
+            raise ValueError(f"more than {MAX_PAGE_CHARS:,} characters on a page")
+        drawings = _read_drawings(page)
+        raws = list(_read_raws(textpage, drawings.order))
+        turns: Counter[int | None] = Counter()
+        for raw in raws:
+            if not raw.font.is_invisible:
+                turns[_turn_of(raw.font.angle)] += len(raw.text)
+        turns.pop(None, None)
+        turn = turns.most_common(1)[0][0] or 0 if turns else 0
+        size = (right - left, top - bottom) if turn % 2 == 0 else (top - bottom, right - left)
+        content = PageContent(
+            width=size[0], height=size[1], turn=turn, origin=(left, bottom), pieces=[], turned=[], slanted="",
+            rules=[], images=[], object_count=drawings.count, hidden=0, struck=0, unreadable=0,
+        )  # fmt: skip
+        content = replace(
+            content,
+            rules=[content.place(box) for box in drawings.rules],
+            images=[content.place(box) for box in drawings.images],
+        )
+        return _sort(content, raws, drawings, textpage, (left, bottom, right, top))
+    finally:
+        textpage.close()
+
+
+def _sort(
+    content: PageContent, raws: Sequence[_Raw], drawings: _Drawings, textpage: pdfium.PdfTextPage, page: Box
+) -> PageContent:
+    """Sort the pieces into those that are seen and those that are left out."""
+    hidden = unreadable = 0
+    slanted: list[str] = []
+    turned: list[tuple[int, Piece]] = []
+    is_spaced = False
+    ocr_images = [box for box in drawings.images if _area(_clip(box, page)) >= _OCR_IMAGE_SHARE * _area(page)]
+    for raw in raws:
+        is_spaced = is_spaced or raw.is_spaced
+        box = _measure(textpage, raw)
+        turn = _turn_of(raw.font.angle)
+        if _is_hidden(raw.font, box, drawings, ocr_images, page):
+            hidden += len(raw.text)
+        elif raw.font.is_unreadable:
+            unreadable += len(raw.text)
+        elif turn is None:
+            slanted.append((" " if raw.is_spaced and slanted else "") + raw.text)
+        else:
+            origin_y = _baseline(textpage, raw, turn, content, box)
+            if turn == content.turn:
+                piece = Piece(
+                    raw.text, content.place(box), origin_y, raw.font.size, raw.font.bold, is_spaced
+                )
+                content.pieces.append(piece)
+            else:
+                own = content.place(box)
+                turned.append((turn, Piece(raw.text, own, origin_y, raw.font.size, raw.font.bold, is_spaced)))
+        is_spaced = False
+    pieces, struck = _without_struck(content.pieces, content.rules)
+    return replace(
+        content, pieces=pieces, turned=_join_turned(turned), slanted="".join(slanted), hidden=hidden, struck=struck,
+        unreadable=unreadable,
+    )  # fmt: skip
+
+
+def _read_raws(textpage: pdfium.PdfTextPage, order: dict[int, int]) -> Iterator[_Raw]:
+    """Yield the words of the text layer in its order, cut where the text object changes."""
+    fonts: dict[int, _Font] = {}
+    chars: list[str] = []
+    first = last = current = 0
+    is_spaced = starts_spaced = False
+    get_unicode, get_object = pdfium_c.FPDFText_GetUnicode, pdfium_c.FPDFText_GetTextObject
+    for at in range(textpage.count_chars()):
+        code = get_unicode(textpage, at)
+        if code in _NO_TEXT or 0xD800 <= code < 0xE000:
+            continue
+        char = "\ufffe" if code in _HYPHENS else chr(code)
+        if char.isspace():
+            is_spaced = True
+            if chars:
+                yield _Raw("".join(chars), first, last, fonts[current], starts_spaced)
+                chars = []
+            continue
+        address = ctypes.cast(get_object(textpage, at), ctypes.c_void_p).value or current
+        if address not in fonts:
+            fonts[address] = _read_font(textpage, at, address, order)
+        if chars and address != current:
+            yield _Raw("".join(chars), first, last, fonts[current], starts_spaced)
+            chars = []
+        if not chars:
+            first, starts_spaced, is_spaced, current = at, is_spaced, False, address
+        chars.append(char)
+        if char != "\ufffe":
+            last = at
+    if chars:
+        yield _Raw("".join(chars), first, last, fonts[current], starts_spaced)
+
+
+def _read_font(textpage: pdfium.PdfTextPage, char: int, address: int, order: dict[int, int]) -> _Font:
+    matrix = pdfium_c.FS_MATRIX()
+    has_matrix = pdfium_c.FPDFText_GetMatrix(textpage, char, matrix)
+    # Many producers set a font size of 1 and scale by the matrix.
+    scale = math.hypot(matrix.c, matrix.d) if has_matrix else 1.0
+    text_object = pdfium_c.FPDFText_GetTextObject(textpage, char)
+    mode = pdfium_c.FPDFTextObj_GetTextRenderMode(text_object) if text_object else 0
+    colour = [ctypes.c_uint() for _ in range(4)]
+    has_colour = pdfium_c.FPDFText_GetFillColor(textpage, char, *colour)
+    red, green, blue, alpha = (part.value for part in colour)
+    return _Font(
+        size=round(pdfium_c.FPDFText_GetFontSize(textpage, char) * (scale or 1.0), 1),
+        bold=_is_bold(textpage, char),
+        angle=math.atan2(matrix.b, matrix.a) / (math.pi / 2) if has_matrix else 0.0,
+        is_invisible=mode in (3, 7) or bool(has_colour and mode == 0 and alpha == 0),
+        is_white=bool(has_colour and mode in (0, 4) and min(red, green, blue) >= _WHITE),
+        is_unreadable=pdfium_c.FPDFText_HasUnicodeMapError(textpage, char) == 1,
+        order=order.get(address, 0),
+    )
+
+
+def _is_bold(textpage: pdfium.PdfTextPage, char: int) -> bool:
+    name = ctypes.create_string_buffer(128)
+    length = pdfium_c.FPDFText_GetFontInfo(textpage, char, name, len(name), ctypes.c_int())
+    return 0 < length <= len(name) and b"bold" in name.value.lower()
+
+
+def _measure(textpage: pdfium.PdfTextPage, raw: _Raw) -> Box:
+    first = textpage.get_charbox(raw.first, loose=True)
+    last = textpage.get_charbox(raw.last, loose=True)
+    return min(first[0], last[0]), min(first[1], last[1]), max(first[2], last[2]), max(first[3], last[3])
+
+
+def _baseline(textpage: pdfium.PdfTextPage, raw: _Raw, turn: int, content: PageContent, box: Box) -> float:
+    x, y = ctypes.c_double(), ctypes.c_double()
+    if not pdfium_c.FPDFText_GetCharOrigin(textpage, raw.first, x, y):
+        return box[1]
+    point = (x.value, y.value, x.value, y.value)
+    size = (content.width, content.height)
+    if turn % 2 != content.turn % 2:
+        size = size[1], size[0]
+    return _turn_box(point, turn, content.origin, size)[1]
+
+
+def _turn_of(angle: float) -> int | None:
+    """Return the whole quarter turns of an angle; None if the text is slanted."""
+    nearest = round(angle)
+    return nearest % 4 if abs(angle - nearest) <= _STRAIGHT else None
+
+
+def _turn_box(box: Box, turn: int, origin: tuple[float, float], size: tuple[float, float]) -> Box:
+    """Return the box seen by a reader who turned the page so that the text is upright; `size` is that reader's."""
+    left, bottom, right, top = box[0] - origin[0], box[1] - origin[1], box[2] - origin[0], box[3] - origin[1]
+    width, height = size
+    if turn == 1:
+        return bottom, height - right, top, height - left
+    if turn == 2:
+        return width - right, height - top, width - left, height - bottom
+    if turn == 3:
+        return width - top, left, width - bottom, right
+    return left, bottom, right, top
+
+
+def _is_hidden(font: _Font, box: Box, drawings: _Drawings, ocr_images: Sequence[Box], page: Box) -> bool:
+    x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
+    if not _holds(page, x, y) or 0 < font.size < _MIN_TEXT_PT:
+        return True
+    if font.is_invisible:
+        return not any(_holds(image, x, y) for image in ocr_images)
+    if font.is_white:
+        return not (
+            any(_holds(image, x, y) for image in drawings.images)
+            or any(_holds(fill, x, y) for fill, *_ in drawings.fills)
+        )
+    return any(
+        is_dark and is_opaque and order > font.order and _holds(fill, x, y) and fill[0] <= box[0] + 1 and fill[2] >= box[2] - 1
+        for fill, order, is_dark, is_opaque in drawings.fills
+    )
+
+
+def _without_struck(pieces: Sequence[Piece], rules: Sequence[Box]) -> tuple[list[Piece], int]:
+    """Return the pieces without a line through their middle, and the number of characters of the others."""
+    flat = [rule for rule in rules if rule[3] - rule[1] <= _RULE_THICKNESS_PT and rule[2] - rule[0] > _MIN_RULE_PT / 2]
+    kept: list[Piece] = []
+    struck = 0
+    for piece in pieces:
+        if any(_strikes(rule, piece, pieces) for rule in flat):
+            struck += len(piece.text)
+        else:
+            kept.append(piece)
+    return kept, struck
+
+
+def _strikes(rule: Box, piece: Piece, pieces: Sequence[Piece]) -> bool:
+    height = (rule[1] + rule[3]) / 2 - piece.baseline
+    if not _STRIKE_BAND[0] * piece.size <= height <= _STRIKE_BAND[1] * piece.size:
+        return False
+    overlap = min(rule[2], piece.right) - max(rule[0], piece.left)
+    if overlap < 0.8 * (piece.right - piece.left):
+        return False
+    # The rule of a table or form goes on where there is no text.
+    line = [other for other in pieces if abs(other.baseline - piece.baseline) < piece.size / 4]
+    slack = piece.size / 2
+    return any(abs(other.left - rule[0]) <= slack for other in line) and any(
+        abs(other.right - rule[2]) <= slack for other in line
+    )
+
+
+def _join_turned(pieces: Sequence[tuple[int, Piece]]) -> list[Piece]:
+    """Join the words of one line of turned text."""
+    joined: list[tuple[int, Piece]] = []
+    for turn, piece in pieces:
+        if joined and joined[-1][0] == turn and abs(joined[-1][1].baseline - piece.baseline) < piece.size / 2:
+            before = joined[-1][1]
+            box = (
+                min(before.box[0], piece.box[0]), min(before.box[1], piece.box[1]),
+                max(before.box[2], piece.box[2]), max(before.box[3], piece.box[3]),
+            )  # fmt: skip
+            text = before.text + (" " if piece.is_spaced else "") + piece.text
+            joined[-1] = turn, replace(before, text=text, box=box)
+        else:
+            joined.append((turn, piece))
+    return [piece for _, piece in joined]
+
+
+# Drawings -----------------------------------------------------------------------------------------------------------
+
+
+def _read_drawings(page: pdfium.PdfPage) -> _Drawings:
+    drawings = _Drawings([], [], [], {})
+    count = pdfium_c.FPDFPage_CountObjects(page)
+    _walk(drawings, (pdfium_c.FPDFPage_GetObject(page, at) for at in range(count)), _IDENTITY, 0)
+    return drawings
+
+
+# `Any`: PDFium's handles are untyped pointers.
+def _walk(drawings: _Drawings, objects: Iterator[Any], outer: _Matrix, depth: int) -> None:
+    for drawn in objects:
+        if drawings.count > _MAX_OBJECTS:
+            return
+        drawings.count += 1
+        kind = pdfium_c.FPDFPageObj_GetType(drawn)
+        if kind == pdfium_c.FPDF_PAGEOBJ_TEXT:
+            drawings.order[ctypes.cast(drawn, ctypes.c_void_p).value or 0] = drawings.count
+        elif kind == pdfium_c.FPDF_PAGEOBJ_PATH:
+            _read_path(drawings, drawn, outer)
+        elif kind == pdfium_c.FPDF_PAGEOBJ_IMAGE:
+            drawings.images.append(_bounds(drawn, outer))
+        elif kind == pdfium_c.FPDF_PAGEOBJ_SHADING:
+            drawings.fills.append((_bounds(drawn, outer), drawings.count, False, False))
+        elif kind == pdfium_c.FPDF_PAGEOBJ_FORM and depth < _MAX_FORM_DEPTH:
+            inner = range(pdfium_c.FPDFFormObj_CountObjects(drawn))
+            matrix = _multiply(_matrix(drawn), outer)
+            _walk(drawings, (pdfium_c.FPDFFormObj_GetObject(drawn, at) for at in inner), matrix, depth + 1)
+
+
+def _read_path(drawings: _Drawings, path: Any, outer: _Matrix) -> None:
+    fill, stroke = ctypes.c_int(), ctypes.c_int()
+    if not pdfium_c.FPDFPath_GetDrawMode(path, fill, stroke) or not (fill.value or stroke.value):
+        return
+    count = pdfium_c.FPDFPath_CountSegments(path)
+    if fill.value:
+        red, green, blue, alpha = (ctypes.c_uint() for _ in range(4))
+        pdfium_c.FPDFPageObj_GetFillColor(path, red, green, blue, alpha)
+        box = _bounds(path, outer)
+        colours = red.value, green.value, blue.value
+        is_thin = min(box[2] - box[0], box[3] - box[1]) <= _RULE_THICKNESS_PT
+        if not is_thin and min(colours) < _WHITE and alpha.value:
+            is_rectangle = count <= 6  # a logo or letter hides no text behind its bounds
+            drawings.fills.append((box, drawings.count, max(colours) <= _DARK, alpha.value == 255 and is_rectangle))
+    if count > _MAX_SEGMENTS:
+        return
+    for subpath in _read_subpaths(path, count, _multiply(_matrix(path), outer)):
+        left, right = min(x for x, _ in subpath), max(x for x, _ in subpath)
+        bottom, top = min(y for _, y in subpath), max(y for _, y in subpath)
+        if min(right - left, top - bottom) <= _RULE_THICKNESS_PT:
+            if max(right - left, top - bottom) >= _MIN_RULE_PT:
+                drawings.rules.append((left, bottom, right, top))
+        elif stroke.value:
+            for (x0, y0), (x1, y1) in zip(subpath, subpath[1:], strict=False):
+                side = min(x0, x1), min(y0, y1), max(x0, x1), max(y0, y1)
+                if min(side[2] - side[0], side[3] - side[1]) <= 0.5 and max(side[2] - side[0], side[3] - side[1]) > 0:
+                    drawings.rules.append(side)
+
+
+def _read_subpaths(path: Any, count: int, matrix: _Matrix) -> list[list[tuple[float, float]]]:
+    """Return the corners of each part of the path; parts with curves are left out."""
+    parts: list[list[tuple[float, float]]] = []
+    curved: set[int] = set()
+    x, y = ctypes.c_float(), ctypes.c_float()
+    for at in range(count):
+        segment = pdfium_c.FPDFPath_GetPathSegment(path, at)
+        kind = pdfium_c.FPDFPathSegment_GetType(segment)
+        pdfium_c.FPDFPathSegment_GetPoint(segment, x, y)
+        point = _apply(matrix, x.value, y.value)
+        if kind == pdfium_c.FPDF_SEGMENT_MOVETO or not parts:
+            parts.append([])
+        elif kind == pdfium_c.FPDF_SEGMENT_BEZIERTO:
+            curved.add(len(parts) - 1)
+        parts[-1].append(point)
+        if pdfium_c.FPDFPathSegment_GetClose(segment):
+            parts[-1].append(parts[-1][0])
+    return [part for at, part in enumerate(parts) if len(part) > 1 and at not in curved]
+
+
+def _bounds(drawn: Any, outer: _Matrix) -> Box:
+    sides = [ctypes.c_float() for _ in range(4)]
+    pdfium_c.FPDFPageObj_GetBounds(drawn, *sides)
+    left, bottom, right, top = (side.value for side in sides)
+    corners = [_apply(outer, x, y) for x in (left, right) for y in (bottom, top)]
+    xs, ys = [x for x, _ in corners], [y for _, y in corners]
+    return min(xs), min(ys), max(xs), max(ys)
+
+
+def _matrix(drawn: Any) -> _Matrix:
+    matrix = pdfium_c.FS_MATRIX()
+    if not pdfium_c.FPDFPageObj_GetMatrix(drawn, matrix):
+        return _IDENTITY
+    return matrix.a, matrix.b, matrix.c, matrix.d, matrix.e, matrix.f
+
+
+def _multiply(first: _Matrix, then: _Matrix) -> _Matrix:
+    a, b, c, d, e, f = first
+    ta, tb, tc, td, te, tf = then
+    return (
+        a * ta + b * tc, a * tb + b * td, c * ta + d * tc, c * tb + d * td, e * ta + f * tc + te, e * tb + f * td + tf,
+    )  # fmt: skip
+
+
+def _apply(matrix: _Matrix, x: float, y: float) -> tuple[float, float]:
+    a, b, c, d, e, f = matrix
+    return a * x + c * y + e, b * x + d * y + f
+
+
+def _holds(box: Box, x: float, y: float) -> bool:
+    return box[0] <= x <= box[2] and box[1] <= y <= box[3]
+
+
+def _clip(box: Box, page: Box) -> Box:
+    return max(box[0], page[0]), max(box[1], page[1]), min(box[2], page[2]), min(box[3], page[3])
+
+
+def _area(box: Box) -> float:
+    return max(0.0, box[2] - box[0]) * max(0.0, box[3] - box[1])
