@@ -78,6 +78,7 @@ class PageContent:
     slanted: str
     rules: list[Box]
     images: list[Box]
+    panels: list[Box]  # dark areas
     object_count: int
     hidden: int
     struck: int
@@ -87,12 +88,10 @@ class PageContent:
         """Return a box of the page's own coordinates as the page is read."""
         return _turn_box(box, self.turn, self.origin, (self.width, self.height))
 
-    @property
-    def image_share(self) -> float:
-        """The share of the page that its largest image covers."""
-        return max((_area(_clip(box, (0, 0, self.width, self.height))) for box in self.images), default=0.0) / (
-            self.width * self.height or 1.0
-        )
+    def share(self, boxes: Sequence[Box]) -> float:
+        """Return the share of the page that the largest of the boxes covers."""
+        page = 0.0, 0.0, self.width, self.height
+        return max((_area(_clip(box, page)) for box in boxes), default=0.0) / (_area(page) or 1.0)
 
 
 @dataclass(slots=True)
@@ -151,12 +150,13 @@ def read_page(page: pdfium.PdfPage) -> PageContent:
         size = (right - left, top - bottom) if turn % 2 == 0 else (top - bottom, right - left)
         content = PageContent(
             width=size[0], height=size[1], turn=turn, origin=(left, bottom), pieces=[], turned=[], slanted="",
-            rules=[], images=[], object_count=drawings.count, hidden=0, struck=0, unreadable=0,
+            rules=[], images=[], panels=[], object_count=drawings.count, hidden=0, struck=0, unreadable=0,
         )  # fmt: skip
         content = replace(
             content,
             rules=[content.place(box) for box in drawings.rules],
             images=[content.place(box) for box in drawings.images],
+            panels=[content.place(box) for box, _, is_dark, _ in drawings.fills if is_dark],
         )
         return _sort(content, raws, drawings, textpage, (left, bottom, right, top))
     finally:

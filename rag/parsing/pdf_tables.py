@@ -1,0 +1,254 @@
+"""Find the tables that rules draw on a page, and write their rows so that each is understood alone.
+
+The cells are found as in Nurminen's thesis, "Algorithmic Extraction of Data in Tables in PDF" (Tampere, 2013), which
+Tabula and pdfplumber follow: the crossings of horizontal and vertical rules are the corners of cells.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from rag.parsing.pdf_lines import join_text, split_rows
+from rag.parsing.pdf_page import Box, Piece
+from rag.parsing.tables import Cell, render_rows
+
+_SNAP_PT: Final = 3.0
+_MAX_CROSSINGS: Final = 250_000
+_MAX_CELLS: Final = 20_000
+_MAX_CELL_CHARS: Final = 1_000  # a longer cell is a column of the page, not of a table
+_MIN_FILLED: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table on one page; `columns` are the positions of its vertical rules, from left to right."""
+
+    box: Box
+    columns: Sequence[float]
+    rows: Sequence[Sequence[Cell]]
+
+    def continues(self, before: "Table") -> bool:
+        """Return whether the table has the columns of the one before."""
+        return len(self.columns) == len(before.columns) and all(
+            abs(mine - other) <= 2 * _SNAP_PT for mine, other in zip(self.columns, before.columns, strict=True)
+        )
+
+
+@dataclass(slots=True)
+class _Rule:
+    """A rule at `at`, from `start` to `end` on the other axis."""
+
+    at: float
+    start: float
+    end: float
+
+
+@dataclass(slots=True)
+class _Grid:
+    """Rules that touch each other."""
+
+    flat: list[_Rule]
+    upright: list[_Rule]
+
+
+def find_tables(rules: Sequence[Box], pieces: Sequence[Piece], turned: Sequence[Piece]) -> list[tuple[Table, set[int]]]:
+    """Return the tables from the top of the page down, each with the numbers of the pieces in it.
+
+    The numbers count `pieces`, then `turned`.
+    """
+    flat = _merge([_Rule((b + t) / 2, left, right) for left, b, right, t in rules if right - left >= t - b])
+    upright = _merge([_Rule((left + r) / 2, b, t) for left, b, r, t in rules if r - left < t - b])
+    if not flat or not upright or len(flat) * len(upright) > _MAX_CROSSINGS:
+        return []
+    everything = [*pieces, *turned]
+    found = [_fill(grid, everything, len(pieces)) for grid in _connect(flat, upright)]
+    tables = sorted((entry for entry in found if entry), key=lambda entry: -entry[0].box[3])
+    taken: set[int] = set()
+    kept: list[tuple[Table, set[int]]] = []
+    for table, members in tables:
+        if not members & taken:  # a grid inside a cell: the outer one has its text
+            kept.append((table, members))
+            taken |= members
+    return kept
+
+
+def _merge(rules: Sequence[_Rule]) -> list[_Rule]:
+    """Bring rules at nearly the same position together, and join those that touch."""
+    positions: list[float] = []
+    for at in sorted(rule.at for rule in rules):
+        if not positions or at - positions[-1] > _SNAP_PT:
+            positions.append(at)
+    merged: list[_Rule] = []
+    ordered = sorted(rules, key=lambda rule: rule.at)
+    number = 0
+    groups: list[list[_Rule]] = [[] for _ in positions]
+    for rule in ordered:
+        while number + 1 < len(positions) and rule.at >= positions[number + 1]:
+            number += 1
+        groups[number].append(rule)
+    for position, group in zip(positions, groups, strict=True):
+        last: _Rule | None = None
+        for rule in sorted(group, key=lambda rule: rule.start):
+            if last and rule.start <= last.end + _SNAP_PT:
+                last.end = max(last.end, rule.end)
+            else:
+                last = _Rule(position, rule.start, rule.end)
+                merged.append(last)
+    return merged
+
+
+def _connect(flat: Sequence[_Rule], upright: Sequence[_Rule]) -> list[_Grid]:
+    """Return the rules by the grid that they form; the largest grid first."""
+    owner: dict[int, _Grid] = {}
+    for horizontal in flat:
+        own = _Grid([horizontal], [])
+        owner[id(horizontal)] = own
+        for vertical in upright:
+            if (
+                horizontal.start - _SNAP_PT <= vertical.at <= horizontal.end + _SNAP_PT
+                and vertical.start - _SNAP_PT <= horizontal.at <= vertical.end + _SNAP_PT
+            ):
+                other = owner.get(id(vertical))
+                if other is None:
+                    own.upright.append(vertical)
+                    owner[id(vertical)] = own
+                elif other is not own:
+                    small, large = sorted((own, other), key=lambda grid: len(grid.flat) + len(grid.upright))
+                    large.flat += small.flat
+                    large.upright += small.upright
+                    for rule in (*small.flat, *small.upright):
+                        owner[id(rule)] = large
+                    own = large
+    grids = {id(grid): grid for grid in owner.values() if grid.upright}
+    return list(grids.values())
+
+
+def _fill(grid: _Grid, pieces: Sequence[Piece], upright_count: int) -> tuple[Table, set[int]] | None:
+    """Return the table of a grid, or None if it is a frame or a drawing."""
+    xs = _edges(grid.upright, grid.flat)
+    ys = _edges(grid.flat, grid.upright)[::-1]
+    columns, rows = len(xs) - 1, len(ys) - 1
+    if columns < 2 or rows < 2 or columns * rows > _MAX_CELLS:
+        return None
+    box = xs[0], ys[-1], xs[-1], ys[0]
+    inside: dict[tuple[int, int], list[int]] = {}
+    for number, piece in enumerate(pieces):
+        x, y = piece.center
+        if box[0] <= x <= box[2] and box[1] <= y <= box[3]:
+            column = next(at for at in range(columns) if x <= xs[at + 1])
+            row = next(at for at in range(rows) if y >= ys[at + 1])
+            inside.setdefault((row, column), []).append(number)
+    owners, spans = _span(grid, xs, ys)
+    members: dict[tuple[int, int], list[int]] = {}
+    for place, numbers in inside.items():
+        members.setdefault(owners[place], []).extend(numbers)
+    texts: dict[tuple[int, int], str] = {}
+    bold: set[tuple[int, int]] = set()
+    for place, numbers in members.items():
+        cell = [pieces[number] for number in sorted(numbers)]
+        texts[place] = _cell_text(cell[: sum(number < upright_count for number in numbers)], cell)
+        if all(piece.bold for piece in cell):
+            bold.add(place)
+    filled = sum(1 for text in texts.values() if text)
+    if filled < _MIN_FILLED or max(map(len, texts.values())) > _MAX_CELL_CHARS or 5 * filled < len(spans):
+        return None
+    lines = [
+        [
+            Cell(texts.get(place, ""), columns=spans[place][1], rows=spans[place][0])
+            for place in sorted(spans)
+            if place[0] == row
+        ]
+        for row in range(rows)
+    ]
+    return Table(box, xs, _mark_bold_header(lines, spans, texts, bold)), {n for ns in members.values() for n in ns}
+
+
+def _cell_text(level: Sequence[Piece], every: Sequence[Piece]) -> str:
+    lines = [join_text(row) for row in split_rows(level)] + [piece.text for piece in every[len(level) :]]
+    return " ".join(lines).replace("\ufffe ", "\ufffe")
+
+
+def _edges(across: Sequence[_Rule], along: Sequence[_Rule]) -> list[float]:
+    """Return the positions of the rules `across`, and the ends of those `along` that go on beyond them."""
+    positions = sorted({rule.at for rule in across})
+    start, end = min(rule.start for rule in along), max(rule.end for rule in along)
+    if positions[0] - start > 3 * _SNAP_PT:
+        positions.insert(0, start)
+    if end - positions[-1] > 3 * _SNAP_PT:
+        positions.append(end)
+    return positions
+
+
+def _span(
+    grid: _Grid, xs: Sequence[float], ys: Sequence[float]
+) -> tuple[dict[tuple[int, int], tuple[int, int]], dict[tuple[int, int], tuple[int, int]]]:
+    """Return which cell covers each place of the grid, and how many rows and columns each cell covers."""
+    columns, rows = len(xs) - 1, len(ys) - 1
+
+    def is_ruled(rules: Sequence[_Rule], at: float, middle: float) -> bool:
+        return any(abs(rule.at - at) < 0.01 and rule.start <= middle <= rule.end for rule in rules)
+
+    upright = {x: [rule for rule in grid.upright if rule.at == x] for x in xs}
+    flat = {y: [rule for rule in grid.flat if rule.at == y] for y in ys}
+    owners: dict[tuple[int, int], tuple[int, int]] = {}
+    spans: dict[tuple[int, int], tuple[int, int]] = {}
+    for row in range(rows):
+        for column in range(columns):
+            if (row, column) in owners:
+                continue
+            right = column + 1
+            middle = (ys[row] + ys[row + 1]) / 2
+            while right < columns and (row, right) not in owners and not is_ruled(upright[xs[right]], xs[right], middle):
+                right += 1
+            below = row + 1
+            while below < rows and not any(
+                (below, at) in owners or is_ruled(flat[ys[below]], ys[below], (xs[at] + xs[at + 1]) / 2)
+                for at in range(column, right)
+            ):
+                below += 1
+            spans[row, column] = below - row, right - column
+            for covered_row in range(row, below):
+                for covered in range(column, right):
+                    owners[covered_row, covered] = row, column
+    return owners, spans
+
+
+def _mark_bold_header(
+    lines: Sequence[Sequence[Cell]],
+    spans: dict[tuple[int, int], tuple[int, int]],
+    texts: dict[tuple[int, int], str],
+    bold: set[tuple[int, int]],
+) -> list[list[Cell]]:
+    """Mark the bold rows at the top as the header, if the rows below are not bold."""
+    header = 0
+    for row in range(len(lines)):
+        filled = [place for place in spans if place[0] == row and texts.get(place)]
+        if len(filled) < 2 or not all(place in bold for place in filled):
+            break
+        header = row + 1
+    if header == len(lines):
+        header = 0
+    return [
+        [replace(cell, is_header=True) if row < header else cell for cell in line] for row, line in enumerate(lines)
+    ]
+
+
+def render(parts: Sequence[Sequence[Sequence[Cell]]]) -> list[list[str]]:
+    """Return the lines of a table that goes over several pages, by page; the header of the first names all columns."""
+    first = [row for row in parts[0] if any(cell.text for cell in row)]
+    header = first[: len(first) - len(render_rows(first))]
+    if len(header) == len(first):
+        header = []
+    marked = [[replace(cell, is_header=True) for cell in row] for row in header]
+    names = [[cell.text for cell in row] for row in header]
+    rendered: list[list[str]] = []
+    for part in parts:
+        rows = [row for row in part if any(cell.text for cell in row)]
+        if names and [[cell.text for cell in row] for row in rows[: len(names)]] == names:
+            rows = rows[len(names) :]
+        if names:
+            rows = [[replace(cell, is_header=False) for cell in row] for row in rows]
+            rendered.append(render_rows([*marked, *rows]) if rows else [])
+        else:  # the first row of a later page names no columns either
+            rendered.append(render_rows([*first, *rows])[len(first) :] if rendered else render_rows(rows))
+    return rendered
