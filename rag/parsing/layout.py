@@ -19,8 +19,9 @@ _PARAGRAPH_GAP_RATIO: Final = 1.4  # of the usual distance between two baselines
 _SAME_COLUMN_SHARE: Final = 0.4  # of the page's text width; a second column begins further right than this
 _LEFT_STEP_PT: Final = 5.0
 _EDGE_ROWS: Final = 3  # at the top and the bottom of a page, which may be a running header or footer
-_MARGIN_SHARE: Final = 0.2  # of the page's height: a running header or footer stands in it
-_STANDS_OFF_RATIO: Final = 1.8  # of the text size, from one baseline to the next
+_MARGIN_SHARE: Final = 0.15  # of the page's height: a running header or footer stands in it
+_STANDS_OFF_RATIO: Final = 1.4  # of the usual distance between two baselines
+_MAX_PITCH_RATIO: Final = 2.2  # of the text size: where pages have a line or two, the usual distance is unknown
 _SMALL_RATIO: Final = 0.9  # of the text size: smaller lines at the edge of a page need not stand off
 _SAME_PLACE_PT: Final = 3.0
 _MIN_RUNNING_PAGES: Final = 3
@@ -163,6 +164,7 @@ def _edge_key(line: Line) -> tuple[int, int]:
 def _right_edges(lines: Sequence[Line]) -> dict[tuple[int, int], float]:
     """Return the right edge of the column of lines, by page and left position."""
     by_page: dict[int, dict[int, float]] = {}
+    counts = Counter(map(_edge_key, lines))
     for line in lines:
         page, left = _edge_key(line)
         columns = by_page.setdefault(page, {})
@@ -175,6 +177,7 @@ def _right_edges(lines: Sequence[Line]) -> dict[tuple[int, int], float]:
                 right
                 for other, right in columns.items()
                 if abs(other - left) * _LEFT_STEP_PT < _SAME_COLUMN_SHARE * width
+                and (other == left or counts[page, other] > 1 or counts[page, left] == 1)  # one line may be centred
             )
             edges[page, left] = max(near, default=columns[left])
     return edges
@@ -189,13 +192,15 @@ def _without_running_lines(
     the same height, or a text that counts the pages. The same text must stand off from the body, or be smaller.
     """
     body_size = _usual_size([line for lines in pages for line in lines])
-    edges = [_Edges.of(lines, height, body_size) for lines, height in zip(pages, heights, strict=True)]
+    steps = sorted(above - below for lines in pages for above, below in pairwise(_levels(lines)))
+    pitch = min(steps[len(steps) // 4] if steps else body_size, _MAX_PITCH_RATIO * body_size)
+    edges = [_Edges.of(lines, height, body_size, pitch) for lines, height in zip(pages, heights, strict=True)]
     same: dict[tuple[str, int], set[int]] = {}
     numbered: dict[tuple[str, int], set[int]] = {}
     for number, edge in enumerate(edges):
         for line in edge.near:
             for place in _places(line):
-                for key in _page_number_keys(line):
+                for key in _page_number_keys(line, is_apart=line in edge.apart):
                     numbered.setdefault((key, place), set()).add(number)
         for line in edge.apart:
             for place in _places(line):
@@ -205,7 +210,10 @@ def _without_running_lines(
         edge = edges[number]
         place = _place(line)
         if line in edge.near and line.size <= body_size:
-            if any(len(numbered[key, place]) >= _MIN_RUNNING_PAGES for key in _page_number_keys(line)):
+            if any(
+                len(numbered[key, place]) >= _MIN_RUNNING_PAGES
+                for key in _page_number_keys(line, is_apart=line in edge.apart)
+            ):
                 return True
             is_number = _PAGE_NUMBER.fullmatch(line.text) or line.text.strip("-–— ") == labels[number]
             if is_number and line in edge.apart and len(pages) > 1:
@@ -225,7 +233,9 @@ def _is_repeated(found_on: Set[int], page: int, page_count: int) -> bool:
         return True
     if page_count < 2 * _MIN_RUNNING_PAGES:  # in so few pages: on all of them, or on all odd or even ones
         return any(
-            len(side) > 1 and found_on >= side for step in (1, 2) for side in [set(range(page % step, page_count, step))]
+            len(side) > 1 and found_on >= side
+            for step in (1, 2)
+            for side in [set(range(page % step, page_count, step))]
         )
     for step in (1, 2):
         run = 1
@@ -255,65 +265,75 @@ class _Edges:
     apart: Set[Line]
 
     @classmethod
-    def of(cls, lines: Sequence[Line], height: float, body_size: float) -> "_Edges":
+    def of(cls, lines: Sequence[Line], height: float, body_size: float, pitch: float) -> "_Edges":
         near: set[Line] = set()
         apart: set[Line] = set()
-        ordered = sorted((line for line in lines if not line.row), key=lambda line: -line.baseline)
-        tops = [line.baseline for line in lines if line.row]
-        rows: list[list[Line]] = []
-        for line in ordered:
-            if rows and rows[-1][0].baseline - line.baseline < body_size / 2:
-                rows[-1].append(line)
-            else:
-                rows.append([line])
-        levels = sorted([*(row[0].baseline for row in rows), *tops], reverse=True)
-        for direction in (1, -1):
-            side = rows[::direction][:_EDGE_ROWS]
-            around = levels[::direction]
-            for at, row in enumerate(side):
-                level = row[0].baseline
-                if (around.index(level)) >= _EDGE_ROWS:
+        levels = _levels(lines)
+        for is_top in (True, False):
+            side = levels if is_top else levels[::-1]
+            stands_off = False
+            for at, level in enumerate(side[:_EDGE_ROWS]):
+                row = {line for line in lines if not line.row and abs(line.baseline - level) < _SAME_PLACE_PT}
+                is_in_margin = level >= (1 - _MARGIN_SHARE) * height if is_top else level <= _MARGIN_SHARE * height
+                if len(row) == 0 or (height and not is_in_margin):
                     break
-                near.update(row)
-                if height and not (
-                    level >= (1 - _MARGIN_SHARE) * height if direction == 1 else level <= _MARGIN_SHARE * height
-                ):
-                    break
-                steps = [abs(a - b) for a, b in pairwise(around[around.index(level) : _EDGE_ROWS + 1])]
-                if any(step > _STANDS_OFF_RATIO * body_size for step in steps) or len(around) == 1:
-                    apart.update(row)
-                apart.update(line for line in row if line.size <= _SMALL_RATIO * body_size)
+                near |= row
+                if not stands_off:  # else the body has begun
+                    block_end = next(
+                        (n for n in range(at, len(side) - 1) if abs(side[n] - side[n + 1]) > _STANDS_OFF_RATIO * pitch),
+                        len(side),
+                    )
+                    if block_end < _EDGE_ROWS:
+                        apart |= row
+                        stands_off = block_end == at
+                apart |= {line for line in row if line.size <= _SMALL_RATIO * body_size}
         return cls(near, apart)
+
+
+def _levels(lines: Sequence[Line]) -> list[float]:
+    """Return the heights of the baselines, from the top down."""
+    levels: list[float] = []
+    for baseline in sorted((line.baseline for line in lines), reverse=True):
+        if not levels or levels[-1] - baseline >= _SAME_PLACE_PT:
+            levels.append(baseline)
+    return levels
 
 
 def _in_order(lines: Sequence[Line]) -> list[Line]:
     """Return the lines of a page with the highest first and the lowest last, if they stand off from all others."""
+    levels = _levels(lines)
+    if len(levels) < _EDGE_ROWS:
+        return list(lines)
     ordered = list(lines)
-    levels = sorted(line.baseline for line in lines)
-    if len(levels) < 3:
-        return ordered
     for line in lines:
-        away = _STANDS_OFF_RATIO * (line.size or levels[-1] - levels[0])
-        if line.row or levels.count(line.baseline) > 1:
+        away = 2 * _MAX_PITCH_RATIO * line.size
+        if line.row:
             continue
-        if line.baseline == levels[0] and levels[1] - levels[0] > 1.5 * away:
+        if line.baseline == levels[-1] and levels[-2] - levels[-1] > away:
             ordered.remove(line)
             ordered.append(line)
-        elif line.baseline == levels[-1] and levels[-1] - levels[-2] > 1.5 * away:
+        elif line.baseline == levels[0] and levels[0] - levels[1] > away:
             ordered.remove(line)
             ordered.insert(0, line)
     return ordered
 
 
-def _page_number_keys(line: Line) -> list[str]:
-    """Return the text with its first and its last number relative to the page: equal on all pages if it counts them."""
+def _page_number_keys(line: Line, *, is_apart: bool = False) -> list[str]:
+    """Return the text with its first and its last number relative to the page: equal on all pages if it counts them.
+
+    In a line that stands off from the body, the other numbers may differ: they count chapters.
+    """
     if _ENDS_SENTENCE.search(line.text):  # "Điều 3 có hiệu lực." at the top of page 3 is text
         return []
     found = list(_NUMBER.finditer(line.text))
-    return [
-        f"{line.text[: match.start()]}#{int(match[0]) - line.page}#{line.text[match.end() :]}"
-        for match in (*found[:1], *found[1:][-1:])
-    ]
+    keys: list[str] = []
+    for match in (*found[:1], *found[1:][-1:]):
+        before, after = line.text[: match.start()], line.text[match.end() :]
+        key = f"{before}#{int(match[0]) - line.page}#{after}"
+        keys.append(key)
+        if is_apart and len(found) > 1:
+            keys.append(f"{_NUMBER.sub('*', before)}#{int(match[0]) - line.page}#{_NUMBER.sub('*', after)}")
+    return keys
 
 
 def _usual_size(lines: Sequence[Line]) -> float:

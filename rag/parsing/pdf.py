@@ -69,7 +69,7 @@ def read(data: bytes) -> Draft:
         if page_count > _MAX_PAGES:
             raise ParseError(f"too many pages: {page_count:,}, at most {_MAX_PAGES:,} can be read")
         form_type = document.get_formtype()
-        if form_type != pdfium_c.FORMTYPE_NONE:
+        if form_type in (pdfium_c.FORMTYPE_ACRO_FORM, pdfium_c.FORMTYPE_XFA_FOREGROUND):
             document.init_forms()
         notes = _Notes()
         pages = _read_pages(document, notes)
@@ -84,9 +84,7 @@ def read(data: bytes) -> Draft:
     if not any(page.lines for page in pages):
         raise ParseError(notes.refusal(page_count))
     _render_tables(pages)
-    blocks = layout.to_blocks(
-        [page.lines for page in pages], heights=[page.height for page in pages], labels=labels
-    )
+    blocks = layout.to_blocks([page.lines for page in pages], heights=[page.height for page in pages], labels=labels)
     return Draft(blocks, title, page_count, notes.warnings())
 
 
@@ -175,8 +173,9 @@ def _build_page(content: PageContent, fields: Sequence[pdf_forms.Field], number:
         notes.add("struck-out text is left out", number)
     if content.slanted:
         notes.add(f"slanted text is left out: {_quote(content.slanted)}", number)
+    if fields:
+        content = replace(content, pieces=pdf_forms.add_fields(content.pieces, fields))
     _add_text(page, content, notes)
-    page.lines = pdf_forms.add_fields(page.lines, fields, number)
     if not page.lines and content.images:
         notes.add(notes.IMAGE, number)
     elif not page.lines and content.object_count and not content.hidden:
@@ -294,12 +293,12 @@ def _render_tables(pages: Sequence[_Page]) -> None:
     rendered: dict[int, tuple[int, list[str]]] = {}
     for group in _group_tables(pages):
         parts = pdf_tables.render([table.rows for _, table in group])
-        for (row, _), lines in zip(group, parts, strict=True):
-            rendered[row] = group[0][0], lines
+        for (row, _), texts in zip(group, parts, strict=True):
+            rendered[row] = group[0][0], texts
     for page in pages:
         lines: list[Line] = []
         for line in page.lines:
-            if line.row:
+            if line.row in rendered:
                 group_row, texts = rendered[line.row]
                 lines += [replace(line, text=text, row=group_row) for text in texts]
             else:

@@ -8,8 +8,7 @@ from typing import Any, Final
 import pypdfium2 as pdfium
 import pypdfium2.raw as pdfium_c
 
-from rag.parsing.layout import Line
-from rag.parsing.pdf_page import Box
+from rag.parsing.pdf_page import Box, Piece
 
 _MAX_FIELDS: Final = 2_000  # of one page
 _MAX_VALUE_BYTES: Final = 200_000
@@ -71,39 +70,39 @@ def _read_text(read: Callable[..., int], form: Any, annotation: Any) -> str:
     return buffer.raw[: size - 2].decode("utf-16-le", errors="ignore").strip()
 
 
-def add_fields(lines: Sequence[Line], fields: Sequence[Field], page: int) -> list[Line]:
-    """Write each value behind the label at its left, `[x]` or `[ ]` beside the label of a box; else a line of its own."""
-    added = list(lines)
+def add_fields(pieces: Sequence[Piece], fields: Sequence[Field]) -> list[Piece]:
+    """Add each value behind the word at its left, and `[x]` or `[ ]` beside the label of a box to tick.
+
+    A field without a word beside it is written with its name, in its place from the top down.
+    """
+    added = list(pieces)
     for field in sorted(fields, key=lambda field: (-field.box[3], field.box[0])):
-        at = _find_label(added, field)
-        if at is None:
-            mark = "" if field.checked is None else "[x] " if field.checked else "[ ] "
-            text = mark + (f"{field.name}: {field.value}" if field.name and field.value else field.name or field.value)
-            place = next((n for n, line in enumerate(added) if line.baseline < field.box[1]), len(added))
-            own = Line(text, page, _TEXT_SIZE_PT, False, field.box[0], field.box[2], field.box[1] + 1)
-            added.insert(place, own)
-            continue
-        line = added[at]
-        if field.checked is None:
-            colon = "" if line.text.rstrip().endswith((":", "：")) else ":"
-            text = f"{line.text}{colon} {field.value}"
+        left, bottom, right, top = field.box
+        level = [
+            (number, piece)
+            for number, piece in enumerate(added)
+            if bottom - piece.size / 2 <= piece.baseline <= top
+            and not (piece.right > left + 2 and piece.left < right - 2)
+        ]
+        before = [(left - piece.right, number) for number, piece in level if -2 <= left - piece.right <= _NEAR_PT]
+        after = [(piece.left - right, number) for number, piece in level if -2 <= piece.left - right <= _NEAR_PT]
+        mark = "" if field.checked is None else "[x]" if field.checked else "[ ]"
+        if mark and after:
+            at = min(after)[1]
+            beside, place = added[at], at
+            added[at] = replace(beside, is_spaced=True)
+        elif before:
+            at = min(before)[1]
+            beside, place = added[at], at + 1
         else:
-            mark = "[x]" if field.checked else "[ ]"
-            text = f"{mark} {line.text}" if line.left >= field.box[0] else f"{line.text} {mark}"
-        added[at] = replace(line, text=text, right=max(line.right, field.box[2]), left=min(line.left, field.box[0]))
+            place = next((number for number, piece in enumerate(added) if piece.baseline < bottom), len(added))
+            text = f"{field.name}: {field.value}" if field.name and field.value else field.name or field.value
+            text = f"{mark} {text}".strip()
+            added.insert(place, Piece(text, field.box, bottom + 1, _TEXT_SIZE_PT, False, True, is_field=True))
+            continue
+        colon = "" if mark or beside.is_field or beside.text.endswith((":", "：")) else ":"
+        if colon:
+            added[at] = replace(beside, text=beside.text + colon)
+        value = Piece(mark or field.value, field.box, beside.baseline, beside.size, False, True, is_field=True)
+        added.insert(place, value)
     return added
-
-
-def _find_label(lines: Sequence[Line], field: Field) -> int | None:
-    """Return the nearest line at the height of the field: at its left, and for a box to tick first at its right."""
-    left, bottom, right, top = field.box
-    level = [
-        (number, line)
-        for number, line in enumerate(lines)
-        if not line.row and bottom - line.size / 2 <= line.baseline <= top
-    ]
-    before = [(left - line.right, number) for number, line in level if -2 <= left - line.right <= _NEAR_PT]
-    after = [(line.left - right, number) for number, line in level if -2 <= line.left - right <= _NEAR_PT]
-    if field.checked is not None and after:
-        return min(after)[1]
-    return min(before)[1] if before else None

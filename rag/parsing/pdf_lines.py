@@ -1,8 +1,9 @@
-"""Build the lines of a page from its words: superscripts, columns that were painted row by row, tables without rules."""
+"""Build the lines of a page from its words: superscripts, columns painted row by row, tables without rules."""
 
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 from rag.parsing.layout import Line
@@ -18,7 +19,7 @@ _MIN_ROWS: Final = 3
 _MIN_TABLE_COLUMNS: Final = 3
 _PROSE_WORDS: Final = 3.0  # for each line of a column
 _PROSE_FILL: Final = 0.55  # of the column's width
-_BULLET_CHARS: Final = 4
+_FIELD_ROW: Final = 10**9  # above all numbers of tables: the lines of a form are kept apart like rows
 
 _SUPERSCRIPTS: Final = str.maketrans("0123456789+-−=()ni", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁻⁼⁽⁾ⁿⁱ")
 _SUBSCRIPTS: Final = str.maketrans("0123456789+-−=()", "₀₁₂₃₄₅₆₇₈₉₊₋₋₌₍₎")
@@ -132,6 +133,7 @@ def to_line(segment: Segment, page: int) -> Line:
         left=segment.left,
         right=segment.right,
         baseline=main.baseline,
+        row=_FIELD_ROW + page if any(piece.is_field for piece in segment.pieces) else 0,
     )
 
 
@@ -151,7 +153,7 @@ def _is_bold(pieces: Sequence[Piece]) -> bool:
 def _cut(row: Sequence[Piece]) -> list[Segment]:
     size = _main(row).size
     segments: list[list[Piece]] = [[row[0]]]
-    for before, piece in zip(row, row[1:], strict=False):
+    for before, piece in pairwise(row):
         if piece.left - before.right > _WIDE_GAP * size:
             segments.append([piece])
         else:
@@ -195,7 +197,8 @@ def _goes_down(before: Row, row: Row, has_before: bool) -> bool:
 
 
 def _columns(rows: Sequence[Row], right_edge: float) -> tuple[list[Segment], list[Segment]]:
-    left, right = [], []
+    left: list[Segment] = []
+    right: list[Segment] = []
     for row in rows:
         for segment in row:
             (right if segment.left >= right_edge - _ALIGNED_PT else left).append(segment)

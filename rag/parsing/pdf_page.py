@@ -10,6 +10,7 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any, Final
 
 import pypdfium2 as pdfium
@@ -39,7 +40,7 @@ _IDENTITY: Final[_Matrix] = (1.0, 0.0, 0.0, 1.0, 0.0, 0.0)
 class Piece:
     """A word or a part of one, in one font; positions in points, as the page is read, origin at the bottom left.
 
-    `is_spaced`: white space stands before it.
+    `is_spaced`: white space stands before it. `is_field`: it was filled into a form.
     """
 
     text: str
@@ -48,6 +49,7 @@ class Piece:
     size: float
     bold: bool
     is_spaced: bool
+    is_field: bool = False
 
     @property
     def left(self) -> float:
@@ -185,9 +187,7 @@ def _sort(
         else:
             origin_y = _baseline(textpage, raw, turn, content, box)
             if turn == content.turn:
-                piece = Piece(
-                    raw.text, content.place(box), origin_y, raw.font.size, raw.font.bold, is_spaced
-                )
+                piece = Piece(raw.text, content.place(box), origin_y, raw.font.size, raw.font.bold, is_spaced)
                 content.pieces.append(piece)
             else:
                 own = content.place(box)
@@ -308,7 +308,12 @@ def _is_hidden(font: _Font, box: Box, drawings: _Drawings, ocr_images: Sequence[
             or any(_holds(fill, x, y) for fill, *_ in drawings.fills)
         )
     return any(
-        is_dark and is_opaque and order > font.order and _holds(fill, x, y) and fill[0] <= box[0] + 1 and fill[2] >= box[2] - 1
+        is_dark
+        and is_opaque
+        and order > font.order
+        and _holds(fill, x, y)
+        and fill[0] <= box[0] + 1
+        and fill[2] >= box[2] - 1
         for fill, order, is_dark, is_opaque in drawings.fills
     )
 
@@ -412,7 +417,7 @@ def _read_path(drawings: _Drawings, path: Any, outer: _Matrix) -> None:
             if max(right - left, top - bottom) >= _MIN_RULE_PT:
                 drawings.rules.append((left, bottom, right, top))
         elif stroke.value:
-            for (x0, y0), (x1, y1) in zip(subpath, subpath[1:], strict=False):
+            for (x0, y0), (x1, y1) in pairwise(subpath):
                 side = min(x0, x1), min(y0, y1), max(x0, x1), max(y0, y1)
                 if min(side[2] - side[0], side[3] - side[1]) <= 0.5 and max(side[2] - side[0], side[3] - side[1]) > 0:
                     drawings.rules.append(side)

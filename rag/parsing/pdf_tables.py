@@ -198,7 +198,9 @@ def _span(
                 continue
             right = column + 1
             middle = (ys[row] + ys[row + 1]) / 2
-            while right < columns and (row, right) not in owners and not is_ruled(upright[xs[right]], xs[right], middle):
+            while (
+                right < columns and (row, right) not in owners and not is_ruled(upright[xs[right]], xs[right], middle)
+            ):
                 right += 1
             below = row + 1
             while below < rows and not any(
