@@ -105,12 +105,13 @@ class _Style:
             for before, line in pairwise(lines)
             if before.page == line.page and before.baseline - line.baseline > body_size / 2
         )
+        body_is_bold = 2 * bold_chars > sum(len(line.text) for line in lines)
         return cls(
             body_size=body_size,
-            body_is_bold=2 * bold_chars > sum(len(line.text) for line in lines),
+            body_is_bold=body_is_bold,
             pitch=gaps[len(gaps) // 4] if gaps else 1.2 * body_size,  # most paragraphs have several lines, not all
             heading_sizes=sorted(heading_sizes, reverse=True),
-            right_edges=_right_edges(lines),
+            right_edges=_right_edges(lines, body_size, body_is_bold),
         )
 
     def level(self, before: Line | None, line: Line) -> int:
@@ -130,14 +131,11 @@ class _Style:
     def seam(self, before: Line, line: Line, level_before: int, level: int) -> Glue:
         """Return what separates two lines: a space inside a paragraph, a line break, or a blank line."""
         is_finished = _ENDS_SENTENCE.search(before.text) is not None
-        if before.row or line.row:
-            return "\n" if before.row == line.row else "\n\n"
-        if level != level_before:
-            return "\n\n"
+        begins = not level and _SECTION.match(line.text) and (is_finished or self._had_room(before, line))
+        if before.row or line.row or level != level_before or begins:
+            return "\n" if before.row and before.row == line.row else "\n\n"
         if before.page != line.page or line.baseline > before.baseline + self.pitch:  # next page or column
             return " " if not level and not is_finished and line.text[0].islower() else "\n\n"
-        if not level and _SECTION.match(line.text) and (is_finished or self._had_room(before, line)):
-            return "\n\n"
         if self._is_apart(before, line) or abs(before.size - line.size) > 0.12 * self.body_size:
             return "\n\n"
         if _BULLET.match(line.text) or (is_finished and _NUMBERED.match(line.text)):
@@ -161,10 +159,13 @@ def _edge_key(line: Line) -> tuple[int, int]:
     return line.page, round(line.left / _LEFT_STEP_PT)
 
 
-def _right_edges(lines: Sequence[Line]) -> dict[tuple[int, int], float]:
+def _right_edges(lines: Sequence[Line], body_size: float, body_is_bold: bool) -> dict[tuple[int, int], float]:
     """Return the right edge of the column of lines, by page and left position."""
     by_page: dict[int, dict[int, float]] = {}
-    counts = Counter(map(_edge_key, lines))
+    # The lines of a heading are often centred: they say nothing about the column.
+    body = {
+        _edge_key(line) for line in lines if line.size < _HEADING_SIZE_RATIO * body_size and line.bold <= body_is_bold
+    }
     for line in lines:
         page, left = _edge_key(line)
         columns = by_page.setdefault(page, {})
@@ -177,7 +178,7 @@ def _right_edges(lines: Sequence[Line]) -> dict[tuple[int, int], float]:
                 right
                 for other, right in columns.items()
                 if abs(other - left) * _LEFT_STEP_PT < _SAME_COLUMN_SHARE * width
-                and (other == left or counts[page, other] > 1 or counts[page, left] == 1)  # one line may be centred
+                and (other == left or (page, other) in body)
             )
             edges[page, left] = max(near, default=columns[left])
     return edges

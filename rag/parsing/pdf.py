@@ -32,6 +32,7 @@ _STAMP_CHARS: Final = 300
 _SMALL_PRINT_PT: Final = 9.0
 _LITTLE_TEXT_CHARS: Final = 200
 _QUOTED_CHARS: Final = 60
+_PLACEHOLDER_PAGES: Final = 2  # an XFA placeholder has no more
 
 _PRODUCER_TITLE = re.compile(r"^Microsoft (?:Word|PowerPoint) - |\.(?:docx?|pptx?|pdf|odt|tex|indd)$", re.IGNORECASE)
 _NO_TITLE: Final = frozenset({"untitled", "untitled document", "title", "(anonymous)", "(unspecified)"})
@@ -253,9 +254,10 @@ def _join_hyphens(lines: list[Line], start: int) -> None:
 
 def _refuse_placeholder(pages: Sequence[_Page], form_type: int) -> None:
     """Refuse the page that stands for an XFA form, which only Adobe's reader can show."""
-    if form_type in (pdfium_c.FORMTYPE_XFA_FULL, pdfium_c.FORMTYPE_XFA_FOREGROUND) and len(pages) <= 2:
-        if _XFA_PLACEHOLDER.search(" ".join(line.text for page in pages for line in page.lines)):
-            raise ParseError("an XFA form: its text is shown by Adobe's reader alone; save it as a plain PDF")
+    is_xfa = form_type in (pdfium_c.FORMTYPE_XFA_FULL, pdfium_c.FORMTYPE_XFA_FOREGROUND)
+    text = " ".join(line.text for page in pages[:_PLACEHOLDER_PAGES] for line in page.lines)
+    if is_xfa and len(pages) <= _PLACEHOLDER_PAGES and _XFA_PLACEHOLDER.search(text):
+        raise ParseError("an XFA form: its text is shown by Adobe's reader alone; save it as a plain PDF")
 
 
 def _drop_stamps(pages: Sequence[_Page], notes: _Notes) -> None:

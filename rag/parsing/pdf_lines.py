@@ -59,20 +59,23 @@ class OpenTable:
 def split_rows(pieces: Sequence[Piece]) -> list[list[Piece]]:
     """Return the words by line, in their order."""
     rows: list[list[Piece]] = []
+    main: Piece | None = None  # of the last line
     for piece in pieces:
-        if rows and _continues(rows[-1], piece):
+        if main and _continues(rows[-1][-1], main, piece):
             rows[-1].append(piece)
+            main = piece if piece.size > main.size else main
         else:
             rows.append([piece])
+            main = piece
     return rows
 
 
-def _continues(row: Sequence[Piece], piece: Piece) -> bool:
-    before = row[-1]
-    size = max(_main(row).size, piece.size)
-    if min(abs(piece.baseline - before.baseline), abs(piece.baseline - _main(row).baseline)) > _SAME_LINE * size:
+def _continues(before: Piece, main: Piece, piece: Piece) -> bool:
+    size = max(main.size, piece.size)
+    if piece.box[0] < before.box[2] - _BACK_STEP * size:
         return False
-    return piece.left >= before.right - _BACK_STEP * size
+    reach = _SAME_LINE * size
+    return abs(piece.baseline - main.baseline) <= reach or abs(piece.baseline - before.baseline) <= reach
 
 
 def _main(row: Sequence[Piece]) -> Piece:

@@ -31,6 +31,17 @@ _STRIKE_BAND: Final = (0.12, 0.5)  # of the text size, above the baseline: lower
 _HYPHENS: Final = (0x02, 0xFFFE)  # PDFium's character for a hyphen at the end of a line
 _NO_TEXT: Final = (0x00, 0xFFFF)
 
+_SPACES: Final = frozenset(b" \t\r\n\x0b\x0c")
+_LAST_ASCII: Final = 0x7F
+
+# The functions that are called for each character, without the wrapping of handles: three times as fast.
+_get_unicode = ctypes.CFUNCTYPE(ctypes.c_uint, ctypes.c_void_p, ctypes.c_int)(
+    ctypes.cast(pdfium_c.FPDFText_GetUnicode, ctypes.c_void_p).value or 0
+)
+_get_text_object = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int)(
+    ctypes.cast(pdfium_c.FPDFText_GetTextObject, ctypes.c_void_p).value or 0
+)
+
 Box = tuple[float, float, float, float]  # left, bottom, right, top
 _Matrix = tuple[float, float, float, float, float, float]
 _IDENTITY: Final[_Matrix] = (1.0, 0.0, 0.0, 1.0, 0.0, 0.0)
@@ -118,6 +129,7 @@ class _Font:
     is_white: bool
     is_unreadable: bool
     order: int
+    origin: tuple[float, float] | None  # of its first character, on the baseline of all
 
 
 @dataclass(slots=True)
@@ -174,9 +186,10 @@ def _sort(
     turned: list[tuple[int, Piece]] = []
     is_spaced = False
     ocr_images = [box for box in drawings.images if _area(_clip(box, page)) >= _OCR_IMAGE_SHARE * _area(page)]
+    rectangles = pdfium_c.FS_RECTF(), pdfium_c.FS_RECTF()
     for raw in raws:
         is_spaced = is_spaced or raw.is_spaced
-        box = _measure(textpage, raw)
+        box = _measure(textpage, raw, *rectangles)
         turn = _turn_of(raw.font.angle)
         if _is_hidden(raw.font, box, drawings, ocr_images, page):
             hidden += len(raw.text)
@@ -185,7 +198,7 @@ def _sort(
         elif turn is None:
             slanted.append((" " if raw.is_spaced and slanted else "") + raw.text)
         else:
-            origin_y = _baseline(textpage, raw, turn, content, box)
+            origin_y = _baseline(raw, turn, content, box)
             if turn == content.turn:
                 piece = Piece(raw.text, content.place(box), origin_y, raw.font.size, raw.font.bold, is_spaced)
                 content.pieces.append(piece)
@@ -202,35 +215,48 @@ def _sort(
 
 def _read_raws(textpage: pdfium.PdfTextPage, order: dict[int, int]) -> Iterator[_Raw]:
     """Yield the words of the text layer in its order, cut where the text object changes."""
+    handle = ctypes.cast(textpage.raw, ctypes.c_void_p).value
+    codes = [_get_unicode(handle, at) for at in range(textpage.count_chars())]
     fonts: dict[int, _Font] = {}
-    chars: list[str] = []
-    first = last = current = 0
-    is_spaced = starts_spaced = False
-    get_unicode, get_object = pdfium_c.FPDFText_GetUnicode, pdfium_c.FPDFText_GetTextObject
-    for at in range(textpage.count_chars()):
-        code = get_unicode(textpage, at)
-        if code in _NO_TEXT or 0xD800 <= code < 0xE000:
-            continue
-        char = "\ufffe" if code in _HYPHENS else chr(code)
-        if char.isspace():
+    current = start = 0
+    is_spaced = False
+    count = len(codes)
+    while start < count:
+        if _is_space(codes[start]):
             is_spaced = True
-            if chars:
-                yield _Raw("".join(chars), first, last, fonts[current], starts_spaced)
-                chars = []
+            start += 1
             continue
-        address = ctypes.cast(get_object(textpage, at), ctypes.c_void_p).value or current
-        if address not in fonts:
-            fonts[address] = _read_font(textpage, at, address, order)
-        if chars and address != current:
-            yield _Raw("".join(chars), first, last, fonts[current], starts_spaced)
-            chars = []
-        if not chars:
-            first, starts_spaced, is_spaced, current = at, is_spaced, False, address
-        chars.append(char)
-        if char != "\ufffe":
-            last = at
-    if chars:
-        yield _Raw("".join(chars), first, last, fonts[current], starts_spaced)
+        end = start
+        while end < count and not _is_space(codes[end]):
+            end += 1
+        objects = [_get_text_object(handle, start) or current, _get_text_object(handle, end - 1) or current]
+        # The characters of one object follow each other, so only a word in several objects is read by character.
+        owners = objects if objects[0] == objects[1] else [_get_text_object(handle, at) for at in range(start, end)]
+        at = start
+        while at < end:
+            current = owners[0 if owners is objects else at - start] or current
+            until = end if owners is objects else at + 1
+            while until < end and (owners[until - start] or current) == current:
+                until += 1
+            chars = "".join("\ufffe" if code in _HYPHENS else chr(code) for code in codes[at:until] if _is_text(code))
+            if chars:
+                if current not in fonts:
+                    fonts[current] = _read_font(textpage, at, current, order)
+                last = until - 1
+                while last > at and (codes[last] in _HYPHENS or not _is_text(codes[last])):
+                    last -= 1
+                yield _Raw(chars, at, last, fonts[current], is_spaced)
+                is_spaced = False
+            at = until
+        start = end
+
+
+def _is_space(code: int) -> bool:
+    return code in _SPACES or (code > _LAST_ASCII and chr(code).isspace())
+
+
+def _is_text(code: int) -> bool:
+    return code not in _NO_TEXT and not 0xD800 <= code < 0xE000
 
 
 def _read_font(textpage: pdfium.PdfTextPage, char: int, address: int, order: dict[int, int]) -> _Font:
@@ -243,6 +269,8 @@ def _read_font(textpage: pdfium.PdfTextPage, char: int, address: int, order: dic
     colour = [ctypes.c_uint() for _ in range(4)]
     has_colour = pdfium_c.FPDFText_GetFillColor(textpage, char, *colour)
     red, green, blue, alpha = (part.value for part in colour)
+    x, y = ctypes.c_double(), ctypes.c_double()
+    has_origin = pdfium_c.FPDFText_GetCharOrigin(textpage, char, x, y)
     return _Font(
         size=round(pdfium_c.FPDFText_GetFontSize(textpage, char) * (scale or 1.0), 1),
         bold=_is_bold(textpage, char),
@@ -251,6 +279,7 @@ def _read_font(textpage: pdfium.PdfTextPage, char: int, address: int, order: dic
         is_white=bool(has_colour and mode in (0, 4) and min(red, green, blue) >= _WHITE),
         is_unreadable=pdfium_c.FPDFText_HasUnicodeMapError(textpage, char) == 1,
         order=order.get(address, 0),
+        origin=(x.value, y.value) if has_origin else None,
     )
 
 
@@ -260,21 +289,26 @@ def _is_bold(textpage: pdfium.PdfTextPage, char: int) -> bool:
     return 0 < length <= len(name) and b"bold" in name.value.lower()
 
 
-def _measure(textpage: pdfium.PdfTextPage, raw: _Raw) -> Box:
-    first = textpage.get_charbox(raw.first, loose=True)
-    last = textpage.get_charbox(raw.last, loose=True)
-    return min(first[0], last[0]), min(first[1], last[1]), max(first[2], last[2]), max(first[3], last[3])
+def _measure(textpage: pdfium.PdfTextPage, raw: _Raw, first: Any, last: Any) -> Box:
+    """Return the box of a piece; `first` and `last` are rectangles to write into."""
+    pdfium_c.FPDFText_GetLooseCharBox(textpage, raw.first, first)
+    if raw.first == raw.last:
+        return first.left, first.bottom, first.right, first.top
+    pdfium_c.FPDFText_GetLooseCharBox(textpage, raw.last, last)
+    return (
+        min(first.left, last.left), min(first.bottom, last.bottom),
+        max(first.right, last.right), max(first.top, last.top),
+    )  # fmt: skip
 
 
-def _baseline(textpage: pdfium.PdfTextPage, raw: _Raw, turn: int, content: PageContent, box: Box) -> float:
-    x, y = ctypes.c_double(), ctypes.c_double()
-    if not pdfium_c.FPDFText_GetCharOrigin(textpage, raw.first, x, y):
+def _baseline(raw: _Raw, turn: int, content: PageContent, box: Box) -> float:
+    if raw.font.origin is None:
         return box[1]
-    point = (x.value, y.value, x.value, y.value)
+    x, y = raw.font.origin
     size = (content.width, content.height)
     if turn % 2 != content.turn % 2:
         size = size[1], size[0]
-    return _turn_box(point, turn, content.origin, size)[1]
+    return _turn_box((x, y, x, y), turn, content.origin, size)[1]
 
 
 def _turn_of(angle: float) -> int | None:
