@@ -32,9 +32,11 @@ _STAMP_CHARS: Final = 300
 _SMALL_PRINT_PT: Final = 9.0
 _LITTLE_TEXT_CHARS: Final = 200
 _QUOTED_CHARS: Final = 60
+_SAME_PLACE_PT: Final = 3.0
 _PLACEHOLDER_PAGES: Final = 2  # an XFA placeholder has no more
 
 _PRODUCER_TITLE = re.compile(r"^Microsoft (?:Word|PowerPoint) - |\.(?:docx?|pptx?|pdf|odt|tex|indd)$", re.IGNORECASE)
+_DIGITS: Final = re.compile(r"\d+")
 _NO_TITLE: Final = frozenset({"untitled", "untitled document", "title", "(anonymous)", "(unspecified)"})
 # What Adobe's LiveCycle writes on the page that other readers show instead of the form.
 _XFA_PLACEHOLDER: Final = re.compile(r"Please wait\.\.\.|If this message is not eventually replaced", re.IGNORECASE)
@@ -49,7 +51,7 @@ class _Page:
     height: float
     lines: list[Line] = field(default_factory=list)
     tables: dict[int, Table] = field(default_factory=dict)  # by the `row` of the line that stands for it
-    picture: pdf_page.Box | None = None
+    is_picture: bool = False  # images or dark areas cover most of it
 
 
 def read(data: bytes) -> Draft:
@@ -160,8 +162,7 @@ def _read_pages(document: pdfium.PdfDocument, notes: _Notes) -> list[_Page]:
 def _build_page(content: PageContent, fields: Sequence[pdf_forms.Field], number: int, notes: _Notes) -> _Page:
     page = _Page(number, content.width, content.height)
     pictures = [*content.images, *content.panels]
-    if pictures and content.share(pictures) >= _PICTURE_SHARE:
-        page.picture = max(pictures, key=lambda box: (box[2] - box[0]) * (box[3] - box[1]))
+    page.is_picture = content.share(pictures) >= _PICTURE_SHARE
     chars = sum(len(piece.text) for piece in (*content.pieces, *content.turned))
     if content.unreadable > _MAX_UNREADABLE_SHARE * (content.unreadable + chars):
         notes.add(notes.UNREADABLE, number)
@@ -262,10 +263,10 @@ def _refuse_placeholder(pages: Sequence[_Page], form_type: int) -> None:
 
 def _drop_stamps(pages: Sequence[_Page], notes: _Notes) -> None:
     """Take a page for scanned if all of its text is a stamp in the margin beside a picture of the page."""
-    marginal = {page.number: page for page in pages if page.picture and page.lines and _is_marginal(page)}
+    marginal = {page.number: page for page in pages if page.is_picture and page.lines and _is_marginal(page)}
     repeats = Counter(line.text for page in marginal.values() for line in page.lines)
     for page in pages:
-        if page.picture is None or not page.lines:
+        if not page.is_picture or not page.lines:
             continue
         text = " ".join(line.text for line in page.lines)
         if page.number in marginal and all(
@@ -312,20 +313,31 @@ def _group_tables(pages: Sequence[_Page]) -> list[list[tuple[int, Table]]]:
     groups: list[list[tuple[int, Table]]] = []
     open_table: Table | None = None
     for page in pages:
-        margin = _MARGIN_SHARE * page.height
         for at, (row, table) in enumerate(page.tables.items()):
             above = [line for line in page.lines if line.baseline > table.box[3] and not line.row]
-            is_first = at == 0 and all(line.baseline >= page.height - margin for line in above)
+            is_first = at == 0 and all(_is_elsewhere(line, pages) for line in above)
             if open_table and is_first and table.continues(open_table) and not _names_anew(table, groups[-1][0][1]):
                 groups[-1].append((row, table))
             else:
                 groups.append([(row, table)])
             below = [line for line in page.lines if line.baseline < table.box[1] and not line.row]
-            is_last = at == len(page.tables) - 1 and all(line.baseline <= margin for line in below)
+            is_last = at == len(page.tables) - 1 and all(_is_elsewhere(line, pages) for line in below)
             open_table = table if is_last else None
         if not page.tables:
             open_table = None
     return groups
+
+
+def _is_elsewhere(line: Line, pages: Sequence[_Page]) -> bool:
+    """Return whether a page nearby has the line at the same height, with the same or other numbers."""
+    words = _DIGITS.sub("", line.text)
+    near = (page for page in pages[max(0, line.page - 3) : line.page + 2] if page.number != line.page)
+    return any(
+        abs(other.baseline - line.baseline) <= _SAME_PLACE_PT and _DIGITS.sub("", other.text) == words
+        for page in near
+        for other in page.lines
+        if not other.row
+    )
 
 
 def _names_anew(table: Table, first: Table) -> bool:

@@ -7,6 +7,8 @@ but reads the page a second time with a parser in Python, and knows nothing of w
 
 import ctypes
 import math
+import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -22,17 +24,25 @@ _MAX_SEGMENTS: Final = 200  # of one path; a path with more of them is a drawing
 _MAX_FORM_DEPTH: Final = 4
 _RULE_THICKNESS_PT: Final = 2.5
 _MIN_RULE_PT: Final = 4.0
+_SMALL_SIZE_PT: Final = 3.0
+_LAST: Final = 1 << 60  # in the order of painting: covered by nothing
 _MIN_TEXT_PT: Final = 1.5
 _WHITE: Final = 250  # of 255, in each colour
 _DARK: Final = 60
 _STRAIGHT: Final = 0.05  # of a right angle
 _OCR_IMAGE_SHARE: Final = 0.2  # of the page: invisible text over an image of this size is what OCR read from it
+_TILED_SHARE: Final = 0.5
 _STRIKE_BAND: Final = (0.12, 0.5)  # of the text size, above the baseline: lower is underlined, higher is overlined
 _HYPHENS: Final = (0x02, 0xFFFE)  # PDFium's character for a hyphen at the end of a line
 _NO_TEXT: Final = (0x00, 0xFFFF)
 
 _SPACES: Final = frozenset(b" \t\r\n\x0b\x0c")
 _LAST_ASCII: Final = 0x7F
+_LEADERS: Final = re.compile(r"[.…·_*=–—-]+")
+_MIN_JUDGED_CHARS: Final = 20  # of a font on a page
+_MIN_JUDGED_LETTERS: Final = 100
+_MAX_CONTROL_SHARE: Final = 0.03
+_MIN_VOWEL_SHARE: Final = 0.2  # of the letters; English and Vietnamese have nearly twice as many
 
 # The functions that are called for each character, without the wrapping of handles: three times as fast.
 _get_unicode = ctypes.CFUNCTYPE(ctypes.c_uint, ctypes.c_void_p, ctypes.c_int)(
@@ -102,9 +112,9 @@ class PageContent:
         return _turn_box(box, self.turn, self.origin, (self.width, self.height))
 
     def share(self, boxes: Sequence[Box]) -> float:
-        """Return the share of the page that the largest of the boxes covers."""
+        """Return the share of the page that the boxes cover, if they do not overlap."""
         page = 0.0, 0.0, self.width, self.height
-        return max((_area(_clip(box, page)) for box in boxes), default=0.0) / (_area(page) or 1.0)
+        return sum(_area(_clip(box, page)) for box in boxes) / (_area(page) or 1.0)
 
 
 @dataclass(slots=True)
@@ -122,6 +132,7 @@ class _Drawings:
 class _Font:
     """What is the same for all characters of one text object."""
 
+    name: str
     size: float
     bold: bool
     angle: float  # in quarter turns
@@ -185,7 +196,8 @@ def _sort(
     slanted: list[str] = []
     turned: list[tuple[int, Piece]] = []
     is_spaced = False
-    ocr_images = [box for box in drawings.images if _area(_clip(box, page)) >= _OCR_IMAGE_SHARE * _area(page)]
+    ocr_images = _scanned(drawings.images, page)
+    garbled = _garbled_fonts(raws)
     rectangles = pdfium_c.FS_RECTF(), pdfium_c.FS_RECTF()
     for raw in raws:
         is_spaced = is_spaced or raw.is_spaced
@@ -193,7 +205,7 @@ def _sort(
         turn = _turn_of(raw.font.angle)
         if _is_hidden(raw.font, box, drawings, ocr_images, page):
             hidden += len(raw.text)
-        elif raw.font.is_unreadable:
+        elif raw.font.is_unreadable or raw.font.name in garbled:
             unreadable += len(raw.text)
         elif turn is None:
             slanted.append((" " if raw.is_spaced and slanted else "") + raw.text)
@@ -264,6 +276,14 @@ def _read_font(textpage: pdfium.PdfTextPage, char: int, address: int, order: dic
     has_matrix = pdfium_c.FPDFText_GetMatrix(textpage, char, matrix)
     # Many producers set a font size of 1 and scale by the matrix.
     scale = math.hypot(matrix.c, matrix.d) if has_matrix else 1.0
+    size = pdfium_c.FPDFText_GetFontSize(textpage, char) * (scale or 1.0)
+    box = pdfium_c.FS_RECTF()
+    pdfium_c.FPDFText_GetLooseCharBox(textpage, char, box)
+    height = min(box.right - box.left, box.top - box.bottom) if has_matrix and matrix.b else box.top - box.bottom
+    if 0 < abs(size) < _SMALL_SIZE_PT < height:  # Type 3 fonts, as TeX makes them, have a scale of their own
+        size = math.copysign(height, size)
+    flip = -1 if size < 0 else 1
+    name = _read_name(textpage, char)
     text_object = pdfium_c.FPDFText_GetTextObject(textpage, char)
     mode = pdfium_c.FPDFTextObj_GetTextRenderMode(text_object) if text_object else 0
     colour = [ctypes.c_uint() for _ in range(4)]
@@ -272,21 +292,50 @@ def _read_font(textpage: pdfium.PdfTextPage, char: int, address: int, order: dic
     x, y = ctypes.c_double(), ctypes.c_double()
     has_origin = pdfium_c.FPDFText_GetCharOrigin(textpage, char, x, y)
     return _Font(
-        size=round(pdfium_c.FPDFText_GetFontSize(textpage, char) * (scale or 1.0), 1),
-        bold=_is_bold(textpage, char),
-        angle=math.atan2(matrix.b, matrix.a) / (math.pi / 2) if has_matrix else 0.0,
-        is_invisible=mode in (3, 7) or bool(has_colour and mode == 0 and alpha == 0),
+        name=name,
+        size=round(abs(size), 1),
+        bold="bold" in name.lower(),
+        angle=math.atan2(flip * matrix.b, flip * matrix.a) / (math.pi / 2) if has_matrix else 0.0,
+        is_invisible=mode == pdfium_c.FPDF_TEXTRENDERMODE_INVISIBLE or bool(has_colour and mode == 0 and alpha == 0),
         is_white=bool(has_colour and mode in (0, 4) and min(red, green, blue) >= _WHITE),
         is_unreadable=pdfium_c.FPDFText_HasUnicodeMapError(textpage, char) == 1,
-        order=order.get(address, 0),
+        order=order.get(address, _LAST),
         origin=(x.value, y.value) if has_origin else None,
     )
 
 
-def _is_bold(textpage: pdfium.PdfTextPage, char: int) -> bool:
+def _read_name(textpage: pdfium.PdfTextPage, char: int) -> str:
     name = ctypes.create_string_buffer(128)
     length = pdfium_c.FPDFText_GetFontInfo(textpage, char, name, len(name), ctypes.c_int())
-    return 0 < length <= len(name) and b"bold" in name.value.lower()
+    return name.value.decode("latin-1") if 0 < length <= len(name) else ""
+
+
+def _garbled_fonts(raws: Sequence[_Raw]) -> set[str]:
+    """Return the names of the fonts whose characters are no text: a font without a table gives its own numbers."""
+    texts: dict[str, list[str]] = {}
+    for raw in raws:
+        texts.setdefault(raw.font.name, []).append(raw.text)
+    return {name for name, parts in texts.items() if _is_garbled("".join(parts))}
+
+
+def _is_garbled(text: str) -> bool:
+    text = _LEADERS.sub("", text)
+    if len(text) < _MIN_JUDGED_CHARS:
+        return False
+    kinds = Counter(unicodedata.category(char) for char in text)
+    known = sum(count for kind, count in kinds.items() if kind[0] in "LMN")
+    if known < len(text) / 2 or kinds["Cc"] > _MAX_CONTROL_SHARE * len(text):
+        return True
+    # The glyphs of most TrueType fonts are numbered by ASCII, 29 lower: text turns to capitals without vowels.
+    letters = [char for char in text if char.isascii() and char.isalpha()]
+    capitals = sum(char.isupper() for char in letters)
+    vowels = sum(char in "AEIOUYaeiouy" for char in letters)
+    return (
+        len(letters) >= _MIN_JUDGED_LETTERS
+        and len(letters) > known / 2
+        and capitals > len(letters) / 2
+        and vowels < _MIN_VOWEL_SHARE * len(letters)
+    )
 
 
 def _measure(textpage: pdfium.PdfTextPage, raw: _Raw, first: Any, last: Any) -> Box:
@@ -336,7 +385,7 @@ def _is_hidden(font: _Font, box: Box, drawings: _Drawings, ocr_images: Sequence[
         return True
     if font.is_invisible:
         return not any(_holds(image, x, y) for image in ocr_images)
-    if font.is_white:
+    if font.is_white and drawings.count <= _MAX_OBJECTS:
         return not (
             any(_holds(image, x, y) for image in drawings.images)
             or any(_holds(fill, x, y) for fill, *_ in drawings.fills)
@@ -350,6 +399,14 @@ def _is_hidden(font: _Font, box: Box, drawings: _Drawings, ocr_images: Sequence[
         and fill[2] >= box[2] - 1
         for fill, order, is_dark, is_opaque in drawings.fills
     )
+
+
+def _scanned(images: Sequence[Box], page: Box) -> list[Box]:
+    """Return the images that may be scans: large ones, or the strips and tiles that cover the page together."""
+    areas = [_area(_clip(box, page)) for box in images]
+    if sum(areas) >= _TILED_SHARE * _area(page):
+        return list(images)
+    return [box for box, area in zip(images, areas, strict=True) if area >= _OCR_IMAGE_SHARE * _area(page)]
 
 
 def _without_struck(pieces: Sequence[Piece], rules: Sequence[Box]) -> tuple[list[Piece], int]:
@@ -435,13 +492,15 @@ def _read_path(drawings: _Drawings, path: Any, outer: _Matrix) -> None:
     count = pdfium_c.FPDFPath_CountSegments(path)
     if fill.value:
         red, green, blue, alpha = (ctypes.c_uint() for _ in range(4))
-        pdfium_c.FPDFPageObj_GetFillColor(path, red, green, blue, alpha)
+        is_plain = pdfium_c.FPDFPageObj_GetFillColor(path, red, green, blue, alpha)  # else a pattern
         box = _bounds(path, outer)
         colours = red.value, green.value, blue.value
         is_thin = min(box[2] - box[0], box[3] - box[1]) <= _RULE_THICKNESS_PT
-        if not is_thin and min(colours) < _WHITE and alpha.value:
+        if not is_thin and (not is_plain or (min(colours) < _WHITE and alpha.value)):
             is_rectangle = count <= 6  # a logo or letter hides no text behind its bounds
-            drawings.fills.append((box, drawings.count, max(colours) <= _DARK, alpha.value == 255 and is_rectangle))
+            drawings.fills.append(
+                (box, drawings.count, bool(is_plain) and max(colours) <= _DARK, alpha.value == 255 and is_rectangle)
+            )
     if count > _MAX_SEGMENTS:
         return
     for subpath in _read_subpaths(path, count, _multiply(_matrix(path), outer)):

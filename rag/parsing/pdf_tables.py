@@ -237,15 +237,19 @@ def _mark_bold_header(
 
 def render(parts: Sequence[Sequence[Sequence[Cell]]]) -> list[list[str]]:
     """Return the lines of a table that goes over several pages, by page; the header of the first names all columns."""
+    titles: list[str] = []
     first = [row for row in parts[0] if any(cell.text for cell in row)]
+    while len(first) > 1 and len(first[0]) == 1 and first[0][0].columns > 1:  # across all columns, above their names
+        titles.append(first[0][0].text)
+        first = first[1:]
     header = first[: len(first) - len(render_rows(first))]
     if len(header) == len(first):
         header = []
     marked = [[replace(cell, is_header=True) for cell in row] for row in header]
     names = [[cell.text for cell in row] for row in header]
     rendered: list[list[str]] = []
-    for part in parts:
-        rows = [row for row in part if any(cell.text for cell in row)]
+    for number, part in enumerate(parts):
+        rows = [row for row in part if any(cell.text for cell in row)] if number else first
         if names and [[cell.text for cell in row] for row in rows[: len(names)]] == names:
             rows = rows[len(names) :]
         if names:
@@ -253,4 +257,4 @@ def render(parts: Sequence[Sequence[Sequence[Cell]]]) -> list[list[str]]:
             rendered.append(render_rows([*marked, *rows]) if rows else [])
         else:  # the first row of a later page names no columns either
             rendered.append(render_rows([*first, *rows])[len(first) :] if rendered else render_rows(rows))
-    return rendered
+    return [[*titles, *rendered[0]], *rendered[1:]]
