@@ -4,19 +4,24 @@ The cells are found as in Nurminen's thesis, "Algorithmic Extraction of Data in 
 Tabula and pdfplumber follow: the crossings of horizontal and vertical rules are the corners of cells.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Final
 
 from rag.parsing.pdf_lines import join_text, split_rows
 from rag.parsing.pdf_page import Box, Piece
-from rag.parsing.tables import Cell, render_rows
+from rag.parsing.tables import CELL_SEPARATOR, Cell, render_rows
 
 _SNAP_PT: Final = 3.0
 _MAX_CROSSINGS: Final = 250_000
 _MAX_CELLS: Final = 20_000
 _MAX_CELL_CHARS: Final = 1_000  # a longer cell is a column of the page, not of a table
 _MIN_FILLED: Final = 3
+_MIN_SPLIT_CELLS: Final = 3  # of a row that is split by its lines of text
+_SPLIT_SHARE: Final = 0.7  # of these cells have all of the lines
+_HAS_DIGIT: Final = re.compile(r"\d")
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +132,8 @@ def _fill(grid: _Grid, pieces: Sequence[Piece], upright_count: int) -> tuple[Tab
     """Return the table of a grid, or None if it is a frame or a drawing."""
     xs = _edges(grid.upright, grid.flat)
     ys = _edges(grid.flat, grid.upright)[::-1]
+    if len(xs) > _MIN_SPLIT_CELLS:
+        ys = _add_rows(grid, xs, ys, pieces)
     columns, rows = len(xs) - 1, len(ys) - 1
     if columns < 2 or rows < 2 or columns * rows > _MAX_CELLS:
         return None
@@ -161,6 +168,55 @@ def _fill(grid: _Grid, pieces: Sequence[Piece], upright_count: int) -> tuple[Tab
         for row in range(rows)
     ]
     return Table(box, xs, _mark_bold_header(lines, spans, texts, bold)), {n for ns in members.values() for n in ns}
+
+
+def _add_rows(grid: _Grid, xs: Sequence[float], ys: Sequence[float], pieces: Sequence[Piece]) -> list[float]:
+    """Return the edges of the rows, with those that have no rule: lines of text at the same heights in all cells.
+
+    A rule of no width stands for each, so that no cell covers two of the rows.
+    """
+    added: list[float] = [ys[0]]
+    for top, bottom in pairwise(ys):
+        inside = [piece for piece in pieces if bottom < piece.center[1] < top and xs[0] <= piece.center[0] <= xs[-1]]
+        for edge in _line_edges(inside, xs):
+            added.append(edge)
+            grid.flat.append(_Rule(edge, xs[0], xs[-1]))
+        added.append(bottom)
+    return added
+
+
+def _line_edges(pieces: Sequence[Piece], xs: Sequence[float]) -> list[float]:
+    """Return the heights between the lines of a row whose cells all have the same lines; none if a cell is wrapped."""
+    cells: dict[int, list[Piece]] = {}
+    for piece in pieces:
+        cells.setdefault(next(at for at in range(len(xs) - 1) if piece.center[0] <= xs[at + 1]), []).append(piece)
+    if len(cells) < _MIN_SPLIT_CELLS:
+        return []
+    lines = {column: _baselines(cell) for column, cell in cells.items()}
+    first = lines[min(lines)]
+    count = len(first)
+    equal = [column for column, own in lines.items() if _are_level(own, first)]
+    if count < 2 or len(equal) < _SPLIT_SHARE * len(cells):
+        return []
+    if any(not any(abs(one - other) <= _SNAP_PT for other in first) for own in lines.values() for one in own):
+        return []
+    figures = [column for column in equal if _HAS_DIGIT.search("".join(piece.text for piece in cells[column]))]
+    if count == 2 and len(figures) < len(cells) / 2:  # the names of columns often have two lines each
+        return []
+    height = max(piece.size for piece in pieces)
+    return [above - 0.25 * min(height, above - below) for above, below in pairwise(first)]
+
+
+def _baselines(pieces: Sequence[Piece]) -> list[float]:
+    found: list[float] = []
+    for baseline in sorted((piece.baseline for piece in pieces), reverse=True):
+        if not found or found[-1] - baseline > _SNAP_PT:
+            found.append(baseline)
+    return found
+
+
+def _are_level(own: Sequence[float], other: Sequence[float]) -> bool:
+    return len(own) == len(other) and all(abs(a - b) <= _SNAP_PT for a, b in zip(own, other, strict=True))
 
 
 def _cell_text(level: Sequence[Piece], every: Sequence[Piece]) -> str:
@@ -257,4 +313,12 @@ def render(parts: Sequence[Sequence[Sequence[Cell]]]) -> list[list[str]]:
             rendered.append(render_rows([*marked, *rows]) if rows else [])
         else:  # the first row of a later page names no columns either
             rendered.append(render_rows([*first, *rows])[len(first) :] if rendered else render_rows(rows))
-    return [[*titles, *rendered[0]], *rendered[1:]]
+    return [[*titles, *_unused(names, rendered), *rendered[0]], *rendered[1:]]
+
+
+def _unused(names: Sequence[Sequence[str]], rendered: Sequence[Sequence[str]]) -> list[str]:
+    """Return the header as lines if a name in it is in no row: the column is empty, or a row has one cell alone."""
+    text = "\n".join(line for lines in rendered for line in lines)
+    if all(name.rstrip(":： ") in text for row in names for name in row):
+        return []
+    return [CELL_SEPARATOR.join(filter(None, row)) for row in names]

@@ -360,6 +360,30 @@ def test_a_merged_cell_counts_for_each_of_its_rows() -> None:
     ]
 
 
+def test_rows_without_rules_between_them_are_split_by_their_lines() -> None:
+    """Statements rule off every third row; lines at one height in all cells are a row, wrapped words are not."""
+    xs, ys = [60, 180, 300, 420], [714, 694, 640, 600]
+    rows = [("North", "1,000", "10%"), ("South", "2,000", "20%"), ("East", "3,000", "30%")]
+    cells = "".join(show(cell, 64 + 120 * x, 682 - 16 * y) for y, row in enumerate(rows) for x, cell in enumerate(row))
+    header = "".join(show(name, 64 + 120 * x, 700) for x, name in enumerate(("Area", "Sales", "Share")))
+    wrapped = (
+        show("All areas of", 64, 628) + show("the country", 64, 612) + show("6,000", 184, 628) + show("60%", 304, 628)
+    )
+
+    assert text_of(make_pdf(grid(xs, ys) + header + cells + wrapped)).split("\n") == [
+        "Area: North | Sales: 1,000 | Share: 10%",
+        "Area: South | Sales: 2,000 | Share: 20%",
+        "Area: East | Sales: 3,000 | Share: 30%",
+        "Area: All areas of the country | Sales: 6,000 | Share: 60%",
+    ]
+
+
+def test_the_names_of_empty_columns_are_not_lost() -> None:
+    text = text_of(make_pdf(make_table(("Kind", "Days", "Signed"), ("Annual", "12", ""), ("Wedding", "3", ""))))
+
+    assert text.split("\n") == ["Kind | Days | Signed", "Kind: Annual | Days: 12", "Kind: Wedding | Days: 3"]
+
+
 def test_a_title_across_all_columns_is_no_name_of_them() -> None:
     table = make_table(("Kind", "Days", "Pay"), ("Annual", "12", "full"), ("Wedding", "3", "full"))
     title = rule(60, 734, 420, 734) + rule(60, 714, 60, 734) + rule(420, 714, 420, 734) + show("Leave", 64, 720)
