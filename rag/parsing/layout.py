@@ -31,6 +31,11 @@ _NUMBERED = re.compile(r"\(?(?:\d{1,2}|[a-zđ])[.)]\s")
 _ENDS_SENTENCE = re.compile(r"[.!?…:;。！？][\"'”’)\]]*$")
 _ENDS_NO_HEADING = re.compile(r"[.,;:]$")
 _SECTION = re.compile(r"(?:Điều|Chương|Mục|Phần|Article|Section|Chapter|Part)\s+(?:\d{1,4}|[IVXLC]{1,6})\b[.:]?(?!\S)")
+_COUNTED = re.compile(
+    r"(?:Điều|Chương|Mục|Phần|Bài|Câu|Bước|Phụ lục|Bảng|Hình|Tuần|Ngày|Article|Section|Chapter|Part|Lesson|Unit|Week"
+    r"|Day|Question|Step|Annex|Appendix|Table|Figure|Example|Exercise)\s+\d{1,4}\b",
+    re.IGNORECASE,
+)
 _PAGE_NUMBER = re.compile(
     r"[-–—\s]*(?:(?:trang|page|p\.|seite|tr\.)\s*)?(?:\d{1,4}|[ivxlc]{1,7})(?:\s*(?:/|of|von|trên)\s*\d{1,4})?[-–—\s]*",
     re.IGNORECASE,
@@ -219,7 +224,15 @@ def _without_running_lines(
             is_number = _PAGE_NUMBER.fullmatch(line.text) or line.text.strip("-–— ") == labels[number]
             if is_number and line in edge.apart and len(pages) > 1:
                 return labels[number] in line.text if labels[number] else str(number + 1) in line.text
-        return line in edge.apart and _is_repeated(same[line.text, place], number, len(pages))
+        if line not in edge.apart:
+            return False
+        found_on = same[line.text, place]
+        is_title = line.size >= _HEADING_SIZE_RATIO * body_size and any(
+            other.baseline < line.baseline for other in pages[number]
+        )
+        if is_title and (len(pages) < 2 * _MIN_RUNNING_PAGES or number == min(found_on)):
+            return False  # it is kept where it is first seen
+        return _is_repeated(found_on, number, len(pages))
 
     kept: list[Line] = []
     for number, lines in enumerate(pages):
@@ -327,12 +340,15 @@ def _page_number_keys(line: Line, *, is_apart: bool = False) -> list[str]:
     if _ENDS_SENTENCE.search(line.text):  # "Điều 3 có hiệu lực." at the top of page 3 is text
         return []
     found = list(_NUMBER.finditer(line.text))
+    has_others = len(found) > 1
+    if _COUNTED.match(line.text):  # "Lesson 3" on page 3 is a heading, and counts lessons
+        found = found[1:]
     keys: list[str] = []
     for match in (*found[:1], *found[1:][-1:]):
         before, after = line.text[: match.start()], line.text[match.end() :]
         key = f"{before}#{int(match[0]) - line.page}#{after}"
         keys.append(key)
-        if is_apart and len(found) > 1:
+        if is_apart and has_others:
             keys.append(f"{_NUMBER.sub('*', before)}#{int(match[0]) - line.page}#{_NUMBER.sub('*', after)}")
     return keys
 

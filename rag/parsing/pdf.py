@@ -31,6 +31,7 @@ _MARGIN_SHARE: Final = 0.12  # of the page's height
 _STAMP_CHARS: Final = 300
 _SMALL_PRINT_PT: Final = 9.0
 _LITTLE_TEXT_CHARS: Final = 200
+_MAX_WARNINGS: Final = 50
 _QUOTED_CHARS: Final = 60
 _SAME_PLACE_PT: Final = 3.0
 _PLACEHOLDER_PAGES: Final = 2  # an XFA placeholder has no more
@@ -114,7 +115,9 @@ class _Notes:
     def warnings(self) -> list[str]:
         """Return one line for each reason, in the order of the first page."""
         ordered = sorted(self._pages.items(), key=lambda item: min(item[1]))
-        return [f"{_name_pages(sorted(pages))}: {reason}" for reason, pages in ordered]
+        lines = [f"{_name_pages(sorted(pages))}: {reason}" for reason, pages in ordered]
+        more = len(lines) - _MAX_WARNINGS
+        return [*lines[:_MAX_WARNINGS], f"{more} more of these"] if more > 0 else lines
 
 
 def _name_pages(pages: Sequence[int]) -> str:

@@ -9,26 +9,32 @@ import ctypes
 import math
 import re
 import unicodedata
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from typing import Any, Final
 
 import pypdfium2 as pdfium
 import pypdfium2.raw as pdfium_c
 
+from rag.parsing.pdf_drawings import (
+    MAX_OBJECTS,
+    MIN_RULE_PT,
+    RULE_THICKNESS_PT,
+    WHITE,
+    Box,
+    Drawings,
+    area,
+    clip,
+    holds,
+    read_drawings,
+)
+
 MAX_PAGE_CHARS: Final = 500_000
-_MAX_OBJECTS: Final = 20_000  # drawn by maps and charts: beyond it, no rule is looked for
-_MAX_SEGMENTS: Final = 200  # of one path; a path with more of them is a drawing
-_MAX_FORM_DEPTH: Final = 4
-_RULE_THICKNESS_PT: Final = 2.5
-_MIN_RULE_PT: Final = 4.0
 _SMALL_SIZE_PT: Final = 3.0
 _LAST: Final = 1 << 60  # in the order of painting: covered by nothing
 _MIN_TEXT_PT: Final = 1.5
-_WHITE: Final = 250  # of 255, in each colour
-_DARK: Final = 60
 _STRAIGHT: Final = 0.05  # of a right angle
 _OCR_IMAGE_SHARE: Final = 0.2  # of the page: invisible text over an image of this size is what OCR read from it
 _TILED_SHARE: Final = 0.5
@@ -51,10 +57,6 @@ _get_unicode = ctypes.CFUNCTYPE(ctypes.c_uint, ctypes.c_void_p, ctypes.c_int)(
 _get_text_object = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int)(
     ctypes.cast(pdfium_c.FPDFText_GetTextObject, ctypes.c_void_p).value or 0
 )
-
-Box = tuple[float, float, float, float]  # left, bottom, right, top
-_Matrix = tuple[float, float, float, float, float, float]
-_IDENTITY: Final[_Matrix] = (1.0, 0.0, 0.0, 1.0, 0.0, 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,18 +116,7 @@ class PageContent:
     def share(self, boxes: Sequence[Box]) -> float:
         """Return the share of the page that the boxes cover, if they do not overlap."""
         page = 0.0, 0.0, self.width, self.height
-        return sum(_area(_clip(box, page)) for box in boxes) / (_area(page) or 1.0)
-
-
-@dataclass(slots=True)
-class _Drawings:
-    """The rules, images and filled areas of a page, in the order of painting."""
-
-    rules: list[Box]
-    images: list[Box]
-    fills: list[tuple[Box, int, bool, bool]]  # box, order, is dark, is opaque
-    order: dict[int, int]  # of text objects, by address
-    count: int = 0
+        return sum(area(clip(box, page)) for box in boxes) / (area(page) or 1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +145,15 @@ class _Raw:
     is_spaced: bool
 
 
+@dataclass(frozen=True, slots=True)
+class _Ground:
+    """What the words stand on: the page, the images that may be scans, and the areas that cover, in their order."""
+
+    page: Box
+    scans: list[Box]
+    covers: list[tuple[Box, int]]
+
+
 def read_page(page: pdfium.PdfPage) -> PageContent:
     """Read the page; `page` stays open.
 
@@ -164,7 +164,7 @@ def read_page(page: pdfium.PdfPage) -> PageContent:
     try:
         if textpage.count_chars() > MAX_PAGE_CHARS:
             raise ValueError(f"more than {MAX_PAGE_CHARS:,} characters on a page")
-        drawings = _read_drawings(page)
+        drawings = read_drawings(page)
         raws = list(_read_raws(textpage, drawings.order))
         turns: Counter[int | None] = Counter()
         for raw in raws:
@@ -189,21 +189,21 @@ def read_page(page: pdfium.PdfPage) -> PageContent:
 
 
 def _sort(
-    content: PageContent, raws: Sequence[_Raw], drawings: _Drawings, textpage: pdfium.PdfTextPage, page: Box
+    content: PageContent, raws: Sequence[_Raw], drawings: Drawings, textpage: pdfium.PdfTextPage, page: Box
 ) -> PageContent:
     """Sort the pieces into those that are seen and those that are left out."""
     hidden = unreadable = 0
     slanted: list[str] = []
     turned: list[tuple[int, Piece]] = []
     is_spaced = False
-    ocr_images = _scanned(drawings.images, page)
+    ground = _Ground(page, _scanned(drawings.images, page), drawings.covers())
     garbled = _garbled_fonts(raws)
     rectangles = pdfium_c.FS_RECTF(), pdfium_c.FS_RECTF()
     for raw in raws:
         is_spaced = is_spaced or raw.is_spaced
         box = _measure(textpage, raw, *rectangles)
         turn = _turn_of(raw.font.angle)
-        if _is_hidden(raw.font, box, drawings, ocr_images, page):
+        if _is_hidden(raw.font, box, drawings, ground):
             hidden += len(raw.text)
         elif raw.font.is_unreadable or raw.font.name in garbled:
             unreadable += len(raw.text)
@@ -297,7 +297,7 @@ def _read_font(textpage: pdfium.PdfTextPage, char: int, address: int, order: dic
         bold="bold" in name.lower(),
         angle=math.atan2(flip * matrix.b, flip * matrix.a) / (math.pi / 2) if has_matrix else 0.0,
         is_invisible=mode == pdfium_c.FPDF_TEXTRENDERMODE_INVISIBLE or bool(has_colour and mode == 0 and alpha == 0),
-        is_white=bool(has_colour and mode in (0, 4) and min(red, green, blue) >= _WHITE),
+        is_white=bool(has_colour and mode in (0, 4) and min(red, green, blue) >= WHITE),
         is_unreadable=pdfium_c.FPDFText_HasUnicodeMapError(textpage, char) == 1,
         order=order.get(address, _LAST),
         origin=(x.value, y.value) if has_origin else None,
@@ -379,53 +379,54 @@ def _turn_box(box: Box, turn: int, origin: tuple[float, float], size: tuple[floa
     return left, bottom, right, top
 
 
-def _is_hidden(font: _Font, box: Box, drawings: _Drawings, ocr_images: Sequence[Box], page: Box) -> bool:
+def _is_hidden(font: _Font, box: Box, drawings: Drawings, ground: _Ground) -> bool:
     x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
-    if not _holds(page, x, y) or 0 < font.size < _MIN_TEXT_PT:
+    if not holds(ground.page, x, y) or 0 < font.size < _MIN_TEXT_PT:
         return True
     if font.is_invisible:
-        return not any(_holds(image, x, y) for image in ocr_images)
-    if font.is_white and drawings.count <= _MAX_OBJECTS:
+        return not any(holds(image, x, y) for image in ground.scans)
+    if font.is_white and drawings.count <= MAX_OBJECTS:
         return not (
-            any(_holds(image, x, y) for image in drawings.images)
-            or any(_holds(fill, x, y) for fill, *_ in drawings.fills)
+            any(holds(image, x, y) for image in drawings.images)
+            or any(holds(fill, x, y) for fill, *_ in drawings.fills)
         )
     return any(
-        is_dark
-        and is_opaque
-        and order > font.order
-        and _holds(fill, x, y)
-        and fill[0] <= box[0] + 1
-        and fill[2] >= box[2] - 1
-        for fill, order, is_dark, is_opaque in drawings.fills
+        order > font.order and holds(cover, x, y) and cover[0] <= box[0] + 1 and cover[2] >= box[2] - 1
+        for cover, order in ground.covers
     )
 
 
 def _scanned(images: Sequence[Box], page: Box) -> list[Box]:
     """Return the images that may be scans: large ones, or the strips and tiles that cover the page together."""
-    areas = [_area(_clip(box, page)) for box in images]
-    if sum(areas) >= _TILED_SHARE * _area(page):
+    shares = [area(clip(box, page)) / (area(page) or 1.0) for box in images]
+    if sum(shares) >= _TILED_SHARE:
         return list(images)
-    return [box for box, area in zip(images, areas, strict=True) if area >= _OCR_IMAGE_SHARE * _area(page)]
+    return [box for box, share in zip(images, shares, strict=True) if share >= _OCR_IMAGE_SHARE]
 
 
 def _without_struck(pieces: Sequence[Piece], rules: Sequence[Box]) -> tuple[list[Piece], int]:
     """Return the pieces without a line through their middle, and the number of characters of the others."""
-    flat = [rule for rule in rules if rule[3] - rule[1] <= _RULE_THICKNESS_PT and rule[2] - rule[0] > _MIN_RULE_PT / 2]
+    flat = [rule for rule in rules if rule[3] - rule[1] <= RULE_THICKNESS_PT and rule[2] - rule[0] > MIN_RULE_PT / 2]
+    flat.sort(key=_height_of)
+    low, high = _STRIKE_BAND
     kept: list[Piece] = []
     struck = 0
     for piece in pieces:
-        if any(_strikes(rule, piece, pieces) for rule in flat):
+        start = bisect_left(flat, piece.baseline + low * piece.size, key=_height_of)
+        end = bisect_right(flat, piece.baseline + high * piece.size, key=_height_of)
+        if any(_strikes(rule, piece, pieces) for rule in flat[start:end]):
             struck += len(piece.text)
         else:
             kept.append(piece)
     return kept, struck
 
 
+def _height_of(rule: Box) -> float:
+    return (rule[1] + rule[3]) / 2
+
+
 def _strikes(rule: Box, piece: Piece, pieces: Sequence[Piece]) -> bool:
-    height = (rule[1] + rule[3]) / 2 - piece.baseline
-    if not _STRIKE_BAND[0] * piece.size <= height <= _STRIKE_BAND[1] * piece.size:
-        return False
+    """Return whether a rule at the height of a piece's middle strikes the piece out."""
     overlap = min(rule[2], piece.right) - max(rule[0], piece.left)
     if overlap < 0.8 * (piece.right - piece.left):
         return False
@@ -452,126 +453,3 @@ def _join_turned(pieces: Sequence[tuple[int, Piece]]) -> list[Piece]:
         else:
             joined.append((turn, piece))
     return [piece for _, piece in joined]
-
-
-# Drawings -----------------------------------------------------------------------------------------------------------
-
-
-def _read_drawings(page: pdfium.PdfPage) -> _Drawings:
-    drawings = _Drawings([], [], [], {})
-    count = pdfium_c.FPDFPage_CountObjects(page)
-    _walk(drawings, (pdfium_c.FPDFPage_GetObject(page, at) for at in range(count)), _IDENTITY, 0)
-    return drawings
-
-
-# `Any`: PDFium's handles are untyped pointers.
-def _walk(drawings: _Drawings, objects: Iterator[Any], outer: _Matrix, depth: int) -> None:
-    for drawn in objects:
-        if drawings.count > _MAX_OBJECTS:
-            return
-        drawings.count += 1
-        kind = pdfium_c.FPDFPageObj_GetType(drawn)
-        if kind == pdfium_c.FPDF_PAGEOBJ_TEXT:
-            drawings.order[ctypes.cast(drawn, ctypes.c_void_p).value or 0] = drawings.count
-        elif kind == pdfium_c.FPDF_PAGEOBJ_PATH:
-            _read_path(drawings, drawn, outer)
-        elif kind == pdfium_c.FPDF_PAGEOBJ_IMAGE:
-            drawings.images.append(_bounds(drawn, outer))
-        elif kind == pdfium_c.FPDF_PAGEOBJ_SHADING:
-            drawings.fills.append((_bounds(drawn, outer), drawings.count, False, False))
-        elif kind == pdfium_c.FPDF_PAGEOBJ_FORM and depth < _MAX_FORM_DEPTH:
-            inner = range(pdfium_c.FPDFFormObj_CountObjects(drawn))
-            matrix = _multiply(_matrix(drawn), outer)
-            _walk(drawings, (pdfium_c.FPDFFormObj_GetObject(drawn, at) for at in inner), matrix, depth + 1)
-
-
-def _read_path(drawings: _Drawings, path: Any, outer: _Matrix) -> None:
-    fill, stroke = ctypes.c_int(), ctypes.c_int()
-    if not pdfium_c.FPDFPath_GetDrawMode(path, fill, stroke) or not (fill.value or stroke.value):
-        return
-    count = pdfium_c.FPDFPath_CountSegments(path)
-    if fill.value:
-        red, green, blue, alpha = (ctypes.c_uint() for _ in range(4))
-        is_plain = pdfium_c.FPDFPageObj_GetFillColor(path, red, green, blue, alpha)  # else a pattern
-        box = _bounds(path, outer)
-        colours = red.value, green.value, blue.value
-        is_thin = min(box[2] - box[0], box[3] - box[1]) <= _RULE_THICKNESS_PT
-        if not is_thin and (not is_plain or (min(colours) < _WHITE and alpha.value)):
-            is_rectangle = count <= 6  # a logo or letter hides no text behind its bounds
-            drawings.fills.append(
-                (box, drawings.count, bool(is_plain) and max(colours) <= _DARK, alpha.value == 255 and is_rectangle)
-            )
-    if count > _MAX_SEGMENTS:
-        return
-    for subpath in _read_subpaths(path, count, _multiply(_matrix(path), outer)):
-        left, right = min(x for x, _ in subpath), max(x for x, _ in subpath)
-        bottom, top = min(y for _, y in subpath), max(y for _, y in subpath)
-        if min(right - left, top - bottom) <= _RULE_THICKNESS_PT:
-            if max(right - left, top - bottom) >= _MIN_RULE_PT:
-                drawings.rules.append((left, bottom, right, top))
-        elif stroke.value:
-            for (x0, y0), (x1, y1) in pairwise(subpath):
-                side = min(x0, x1), min(y0, y1), max(x0, x1), max(y0, y1)
-                if min(side[2] - side[0], side[3] - side[1]) <= 0.5 and max(side[2] - side[0], side[3] - side[1]) > 0:
-                    drawings.rules.append(side)
-
-
-def _read_subpaths(path: Any, count: int, matrix: _Matrix) -> list[list[tuple[float, float]]]:
-    """Return the corners of each part of the path; parts with curves are left out."""
-    parts: list[list[tuple[float, float]]] = []
-    curved: set[int] = set()
-    x, y = ctypes.c_float(), ctypes.c_float()
-    for at in range(count):
-        segment = pdfium_c.FPDFPath_GetPathSegment(path, at)
-        kind = pdfium_c.FPDFPathSegment_GetType(segment)
-        pdfium_c.FPDFPathSegment_GetPoint(segment, x, y)
-        point = _apply(matrix, x.value, y.value)
-        if kind == pdfium_c.FPDF_SEGMENT_MOVETO or not parts:
-            parts.append([])
-        elif kind == pdfium_c.FPDF_SEGMENT_BEZIERTO:
-            curved.add(len(parts) - 1)
-        parts[-1].append(point)
-        if pdfium_c.FPDFPathSegment_GetClose(segment):
-            parts[-1].append(parts[-1][0])
-    return [part for at, part in enumerate(parts) if len(part) > 1 and at not in curved]
-
-
-def _bounds(drawn: Any, outer: _Matrix) -> Box:
-    sides = [ctypes.c_float() for _ in range(4)]
-    pdfium_c.FPDFPageObj_GetBounds(drawn, *sides)
-    left, bottom, right, top = (side.value for side in sides)
-    corners = [_apply(outer, x, y) for x in (left, right) for y in (bottom, top)]
-    xs, ys = [x for x, _ in corners], [y for _, y in corners]
-    return min(xs), min(ys), max(xs), max(ys)
-
-
-def _matrix(drawn: Any) -> _Matrix:
-    matrix = pdfium_c.FS_MATRIX()
-    if not pdfium_c.FPDFPageObj_GetMatrix(drawn, matrix):
-        return _IDENTITY
-    return matrix.a, matrix.b, matrix.c, matrix.d, matrix.e, matrix.f
-
-
-def _multiply(first: _Matrix, then: _Matrix) -> _Matrix:
-    a, b, c, d, e, f = first
-    ta, tb, tc, td, te, tf = then
-    return (
-        a * ta + b * tc, a * tb + b * td, c * ta + d * tc, c * tb + d * td, e * ta + f * tc + te, e * tb + f * td + tf,
-    )  # fmt: skip
-
-
-def _apply(matrix: _Matrix, x: float, y: float) -> tuple[float, float]:
-    a, b, c, d, e, f = matrix
-    return a * x + c * y + e, b * x + d * y + f
-
-
-def _holds(box: Box, x: float, y: float) -> bool:
-    return box[0] <= x <= box[2] and box[1] <= y <= box[3]
-
-
-def _clip(box: Box, page: Box) -> Box:
-    return max(box[0], page[0]), max(box[1], page[1]), min(box[2], page[2]), min(box[3], page[3])
-
-
-def _area(box: Box) -> float:
-    return max(0.0, box[2] - box[0]) * max(0.0, box[3] - box[1])

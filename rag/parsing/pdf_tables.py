@@ -10,8 +10,9 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Final
 
+from rag.parsing.pdf_drawings import Box
 from rag.parsing.pdf_lines import join_text, split_rows
-from rag.parsing.pdf_page import Box, Piece
+from rag.parsing.pdf_page import Piece
 from rag.parsing.tables import CELL_SEPARATOR, Cell, render_rows
 
 _SNAP_PT: Final = 3.0

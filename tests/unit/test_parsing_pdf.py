@@ -147,6 +147,21 @@ def test_a_title_that_some_pages_share_inside_the_page_is_body() -> None:
     assert text_of(make_pdf(*pages)).count("Package") == 3
 
 
+def test_headings_that_count_with_the_pages_stay() -> None:
+    pages = [show(f"Lesson {n}", y=760) + show(f"Text of it, number {n * n}.", y=700) for n in range(1, 6)]
+
+    assert text_of(make_pdf(*pages)).count("Lesson") == 5
+
+
+def test_the_title_of_each_of_two_pages_stays() -> None:
+    """Two certificates in a file have the same title, larger than their text."""
+    pages = [
+        show("CERTIFICATE", y=740, size=18) + show_lines(f"For {name}, who", "has passed.", y=600) for name in "AB"
+    ]
+
+    assert text_of(make_pdf(*pages)).count("CERTIFICATE") == 2
+
+
 def test_a_page_keeps_its_lines_if_it_has_no_others() -> None:
     pages = [show("Company handbook", y=760) + show(f"Text of page {n}.", y=600) for n in (1, 2, 3)]
 
