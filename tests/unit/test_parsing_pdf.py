@@ -479,6 +479,12 @@ def test_a_page_in_a_font_without_meaning_is_left_out_by_its_number(codes: str) 
     assert document.warnings == ("page 2: the characters have no known meaning, so the text is left out",)
 
 
+def test_the_signs_of_a_program_in_a_font_of_their_own_stay() -> None:
+    words = "".join(show("value", 60, 700 - 14 * n) + show('">>+', 92, 700 - 14 * n, font="B") for n in range(20))
+
+    assert text_of(make_pdf(words)).count('">>+') == 20
+
+
 # Layout -------------------------------------------------------------------------------------------------------------
 
 
