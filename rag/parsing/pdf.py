@@ -31,6 +31,7 @@ _MARGIN_SHARE: Final = 0.12  # of the page's height
 _STAMP_CHARS: Final = 300
 _SMALL_PRINT_PT: Final = 9.0
 _LITTLE_TEXT_CHARS: Final = 200
+_MAX_NAMED: Final = 5  # attached files
 _MAX_WARNINGS: Final = 50
 _QUOTED_CHARS: Final = 60
 _SAME_PLACE_PT: Final = 3.0
@@ -78,6 +79,7 @@ def read(data: bytes) -> Draft:
         notes = _Notes()
         pages = _read_pages(document, notes)
         title = _clean_title(document.get_metadata_value("Title"))
+        attachments = _read_attachments(document)
         labels = [_read_label(document, at) for at in range(page_count)]
     except pdfium.PdfiumError as error:
         raise ParseError("the file is broken: a page cannot be read") from error
@@ -89,7 +91,7 @@ def read(data: bytes) -> Draft:
         raise ParseError(notes.refusal(page_count))
     _render_tables(pages)
     blocks = layout.to_blocks([page.lines for page in pages], heights=[page.height for page in pages], labels=labels)
-    return Draft(blocks, title, page_count, notes.warnings())
+    return Draft(blocks, title, page_count, [*notes.warnings(), *attachments])
 
 
 class _Notes:
@@ -143,6 +145,14 @@ def _read_label(document: pdfium.PdfDocument, at: int) -> str:
     return buffer.raw[: size - 2].decode("utf-16-le", errors="ignore") if 2 < size <= len(buffer) else ""
 
 
+def _read_attachments(document: pdfium.PdfDocument) -> list[str]:
+    """Return the warning that names the files attached to the document, if there are any."""
+    count = document.count_attachments()
+    names = [document.get_attachment(at).get_name() for at in range(min(count, _MAX_NAMED))]
+    more = f" and {count - _MAX_NAMED} more" if count > _MAX_NAMED else ""
+    return [f"attached files are not read: {', '.join(map(_quote, names))}{more}"] if count else []
+
+
 def _read_pages(document: pdfium.PdfDocument, notes: _Notes) -> list[_Page]:
     pages: list[_Page] = []
     chars = 0
@@ -178,6 +188,9 @@ def _build_page(content: PageContent, fields: Sequence[pdf_forms.Field], number:
         notes.add("struck-out text is left out", number)
     if content.slanted:
         notes.add(f"slanted text is left out: {_quote(content.slanted)}", number)
+    if any(own.is_comment for own in fields):
+        notes.add("comments are left out", number)
+    fields = [own for own in fields if not own.is_comment]
     if fields:
         content = replace(content, pieces=pdf_forms.add_fields(content.pieces, fields))
     _add_text(page, content, notes)

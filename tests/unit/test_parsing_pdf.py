@@ -453,6 +453,36 @@ def test_the_values_of_a_form_stand_beside_their_labels() -> None:
     ]
 
 
+def test_what_was_typed_on_the_page_is_read_and_comments_are_named() -> None:
+    stream = show("Name:", 60, 700) + show_lines("A line of the text goes on", "and on to its end.", y=600)
+    objects = [
+        "<</Type/Annot/Subtype/FreeText/F 4/Rect[100 696 300 712]/DA(/F 11 Tf)/Contents(Nguyen Van A)>>",
+        "<</Type/Annot/Subtype/FreeText/F 4/Rect[250 596 300 612]/DA(/F 11 Tf)/Contents(Approved)>>",
+        "<</Type/Annot/Subtype/FreeText/F 2/Rect[250 396 300 412]/DA(/F 11 Tf)/Contents(Hidden)>>",
+        "<</Type/Annot/Subtype/Text/F 4/Rect[250 300 270 320]/Contents(Is this right?)>>",
+    ]
+
+    document = document_of(make_pdf(stream, page="/Annots[20 0 R 21 0 R 22 0 R 23 0 R]", objects=objects))
+
+    assert document.text.startswith("Name: Nguyen Van A\n\n")
+    assert "Approved" in document.text
+    assert "A line of the text goes on and on to its end." in document.text.replace("\n\nApproved\n\n", " ")
+    assert "Hidden" not in document.text
+    assert document.warnings == ("page 1: comments are left out",)
+
+
+def test_attached_files_are_named() -> None:
+    objects = [
+        "<</Type/Filespec/F(fees.csv)/UF(fees.csv)/EF<</F 21 0 R>>>>",
+        "<</Type/EmbeddedFile/Length 1>>stream\nA\nendstream",
+    ]
+    data = make_pdf(
+        show("See the file."), catalog="/Names<</EmbeddedFiles<</Names[(fees.csv) 20 0 R]>>>>", objects=objects
+    )
+
+    assert document_of(data).warnings == ('attached files are not read: "fees.csv"',)
+
+
 # Fonts --------------------------------------------------------------------------------------------------------------
 
 
