@@ -105,7 +105,8 @@ def _read_text(read: Callable[..., int], form: Any, annotation: Any) -> str:
 def add_fields(pieces: Sequence[Piece], fields: Sequence[Field]) -> list[Piece]:
     """Add each value behind the word at its left, and `[x]` or `[ ]` beside the label of a box to tick.
 
-    A field without a word beside it is written with its name, in its place from the top down.
+    A field without a word beside it is written with its name, in its place from the top down; what was typed beside no
+    label comes last.
     """
     added = list(pieces)
     for field in sorted(fields, key=lambda field: (-field.box[3], field.box[0])):
@@ -127,7 +128,8 @@ def add_fields(pieces: Sequence[Piece], fields: Sequence[Field]) -> list[Piece]:
             at = min(before)[1]
             beside, place = added[at], at + 1
         else:
-            place = next((number for number, piece in enumerate(added) if piece.baseline < bottom), len(added))
+            lower = (number for number, piece in enumerate(added) if piece.baseline < bottom)
+            place = len(added) if field.is_typed else next(lower, len(added))  # a remark must not part a sentence
             text = f"{field.name}: {field.value}" if field.name and field.value else field.name or field.value
             text = f"{mark} {text}".strip()
             added.insert(place, Piece(text, field.box, bottom + 1, _TEXT_SIZE_PT, False, True, is_field=True))
