@@ -27,6 +27,7 @@ _READERS: Final[Mapping[str, Callable[[bytes], Draft]]] = {
     ".markdown": markdown.read,
     ".txt": plain.read,
     ".docx": docx.read,
+    ".docm": docx.read,
 }
 SUFFIXES: Final = frozenset(_READERS)
 

@@ -15,6 +15,7 @@ MAX_SPAN: Final = 64  # a cell may claim to cover a billion columns
 _MAX_LABEL_CHARS: Final = 60  # a longer cell at the top is text, not the name of a column
 _KEY_VALUE_CELLS: Final = 2
 _DIGIT = re.compile(r"\d")
+_BAR = re.compile(r" ?\| ?")  # a bar in a cell must not look like the end of the cell
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,7 @@ def _lay_out(rows: Iterable[Sequence[Cell]]) -> list[list[Cell]]:
                 line.append(above)
             if cell is None:
                 break
-            text = " ".join(cell.text.split())
+            text = _BAR.sub("|", " ".join(cell.text.split()))
             for at in range(max(1, min(cell.columns, MAX_SPAN))):
                 placed = Cell(text if at == 0 or cell.is_header else "", is_header=cell.is_header)
                 if cell.rows > 1:

@@ -181,6 +181,11 @@ def ends_sentence(text: str, stop: int) -> bool:
     return found is not None and _ends_sentence(text, 0, found, len(text))
 
 
+def begins_own_line(line: str) -> bool:
+    """Return whether a line begins a sentence of its own wherever it stands: a list item, a heading line, a row."""
+    return bool(_OWN_LINE.match(line) or _HEADING_LINE.match(line)) or " | " in line
+
+
 def _blocks(text: str) -> Iterator[tuple[int, int]]:
     """Yield the stretches that no sentence crosses, trimmed and not empty."""
     start = end = 0

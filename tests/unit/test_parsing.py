@@ -352,7 +352,7 @@ def test_word_styles_become_headings_items_and_rows(write: WriteFile) -> None:
     document = parse(write("a.docx", make_docx(fill)))
 
     assert document.title == "Tên"
-    assert document.text == "Tên\n\nMục\n\nMột đoạn.\n\n- a\n- b\n\ngộp | x\ny | z"
+    assert document.text == "Tên\n\nMục\n\nMột đoạn.\n\n- a\n1. b\n\ngộp | x\ny | z"
     assert [(heading.level, heading.text) for heading in document.headings] == [(1, "Tên"), (2, "Mục")]
 
 
