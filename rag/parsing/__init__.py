@@ -7,11 +7,13 @@ readers return blocks; `blocks.assemble` turns them into text with offsets, so t
 import re
 import stat
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from rag.errors import ParseError
 from rag.parsing import docx, html, markdown, pdf, plain
+from rag.parsing.articles import mark_articles
 from rag.parsing.blocks import Draft, assemble
 from rag.types import Document
 
@@ -29,6 +31,7 @@ _READERS: Final[Mapping[str, Callable[[bytes], Draft]]] = {
     ".docx": docx.read,
     ".docm": docx.read,
 }
+_WITHOUT_STYLES: Final = (".pdf", ".txt")  # their headings are known by their looks
 SUFFIXES: Final = frozenset(_READERS)
 
 
@@ -47,6 +50,7 @@ def parse(path: Path) -> Document:
         raise
     except Exception as error:  # third-party parsers, which document no set of exceptions
         raise ParseError(f"the file is broken: not readable as {path.suffix.lower()[1:].upper()}") from error
+    draft = replace(draft, blocks=mark_articles(draft.blocks, has_styles=path.suffix.lower() not in _WITHOUT_STYLES))
     return assemble(draft, fallback_title=re.sub(r"[\s_-]+", " ", path.stem).strip() or path.stem)
 
 

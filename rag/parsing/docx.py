@@ -9,6 +9,7 @@ from typing import Final
 from lxml import etree
 
 from rag.errors import ParseError
+from rag.parsing.articles import has_label
 from rag.parsing.blocks import MAX_TEXT_CHARS, Block, Draft
 from rag.parsing.docx_numbering import BULLET, Numbering
 from rag.parsing.docx_package import Package, number_of, qn, value_of
@@ -278,7 +279,9 @@ def _mark_bold_headings(blocks: list[Block]) -> list[Block]:
     for at, (block, after) in enumerate(zip_longest(filled, filled[1:])):
         level = block.level or level
         if after is not None and isinstance(block, _Item) and _is_bold_heading(block, after):
-            marked.append(replace(block, level=1 if at == 0 else min(max(level, 1) + 1, _MAX_LEVEL)))
+            marked.append(
+                replace(block, level=1 if at == 0 and not has_label(block.text) else min(max(level, 1) + 1, _MAX_LEVEL))
+            )
         else:
             marked.append(block)
     return marked
