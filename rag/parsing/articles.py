@@ -296,7 +296,7 @@ def _with_titles(pieces: Sequence[_Piece]) -> Iterator[_Piece]:
             text = clean(below.block.text)
             is_first = len(texts) == 1
             follows_text = at + 1 < len(pieces)
-            is_same = below.block.level == piece.block.level or below.block.level == 0
+            is_same = below.block.level in (piece.block.level, 0)
             is_open = is_first and follows_text and is_same and (below.block.level > 0 or _is_open_title(text))
             if below.kind or not (_is_capitals(text) or is_open):
                 break
