@@ -18,7 +18,7 @@ from rag.parsing.docx_symbols import read_symbol, read_symbols
 from rag.text.language import detect_language, sentence_spans
 
 _MAX_INLINE_NOTE_CHARS: Final = 160
-_MAX_UNIT_CHARS: Final = 2
+_MAX_NOTE_DIGITS: Final = 3
 
 _DELETED: Final = frozenset({qn("w:del"), qn("w:moveFrom")})
 # A text box stands in its paragraph twice, once for old readers: the first form is read.
@@ -39,7 +39,11 @@ _BOX: Final = qn("w:txbxContent")
 _RUN: Final = qn("w:r")
 _FONTS: Final = tuple(qn(f"w:{name}") for name in ("ascii", "hAnsi", "cs"))
 _ANY_WORD = re.compile(r"[^\W_]")
-_ENDS_IN_NAME = re.compile(r"[^\W\d_]+\Z")
+_RAISED: Final = str.maketrans("0123456789+-−n", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁻ⁿ")
+_LOWERED: Final = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
+_RAISABLE = re.compile(r"[+\-−]?[0-9n]+")
+# What is raised to a power: 10 or 2, a unit of length, or one letter; any other word or figure has a note.
+_ENDS_IN_BASE = re.compile(r"(?:(?<![\d.,])(?:10|2)|(?<![^\W\d_])(?:[kdcmµ]?m|ft|in|[^\W\d_])|\))\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,28 +175,29 @@ class _Reader:
             if text.strip():
                 self._source.left_out["hidden passage" if self.run.is_hidden else "struck-out passage"] += 1
             return
-        before = self.pieces[-1][-1] if self.pieces else " "
         if self._after_note and text[0].isalnum():
             text = f" {text}"
-        elif self.run.script in ("superscript", "subscript") and self._would_change(before, text):
-            text = ("^" if self.run.script == "superscript" else "_") + text
+        elif self.run.script in ("superscript", "subscript"):
+            text = self._set_off(text)
         self._after_note = False
         self.pieces.append(text)
         if self.run.is_bold != self.is_bold and _ANY_WORD.search(text):
             self.is_mixed = self.is_mixed or self.is_bold is not None
             self.is_bold = self.run.is_bold
 
-    def _would_change(self, before: str, text: str) -> bool:
-        """Return whether a raised or lowered text would become a part of the figure or word before it.
-
-        10 to the power of 2 is not 102, but m2 and CO2 are usual.
-        """
-        if not text[0].isalnum() or not before.isalnum():
-            return False
-        if before.isdigit() or not text[0].isdigit():
-            return before.isdigit() and text[0].isdigit()
-        word = _ENDS_IN_NAME.search("".join(piece[-10:] for piece in self.pieces[-3:]))
-        return self.run.script == "superscript" and word is not None and len(word[0]) > _MAX_UNIT_CHARS
+    def _set_off(self, text: str) -> str:
+        """Return a raised or lowered text so that it does not become a part of the figure or word before it."""
+        before = "".join(piece[-10:] for piece in self.pieces[-3:])
+        if not (text[0].isalnum() and before[-1:].isalnum()) and not _ENDS_IN_BASE.search(before):
+            return text
+        is_figure = before[-1:].isdigit() and text[0].isdigit()
+        if self.run.script == "subscript":
+            return text.translate(_LOWERED) if is_figure else text  # CO2 is searched like that
+        if text.isdigit() and len(text) <= _MAX_NOTE_DIGITS and not _ENDS_IN_BASE.search(before):
+            return f"[{text}]"  # the mark of a note that is written by hand
+        if _RAISABLE.fullmatch(text):
+            return text.translate(_RAISED)
+        return f"^{text}" if is_figure else text
 
     def _add_note(self, note: etree._Element | None) -> None:
         if note is None or self.run.is_hidden or self.run.is_struck:

@@ -247,9 +247,10 @@ def test_struck_and_hidden_text_is_left_out_and_said(files: Files) -> None:
 @pytest.mark.parametrize(
     ("runs", "expected"),
     [
-        pytest.param(run("10") + run("2", '<w:vertAlign w:val="superscript"/>'), "10^2", id="a power"),
-        pytest.param(run("m") + run("2", '<w:vertAlign w:val="superscript"/>'), "m2", id="a unit"),
-        pytest.param(run("đồng") + run("1", '<w:vertAlign w:val="superscript"/>'), "đồng^1", id="a note by hand"),
+        pytest.param(run("10") + run("2", '<w:vertAlign w:val="superscript"/>'), "10²", id="a power"),
+        pytest.param(run("m") + run("2", '<w:vertAlign w:val="superscript"/>'), "m²", id="a unit"),
+        pytest.param(run("đồng") + run("1", '<w:vertAlign w:val="superscript"/>'), "đồng[1]", id="a note by hand"),
+        pytest.param(run("5.000") + run("1", '<w:vertAlign w:val="superscript"/>'), "5.000[1]", id="a figure's note"),
         pytest.param(run("CO") + run("2", '<w:vertAlign w:val="subscript"/>'), "CO2", id="a formula"),
         pytest.param('<w:r><w:sym w:font="Symbol" w:char="F0A3"/></w:r>' + run(" 5"), "≤ 5", id="a comparison"),
         pytest.param('<w:r><w:sym w:font="Wingdings" w:char="F0A8"/></w:r>' + run(" A"), "□ A", id="a box"),
