@@ -105,7 +105,10 @@ def _split(blocks: Sequence[Block]) -> Iterator[_Piece]:
         if " | " in text or _ENUMERATOR.match(text) or not _LABEL.search(text):
             pieces = [_Piece(block)]
         else:
-            is_row = block.glue == "\n" or (at + 1 < len(blocks) and blocks[at + 1].glue == "\n")
+            below = blocks[at + 1] if at + 1 < len(blocks) else None
+            is_row = block.glue == "\n" or (
+                below is not None and below.glue == "\n" and not _ENUMERATOR.match(below.text)
+            )
             place = _Place(before, is_after_heading, is_row, last)
             pieces = list(_split_lines(replace(block, text=clean(text)), place))
         yield from pieces
@@ -178,7 +181,9 @@ def _end_of_label(line: str, found: re.Match[str], place: _Place, glue: Glue) ->
         return found.end()
     is_foreign = found["word"].isascii() or found["word"] == "§"
     is_title = rest[:1].isupper() and len(rest) <= _MAX_OPEN_TITLE_CHARS and _is_title(rest)
-    return found.end() if is_foreign and is_title and glue == "\n\n" and not _REFERS_TO.search(rest) else 0
+    is_next = _follows(place.last.get(_kind(found), ""), found["number"]) and _ENDS_SENTENCE.search(place.before)
+    stands_alone = glue == "\n\n" or is_next
+    return found.end() if is_foreign and is_title and stands_alone and not _REFERS_TO.search(rest) else 0
 
 
 def _may_begin(found: re.Match[str], place: _Place, glue: Glue) -> bool:
