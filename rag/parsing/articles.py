@@ -43,6 +43,7 @@ _SENTENCE_INSIDE = re.compile(r"[^\W\d_]{3}[.;:!?] +[^\W\d_a-z]")
 # With these a line goes on in the next one, which may then begin with a reference.
 _GOES_ON = re.compile(
     r"(?:,|[-–(/]|\b(?:tại|theo|của|và|hoặc|các|với|đến|từ|trừ|này|là|cho|về|ở|trong|ngoài|được|khoản|điểm|điều|số|bởi"
+    r"|(?:khoản|điểm|điều|mục|chương|article|section|clause|chapter)\s+(?:\d{1,4}[a-zđ]?|[ivxlc]{1,6}|[a-zđ])"
     r"|in|of|under|to|and|or|by|see|with|per|at|the|from|for|than|is|are|this|that|on|as))\Z",
     re.IGNORECASE,
 )

@@ -1,5 +1,6 @@
 """Headings of laws, rules and contracts: found without styles, nested, and told from references."""
 
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -87,6 +88,7 @@ def test_a_reference_is_no_heading(line: str) -> None:
         "Việc nghỉ phép theo quy định tại\nĐiều 5. Người sử dụng lao động có trách nhiệm thông báo.",
         "Việc này không thuộc Khoản 1,\nKhoản 2. Các trường hợp khác do giám đốc quyết định.",
         "Nhân viên nghỉ theo quy định nêu trong phần sau của\nĐiều 7",
+        "Nhân viên được nghỉ, trừ trường hợp quy định tại Khoản 2\nĐiều 14. Việc nghỉ phải báo trước.",
         "The rules on leave are in\nSection 3. Overtime is paid as stated there.",
         "Trường hợp khẩn cấp nhân viên được phép vắng mặt như nêu ở phần\nĐiều 9 Nội quy này.",
     ],
@@ -108,6 +110,24 @@ def test_the_next_article_follows_a_line_without_a_full_stop() -> None:
     found = headings("Điều 1. Phạm vi\na) Cơ quan nhà nước\nĐiều 2. Đối tượng\nMọi nhân viên.")
 
     assert [text for _, text in found] == ["Điều 1. Phạm vi", "Điều 2. Đối tượng"]
+
+
+@pytest.mark.parametrize("width", range(40, 121, 4))
+def test_headings_are_the_same_however_the_lines_are_wrapped(width: int) -> None:
+    """References then stand at the start of some lines, and titles go on in the next one."""
+    text = (
+        "Chương III. HỢP ĐỒNG\n"
+        "Điều 13. Giao kết hợp đồng lao động và nghĩa vụ cung cấp thông tin của các bên trong thời gian thử việc\n"
+        "1. Hợp đồng là sự thỏa thuận về việc làm có trả công theo quy định tại Điều 5 và Điều 6 của Bộ luật này, trừ"
+        " trường hợp quy định tại Khoản 2 Điều 14. Việc giao kết phải bằng văn bản theo Mục 2. Điều 20 không áp dụng.\n"
+        "Điều 14. Hình thức\n"
+        "Hợp đồng được làm thành 02 bản theo khoản 1 Điều này. Khoản 2 Điều 13 không áp dụng với thực tập sinh."
+    )
+    wrapped = "\n".join("\n".join(textwrap.wrap(line, width)) for line in text.split("\n"))
+
+    labels = [" ".join(found.split()[:2]) for _, found in headings(wrapped)]
+
+    assert labels == ["Chương III.", "Điều 13.", "Điều 14."]
 
 
 def test_parts_nest_from_the_highest_down() -> None:
