@@ -1,7 +1,7 @@
 """Read Word documents: paragraphs, headings, list items with their numbers, tables; they have no pages."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain, pairwise, zip_longest
 from typing import Final
@@ -12,7 +12,7 @@ from rag.errors import ParseError
 from rag.parsing.articles import has_label
 from rag.parsing.blocks import MAX_TEXT_CHARS, Block, Draft
 from rag.parsing.docx_numbering import BULLET, Numbering
-from rag.parsing.docx_package import Package, number_of, qn, value_of
+from rag.parsing.docx_package import Package, Relation, number_of, qn, value_of
 from rag.parsing.docx_styles import Style, Styles
 from rag.parsing.docx_tables import iter_within, read_cells, read_table
 from rag.parsing.docx_text import Paragraph, Source, flat_text, read_paragraph
@@ -55,9 +55,10 @@ def read(data: bytes) -> Draft:
     body = None if document is None else document.find(qn("w:body"))
     if body is None:
         raise ParseError("the file is broken: not readable as DOCX")
-    parts = {each.kind: each.target for each in package.relations(main).values()}
+    relations = package.relations(main)
+    parts = {each.kind: each.target for each in relations.values()}
     styles = Styles(package.parse(parts.get("styles", "")))
-    source = Source(styles, _read_notes(package, parts))
+    source = Source(styles, _read_notes(package, parts), _read_diagrams(package, relations))
     reader = _Body(source, Numbering(package.parse(parts.get("numbering", "")), styles))
     blocks = _mark_bold_headings(list(reader.read(body)))
     core = next((each.target for each in root_relations.values() if each.kind == "core-properties"), "")
@@ -73,6 +74,17 @@ def _read_notes(package: Package, parts: dict[str, str]) -> dict[tuple[str, str]
         for note in () if root is None else root.iterchildren(qn(tag)):
             notes[kind, str(note.get(qn("w:id"), ""))] = note
     return notes
+
+
+def _read_diagrams(package: Package, relations: Mapping[str, Relation]) -> dict[str, list[str]]:
+    """Return the texts of the shapes of each diagram, such as a chart of an organisation."""
+    diagrams = {}
+    for key, relation in relations.items():
+        root = package.parse(relation.target) if relation.kind == "diagramData" else None
+        if root is not None:
+            shapes = (" ".join(part.text or "" for part in shape.iter(qn("a:t"))) for shape in root.iter(qn("dgm:pt")))
+            diagrams[key] = [text for text in shapes if text.strip()]
+    return diagrams
 
 
 def _warnings(source: Source) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ What is not printed, or is struck out, is left out and counted.
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -34,7 +34,6 @@ _UNREAD: Final = {
 }  # fmt: skip
 _W_ID: Final = qn("w:id")
 _TEXT: Final = frozenset({qn("w:t"), qn("m:t")})
-_EQUATIONS: Final = frozenset({qn("m:oMath"), qn("m:oMathPara")})
 _BOX: Final = qn("w:txbxContent")
 _RUN: Final = qn("w:r")
 _FONTS: Final = tuple(qn(f"w:{name}") for name in ("ascii", "hAnsi", "cs"))
@@ -52,12 +51,13 @@ class Source:
 
     styles: Styles
     notes: Mapping[tuple[str, str], etree._Element]
+    diagrams: Mapping[str, Sequence[str]] = field(default_factory=dict)  # the texts of their shapes
     left_out: Counter[str] = field(default_factory=Counter)
 
 
 @dataclass(slots=True)
 class Paragraph:
-    """The text of a paragraph; `notes` are those that stand below it, `boxes` the text boxes that hang on it."""
+    """The text of a paragraph; `notes` are texts that stand below it, `boxes` the text boxes that hang on it."""
 
     text: str
     is_bold: bool = False
@@ -130,23 +130,18 @@ class _Reader:
             return False
         if tag == _RUN:
             self.run = self._read_run(node.find(qn("w:rPr")))
-        elif tag == qn("w:t"):
-            self._add(read_symbols(node.text or "", self.run.font))
         elif tag in _INLINE:
             self._add(_INLINE[tag])
-        elif tag == qn("w:sym"):
-            self._add(_read_sym(node))
-        elif tag in _EQUATIONS:
-            self._add(f" {linear(node).strip()} ")
+        elif tag in _WRITTEN:
+            self._add(_WRITTEN[tag](node, self.run))
             return False
         elif tag == _BOX:
             self.boxes.append(node)
             return False
         elif tag in _NOTES:
             self._add_note(self._source.notes.get((_NOTES[tag], str(node.get(_W_ID, "")))))
-        elif tag == qn("w:ffData"):
-            self._add(_read_form_field(node))
-            return False
+        elif tag == qn("dgm:relIds") and self._source.diagrams.get(shapes := str(node.get(qn("r:dm"), ""))):
+            self.notes += self._source.diagrams[shapes]
         elif tag in _UNREAD:
             self._source.left_out[_UNREAD[tag]] += 1
         return True
@@ -206,7 +201,7 @@ class _Reader:
         texts = []
         for element in note.iter(qn("w:p")):
             style = styles.get(value_of(element.find(qn("w:pPr")), "w:pStyle"))
-            reader = Source(styles, {}, self._source.left_out)  # a note cannot refer to notes
+            reader = Source(styles, {}, left_out=self._source.left_out)  # a note cannot refer to notes
             texts.append(read_paragraph(element, style, reader).text)
         text = " ".join(" ".join(texts).split())
         if not text:
@@ -219,14 +214,22 @@ class _Reader:
         self._after_note = True
 
 
-def _read_sym(node: etree._Element) -> str:
+def _read_text(node: etree._Element, run: _Run) -> str:
+    return read_symbols(node.text or "", run.font)
+
+
+def _read_equation(node: etree._Element, _: _Run) -> str:
+    return f" {linear(node).strip()} "
+
+
+def _read_sym(node: etree._Element, _: _Run) -> str:
     code = str(node.get(qn("w:char"), ""))
     if not re.fullmatch(r"[0-9A-Fa-f]{1,5}", code):
         return ""
     return read_symbol(int(code, 16), str(node.get(qn("w:font"), "")))
 
 
-def _read_form_field(node: etree._Element) -> str:
+def _read_form_field(node: etree._Element, _: _Run) -> str:
     """Return what an old form field shows: whether its box is checked, or its chosen entry."""
     box, entries = node.find(qn("w:checkBox")), node.find(qn("w:ddList"))
     if box is not None:
@@ -238,3 +241,12 @@ def _read_form_field(node: etree._Element) -> str:
     chosen = (number_of(entries, "w:default") or 0) if chosen is None else chosen
     names = [str(entry.get(W_VAL, "")) for entry in entries.iterchildren(qn("w:listEntry"))]
     return names[chosen] if chosen < len(names) else ""
+
+
+_WRITTEN: Final[Mapping[str, Callable[[etree._Element, _Run], str]]] = {
+    qn("w:t"): _read_text,
+    qn("w:sym"): _read_sym,
+    qn("m:oMath"): _read_equation,
+    qn("m:oMathPara"): _read_equation,
+    qn("w:ffData"): _read_form_field,
+}

@@ -16,6 +16,7 @@ NAMESPACES = (
     f'xmlns:w="{W}" xmlns:m="http://schemas.openxmlformats.org/officeDocument/2006/math"'
     ' xmlns:mc="http://schemas.openxmlformats.org/markup-compatibility/2006"'
     ' xmlns:a="http://schemas.openxmlformats.org/drawingml/2006/main"'
+    ' xmlns:dgm="http://schemas.openxmlformats.org/drawingml/2006/diagram"'
     ' xmlns:r="http://schemas.openxmlformats.org/officeDocument/2006/relationships"'
 )
 PACKAGE = "http://schemas.openxmlformats.org/package/2006/relationships"
@@ -299,6 +300,16 @@ def test_a_text_box_is_text_of_its_own_and_read_once(files: Files) -> None:
     both = f"<w:r><mc:AlternateContent>{forms}</mc:AlternateContent></w:r>"
 
     assert files.read(p("Mức ", runs=both + run("là 5."))).text == "Mức là 5.\n\nTrong khung."
+
+
+def test_the_shapes_of_a_diagram_are_text(files: Files) -> None:
+    """Who reports to whom is often drawn."""
+    shapes = "".join(f"<dgm:pt><dgm:t><a:p><a:r><a:t>{name}</a:t></a:r></a:p></dgm:t></dgm:pt>" for name in "AB")
+    drawing = '<w:r><w:drawing><dgm:relIds r:dm="rdiagramData"/></w:drawing></w:r>'
+
+    document = files.read(p("Tổ chức:", runs=drawing), diagramData=shapes)
+
+    assert (document.text, document.warnings) == ("Tổ chức:\n\nA\n\nB", ())
 
 
 def test_what_is_not_read_is_said(files: Files) -> None:
