@@ -36,6 +36,7 @@ from rag.serving.connection import bound_connections
 from rag.serving.orphans import stop_service_when_orphaned
 from rag.serving.supervisor import listen_privately, stop_front_first
 from rag.tenants import TenantsError
+from schemas.request import Filters, Turn
 from schemas.response import QueryResponse
 from schemas.services import Completion, Entailment, Pair, QuestionTokens, ServedModel
 
@@ -85,6 +86,7 @@ def depend_on(service: Any, *models: str | None, url: str | None = None) -> Any:
     return bentoml.depends(service, url=url or (None if is_needed else NOT_STARTED))
 
 
+NO_FILTERS: Final = Filters()
 NOT_STARTED: Final = "http://not-started.invalid"
 BATCH_LIMITS: Final = BatchLimits(
     budget_tokens=SETTINGS.batch_tokens,
@@ -278,13 +280,15 @@ class RagService:
     generator = depend_on(Generator, SETTINGS.generator_model, url=SETTINGS.generator_url)
 
     @bentoml.api(route="/v1/query")
-    async def query(
+    async def query(  # noqa: PLR0917  # the fields of the contract
         self,
         question: str,
         tenant_id: str = "demo",
         top_k: int = 6,
         max_output_tokens: int = 512,
         include_trace: bool = False,
+        filters: Filters = NO_FILTERS,
+        history: list[Turn] | None = None,
     ) -> QueryResponse:
         """Declared so that BentoML's clients and documents see it; `ContractEdge` answers it as it does /query."""
         raise NotReady

@@ -14,7 +14,7 @@ from fastapi import FastAPI
 from rag import VERSION, models
 from rag.api.app import create_app
 from rag.api.exchange import QueryDesk
-from rag.api.probes import ModelProbe, ServiceProbe, wait_until_ok
+from rag.api.probes import ModelProbe, RuntimeProbe, ServiceProbe, wait_until_ok
 from rag.api.readiness import READY_STATES, DependencyWatch, Probe, check
 from rag.api.routes import GOOD_ENDS
 from rag.background import Work, kept_running
@@ -27,7 +27,10 @@ from rag.clients.bento_client import (
     open_http_client,
 )
 from rag.clients.openai_client import OpenAIGenerator
-from rag.config.settings import Settings
+from rag.clients.runtime_client import RuntimeEmbedder, RuntimeScorer, list_secrets, open_runtime
+from rag.clients.runtime_identity import ServedElsewhere
+from rag.clients.runtime_protocols import embedding_protocol, rerank_protocol
+from rag.config.settings import OURS, Settings
 from rag.engines.device import multiply_alone
 from rag.engines.fake import FakeCounter, FakeEmbedder, FakeEntailment, FakeGenerator, FakeScorer
 from rag.engines.stored_interaction import EarlyReader, StoredInteraction
@@ -36,7 +39,7 @@ from rag.errors import NotReady
 from rag.identity import open_authenticator
 from rag.index.provider import ServedIndexes
 from rag.limits import Gate, Places
-from rag.model_card import is_fake, make_card
+from rag.model_card import is_fake, make_card, served_embedder, served_reranker
 from rag.observability import metrics
 from rag.observability.tracing import Tracer
 from rag.pipeline import Pipeline, StageLimits
@@ -173,6 +176,7 @@ class Front:
             scorer=scorer,
             counter=self._counter(),
             entailment=entailment,
+            history=self._settings.history,
             model_version=self._card.model_version,
         )
         answers = self._answer_model()
@@ -196,10 +200,37 @@ class Front:
         if is_fake(self._settings.embedder_model):
             self._probes["embedder"] = always_ok
             return FakeEmbedder()
+        if self._settings.embedder_protocol != OURS:
+            return await self._connect_other_embedder(stack)
         url = self._settings.embedder_url or address_of("Embedder")
         client = await stack.enter_async_context(open_http_client(url))
         self._probes["embedder"] = ModelProbe(client, [self._card.embedder])
         return BentoEmbedder(client, self._card.embedder.dimension)
+
+    async def _connect_other_embedder(self, stack: AsyncExitStack) -> TextEmbedder:
+        settings = self._settings
+        protocol, name = settings.embedder_protocol, served_embedder(settings)
+        url, key = str(settings.embedder_url), settings.embedder_api_key
+        client = await stack.enter_async_context(open_runtime(protocol, url, key))
+        revision = models.describe(settings.embedder_model).revision
+        self._probes["embedder"] = RuntimeProbe(
+            client, ServedElsewhere(protocol, name, revision, self._card.embedder.dimension)
+        )
+        query_prompt, _ = models.read_prompts(models.locate(settings.embedder_model, weights=False))
+        return RuntimeEmbedder(
+            client,
+            embedding_protocol(protocol, name),
+            dimension=self._card.embedder.dimension,
+            query_prompt=query_prompt,
+            secrets=list_secrets(key),
+        )
+
+    async def _connect_other_reranker(self, stack: AsyncExitStack) -> PassageScorer:
+        settings = self._settings
+        protocol, name, key = settings.reranker_protocol, served_reranker(settings), settings.reranker_api_key
+        client = await stack.enter_async_context(open_runtime(protocol, str(settings.reranker_url), key))
+        self._probes["reranker"] = RuntimeProbe(client, ServedElsewhere(protocol, name))
+        return RuntimeScorer(client, rerank_protocol(protocol, name), secrets=list_secrets(key))
 
     async def _connect_ranking(self, stack: AsyncExitStack) -> tuple[TextEmbedder, PassageScorer]:
         """The models of retrieval and of reranking; one begins with the question when the other does, where it can."""
@@ -207,6 +238,8 @@ class Front:
         if is_fake(self._settings.reranker_model):
             self._probes["reranker"] = always_ok
             return embedder, FakeScorer()
+        if self._settings.reranker_protocol != OURS:
+            return embedder, await self._connect_other_reranker(stack)
         client = await self._open_reranker(stack)
         if not self._settings.keeps_tokens:
             return embedder, BentoScorer(client)
@@ -284,11 +317,14 @@ class Front:
             retrieval_timeout_s=settings.retrieval_timeout_s,
             rerank_timeout_s=settings.rerank_timeout_s,
             generation_timeout_s=settings.generation_timeout_s,
+            rewrite_timeout_s=settings.rewrite_timeout_s,
         )
 
     def _relevance_scale(self) -> RelevanceScale:
         settings = self._settings
-        if is_fake(settings.reranker_model):
+        if settings.reranker_protocol != OURS:
+            scale = models.CROSS_ENCODER_SCALE
+        elif is_fake(settings.reranker_model):
             scale = RelevanceScale(FakeScorer.relevance_floor)
         else:
             scale = models.relevance_scale(models.locate(settings.reranker_model, weights=False))
@@ -296,7 +332,8 @@ class Front:
 
     def _answer_model(self) -> AnswerModel:
         model = self._settings.reranker_model
-        if is_fake(model) or models.is_cross_encoder(models.locate(model, weights=False)):
+        is_ours = self._settings.reranker_protocol == OURS
+        if not is_ours or is_fake(model) or models.is_cross_encoder(models.locate(model, weights=False)):
             return ZERO_TO_ONE
         return LATE_INTERACTION
 

@@ -10,6 +10,7 @@ from typing import Any, Final, get_args
 
 from rag import VERSION
 from rag.api import routes
+from rag.api.openapi_chat import CHATS, describe_chats
 from rag.api.openapi_components import (
     Described,
     describe_components,
@@ -23,17 +24,20 @@ from schemas.response import DependencyState
 
 _ABOUT: Final = """Answers questions about a tenant's documents; every sentence of an answer is backed by a source.
 
-Every status of 400 or more, on whatever path, has the body `ErrorBody`. Some such answers belong to no operation: an
-unknown path is answered with the response `NotFound`, a method that a path does not take with `MethodNotAllowed`, a
-request without exactly one `Host` with `BadRequest`, one with more than 64 KiB or 100 headers with `HeadersTooLarge`.
+Every status of 400 or more, on whatever path, has the body `ErrorBody`, on OpenAI's two paths `ChatErrorBody`, which
+holds the same and more, unless not even the path could be read. Some such answers belong to no operation: an unknown
+path is answered with the response `NotFound`, a method that a path does not take with `MethodNotAllowed`, a request
+without exactly one `Host` with `BadRequest`, one with more than 64 KiB or 100 headers with `HeadersTooLarge`.
 `HEAD` is taken wherever `GET` is, and answered alike without the body; on a stream nothing is done for it."""
 _EVENTS: Final = """Server-sent events. The schema is that of one event, not of the whole stream: what OpenAPI 3.2 calls
 `itemSchema`. `meta` comes first and once; then any of `token` and `citation`; then `done` or `error`, last and once.
 Ids count from 0 without gaps. All `text` together is the answer, and a citation comes before the first token with its
 marker. While nothing is sent for 15 seconds a comment line goes out."""
+_EVENT_STREAM: Final = "text/event-stream"
 _QUERIES, _STATUS, _SERVER = "Queries", "Status", "Server"
 _TAGS: Final = (
     {"name": _QUERIES, "description": "Questions and their answers."},
+    {"name": CHATS, "description": "The same questions and answers in the form of OpenAI's API."},
     {"name": _STATUS, "description": "What runs here, and whether it can answer."},
     {"name": _SERVER, "description": "BentoML's own paths, for the platform and the tools around the service."},
 )
@@ -63,6 +67,17 @@ _READ: Final = (
 _ASKED_IN_BODY: Final = (*_ASKED, ErrorCode.PAYLOAD_TOO_LARGE, ErrorCode.UNSUPPORTED_MEDIA_TYPE)
 # A stream sends its response head before it calls the generator, so there this error is an event.
 _ASKED_FOR_WHOLE: Final = (*_ASKED_IN_BODY, ErrorCode.UPSTREAM_RATE_LIMITED)
+
+# What is refused before a tool is known; the failures of a tool are results with status 200.
+_CALLED: Final = (
+    *_IDENTIFIED,
+    ErrorCode.BAD_REQUEST,
+    ErrorCode.FORBIDDEN,
+    ErrorCode.VALIDATION_ERROR,
+    ErrorCode.PAYLOAD_TOO_LARGE,
+    ErrorCode.UNSUPPORTED_MEDIA_TYPE,
+    ErrorCode.MODEL_TIMEOUT,
+)
 
 _EXAMPLE_QUESTION: Final = "Nhân viên full-time có bao nhiêu ngày nghỉ phép năm?"
 _EXAMPLE_ANSWER: Final[Described] = {
@@ -122,11 +137,12 @@ def describe_api(*, is_open: bool) -> Described:
     callers = [{}, *known] if is_open else known
     components = describe_components()
     queries = _query_paths(callers, components["schemas"]["QueryRequest"])
+    chats = describe_chats(callers)
     document = {
         "openapi": "3.1.0",
         "info": {"title": "RAG", "version": VERSION, "description": _ABOUT},
         "tags": list(_TAGS),
-        "paths": {**queries, **_status_paths(callers), **_server_paths()},
+        "paths": {**queries, **chats, **_status_paths(callers), **_server_paths()},
         "components": components,
     }
     return copy.deepcopy(document)  # so that a caller who changes it does not change the constants of these modules
@@ -178,7 +194,36 @@ def _query_paths(callers: list[Described], request: Described) -> Described:
                 **asked,
             )
         },
+        routes.MCP.path: {
+            "post": _operation(
+                "mcp",
+                "One message of the Model Context Protocol; its tools are `search`, `ask` and `get_source`.",
+                responses=_mcp() | describe_errors(_CALLED),
+                requestBody=_mcp_body(),
+                **asked,
+            )
+        },
     }
+
+
+def _mcp_body() -> Described:
+    ping = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
+    return {
+        "required": True,
+        "description": "A message of JSON-RPC 2.0 in UTF-8, at most 64 KiB.",
+        "content": {"application/json": {"schema": {"type": "object"}, "example": ping}},
+    }
+
+
+def _mcp() -> Described:
+    about = "The response: JSON, or events where `Accept` wants these alone or a call asks for its progress."
+    answer = _respond(about, None)
+    answer["200"]["content"] = {
+        "application/json": {"schema": {"type": "object"}},
+        _EVENT_STREAM: {"schema": {"type": "string"}},
+    }
+    taken = "To a notification or a response of the client: nothing is answered."
+    return answer | {"202": {"description": taken, "headers": describe_headers()}}
 
 
 def _request_body(schema: str) -> Described:
@@ -191,10 +236,11 @@ def _request_body(schema: str) -> Described:
 
 
 def _query_parameters(body: Described) -> list[Described]:
-    """Return the fields of the body as query parameters."""
+    """Return the fields of the body as query parameters; a URL takes neither history nor filters."""
     return [
         {"name": name, "in": "query", "required": name in body["required"], "schema": schema}
         for name, schema in body["properties"].items()
+        if name not in ("history", "filters")
     ]
 
 
@@ -291,7 +337,7 @@ def _stream() -> Described:
         "200": {
             "description": _EVENTS,
             "headers": describe_headers("Cache-Control", "X-Accel-Buffering"),
-            "content": {"text/event-stream": {"schema": ref("schemas", "StreamEvent")}},
+            "content": {_EVENT_STREAM: {"schema": ref("schemas", "StreamEvent")}},
         },
         # `Last-Event-ID` is not listed as a parameter: it makes the others irrelevant, which OpenAPI cannot express.
         "204": {

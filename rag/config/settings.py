@@ -19,6 +19,7 @@ PREFIX: Final = "RAG_"
 # What `make setup` imports for those who want drafts. By default nothing is drafted: nearly every sentence of this
 # model is replaced by a quotation, which is there many times sooner.
 LOCAL_GENERATOR: Final = "bento:smollm2-135m-instruct:q4"
+LOCAL_RERANKER: Final = "bento:multilingual-e5-small:q4"
 # Two English passages or one Vietnamese one, and two sentences: what the local generator reads and writes in 6 s on
 # one core. The best passage alone holds the answer to 97 % of questions; quotation makes up for a short draft.
 LOCAL_CONTEXT_TOKENS: Final = 640
@@ -37,6 +38,8 @@ OFFLINE: Final[Mapping[str, object]] = {
     "stream_timeout_s": 200,
 }
 ANY_ORIGIN: Final = "*"
+# The protocol of our own services.
+OURS: Final = "bento"
 # What frames a request, and what the contract promises of it.
 _OUR_HEADERS: Final = frozenset({"connection", "content-length", "content-type", "transfer-encoding", "x-trace-id"})
 _OUR_FIELDS: Final = frozenset({"messages", "model", "n", "stream"})
@@ -137,6 +140,7 @@ PublicUrl = Annotated[
 OpenAiUrl = Annotated[
     str, StringConstraints(pattern=r"^https?://[^\s/]+(/\S*)?/v1(beta/openai)?/?$"), AfterValidator(_strip_slash)
 ]
+ServedName = Annotated[str, StringConstraints(pattern=r"^\S(.{0,254}\S)?$")]
 Origins = Annotated[str, AfterValidator(_check_origins)]
 HeaderKey = Annotated[SecretStr, AfterValidator(_check_key)]
 Headers = Annotated[SecretStr, AfterValidator(_check_headers)]
@@ -168,11 +172,16 @@ class Settings(BaseSettings):
     )
     index_dir: Path = Field(Path(".data/index"), description="Where the tenants' indexes are; shared with ingestion.")
 
+    history: Literal["rewrite", "terms", "off"] = Field(
+        "terms",
+        description="How a follow-up is made a standalone question: `rewrite` by the generator (or by rules if that "
+        "fails), `terms` by rules alone; `off`: earlier turns are checked and ignored.",
+    )
     embedder_model: Model = Field(
         "bento:multilingual-e5-small:q4", description="Makes the vectors; after a change, ingest everything again."
     )
     reranker_model: Model = Field(
-        "bento:multilingual-e5-small:q4",
+        LOCAL_RERANKER,
         description="Scores passages: a cross-encoder, or an embedder's token vectors by late interaction.",
     )
     verifier_model: Model | None = Field(
@@ -192,8 +201,8 @@ class Settings(BaseSettings):
     generator_api_key: Annotated[HeaderKey | None, BeforeValidator(_strip_key)] = Field(
         None, description="Bearer key for the generator; goes nowhere else."
     )
-    generator_name: str | None = Field(
-        None, pattern=r"^\S(.{0,254}\S)?$", description="The model's name at RAG_GENERATOR_URL; unset: its card's."
+    generator_name: ServedName | None = Field(
+        None, description="The model's name at RAG_GENERATOR_URL; unset: its card's."
     )
     generator_headers: Headers | None = Field(
         None, description="JSON object of headers for RAG_GENERATOR_URL; null leaves one out. As secret as a key."
@@ -232,12 +241,31 @@ class Settings(BaseSettings):
     )
     embedder_url: HttpUrl | None = Field(None, description="The Embedder on another host; unset: spawned here.")
     reranker_url: HttpUrl | None = Field(None, description="The Reranker on another host; unset: spawned here.")
+    embedder_protocol: Literal["bento", "oip", "tei", "openai"] = Field(
+        "bento", description="What RAG_EMBEDDER_URL speaks; other than `bento`, ingestion embeds there too."
+    )
+    reranker_protocol: Literal["bento", "oip", "tei", "cohere"] = Field(
+        "bento", description="What RAG_RERANKER_URL speaks; other than `bento`, it serves a cross-encoder."
+    )
+    embedder_name: ServedName | None = Field(None, description="The model's name there; unset: its card's.")
+    reranker_name: ServedName | None = Field(None, description="The model's name there; unset: its reference's.")
+    embedder_api_key: Annotated[HeaderKey | None, BeforeValidator(_strip_key)] = Field(
+        None, description="Bearer key for another embedder; goes nowhere else."
+    )
+    reranker_api_key: Annotated[HeaderKey | None, BeforeValidator(_strip_key)] = Field(
+        None, description="Bearer key for another reranker; goes nowhere else."
+    )
 
     request_timeout_s: Seconds = Field(20, description="Seconds for a whole POST /query; raise it on slow hardware.")
     stream_timeout_s: Seconds = Field(60, description="Seconds for a whole stream; raise it for long answers.")
     retrieval_timeout_s: Seconds = Field(2, description="Seconds for embedding the question and both searches.")
     rerank_timeout_s: Seconds = Field(5, description="Seconds for reranking; raise it with RAG_RERANK_K.")
     generation_timeout_s: Seconds = Field(15, description="Seconds for drafting one answer; raise it on a slow model.")
+    rewrite_timeout_s: Seconds = Field(
+        5,
+        description="Seconds for rewriting a follow-up (RAG_HISTORY=rewrite); then the rules do it, so the answer may "
+        "be another.",
+    )
     queue_timeout_s: Seconds = Field(0.2, description="Seconds that a request waits for a place before its 503.")
     max_concurrent_requests: int = Field(8, ge=1, le=10_000, description="Queries in flight per front process.")
     max_connections: int = Field(
@@ -259,7 +287,9 @@ class Settings(BaseSettings):
         description="When Redis is lost: refuse, or limit per process. In production the default is fail_closed.",
     )
 
-    identities_file: Path | None = Field(None, description="YAML with principals, digests of keys, tenants, quotas.")
+    identities_file: Path | None = Field(
+        None, description="YAML with principals, digests of keys, tenants, groups, quotas."
+    )
     jwt_jwks: str | None = Field(None, min_length=1, description="Path or URL of the key set that signs JWTs.")
     jwt_audience: str | None = Field(None, min_length=1, description="The `aud` that a JWT must have.")
     jwt_issuer: str | None = Field(None, min_length=1, description="The `iss` that a JWT must have.")
@@ -410,6 +440,8 @@ class Settings(BaseSettings):
     def keeps_tokens(self) -> bool:
         """Whether ingestion stores the vectors of tokens: only the embedder's own, which its passes give anyway."""
         embedder, reranker = self.embedder_model, self.reranker_model
+        if self.embedder_protocol != OURS or self.reranker_protocol != OURS:
+            return False
         return self.store_token_vectors and embedder == reranker and ModelRef.parse(embedder).kind != "fake"
 
     def answer_settings(self) -> dict[str, str]:
@@ -421,6 +453,7 @@ class Settings(BaseSettings):
 NEVER_IN_AN_ANSWER: Final = frozenset(
     {
         "env", "model_version", "index_dir", "generator_api_key", "generator_headers",
+        "embedder_api_key", "reranker_api_key",
         "profile",  # what it chooses counts
         "generator_gpu_memory_fraction", "generator_max_running", "generator_batch_tokens",
         "batch_tokens", "batch_wait_ms", "batch_pass_tokens",
