@@ -1,16 +1,15 @@
 """Read Word documents: paragraphs, headings, list items with their numbers, tables; they have no pages."""
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from itertools import chain, pairwise, zip_longest
+from dataclasses import dataclass, field
+from itertools import chain, pairwise
 from typing import Final
 
 from lxml import etree
 
 from rag.errors import ParseError
-from rag.parsing.articles import has_label
 from rag.parsing.blocks import MAX_TEXT_CHARS, Block, Draft
+from rag.parsing.docx_headings import MAX_LEVEL, Item, mark_bold_headings
 from rag.parsing.docx_numbering import BULLET, Numbering
 from rag.parsing.docx_package import Package, Relation, number_of, qn, value_of
 from rag.parsing.docx_styles import Style, Styles
@@ -20,10 +19,7 @@ from rag.parsing.tables import CELL_SEPARATOR
 from rag.text.language import begins_own_line
 
 _MAX_DEPTH: Final = 12  # of tables in tables and boxes in boxes; what is deeper keeps its text and loses its layout
-_MAX_LEVEL: Final = 6
-_MAX_BOLD_HEADING_CHARS: Final = 120
 _BODY_OUTLINE: Final = 9
-_ENDS_NO_HEADING = re.compile(r"[.,;:!?…][\"'”’)\]]*\Z")
 _FOREIGN: Final = {qn("w:altChunk"): "embedded document", qn("w:subDoc"): "embedded document"}
 _PARAGRAPH: Final = qn("w:p")
 _TABLE: Final = qn("w:tbl")
@@ -60,7 +56,7 @@ def read(data: bytes) -> Draft:
     styles = Styles(package.parse(parts.get("styles", "")))
     source = Source(styles, _read_notes(package, parts), _read_diagrams(package, relations))
     reader = _Body(source, Numbering(package.parse(parts.get("numbering", "")), styles))
-    blocks = _mark_bold_headings(list(reader.read(body)))
+    blocks = mark_bold_headings(list(reader.read(body)))
     core = next((each.target for each in root_relations.values() if each.kind == "core-properties"), "")
     properties = package.parse(core)
     title = "" if properties is None else properties.findtext(qn("dc:title")) or ""
@@ -93,13 +89,6 @@ def _warnings(source: Source) -> tuple[str, ...]:
         for kind in _LEFT_OUT
         if (count := source.left_out[kind])
     )
-
-
-@dataclass(frozen=True, slots=True)
-class _Item(Block):
-    """A block, and whether it is a paragraph in bold letters outside lists."""
-
-    is_bold: bool = False
 
 
 @dataclass(slots=True)
@@ -152,12 +141,12 @@ class _Body:
             return
         is_item = label is not None or _is_list_style(properties, style)
         if level is not None:
-            yield self._count(_Item(_labelled("" if label == BULLET else label, paragraph.text), level))
+            yield self._count(Item(_labelled("" if label == BULLET else label, paragraph.text), level))
         else:
             text = _labelled(label if label or not is_item else BULLET, paragraph.text)
             is_run = is_item and self._in_list and begins_own_line(text)
             yield self._count(
-                _Item(text, glue="\n" if is_run else "\n\n", is_bold=paragraph.is_bold and label != BULLET)
+                Item(text, glue="\n" if is_run else "\n\n", is_bold=paragraph.is_bold and label != BULLET)
             )
         self._in_list = is_item and level is None and bool(paragraph.text)
         yield from self._read_attached(paragraph, depth)
@@ -170,7 +159,7 @@ class _Body:
         if style.level is None and (outline is None or outline >= _BODY_OUTLINE):
             return None
         level = style.level if style.level is not None else (outline or 0) + 1
-        return min(level + self._has_title, _MAX_LEVEL)
+        return min(level + self._has_title, MAX_LEVEL)
 
     def _join(self, paragraph: Paragraph) -> Paragraph:
         if not self._carried:
@@ -187,7 +176,7 @@ class _Body:
     def _finish_carried(self, depth: int) -> Iterator[Block]:
         if self._carried:
             paragraph = self._join(self._carried.pop())
-            yield self._count(_Item(paragraph.text, is_bold=paragraph.is_bold))
+            yield self._count(Item(paragraph.text, is_bold=paragraph.is_bold))
             yield from self._read_attached(paragraph, depth)
 
     def _read_attached(self, paragraph: Paragraph, depth: int) -> Iterator[Block]:
@@ -278,34 +267,3 @@ def _join_pieces(pieces: Sequence[str]) -> str:
     for before, piece in pairwise(pieces):
         parts += (_SEPARATES_FIGURES if before[-1].isdigit() and piece[0].isdigit() else " ", piece)
     return "".join(parts)
-
-
-def _mark_bold_headings(blocks: list[Block]) -> list[Block]:
-    """Make short bold paragraphs above other text headings; the first of a document is its title."""
-    bold = sum(len(block.text) for block in blocks if isinstance(block, _Item) and block.is_bold)
-    if 2 * bold > sum(len(block.text) for block in blocks):
-        return blocks
-    filled = [block for block in blocks if block.text]
-    marked: list[Block] = []
-    level = 0  # of the last heading that has a style
-    for at, (block, after) in enumerate(zip_longest(filled, filled[1:])):
-        level = block.level or level
-        if after is not None and isinstance(block, _Item) and _is_bold_heading(block, after):
-            marked.append(
-                replace(block, level=1 if at == 0 and not has_label(block.text) else min(max(level, 1) + 1, _MAX_LEVEL))
-            )
-        else:
-            marked.append(block)
-    return marked
-
-
-def _is_bold_heading(block: _Item, after: Block) -> bool:
-    return (
-        block.is_bold
-        and not block.level
-        and not (isinstance(after, _Item) and after.is_bold and not after.level and after.glue == "\n")
-        and len(block.text) <= _MAX_BOLD_HEADING_CHARS
-        and "\n" not in block.text
-        and not _ENDS_NO_HEADING.search(block.text)
-        and any(char.isalpha() for char in block.text)
-    )

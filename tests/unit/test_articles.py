@@ -112,6 +112,11 @@ def test_the_next_article_follows_a_line_without_a_full_stop() -> None:
     assert [text for _, text in found] == ["Điều 1. Phạm vi", "Điều 2. Đối tượng"]
 
 
+def test_a_block_that_begins_with_an_item_may_hold_headings() -> None:
+    """A blank line stands anywhere in text files."""
+    assert headings("1. Một.\n2. Hai.\nĐiều 3. Hiệu lực\nTừ hôm nay.") == [(2, "Điều 3. Hiệu lực")]
+
+
 @pytest.mark.parametrize("width", range(40, 121, 4))
 def test_headings_are_the_same_however_the_lines_are_wrapped(width: int) -> None:
     """References then stand at the start of some lines, and titles go on in the next one."""
