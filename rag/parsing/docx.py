@@ -10,6 +10,7 @@ from lxml import etree
 from rag.errors import ParseError
 from rag.parsing.blocks import MAX_TEXT_CHARS, Block, Draft
 from rag.parsing.docx_headings import MAX_LEVEL, Item, mark_bold_headings
+from rag.parsing.docx_math import EQUATIONS, linear
 from rag.parsing.docx_numbering import BULLET, Numbering
 from rag.parsing.docx_package import Package, Relation, number_of, qn, value_of
 from rag.parsing.docx_styles import Style, Styles
@@ -107,7 +108,7 @@ class _Body:
         if depth == 0:
             used = {value_of(each.find(qn("w:pPr")), "w:pStyle") for each in iter_within(container, _PARAGRAPH)}
             self._has_title = any(self.source.styles.get(each).level == 0 for each in used)
-        for item in iter_within(container, _PARAGRAPH, _TABLE, *_FOREIGN):
+        for item in iter_within(container, _PARAGRAPH, _TABLE, *EQUATIONS, *_FOREIGN):
             if item.tag == _PARAGRAPH:
                 if len(item) or self._carried:
                     yield from self._read_paragraph(item, depth)
@@ -118,6 +119,8 @@ class _Body:
             self._in_list = False
             if item.tag == _TABLE:
                 yield from self._read_table(item, depth)
+            elif item.tag in EQUATIONS:
+                yield self._count(Block(linear(item)))
             else:
                 self.source.left_out[_FOREIGN[str(item.tag)]] += 1
         yield from self._finish_carried(depth)
@@ -207,12 +210,14 @@ class _Body:
         if depth >= _MAX_DEPTH:
             return flat_text(cell)
         pieces: list[str] = []
-        for item in iter_within(cell, _PARAGRAPH, _TABLE, *_FOREIGN):
+        for item in iter_within(cell, _PARAGRAPH, _TABLE, *EQUATIONS, *_FOREIGN):
             if item.tag == _TABLE:
                 rows = read_table(item, lambda inner: self._read_cell(inner, depth + 1))
                 pieces.append("; ".join(row.replace(CELL_SEPARATOR, ", ") for row in rows))
             elif item.tag == _PARAGRAPH:
                 pieces += self._read_cell_paragraph(item, depth)
+            elif item.tag in EQUATIONS:
+                pieces.append(linear(item).strip())
             else:
                 self.source.left_out[_FOREIGN[str(item.tag)]] += 1
         return _join_pieces([piece for piece in pieces if piece])

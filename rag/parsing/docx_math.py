@@ -10,6 +10,7 @@ from lxml import etree
 
 from rag.parsing.docx_package import W_VAL, qn
 
+EQUATIONS: Final = frozenset({qn("m:oMath"), qn("m:oMathPara")})
 _MAX_DEPTH: Final = 60
 _M: Final = qn("m:r").removesuffix("r")
 _W: Final = qn("w:r").removesuffix("r")

@@ -293,6 +293,14 @@ def test_an_equation_is_one_line_of_text(equation: str, expected: str, files: Fi
     assert files.read(p("Lương ", runs=f"<m:oMath>{equation}</m:oMath>")).text == f"Lương {expected}"
 
 
+def test_an_equation_may_stand_between_paragraphs(files: Files) -> None:
+    equation = "<m:oMathPara><m:oMath><m:r><m:t>a=3</m:t></m:r></m:oMath></m:oMathPara>"
+
+    assert (
+        files.read(p("Một.") + equation + table(cell("x") + cell(inside=equation))).text == "Một.\n\na = 3\n\nx: a = 3"
+    )
+
+
 def test_a_text_box_is_text_of_its_own_and_read_once(files: Files) -> None:
     """It hangs anywhere in a paragraph, and the file holds it twice."""
     box = "<w:txbxContent>" + p("Trong khung.") + "</w:txbxContent>"
