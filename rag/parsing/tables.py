@@ -35,7 +35,23 @@ def render_rows(rows: Iterable[Sequence[Cell]]) -> list[str]:
     if header_rows == len(grid):
         return [_join(cell.text for cell in row) for row in grid]
     labels = _read_labels(grid[:header_rows])
-    return [_render([cell.text for cell in row], labels) for row in grid[header_rows:]]
+    unsaid = _unsaid(grid[header_rows:], labels)
+    return ([_join(unsaid)] if unsaid else []) + [
+        _render([cell.text for cell in row], labels) for row in grid[header_rows:]
+    ]
+
+
+def _unsaid(rows: Sequence[Sequence[Cell]], labels: Sequence[str]) -> list[str]:
+    """Return the names of the columns that no row says, because nothing stands below them or it stands alone."""
+    said = {
+        at
+        for row in rows
+        if sum(1 for cell in row if cell.text) > 1
+        for at, cell in enumerate(row)
+        if cell.text
+    }
+    names = {labels[at] for at in said if at < len(labels)}
+    return list(dict.fromkeys(name for name in labels if name and name not in names))
 
 
 def _lay_out(rows: Iterable[Sequence[Cell]]) -> list[list[Cell]]:

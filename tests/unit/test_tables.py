@@ -55,3 +55,10 @@ def test_a_span_of_a_billion_is_bounded() -> None:
 def test_a_header_without_rows_stays() -> None:
     """No text is lost."""
     assert render_rows([row("Model", "Power", header=True)]) == ["Model | Power"]
+
+
+def test_the_name_of_a_column_without_values_stays() -> None:
+    """An empty form has columns too."""
+    rows = [row("Model", "Power", "Notes", header=True), row("X2", "7,500 Pa", "")]
+
+    assert render_rows(rows) == ["Notes", "Model: X2 | Power: 7,500 Pa"]
