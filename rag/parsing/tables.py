@@ -43,13 +43,7 @@ def render_rows(rows: Iterable[Sequence[Cell]]) -> list[str]:
 
 def _unsaid(rows: Sequence[Sequence[Cell]], labels: Sequence[str]) -> list[str]:
     """Return the names of the columns that no row says, because nothing stands below them or it stands alone."""
-    said = {
-        at
-        for row in rows
-        if sum(1 for cell in row if cell.text) > 1
-        for at, cell in enumerate(row)
-        if cell.text
-    }
+    said = {at for row in rows if sum(1 for cell in row if cell.text) > 1 for at, cell in enumerate(row) if cell.text}
     names = {labels[at] for at in said if at < len(labels)}
     return list(dict.fromkeys(name for name in labels if name and name not in names))
 
