@@ -12,16 +12,18 @@ from pathlib import Path
 from typing import Final
 
 from rag.errors import ParseError
-from rag.parsing import docx, html, markdown, pdf, plain
+from rag.parsing import docx, epub, html, jsonl, mail, markdown, ods, odt, pdf, plain, rtf, sheets, slides, workbooks
 from rag.parsing.articles import mark_articles
 from rag.parsing.blocks import Draft, assemble
 from rag.types import Document
 
-__all__ = ["MAX_FILE_BYTES", "SUFFIXES", "parse"]
+__all__ = ["MAX_FILE_BYTES", "READERS", "SUFFIXES", "Reader", "parse"]
 
 MAX_FILE_BYTES: Final = 50 * 2**20
 
-_READERS: Final[Mapping[str, Callable[[bytes], Draft]]] = {
+Reader = Callable[[bytes], Draft]
+
+READERS: Final[Mapping[str, Reader]] = {
     ".pdf": pdf.read,
     ".html": html.read,
     ".htm": html.read,
@@ -30,17 +32,31 @@ _READERS: Final[Mapping[str, Callable[[bytes], Draft]]] = {
     ".txt": plain.read,
     ".docx": docx.read,
     ".docm": docx.read,
+    ".pptx": slides.read,
+    ".odt": odt.read,
+    ".rtf": rtf.read,
+    ".epub": epub.read,
+    ".eml": mail.read,
+    ".xlsx": workbooks.read_xlsx,
+    ".xlsm": workbooks.read_xlsx,
+    ".xls": workbooks.read_xls,
+    ".ods": ods.read,
+    ".csv": sheets.read_csv,
+    ".tsv": sheets.read_csv,
+    ".jsonl": jsonl.read,
+    ".ndjson": jsonl.read,
 }
-_WITHOUT_STYLES: Final = (".pdf", ".txt")  # their headings are known by their looks
-SUFFIXES: Final = frozenset(_READERS)
+SUFFIXES: Final = frozenset(READERS)
+_WITHOUT_STYLES: Final = (".pdf", ".txt", ".eml")  # their headings are known by their looks
+_WITHOUT_ARTICLES: Final = (".xlsx", ".xlsm", ".xls", ".ods", ".csv", ".tsv", ".jsonl", ".ndjson")
 
 
-def parse(path: Path) -> Document:
-    """Read one file; its suffix determines the format.
+def parse(path: Path, readers: Mapping[str, Reader] = READERS) -> Document:
+    """Read one file; its suffix determines the format, and so the reader.
 
     Raises: ParseError: the file cannot become a document; with one reason, without the path.
     """
-    read = _READERS.get(path.suffix.lower())
+    read = readers.get(path.suffix.lower())
     if read is None:
         raise ParseError(f"unknown type: only {', '.join(sorted(SUFFIXES))} can be read")
     data = _read_bytes(path)
@@ -50,7 +66,9 @@ def parse(path: Path) -> Document:
         raise
     except Exception as error:  # third-party parsers, which document no set of exceptions
         raise ParseError(f"the file is broken: not readable as {path.suffix.lower()[1:].upper()}") from error
-    draft = replace(draft, blocks=mark_articles(draft.blocks, has_styles=path.suffix.lower() not in _WITHOUT_STYLES))
+    suffix = path.suffix.lower()
+    if suffix not in _WITHOUT_ARTICLES:  # a row of a sheet is no heading
+        draft = replace(draft, blocks=mark_articles(draft.blocks, has_styles=suffix not in _WITHOUT_STYLES))
     return assemble(draft, fallback_title=re.sub(r"[\s_-]+", " ", path.stem).strip() or path.stem)
 
 

@@ -4,10 +4,8 @@ python-docx was rejected for reading: it refuses the strict form of OOXML and fi
 an entity, and takes gigabytes for 120 KB of empty paragraphs.
 """
 
-import io
 import posixpath
 import re
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -16,16 +14,12 @@ from typing import Final
 from lxml import etree
 
 from rag.errors import ParseError
+from rag.parsing.archives import open_archive
 
-# A few megabytes of zeros compress to almost nothing; these bound the unpacked size.
 _MAX_XML_BYTES: Final = 64 * 2**20
-_MAX_UNPACKED_BYTES: Final = 512 * 2**20
-_MAX_ENTRIES: Final = 10_000
 # An element takes up to 300 bytes of memory, and four in the file: ten times the elements of a thousand pages.
 _MAX_ELEMENTS: Final = 2_000_000
 
-_OLE_SIGNATURE: Final = b"\xd0\xcf\x11\xe0"
-_ENCRYPTED: Final = 1  # bit of a ZIP entry's flags
 _UTF16_MARKS: Final = (b"\xff\xfe", b"\xfe\xff")
 _DECLARATION = re.compile(r"\A\s*<\?xml[^>]*\?>")
 
@@ -100,20 +94,8 @@ class Package:
 
         Raises: ParseError: it is no archive, is encrypted, or would be too large.
         """
-        if data.startswith(_OLE_SIGNATURE):
-            raise ParseError("encrypted, or in the old .doc format")
-        try:
-            self._archive = zipfile.ZipFile(io.BytesIO(data))
-            entries = self._archive.infolist()
-        except zipfile.BadZipFile as error:
-            raise ParseError("the file is broken: not readable as DOCX") from error
-        if any(entry.flag_bits & _ENCRYPTED for entry in entries):
-            raise ParseError("encrypted")
-        # zipfile reads no more of an entry than its stated size, so the stated sizes are upper bounds.
-        xml_bytes = sum(entry.file_size for entry in entries if entry.filename.endswith((".xml", ".rels")))
-        unpacked_bytes = sum(entry.file_size for entry in entries)
-        if xml_bytes > _MAX_XML_BYTES or unpacked_bytes > _MAX_UNPACKED_BYTES or len(entries) > _MAX_ENTRIES:
-            raise ParseError("too large when unpacked")
+        self._archive = open_archive(data, "DOCX", ".doc")
+        entries = self._archive.infolist()
         self._names = {entry.filename.casefold(): entry.filename for entry in entries}  # OPC ignores the case
         self._bytes_left = _MAX_XML_BYTES
 

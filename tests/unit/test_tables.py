@@ -1,5 +1,8 @@
 """A row of a table becomes a line that can be understood without the header above it."""
 
+import pytest
+
+from rag.errors import ParseError
 from rag.parsing.tables import Cell, render_rows
 
 
@@ -62,3 +65,11 @@ def test_the_name_of_a_column_without_values_stays() -> None:
     rows = [row("Model", "Power", "Notes", header=True), row("X2", "7,500 Pa", "")]
 
     assert render_rows(rows) == ["Notes", "Model: X2 | Power: 7,500 Pa"]
+
+
+def test_a_long_name_above_many_rows_is_refused() -> None:
+    """A megabyte that stands in a hundred thousand lines fills the memory."""
+    rows = [row("x" * 999_999, "y", header=True), *[row("1", "2")] * 100_000]
+
+    with pytest.raises(ParseError, match="too much text"):
+        render_rows(rows)
