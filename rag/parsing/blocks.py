@@ -7,7 +7,7 @@ text that is searched, shown and cited.
 import re
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from rag.errors import ParseError
@@ -67,6 +67,12 @@ def clean(text: str) -> str:
     return _BLANK_LINES.sub("\n", text.replace(" \n", "\n")).strip()
 
 
+def restore(blocks: Sequence[Block]) -> list[Block]:
+    """Return the blocks with the text of old fonts and of wrongly decoded files as it was meant, if that is certain."""
+    texts = charsets.restore([block.text for block in blocks])
+    return [replace(block, text=text) for block, text in zip(blocks, texts, strict=True)]
+
+
 def assemble(draft: Draft, *, fallback_title: str) -> Document:
     """Join the blocks; a separator belongs to the page before it, so the pages cover the text without gaps.
 
@@ -76,9 +82,8 @@ def assemble(draft: Draft, *, fallback_title: str) -> Document:
     headings: list[Heading] = []
     page_starts = [0] * draft.page_count
     position = page = unreadable = 0
-    restored = charsets.restore([block.text for block in draft.blocks])
-    for block, raw in zip(draft.blocks, restored, strict=True):
-        text = clean(raw if block.level == 0 else " ".join(raw.split()))
+    for block in draft.blocks:
+        text = clean(block.text if block.level == 0 else " ".join(block.text.split()))
         if not text:
             continue
         unreadable += block.text.count("\ufffd")

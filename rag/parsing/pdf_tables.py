@@ -299,7 +299,7 @@ def render(parts: Sequence[Sequence[Sequence[Cell]]]) -> list[list[str]]:
     while len(first) > 1 and len(first[0]) == 1 and first[0][0].columns > 1:  # across all columns, above their names
         titles.append(first[0][0].text)
         first = first[1:]
-    header = first[: len(first) - len(render_rows(first))]
+    header = first[: len(first) - len(render_rows(first, tells_unused=False))]
     if len(header) == len(first):
         header = []
     marked = [[replace(cell, is_header=True) for cell in row] for row in header]
@@ -311,9 +311,13 @@ def render(parts: Sequence[Sequence[Sequence[Cell]]]) -> list[list[str]]:
             rows = rows[len(names) :]
         if names:
             rows = [[replace(cell, is_header=False) for cell in row] for row in rows]
-            rendered.append(render_rows([*marked, *rows]) if rows else [])
+            rendered.append(render_rows([*marked, *rows], tells_unused=False) if rows else [])
         else:  # the first row of a later page names no columns either
-            rendered.append(render_rows([*first, *rows])[len(first) :] if rendered else render_rows(rows))
+            rendered.append(
+                render_rows([*first, *rows], tells_unused=False)[len(first) :]
+                if rendered
+                else render_rows(rows, tells_unused=False)
+            )
     return [[*titles, *_unused(names, rendered), *rendered[0]], *rendered[1:]]
 
 

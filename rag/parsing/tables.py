@@ -19,6 +19,7 @@ MAX_ROWS: Final = 65_534  # HTML standard, 4.9.11: what a cell can cover
 _MAX_LABEL_CHARS: Final = 60  # a longer cell at the top is text, not the name of a column
 _KEY_VALUE_CELLS: Final = 2
 _DIGIT = re.compile(r"\d")
+_BAR = re.compile(r" ?\| ?")  # a bar in a cell must not look like the end of the cell
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +32,13 @@ class Cell:
     is_header: bool = False
 
 
-def render_rows(rows: Iterable[Sequence[Cell]]) -> list[str]:
+def render_rows(rows: Iterable[Sequence[Cell]], *, tells_unused: bool = True) -> list[str]:
     """Return one line for each row that holds text, with the names of the columns in it, if there are any.
 
     A row of one cell over all columns is a title: it stands for itself, and the names of the columns may come below.
     Another row of names further down names the columns from there on.
+
+    If it `tells_unused`, the names of columns that no row says are a line of their own; one part of a table does not.
 
     Raises: ParseError: a text that is repeated, in each row that it covers or names, becomes too much.
     """
@@ -50,6 +53,8 @@ def render_rows(rows: Iterable[Sequence[Cell]]) -> list[str]:
         return lines + [_join(_once(row)) for row in grid[at:]]
     labels = _read_labels(grid[at : at + header_rows])
     at += header_rows
+    if tells_unused:
+        lines += _unsaid(grid[at:], labels)
     chars = 0
     while at < len(grid):
         names = _count_names_below(grid, at)
@@ -86,6 +91,21 @@ def _once(row: Sequence[Cell]) -> Iterator[str]:
         at += max(1, row[at].columns)
 
 
+def _unsaid(rows: Sequence[Sequence[Cell]], labels: Sequence[str]) -> list[str]:
+    """Return, as one line, the names of the columns that no row says: nothing stands below them, or it stands alone."""
+    several = [row for row in rows if sum(1 for cell in row if cell.text) > 1]
+    said = {
+        column
+        for row in several
+        for at, cell in enumerate(row)
+        if cell.text
+        for column in range(at, at + max(1, cell.columns))
+    }
+    names = {labels[at] for at in said if at < len(labels)}
+    unsaid = list(dict.fromkeys(name for name in labels if name and name not in names))
+    return [_join(unsaid)] if unsaid else []
+
+
 def _lay_out(rows: Iterable[Sequence[Cell]]) -> list[list[Cell]]:
     """Return each row with a cell in every column.
 
@@ -104,7 +124,7 @@ def _lay_out(rows: Iterable[Sequence[Cell]]) -> list[list[Cell]]:
                 line.append(above)
             if cell is None:
                 break
-            text = " ".join(cell.text.split())
+            text = _BAR.sub("|", " ".join(cell.text.split()))
             width = max(1, min(cell.columns, MAX_SPAN))
             for at in range(width):
                 is_shown = at == 0 or cell.is_header

@@ -11,7 +11,7 @@ import pytest
 
 from rag.errors import ParseError
 from rag.parsing import charsets, parse, vietnamese
-from rag.parsing.blocks import Block, Draft, assemble
+from rag.parsing.blocks import Block, Draft, assemble, restore
 from tests.unit.languages import EAST_ASIAN, OTHERS, WESTERN
 from tests.unit.old_encodings import to_cp1258, to_tcvn3, to_vni
 
@@ -203,7 +203,7 @@ def as_pasted(text: str, encode: Encode) -> str:
 @pytest.mark.parametrize("encode", [to_tcvn3, to_vni])
 def test_text_of_old_fonts_is_restored_in_every_format(encode: Encode) -> None:
     """In DOCX, PDF and UTF-8 too the file holds Western letters, which only the font shows as Vietnamese."""
-    document = assemble(Draft([Block(as_pasted(LAW, encode))]), fallback_title="t")
+    document = assemble(Draft(restore([Block(as_pasted(LAW, encode))])), fallback_title="t")
 
     assert document.text == LAW
 

@@ -33,7 +33,7 @@ def test_lists_without_end_are_refused() -> None:
         ("Diện tích 2*3*4 m", "Diện tích 2*3*4 m"),
         ("Thay <ten-cua-ban> và <email> vào.", "Thay <ten-cua-ban> và <email> vào."),
         ("a <b>đậm</b> H<sub>2</sub>O 10<sup>6</sup>", "a đậm H2O 10⁶"),
-        ("A | B\n--|--\n1 | x \\| y", "A: 1 | B: x | y"),
+        ("A | B\n--|--\n1 | x \\| y", "A: 1 | B: x|y"),
         ("```python\nx = 1\n\ny = 2\n```", "x = 1\ny = 2"),
         ("Thuật ngữ\n: Định nghĩa", "Thuật ngữ : Định nghĩa"),
         ("<details><summary>FAQ</summary>\n\nTrả lời.\n\n</details>", "FAQ\n\nTrả lời."),
