@@ -12,8 +12,10 @@ from rag.config.environment import SettingsError, load_settings
 from rag.config.settings import OURS, Settings
 from rag.engines.fake import FakeEncoder
 from rag.index.store import IndexStore
-from rag.ingestion.command import EXIT_FAILED, parse_arguments, run
-from rag.ingestion.ingest import Ingestion, PassageEncoder, Watcher
+from rag.ingestion.arguments import parse_arguments
+from rag.ingestion.command import EXIT_FAILED, run
+from rag.ingestion.ingest import Ingestion
+from rag.ingestion.ports import PassageEncoder, Watcher
 from rag.ingestion.runtime_encoder import RuntimeEncoder
 from rag.model_card import describe_embedder, is_fake, served_embedder
 from rag.models import describe, locate

@@ -15,13 +15,23 @@ import pytest
 
 from load.small_disk import NoSmallDiskError, empty, fill, mounted_disk
 from rag.index.store import IndexStore
-from rag.ingestion import ingest
-from rag.ingestion.command import parse_arguments, run
-from rag.ingestion.ingest import Ingestion, Watcher
+from rag.ingestion import reports
+from rag.ingestion.arguments import parse_arguments
+from rag.ingestion.command import run
+from rag.ingestion.ingest import Ingestion
+from rag.ingestion.ports import Watcher
 from rag.ingestion.sources import Failure, Source, find_sources
 from rag.ports import Vectors
 from rag.types import ModelInfo
-from tests.unit.index_fakes import EMBEDDER, OTHER_EMBEDDER, FakeEncoder, FakeWatcher, FaultyDisk, stored_texts
+from tests.unit.index_fakes import (
+    EMBEDDER,
+    OTHER_EMBEDDER,
+    FakeEncoder,
+    FakeWatcher,
+    FaultyDisk,
+    open_plain_reader,
+    stored_texts,
+)
 
 
 @pytest.fixture
@@ -47,11 +57,13 @@ class Desk:
         return self.encoders[-1]
 
     def ingestion(self, watcher: Watcher | None = None) -> Ingestion:
-        return Ingestion(self.store, watcher or self.watcher, lambda: self.embedder, self.open_encoder)
+        return Ingestion(
+            self.store, watcher or self.watcher, lambda: self.embedder, self.open_encoder, open_reader=open_plain_reader
+        )
 
-    def add(self, *paths: Path) -> ingest.AddReport:
+    def add(self, *paths: Path) -> reports.AddReport:
         findings = find_sources(paths)
-        return self.ingestion().add("demo", findings.sources, findings.failed)
+        return self.ingestion().add("demo", findings.sources, findings.failed, findings.skipped)
 
     @property
     def encoded(self) -> list[str]:
@@ -211,7 +223,7 @@ class TestAdd:
         desk.ingestion().add("demo", [Source(source, "it", "Rules of IT")])
 
         assert list(stored_texts(desk.store)) == ["demo:it:v2:00001"]
-        assert desk.ingestion().list_documents("demo").documents == [ingest.Listed("it", "Rules of IT", 2, 1, (), {})]
+        assert desk.ingestion().list_documents("demo").documents == [reports.Listed("it", "Rules of IT", 2, 1, (), {})]
 
     def test_other_embedder_embeds_all_and_says_so(self, desk: Desk, documents: Path) -> None:
         """After a change of the model everything is embedded from the stored texts, the files not at hand included."""
@@ -240,7 +252,7 @@ class TestAdd:
         for number in range(7):
             (tmp_path / f"{number}.txt").write_text(f"Text number {number}.")
             sources.append(Source(tmp_path / f"{number}.txt", str(number)))
-        ingestion = Ingestion(desk.store, desk.watcher, lambda: EMBEDDER, GroupedEncoder)
+        ingestion = Ingestion(desk.store, desk.watcher, lambda: EMBEDDER, GroupedEncoder, open_reader=open_plain_reader)
 
         report = ingestion.add("demo", sources)
 
@@ -284,7 +296,7 @@ class TestOthers:
 
     def test_list_of_no_index_is_empty(self, desk: Desk) -> None:
         """A tenant without an index has no documents."""
-        assert desk.ingestion().list_documents("demo") == ingest.ListReport("demo", None, [])
+        assert desk.ingestion().list_documents("demo") == reports.ListReport("demo", None, [])
 
     def test_check_finds_nothing_in_a_whole_index(self, desk: Desk, documents: Path) -> None:
         """Checksums and embedder are as they should be."""
@@ -530,7 +542,7 @@ class TestCommand:
                 raise fault
 
         def make(store: IndexStore, watcher: Watcher) -> Ingestion:
-            return Ingestion(store, watcher, lambda: EMBEDDER, FailingEncoder)
+            return Ingestion(store, watcher, lambda: EMBEDDER, FailingEncoder, open_reader=open_plain_reader)
 
         arguments = parse_arguments(["add", "--tenant", "demo", str(documents)])
         capsys.readouterr()
@@ -610,7 +622,7 @@ def _add_with_ever_more_space(disk: Path, documents: Path) -> Iterator[tuple[int
     """Yields: for each failure the status, the last line, the serving version, and the names in the tenant's folder."""
 
     def make(store: IndexStore, watcher: Watcher) -> Ingestion:
-        return Ingestion(store, watcher, lambda: EMBEDDER, FakeEncoder)
+        return Ingestion(store, watcher, lambda: EMBEDDER, FakeEncoder, open_reader=open_plain_reader)
 
     arguments = parse_arguments(["add", "--tenant", "demo", str(documents)])
     for pages in range(400):
