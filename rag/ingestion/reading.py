@@ -16,7 +16,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Final
+from typing import Final, Literal
 
 from pydantic import ValidationError
 
@@ -103,8 +103,10 @@ class FileReader:
             # What earlier files left behind may be at fault: this one gets a child of its own.
 
     def _name_end(self, ended: "_EndedError") -> str:
-        if ended.is_late:
+        if ended.because == "late":
             return f"took longer than {self._timeout_s:g} s to read"
+        if ended.because == "unclear":
+            return "the parser crashed (its answer cannot be read)"
         if ended.status == -signal.SIGKILL:
             return "the parser was killed: the machine may have too little memory"
         # PDFium ends its process if it gets no memory.
@@ -124,12 +126,12 @@ class FileReader:
 
 
 class _EndedError(Exception):
-    """The child ended, with this status (negative: a signal), or was ended because it was late."""
+    """The child ended, with this status (negative: a signal), or was ended because it was late or spoke nonsense."""
 
-    def __init__(self, status: int, peak_bytes: int, *, is_late: bool) -> None:
+    def __init__(self, status: int, peak_bytes: int, because: Literal["late", "unclear"] | None = None) -> None:
         self.status = status
         self.peak_bytes = peak_bytes
-        self.is_late = is_late
+        self.because = because
         super().__init__(status)
 
 
@@ -158,12 +160,12 @@ class _Child:
             if isinstance(error, _EndedError):
                 raise ChildError("the process that reads files does not start") from error
             raise
-        self._base_bytes = self._measure_peak()
+        self._base_bytes, self._peak_bytes = self._measure_peak(), 0
 
     def ask(self, path: Path, timeout_s: float) -> Reply:
         """Return the reply to a file.
 
-        Raises: _EndedError: the child ended, or was ended because it was late.
+        Raises: _EndedError: the child ended, or was ended.
         """
         assert self._process.stdin is not None
         self.files += 1
@@ -175,7 +177,7 @@ class _Child:
         try:
             return REPLIES.validate_json(line)
         except ValidationError:
-            raise self._stop(is_late=False) from None
+            raise self._stop("unclear") from None
 
     def end(self) -> None:
         """End the process at once: it holds nothing that could be lost."""
@@ -193,19 +195,21 @@ class _Child:
         pieces: list[bytes] = []
         size = 0
         while not (pieces and pieces[-1].endswith(b"\n")):
-            if time.monotonic() >= deadline or size > _MAX_REPLY_BYTES:
-                raise self._stop(is_late=size <= _MAX_REPLY_BYTES)
+            if time.monotonic() >= deadline:
+                raise self._stop("late")
+            if size > _MAX_REPLY_BYTES:
+                raise self._stop("unclear")
             if poll.poll(_POLL_S * 1000):
                 pieces.append(os.read(source, _PIECE_BYTES))
                 size += len(pieces[-1])
                 if not pieces[-1]:
-                    raise _EndedError(self._reap(), self._peak_bytes, is_late=False)
+                    raise _EndedError(self._reap(), self._peak_bytes)
             else:
                 self._peak_bytes = max(self._peak_bytes, self._measure_peak() - self._base_bytes)
         return b"".join(pieces)
 
-    def _stop(self, *, is_late: bool) -> _EndedError:
-        return _EndedError(self._reap(kill=True), self._peak_bytes, is_late=is_late)
+    def _stop(self, because: Literal["late", "unclear"]) -> _EndedError:
+        return _EndedError(self._reap(kill=True), self._peak_bytes, because)
 
     def _reap(self, *, kill: bool = False) -> int:
         """Return the status of the process; one that hangs in the system is left to it."""
