@@ -31,6 +31,10 @@ def open_hostile(timeout_s: float = 60, renew_after_files: int = 300) -> FileRea
     )
 
 
+def ingestion_into(folder: Path) -> Ingestion:
+    return Ingestion(IndexStore(folder), FakeWatcher(), lambda: EMBEDDER, FakeEncoder, open_reader=open_hostile)
+
+
 @pytest.fixture(scope="module")
 def reader() -> Iterator[FileReader]:
     with open_hostile() as opened:
@@ -182,11 +186,8 @@ def test_a_folder_with_bombs_goes_in_without_them(tmp_path: Path) -> None:
     for suffix in (".crash", ".eat", ".exit"):
         write(tmp_path, suffix)
     sources = [Source(path, path.name) for path in sorted(tmp_path.iterdir())]
-    ingestion = Ingestion(
-        IndexStore(tmp_path / "index"), FakeWatcher(), lambda: EMBEDDER, FakeEncoder, open_reader=open_hostile
-    )
 
-    report = ingestion.add("demo", sources)
+    report = ingestion_into(tmp_path / "index").add("demo", sources)
 
     assert [each.document_id for each in report.added] == [f"{name}.txt" for name in names]
     assert sorted(Path(each.path).name for each in report.failed) == [
@@ -202,24 +203,29 @@ def test_a_folder_with_bombs_goes_in_without_them(tmp_path: Path) -> None:
 PARENT = """
 import sys
 from pathlib import Path
-from tests.unit.test_reading_files import open_hostile
-with open_hostile() as reader:
-    reader.read(Path(sys.argv[1]))
+from tests.unit.test_reading_files import ingestion_into
+from rag.ingestion.sources import Source
+folder = Path(sys.argv[1])
+ingestion_into(folder / "index").add("demo", [Source(folder / name, name) for name in ("new.txt", "it.wait")])
 """
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_no_child_outlives_its_parent(tmp_path: Path, number: signal.Signals) -> None:
-    """However the ingestion ends, what reads for it ends too, in the middle of a file."""
+    """However the ingestion ends, in the middle of a file, what reads for it ends too, and the old version serves."""
+    (tmp_path / "new.txt").write_text("New.")
+    before = ingestion_into(tmp_path / "index").add("demo", [Source(write(tmp_path, ".txt"), "old")])
     os.mkfifo(tmp_path / "told")
-    path = write(tmp_path, ".wait", str(tmp_path / "told"))
-    with subprocess.Popen([sys.executable, "-c", PARENT, str(path)], stderr=subprocess.DEVNULL) as parent:
+    write(tmp_path, ".wait", str(tmp_path / "told"))
+    with subprocess.Popen([sys.executable, "-c", PARENT, str(tmp_path)], stderr=subprocess.DEVNULL) as parent:
         child = psutil.Process(int((tmp_path / "told").read_text()))
         parent.send_signal(number)
         parent.wait(ENDS_WITHIN_S)
 
         child.wait(ENDS_WITHIN_S)
-    assert not child.is_running()
+    stored = IndexStore(tmp_path / "index").verify("demo")
+    assert stored is not None
+    assert stored.name == before.version
 
 
 def test_child_loads_no_model_library() -> None:
