@@ -16,6 +16,7 @@ from rag.ingestion.arguments import parse_arguments
 from rag.ingestion.command import EXIT_FAILED, run
 from rag.ingestion.ingest import Ingestion
 from rag.ingestion.ports import PassageEncoder, Watcher
+from rag.ingestion.reading import open_file_reader
 from rag.ingestion.runtime_encoder import RuntimeEncoder
 from rag.model_card import describe_embedder, is_fake, served_embedder
 from rag.models import describe, locate
@@ -72,6 +73,7 @@ def main(argv: Sequence[str], *, prog: str) -> int:
             lambda: describe_embedder(settings),
             lambda: open_encoder(settings),
             keeps_tokens=settings.keeps_tokens,
+            open_reader=lambda: open_file_reader(settings.docling_url),
         )
 
     return run(arguments, settings.index_dir, make_ingestion)

@@ -13,25 +13,28 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Final, Literal
 
 from pydantic import ValidationError
 
 from rag.errors import ParseError
-from rag.parsing.child import REPLIES, Reply
+from rag.ingestion.child import REPLIES, Reply
 from rag.types import Document
 
 # The longest text that is read, ten million characters in a PDF of 5 000 pages, took 19 s of one core and 230 MB.
 MEMORY_BYTES: Final = 2**30
-TIMEOUT_S: Final = 120.0
+TIMEOUT_S: Final = 300.0
+_DOCLING_TIMEOUT_S: Final = 1200.0  # its client gives up before, and says so
 # After so much a child is renewed: what its parsers have leaked or left in pieces does not count against a later file.
 _RENEW_AFTER_FILES: Final = 300
 _RENEW_AFTER_BYTES: Final = 32 * 2**20
 
-_COMMAND: Final = (sys.executable, "-P", "-m", "rag.parsing.child")
+_PYTHON: Final = (sys.executable, "-P", "-m")
+_COMMAND: Final = (*_PYTHON, "rag.ingestion.child")
+_DOCLING_COMMAND: Final = (*_PYTHON, "rag.ingestion.docling_child")
 _START_TIMEOUT_S: Final = 60.0
 _END_TIMEOUT_S: Final = 5.0
 _POLL_S: Final = 0.05
@@ -39,6 +42,7 @@ _PIECE_BYTES: Final = 2**20
 _MAX_REPLY_BYTES: Final = 256 * 2**20  # ten million characters, and again as headings
 # Nothing of the parent's secrets is in reach of a parser; one thread of OpenBLAS keeps its buffers out of the bound.
 _PASSED_ON: Final = ("PATH", "LANG", "LC_ALL", "TMPDIR")
+_PASSED_ON_TO_CLIENTS: Final = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR")
 _OWN_ENVIRONMENT: Final = {"OPENBLAS_NUM_THREADS": "1", "PYTHONUTF8": "1"}
 
 
@@ -58,11 +62,14 @@ class FileReader:
         memory_bytes: int = MEMORY_BYTES,
         timeout_s: float = TIMEOUT_S,
         command: Sequence[str] = _COMMAND,
+        environment: Mapping[str, str] = MappingProxyType({}),
         renew_after_files: int = _RENEW_AFTER_FILES,
     ) -> None:
+        """`environment`: what the child gets of it beside the little that every one gets."""
         self._memory_bytes = memory_bytes
         self._timeout_s = timeout_s
         self._command = command
+        self._environment = environment
         self._renew_after_files = renew_after_files
         self._child: _Child | None = None
 
@@ -81,7 +88,7 @@ class FileReader:
         """
         while True:
             is_fresh = self._child is None
-            child = self._child = self._child or _Child(self._command, self._memory_bytes)
+            child = self._child = self._child or _Child(self._command, self._environment, self._memory_bytes)
             try:
                 reply = child.ask(path, self._timeout_s)
             except _EndedError as ended:
@@ -125,6 +132,22 @@ class FileReader:
             self._child = None
 
 
+def open_file_reader(docling_url: str | None = None) -> FileReader:
+    """Return a reader of all kinds of files; the docling-serve at this URL reads PDF, if there is one."""
+    if docling_url is None:
+        return FileReader()
+    proxies = _pick([*_PASSED_ON_TO_CLIENTS, *(name.lower() for name in _PASSED_ON_TO_CLIENTS)])
+    return FileReader(
+        timeout_s=_DOCLING_TIMEOUT_S,
+        command=_DOCLING_COMMAND,
+        environment={**proxies, "RAG_DOCLING_URL": docling_url},
+    )
+
+
+def _pick(names: Iterable[str]) -> dict[str, str]:
+    return {name: os.environ[name] for name in names if name in os.environ}
+
+
 class _EndedError(Exception):
     """The child ended, with this status (negative: a signal), or was ended because it was late or spoke nonsense."""
 
@@ -138,15 +161,14 @@ class _EndedError(Exception):
 class _Child:
     """One process; `files` and `bytes` count what it was asked to read."""
 
-    def __init__(self, command: Sequence[str], memory_bytes: int) -> None:
-        environment = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+    def __init__(self, command: Sequence[str], environment: Mapping[str, str], memory_bytes: int) -> None:
         paths = os.pathsep.join(path or str(Path.cwd()) for path in sys.path)
         try:
             self._process = subprocess.Popen(  # noqa: S603  # our own module
                 [*command, str(os.getpid()), str(memory_bytes)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                env={**environment, **_OWN_ENVIRONMENT, "PYTHONPATH": paths},
+                env={**_pick(_PASSED_ON), **_OWN_ENVIRONMENT, **environment, "PYTHONPATH": paths},
                 bufsize=0,
                 start_new_session=True,
             )
@@ -214,8 +236,9 @@ class _Child:
     def _reap(self, *, kill: bool = False) -> int:
         """Return the status of the process; one that hangs in the system is left to it."""
         for _ in range(2):
-            if kill:
-                self._process.kill()
+            if kill and self._process.returncode is None:
+                with contextlib.suppress(ProcessLookupError):  # with what parsers have started: the child leads a group
+                    os.killpg(self._process.pid, signal.SIGKILL)
             try:
                 return self._process.wait(_END_TIMEOUT_S)
             except subprocess.TimeoutExpired:

@@ -8,9 +8,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from rag import parsing
 from rag.errors import ParseError
-from rag.parsing import child
+from rag.ingestion import child
+from rag.parsing import READERS as OWN_READERS
 from rag.parsing.blocks import Block, Draft
 
 _read_files = 0
@@ -102,5 +102,4 @@ READERS: dict[str, Any] = {
 }
 
 if __name__ == "__main__":
-    parsing._READERS.update(READERS)  # type: ignore[attr-defined]  # a mapping that nobody else may change
-    child.main(sys.argv[1:])
+    child.main(sys.argv[1:], {**OWN_READERS, **READERS})

@@ -231,7 +231,7 @@ def test_no_child_outlives_its_parent(tmp_path: Path, number: signal.Signals) ->
 def test_child_loads_no_model_library() -> None:
     """It starts in half a second, and takes 60 MB, because it holds the parsers alone."""
     libraries = ("torch", "transformers", "bentoml", "faiss", "httpx", "starlette")
-    program = f"import sys, rag.parsing.child; print([m for m in {libraries} if m in sys.modules])"
+    program = f"import sys, rag.ingestion.child; print([m for m in {libraries} if m in sys.modules])"
 
     ended = subprocess.run(
         [sys.executable, "-c", program],

@@ -1,6 +1,6 @@
 """Read files in a process of its own: what a file does to its parser ends here, and not in the process that asked.
 
-Run as `python -m rag.parsing.child PARENT MEMORY_BYTES` by `rag.ingestion.reading`. A request is a line on stdin, the
+Run as `python -m rag.ingestion.child PARENT MEMORY_BYTES` by `rag.ingestion.reading`. A request is a line on stdin, the
 path as a JSON string; the answer is a line on stdout, a `Reply`. An empty line goes out first, when all is imported.
 """
 
@@ -11,7 +11,7 @@ import os
 import resource
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -19,7 +19,7 @@ from typing import Final
 from pydantic import TypeAdapter
 
 from rag.errors import ParseError
-from rag.parsing import parse
+from rag.parsing import READERS, Reader, parse
 from rag.types import Document
 
 _PR_SET_PDEATHSIG: Final = 1  # linux/prctl.h
@@ -37,7 +37,7 @@ class Reply:
 REPLIES: Final = TypeAdapter(Reply)
 
 
-def main(arguments: Sequence[str]) -> None:
+def main(arguments: Sequence[str], readers: Mapping[str, Reader] = READERS) -> None:
     """Answer until stdin ends; after a lack of memory the process ends, because its parsers may be in disorder."""
     parent, memory_bytes = map(int, arguments)
     _die_with(parent)
@@ -47,17 +47,17 @@ def main(arguments: Sequence[str]) -> None:
     answers.write(b"\n")
     answers.flush()
     for line in sys.stdin.buffer:
-        reply = read(Path(json.loads(line)))
+        reply = read(Path(json.loads(line)), readers)
         answers.write(REPLIES.dump_json(reply) + b"\n")
         answers.flush()
         if reply.needs_memory:
             return
 
 
-def read(path: Path) -> Reply:
+def read(path: Path, readers: Mapping[str, Reader]) -> Reply:
     """Read one file."""
     try:
-        return Reply(parse(path))
+        return Reply(parse(path, readers))
     except ParseError as error:
         return Reply(reason=str(error), needs_memory=_lacks_memory(error))
     except MemoryError:
@@ -85,12 +85,14 @@ def _die_with(parent: int) -> None:
 def _bound(memory_bytes: int) -> None:
     """Let this process take so much more memory than it has; leave no core behind.
 
-    The bound is one of addresses: that of data counts only a part of them on some kernels.
+    The bound is one of addresses: that of data counts only a part of them on some kernels. It is a soft one: the
+    processes that parsers start set their own.
     """
     taken = _address_bytes()
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     with contextlib.suppress(OSError, ValueError):  # macOS has no such bound
-        resource.setrlimit(resource.RLIMIT_AS, (taken + memory_bytes, taken + memory_bytes))
+        _, most = resource.getrlimit(resource.RLIMIT_AS)
+        resource.setrlimit(resource.RLIMIT_AS, (taken + memory_bytes, most))
 
 
 def _address_bytes() -> int:
