@@ -93,7 +93,7 @@ class FileReader:
                 reply = child.ask(path, self._timeout_s)
             except _EndedError as ended:
                 self._end()
-                if is_fresh:
+                if is_fresh or ended.because == "late":
                     raise ParseError(self._name_end(ended)) from None
             except BaseException:  # interrupted: an answer to this would be taken for one to the next
                 self._end()
@@ -119,7 +119,7 @@ class FileReader:
         # PDFium ends its process if it gets no memory.
         if ended.status < 0 and ended.peak_bytes >= self._memory_bytes // 2:
             return self._name_lack()
-        how = signal.Signals(-ended.status).name if ended.status < 0 else f"exit status {ended.status}"
+        how = signal.strsignal(-ended.status) if ended.status < 0 else f"exit status {ended.status}"
         return f"the parser crashed ({how})"
 
     def _name_lack(self) -> str:

@@ -30,8 +30,8 @@ NAMES = [
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> IndexStore:
-    return IndexStore(tmp_path / "index")
+def store(tmp_path_factory: pytest.TempPathFactory) -> IndexStore:
+    return IndexStore(tmp_path_factory.mktemp("index"))  # not below the folder that is added: it holds JSON Lines
 
 
 @pytest.fixture

@@ -50,7 +50,7 @@ def write(folder: Path, suffix: str, text: str = "Text.") -> Path:
 @pytest.mark.parametrize(
     ("suffix", "reason"),
     [
-        (".crash", "the parser crashed (SIGSEGV)"),
+        (".crash", "the parser crashed (Segmentation fault)"),
         (".exit", "the parser crashed (exit status 3)"),
         (".killed", "the parser was killed: the machine may have too little memory"),
         (".eat", "needs more than 128 MiB of memory to read"),
