@@ -19,6 +19,7 @@ from rag.ingestion.ingest import Ingestion
 from rag.ingestion.reading import ChildError, FileReader
 from rag.ingestion.sources import Source
 from tests.unit.index_fakes import EMBEDDER, FakeEncoder, FakeWatcher
+from tests.unit.test_parsing_sheets import make_sheet
 
 HOSTILE = (sys.executable, "-P", "-m", "tests.unit.hostile_parser")
 MEMORY_BYTES = 128 * 2**20
@@ -124,6 +125,14 @@ def test_the_same_document_arrives(tmp_path: Path) -> None:
 
     assert (document.title, [heading.text for heading in document.headings]) == ("Nghỉ phép", ["Nghỉ phép"])
     assert document.text.endswith("nghỉ phép năm. 😀")
+
+
+def test_workbook_is_read_by_a_process_of_the_process(reader: FileReader, tmp_path: Path) -> None:
+    """The bound on the child is none on what its parsers start: that has a larger one of its own."""
+    path = tmp_path / "days.xlsx"
+    path.write_bytes(make_sheet([["Name", "Days"], ["Leave", 12]]))
+
+    assert "12" in reader.read(path).text
 
 
 def test_process_that_does_not_start_is_no_fault_of_the_file(tmp_path: Path) -> None:
