@@ -162,8 +162,10 @@ class ScriptedGenerator:
         *script: str | Exception,
         finish_reason: str = "stop",
         usage: TokenUsage | None = None,
+        model: str | None = None,
     ) -> None:
         self._script = script
+        self._model = model
         self._finish_reason = finish_reason
         self._usage = usage
         self.calls: list[dict[str, Any]] = []
@@ -192,7 +194,7 @@ class ScriptedGenerator:
                 await hang()
             await asyncio.sleep(0)
             yield Delta(finish_reason="stop") if part == END else Delta(part)
-        yield Delta(finish_reason=self._finish_reason, usage=self._usage)
+        yield Delta(finish_reason=self._finish_reason, usage=self._usage, model=self._model)
 
 
 class RefusingGenerator:
