@@ -94,16 +94,17 @@ class Front:
 
     def _make_app(self) -> FastAPI:
         settings = self._settings
+        authenticator = open_authenticator(
+            identities_file=settings.identities_file,
+            jwt_jwks=settings.jwt_jwks,
+            jwt_audience=settings.jwt_audience,
+            jwt_issuer=settings.jwt_issuer,
+        )
         desk = QueryDesk(
             pipeline=self._ready_pipeline,
             search_pipeline=self._ready_search_pipeline,
             indexes=self._indexes,
-            authenticator=open_authenticator(
-                identities_file=settings.identities_file,
-                jwt_jwks=settings.jwt_jwks,
-                jwt_audience=settings.jwt_audience,
-                jwt_issuer=settings.jwt_issuer,
-            ),
+            authenticator=authenticator,
             limiter=self._limiter,
             places=Places(
                 settings.max_concurrent_requests,
@@ -117,6 +118,7 @@ class Front:
             public_url=settings.public_url,
             log_content_sample=settings.log_content_sample,
             tracer=self._tracer,
+            names_tenant=authenticator.names_tenant,
         )
         app = create_app(desk, card=self._card, index_versions=self._indexes.versions, probes=self._probes)
         app.router.lifespan_context = self._running

@@ -342,6 +342,7 @@ def make_app(
     tracer: Tracer = UNTRACED,
     origins: Collection[str] = (),
     public_url: str | None = None,
+    names_tenant: Callable[[str], bool] = lambda _: False,
 ) -> ASGIApp:
     """The whole front without BentoML: the edge around the routes around a pipeline on fakes."""
     served = indexes or FakeIndexes(demo=FakeIndex(ANNUAL_LEAVE))
@@ -361,6 +362,7 @@ def make_app(
         log_content_sample=log_content_sample,
         ping_after_s=ping_after_s,
         tracer=tracer,
+        names_tenant=names_tenant,
     )
     app = create_app(desk, card=make_card(), index_versions=served.versions, probes=probes or {"index": probe_ok})
     return ContractEdge(app, ours=app, origins=origins)

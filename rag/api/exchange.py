@@ -65,6 +65,7 @@ class QueryDesk:
     log_content_sample: float = 0.0
     ping_after_s: float = PING_AFTER_S
     tracer: Tracer = UNTRACED
+    names_tenant: Callable[[str], bool] = lambda _: False  # whether metrics may name it: only what the operator names
 
 
 class Endpoint(ABC):
@@ -115,6 +116,8 @@ class Endpoint(ABC):
 
     def _note_question(self, question: str, tenant_id: str, record: QueryRecord) -> None:
         record.tenant_id = tenant_id
+        if self._desk.names_tenant(tenant_id):
+            record.tenant_label = tenant_id
         record.input_chars = len(question)
         if random.random() < self._desk.log_content_sample:  # noqa: S311  # a sample, not a secret
             record.content = redact(question)
