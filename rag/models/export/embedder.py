@@ -24,8 +24,8 @@ class Embedder:
         self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
-        # The same as our own Embedder has, so that both give the same vectors.
-        options = {"PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": 1, "DYNAMIC_QUANTIZATION_GROUP_SIZE": 32}
+        # As our own Embedder has them: for the same vectors, and because other processes want the cores too.
+        options = {"DYNAMIC_QUANTIZATION_GROUP_SIZE": 32, "ENABLE_CPU_PINNING": False, "PERFORMANCE_HINT": "LATENCY"}
         self._request = openvino.Core().compile_model(folder / GRAPH_FILE, "CPU", options).create_infer_request()
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
