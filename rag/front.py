@@ -39,9 +39,10 @@ from rag.errors import NotReady
 from rag.identity import open_authenticator
 from rag.index.provider import ServedIndexes
 from rag.limits import Gate, Places
-from rag.model_card import is_fake, make_card, served_embedder, served_reranker
+from rag.model_card import FAKE, is_fake, make_card, served_embedder, served_reranker
 from rag.observability import metrics
 from rag.observability.tracing import Tracer
+from rag.observability.tracing.model_calls import CalledModel, TracedEmbedder, TracedGenerator
 from rag.pipeline import Pipeline, StageLimits
 from rag.ports import EntailmentModel, PassageScorer, TextEmbedder, TextGenerator, TokenCounter
 from rag.quotas import Quotas, open_limiter
@@ -93,16 +94,17 @@ class Front:
 
     def _make_app(self) -> FastAPI:
         settings = self._settings
+        authenticator = open_authenticator(
+            identities_file=settings.identities_file,
+            jwt_jwks=settings.jwt_jwks,
+            jwt_audience=settings.jwt_audience,
+            jwt_issuer=settings.jwt_issuer,
+        )
         desk = QueryDesk(
             pipeline=self._ready_pipeline,
             search_pipeline=self._ready_search_pipeline,
             indexes=self._indexes,
-            authenticator=open_authenticator(
-                identities_file=settings.identities_file,
-                jwt_jwks=settings.jwt_jwks,
-                jwt_audience=settings.jwt_audience,
-                jwt_issuer=settings.jwt_issuer,
-            ),
+            authenticator=authenticator,
             limiter=self._limiter,
             places=Places(
                 settings.max_concurrent_requests,
@@ -116,6 +118,7 @@ class Front:
             public_url=settings.public_url,
             log_content_sample=settings.log_content_sample,
             tracer=self._tracer,
+            names_tenant=authenticator.names_tenant,
         )
         app = create_app(desk, card=self._card, index_versions=self._indexes.versions, probes=self._probes)
         app.router.lifespan_context = self._running
@@ -166,6 +169,8 @@ class Front:
         embedder, scorer = await self._connect_ranking(stack)
         entailment = await self._connect_verifier(stack)
         generator = await self._connect_generator(stack)
+        if generator is not None and self._tracer.is_on:
+            generator = TracedGenerator(generator, self._tracer, self._called_generator())
         self._probes["index"] = self._index_state
         self._probes["limiter"] = self._limiter_state
         stack.push_async_callback(self._limiter.aclose)
@@ -235,6 +240,8 @@ class Front:
     async def _connect_ranking(self, stack: AsyncExitStack) -> tuple[TextEmbedder, PassageScorer]:
         """The models of retrieval and of reranking; one begins with the question when the other does, where it can."""
         embedder = await self._connect_embedder(stack)
+        if self._tracer.is_on:
+            embedder = TracedEmbedder(embedder, self._tracer, self._called_embedder())
         if is_fake(self._settings.reranker_model):
             self._probes["reranker"] = always_ok
             return embedder, FakeScorer()
@@ -284,6 +291,20 @@ class Front:
             body=settings.upstream_body,
             secrets=[part for value in settings.upstream_headers.values() for part in _secret_parts(value)],
         )
+
+    def _called_embedder(self) -> CalledModel:
+        settings, name = self._settings, self._card.embedder.name
+        if is_fake(settings.embedder_model):
+            return CalledModel(name, FAKE)
+        if settings.embedder_protocol == OURS:
+            return CalledModel(name, "bentoml", settings.embedder_url)
+        return CalledModel(served_embedder(settings), settings.embedder_protocol, settings.embedder_url)
+
+    def _called_generator(self) -> CalledModel:
+        settings, name = self._settings, self._card.generator.name
+        if settings.generator_url is not None:  # named by its API: who runs it is not known
+            return CalledModel(settings.generator_name or name, "openai", settings.generator_url)
+        return CalledModel(name, FAKE if is_fake(settings.generator_model or "") else "vllm")
 
     async def _open_when_loaded(self, pipeline: Pipeline, first: Pipeline, ours: list[str]) -> None:
         await wait_until_ok([self._probes[name] for name in RANKING])

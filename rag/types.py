@@ -219,13 +219,15 @@ class TokenUsage:
 class Delta:
     """One piece of streamed text; the last ones may carry the finish reason and the usage instead.
 
-    `thought` is what a server sends as reasoning beside the text: it is not part of the draft.
+    `thought` is what a server sends as reasoning beside the text: it is not part of the draft. `model` is what the
+    server calls the model that answers.
     """
 
     text: str = ""
     finish_reason: str | None = None
     usage: TokenUsage | None = None
     thought: str = ""
+    model: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -162,8 +162,10 @@ class ScriptedGenerator:
         *script: str | Exception,
         finish_reason: str = "stop",
         usage: TokenUsage | None = None,
+        model: str | None = None,
     ) -> None:
         self._script = script
+        self._model = model
         self._finish_reason = finish_reason
         self._usage = usage
         self.calls: list[dict[str, Any]] = []
@@ -192,7 +194,7 @@ class ScriptedGenerator:
                 await hang()
             await asyncio.sleep(0)
             yield Delta(finish_reason="stop") if part == END else Delta(part)
-        yield Delta(finish_reason=self._finish_reason, usage=self._usage)
+        yield Delta(finish_reason=self._finish_reason, usage=self._usage, model=self._model)
 
 
 class RefusingGenerator:
@@ -340,6 +342,7 @@ def make_app(
     tracer: Tracer = UNTRACED,
     origins: Collection[str] = (),
     public_url: str | None = None,
+    names_tenant: Callable[[str], bool] = lambda _: False,
 ) -> ASGIApp:
     """The whole front without BentoML: the edge around the routes around a pipeline on fakes."""
     served = indexes or FakeIndexes(demo=FakeIndex(ANNUAL_LEAVE))
@@ -359,6 +362,7 @@ def make_app(
         log_content_sample=log_content_sample,
         ping_after_s=ping_after_s,
         tracer=tracer,
+        names_tenant=names_tenant,
     )
     app = create_app(desk, card=make_card(), index_versions=served.versions, probes=probes or {"index": probe_ok})
     return ContractEdge(app, ours=app, origins=origins)
