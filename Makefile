@@ -67,7 +67,8 @@ check: python ## Formatting, lint, types, layers, unit and contract tests
 	$(RUN) pytest -n 2 tests/unit tests/contract
 
 test: check setup ## make check, then the tests against a real server with the real models
-	$(INSTALL) upstreams go-client
+	$(INSTALL) upstreams go-client mcp-client
+	-$(INSTALL) browser
 	$(RUN) pytest tests/integration
 
 eval: setup ## Quality of retrieval and answers on RAG_EVAL_DATA, of the check on RAG_EVAL_VERIFICATION_DATA
@@ -121,6 +122,7 @@ lock: python ## Remake the pinned lists from requirements/*.in
 	$(COMPILE) models.in --no-deps -o models.txt
 	$(COMPILE) upstreams.in --no-deps -o upstreams.txt
 	$(COMPILE) go.in --no-deps -o go.txt
+	$(COMPILE) browser.in --no-deps -o browser.txt
 	$(COMPILE) local.in --overrides overrides.in --no-emit-package torch --no-emit-package triton \
 		--no-emit-package openvino-telemetry -o local.txt \
 		--find-links ../.data/wheels

@@ -36,6 +36,7 @@ from rag.serving.connection import bound_connections
 from rag.serving.orphans import stop_service_when_orphaned
 from rag.serving.supervisor import listen_privately, stop_front_first
 from rag.tenants import TenantsError
+from schemas.request import Turn
 from schemas.response import QueryResponse
 from schemas.services import Completion, Entailment, Pair, QuestionTokens, ServedModel
 
@@ -278,13 +279,14 @@ class RagService:
     generator = depend_on(Generator, SETTINGS.generator_model, url=SETTINGS.generator_url)
 
     @bentoml.api(route="/v1/query")
-    async def query(
+    async def query(  # noqa: PLR0917  # the fields of the contract
         self,
         question: str,
         tenant_id: str = "demo",
         top_k: int = 6,
         max_output_tokens: int = 512,
         include_trace: bool = False,
+        history: list[Turn] | None = None,
     ) -> QueryResponse:
         """Declared so that BentoML's clients and documents see it; `ContractEdge` answers it as it does /query."""
         raise NotReady

@@ -173,6 +173,7 @@ class Front:
             scorer=scorer,
             counter=self._counter(),
             entailment=entailment,
+            history=self._settings.history,
             model_version=self._card.model_version,
         )
         answers = self._answer_model()
@@ -284,6 +285,7 @@ class Front:
             retrieval_timeout_s=settings.retrieval_timeout_s,
             rerank_timeout_s=settings.rerank_timeout_s,
             generation_timeout_s=settings.generation_timeout_s,
+            rewrite_timeout_s=settings.rewrite_timeout_s,
         )
 
     def _relevance_scale(self) -> RelevanceScale:

@@ -16,6 +16,7 @@ from rag import VERSION, models
 from rag.config.model_ref import ModelRef
 from rag.config.settings import Settings
 from rag.drafting.prompt import PROMPT_VERSION
+from rag.drafting.rewriting import REWRITE_PROMPT_VERSION
 from rag.engines.fake import FakeEmbedder, FakeEntailment, FakeGenerator, FakeScorer
 from rag.parsing.chunking import CHUNKER_VERSION
 from rag.tenants import describe_policies
@@ -58,6 +59,7 @@ def make_card(settings: Settings, policies: Policies) -> ModelCard:
         "models": [embedder, reranker, generator, verifier],
         "runtime": runtime,
         "prompt": PROMPT_VERSION,
+        "rewrite_prompt": REWRITE_PROMPT_VERSION,
         "chunker": CHUNKER_VERSION,
         "settings": settings.answer_settings(),
         "tenants": describe_policies(policies),

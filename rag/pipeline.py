@@ -1,6 +1,6 @@
 """Run the stages in order: a question comes in, the events of a verified and cited answer go out.
 
-retrieval → reranking → context → prompt → generation → citations → verification → events
+follow-up → retrieval → reranking → context → prompt → generation → citations → verification → events
 """
 
 import asyncio
@@ -13,6 +13,7 @@ from rag.answer.rendering import Answer
 from rag.answer.sentences import SentenceParser
 from rag.drafting.generation import Draft, drafting
 from rag.drafting.prompt import build_messages, no_answer_text, no_answer_to_part_text, small_talk_text
+from rag.drafting.rewriting import Rewriter
 from rag.limits import Deadline
 from rag.observability.telemetry import QueryRecord
 from rag.ports import (
@@ -24,15 +25,16 @@ from rag.ports import (
     TextGenerator,
     TokenCounter,
 )
-from rag.question.reading import Reading, is_small_talk, read_question
+from rag.question.conversation import gist, read_follow_up
+from rag.question.reading import Reading, is_small_talk
 from rag.retrieval.context import fit_into_budget
 from rag.retrieval.finding import Finder, best_of_each
 from rag.retrieval.search import INLINE_MAX_CHUNKS
 from rag.text.language import Language, detect_language
-from rag.types import Candidate, DraftSentence, Passage, Verdict, Window
+from rag.types import Candidate, DraftSentence, HistoryMode, Passage, Verdict, Window
 from rag.verification import Alike, Entail, Inquiry, Part, Policies, RankedQuote, Reason, RequestCheck, Verifier
 from schemas.events import CitationEvent, DoneEvent, ErrorEvent, Event, MetaEvent, TokenEvent
-from schemas.request import QueryRequest
+from schemas.request import QueryRequest, Turn
 from schemas.response import Citation, QueryResponse
 
 # The template around question and passages takes 180 tokens in English, 380 in Vietnamese, by the local tokenizer.
@@ -53,6 +55,7 @@ class StageLimits:
     retrieval_timeout_s: float
     rerank_timeout_s: float
     generation_timeout_s: float
+    rewrite_timeout_s: float = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +69,7 @@ class _Job:
 
     @property
     def language(self) -> Language:
+        """The language of the answer, and of the question as it was asked."""
         return self.reading.language
 
 
@@ -85,7 +89,9 @@ class Pipeline:
         limits: StageLimits,
         model_version: str,
         entailment: EntailmentModel | None = None,
+        history: HistoryMode = "terms",
     ) -> None:
+        """`history` says how a follow-up is completed; `rewrite` needs a generator, and is `terms` without."""
         self._finder = Finder(
             embedder=embedder,
             scorer=scorer,
@@ -102,11 +108,21 @@ class Pipeline:
         self._policies = policies
         self._entailment = entailment
         self._limits = limits
+        self._takes_history = history != "off"
+        self._rewriter = (
+            Rewriter(generator, counter, timeout_s=limits.rewrite_timeout_s)
+            if history == "rewrite" and generator is not None
+            else None
+        )
         self.model_version = model_version
 
     def bound_tokens(self, query: QueryRequest) -> int:
         """Return the most tokens that this query can use, prompt and output together; known before retrieval."""
-        asked = self._counter.count(query.question)
+        history = self._history_of(query)
+        # What a follow-up is given comes from the ends of the turns.
+        asked = sum(map(self._counter.count, (query.question, *(gist(turn.content) for turn in history))))
+        if self._rewriter and history:
+            asked += self._rewriter.bound_tokens(query.question, history)
         return asked + self._limits.context_tokens + INSTRUCTION_TOKENS + query.max_output_tokens
 
     async def answer(
@@ -119,7 +135,7 @@ class Pipeline:
         """
         async with deadline.enforced():
             index = await self._indexes.current(query.tenant_id)
-        job = _Job(query, await self._read(query.question, index), record, deadline)
+        job = _Job(query, await self._read_in_conversation(query, index, record, deadline), record, deadline)
         small_talk = job.reading.is_small_talk
         parts: list[Part] = []
         if index and not small_talk:
@@ -138,7 +154,8 @@ class Pipeline:
                     yield event
         for event in answer.abstain(small_talk_text(job.language) if small_talk else no_answer_text(job.language)):
             yield event
-        yield answer.done(best_of_each([part.candidates for part in parts]), shown, with_trace=query.include_trace)
+        candidates, standalone = best_of_each([part.candidates for part in parts]), job.reading.standalone
+        yield answer.done(candidates, shown, with_trace=query.include_trace, standalone=standalone)
 
     def count_tokens(self, question: str) -> int:
         """Return the tokens of the question alone, all that a search could cost."""
@@ -161,12 +178,29 @@ class Pipeline:
         parts = await self._finder.find(reading, index, record=record, deadline=deadline)
         return best_of_each([part.candidates for part in parts])[:top_k]
 
-    async def _read(self, question: str, index: ChunkIndex | None) -> Reading:
+    def _history_of(self, query: QueryRequest) -> Sequence[Turn]:
+        return query.history if self._takes_history else ()
+
+    async def _read_in_conversation(
+        self, query: QueryRequest, index: ChunkIndex | None, record: QueryRecord, deadline: Deadline
+    ) -> Reading:
+        """Read the question, and complete it from its history if it is a follow-up."""
+        history = self._history_of(query)
+        record.history_turns = len(query.history)
+        reading = await self._read(query.question, index, history)
+        if index is None or not history:
+            return reading
+        record.follow_up = "terms" if reading.standalone else "standalone"
+        if self._rewriter is None or reading.is_small_talk:
+            return reading
+        return await self._rewriter.rewrite(query.question, history, reading, index, record=record, deadline=deadline)
+
+    async def _read(self, question: str, index: ChunkIndex | None, history: Sequence[Turn] = ()) -> Reading:
         if index is None:
             return Reading(question, detect_language(question), is_small_talk=is_small_talk(question))
-        if index.version.chunks <= INLINE_MAX_CHUNKS:
-            return read_question(question, index)
-        return await asyncio.to_thread(read_question, question, index)
+        if index.version.chunks <= INLINE_MAX_CHUNKS and not history:
+            return read_follow_up(question, history, index)
+        return await asyncio.to_thread(read_follow_up, question, history, index)
 
     def _begin_check(
         self, job: _Job, index: ChunkIndex, parts: Sequence[Part], passages: Sequence[Passage]
@@ -182,6 +216,7 @@ class Pipeline:
                 decline=no_answer_text(job.language),
                 entail=self._asker(job, self._entailment) if self._entailment else None,
                 alike=self._comparer(job),
+                searched_in=job.reading.searched_in,
             )
             return self._verifier.begin(self._policies.of(job.query.tenant_id), inquiry)
 
@@ -267,7 +302,7 @@ class Pipeline:
         excerpts = fit_into_budget(
             passages, question=job.reading.text, budget_tokens=self._limits.context_tokens, counter=self._counter
         )
-        messages = build_messages(job.query.question, excerpts, job.language)
+        messages = build_messages(job.reading.standalone or job.query.question, excerpts, job.language)
         asked_tokens = job.query.max_output_tokens
         limit_tokens = min(asked_tokens, self._limits.draft_tokens or asked_tokens)
         is_asked_for = limit_tokens == asked_tokens
@@ -285,7 +320,7 @@ class Pipeline:
             answer.cut = draft.is_cut and is_asked_for
         finally:
             if draft.was_taken:  # a generator that refuses uses nothing
-                job.record.usage = draft.usage(self._counter)
+                job.record.add_usage(draft.usage(self._counter))
 
     async def _next(self, job: _Job, draft: Draft) -> DraftSentence | None:
         with job.record.stage("generation"):

@@ -11,6 +11,9 @@ from rag.text.language import Language
 
 VerdictKind = Literal["kept", "re-cited", "attributed", "repaired", "dropped", "skipped"]
 Role = Literal["system", "user", "assistant"]
+HistoryMode = Literal["rewrite", "terms", "off"]
+# What became of a question that came with a history: it stands on its own, or it was completed.
+FollowUp = Literal["standalone", "terms", "rewritten", "rewrite_failed", "rewrite_refused"]
 CONTEXT_SEPARATOR: Final = " › "  # between the headings above a chunk
 # The OpenVINO graph in a model's folder, beside the weights that SentenceTransformer loads.
 GRAPH_FILE: Final = "openvino/model.xml"

@@ -36,6 +36,8 @@ LOG: Final = DATA / "setup.log"
 STORE: Final = Path(os.environ.get("BENTOML_HOME") or Path.home() / "bentoml")
 UPSTREAMS: Final = DATA / "tools" / "upstreams"
 GO_CLIENT: Final = DATA / "tools" / "ask-go"
+BROWSER: Final = DATA / "tools" / "browser"
+MCP_CLIENT: Final = DATA / "tools" / "mcp-client"
 
 # PyTorch's own index of CPU builds, asked only where the configured sources do not have the build.
 TORCH_INDEX: Final = "https://download.pytorch.org/whl/cpu"
@@ -52,6 +54,7 @@ NETWORK_SIGNS: Final = (
     "name resolution",
     "ReadTimeoutError",
     "Failed to fetch",
+    "npm error network",
     # To apt-get an update that reached no source is none that failed.
     "Unable to locate package",
 )
@@ -150,14 +153,60 @@ def get_promtool() -> None:
     if not (shutil.which("apt-get") and shutil.which("dpkg-deb")):
         raise SetupError("getting promtool: there is no apt-get here; put Prometheus's promtool on the PATH")
     with tempfile.TemporaryDirectory(dir=tool.parent) as scratch:
-        options = (f"Dir::State::lists={scratch}/lists", f"Dir::Cache={scratch}", "APT::Sandbox::User=root")
-        apt_get = ("apt-get", "--quiet", *(word for option in options for word in ("-o", option)))
-        (Path(scratch) / "lists" / "partial").mkdir(parents=True)
-        run_logged("getting promtool", *apt_get, "update")
+        apt_get = read_sources("getting promtool", scratch)
         run_logged("getting promtool", *apt_get, "download", "prometheus", cwd=scratch)
         (package,) = Path(scratch).glob("prometheus_*.deb")
         run_logged("getting promtool", "dpkg-deb", "--extract", package, scratch)
         (Path(scratch) / "usr" / "bin" / "promtool").rename(tool)
+
+
+def read_sources(doing: str, scratch: str) -> tuple[str, ...]:
+    """Fetch the lists of Debian's sources into a folder of ours, and return the apt-get that uses them."""
+    places = (f"Dir::State::lists={scratch}/lists", f"Dir::Cache={scratch}")
+    options = (*places, "APT::Sandbox::User=root", "Debug::NoLocking=true")
+    apt_get = ("apt-get", "--quiet", *(word for option in options for word in ("-o", option)))
+    for folder in ("lists", "archives"):
+        (Path(scratch) / folder / "partial").mkdir(parents=True)
+    run_logged(doing, *apt_get, "update")
+    return apt_get
+
+
+def get_browser() -> None:
+    """Install playwright into a folder of its own, and beside it a Chromium: the machine's, or Debian's headless one.
+
+    Debian's comes as any user and without an installation: apt-get names the packages that this machine lacks, among
+    them libraries and a font, and they are unpacked into .data, where the command that starts the browser finds them.
+    """
+    doing, command = "getting a browser", BROWSER / "chromium"
+    BROWSER.parent.mkdir(exist_ok=True)
+    install_list("browser", BROWSER)
+    names = ("chromium", "chromium-browser", "google-chrome", "chromium-headless-shell")
+    if found := next(filter(None, map(shutil.which, names)), None):
+        command.symlink_to(found)
+        return
+    if not (shutil.which("apt-get") and shutil.which("dpkg-deb")):
+        raise SetupError(f"{doing}: there is no apt-get here; put a chromium or google-chrome on the PATH")
+    unpacked = BROWSER / "debian"
+    with tempfile.TemporaryDirectory(dir=BROWSER.parent) as scratch:
+        apt_get = read_sources(doing, scratch)
+        wanted = ("--yes", "--no-install-recommends", "--download-only", "install", "chromium-headless-shell")
+        run_logged(doing, *apt_get, *wanted, "fonts-dejavu-core")
+        for package in sorted((Path(scratch) / "archives").glob("*.deb")):
+            run_logged(doing, "dpkg-deb", "--extract", package, unpacked)
+    libraries = unpacked / "usr" / "lib" / "x86_64-linux-gnu"
+    (BROWSER / "fonts.conf").write_text(
+        f"<fontconfig><dir>/usr/share/fonts</dir><dir>{unpacked}/usr/share/fonts</dir>"
+        f"<cachedir>{BROWSER}/font-cache</cachedir></fontconfig>\n",
+        "utf-8",
+    )
+    command.write_text(
+        f"""#!/bin/sh
+export LD_LIBRARY_PATH="{libraries}:{libraries}/pulseaudio" FONTCONFIG_FILE="{BROWSER}/fonts.conf"
+exec "{unpacked}/usr/lib/chromium/chromium-headless-shell" "$@"
+""",
+        "utf-8",
+    )
+    command.chmod(0o755)
 
 
 def install_upstreams() -> None:
@@ -178,6 +227,18 @@ def build_go_client() -> None:
         built = Path(scratch) / "ask-go"
         run_logged("building ask.go", "env", *surroundings, *places, go, "build", "-o", built, source)
         built.replace(GO_CLIENT)
+
+
+def install_mcp_client() -> None:
+    """Install MCP's SDK of TypeScript where npm can; else leave an empty folder, and its test is skipped."""
+    shutil.rmtree(MCP_CLIENT, ignore_errors=True)
+    MCP_CLIENT.mkdir(parents=True)
+    if not (shutil.which("node") and (npm := shutil.which("npm"))):
+        return
+    for name in ("package.json", "package-lock.json"):
+        shutil.copy(LISTS / "mcp-client" / name, MCP_CLIENT)
+    quietly = ("--ignore-scripts", "--no-audit", "--no-fund")
+    run_logged("installing requirements/mcp-client", npm, "ci", *quietly, cwd=MCP_CLIENT)
 
 
 def run_module(*arguments: str) -> None:
@@ -268,6 +329,22 @@ STEPS: Final = {
         stamp=STAMPS / "go-client",
         run=build_go_client,
         disk_gib=0.6,
+    ),
+    "browser": Step(
+        does="getting a browser",
+        made_from=("requirements/browser.txt",),
+        makes=BROWSER / "chromium",
+        stamp=STAMPS / "browser",
+        run=get_browser,
+        disk_gib=0.9,
+    ),
+    "mcp-client": Step(
+        does="installing requirements/mcp-client",
+        made_from=("requirements/mcp-client",),
+        makes=MCP_CLIENT,
+        stamp=STAMPS / "mcp-client",
+        run=install_mcp_client,
+        disk_gib=0.1,
     ),
     "weights": installs("models", disk_gib=0.4),
     "store": Step(

@@ -1,14 +1,17 @@
 """Define the request of the query routes, and every limit that a client can exceed."""
 
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
 QUESTION_MAX_CHARS: Final = 2000
+HISTORY_MAX_TURNS: Final = 10
+HISTORY_MAX_CHARS: Final = 8000
 TENANT_PATTERN: Final = r"^[A-Za-z0-9._-]{1,64}\Z"
 TRACE_ID_PATTERN: Final = r"[A-Za-z0-9._-]{1,64}"
 TOP_K_MAX: Final = 20
 SEARCH_TOP_K_MAX: Final = 50
+CHUNK_ID_MAX_CHARS: Final = 256
 OUTPUT_TOKENS_MIN: Final = 16
 OUTPUT_TOKENS_MAX: Final = 2048
 BODY_MAX_BYTES: Final = 64 * 1024
@@ -17,6 +20,15 @@ HEADERS_MAX_BYTES: Final = 64 * 1024
 HEADERS_MAX: Final = 100
 
 TenantId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,64}$", strict=True)]
+
+
+class Turn(BaseModel):
+    """One earlier turn of the conversation."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    role: Literal["user", "assistant"]
+    content: str = Field(max_length=HISTORY_MAX_CHARS)
 
 
 class _Question(BaseModel):
@@ -45,10 +57,38 @@ class QueryRequest(_Question):
     )
     include_trace: bool = Field(default=False, description="Adds candidates, passages and verdicts to the response.")
 
+    history: tuple[Turn, ...] = Field(
+        default=(),
+        strict=False,  # JSON has lists only
+        max_length=HISTORY_MAX_TURNS,
+        description="The earlier turns, oldest first, 8000 characters in all; they help to read a follow-up, and are "
+        "never a source.",
+    )
+
+    @field_validator("history")
+    @classmethod
+    def _bound(cls, turns: tuple[Turn, ...]) -> tuple[Turn, ...]:
+        if sum(len(turn.content) for turn in turns) > HISTORY_MAX_CHARS:
+            raise ValueError(f"must have at most {HISTORY_MAX_CHARS} characters in all")
+        return turns
+
 
 class SearchRequest(_Question):
     """A question whose passages are wanted, without an answer."""
 
     top_k: int = Field(
         default=10, ge=1, le=SEARCH_TOP_K_MAX, description="Most passages in the response, the best of those reranked."
+    )
+
+
+class SourceRequest(BaseModel):
+    """One chunk that is wanted, by its id."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    chunk_id: str = Field(
+        min_length=1,
+        max_length=CHUNK_ID_MAX_CHARS,
+        description="The `chunk_id` of a search result or of a citation.",
+        examples=["demo:doc_hr_2026:v1:00003"],
     )

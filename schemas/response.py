@@ -71,8 +71,12 @@ class TraceSentence(_Body):
 
 
 class Trace(_Body):
-    """The steps that led to the answer; never the prompt."""
+    """The steps that led to the answer; never the prompt.
 
+    `standalone_question` is what a follow-up was made before retrieval; null if nothing was changed.
+    """
+
+    standalone_question: str | None
     candidates: list[TraceCandidate]
     passages: list[TracePassage]
     usage: Usage

@@ -24,7 +24,18 @@ from rag.pipeline import Pipeline, StageLimits
 from rag.ports import EntailmentModel, PassageScorer, RateLimiter, TextEmbedder, TextGenerator, Vectors
 from rag.quotas import LocalLimiter, Quotas
 from rag.text.language import Language, detect_language, word_set
-from rag.types import Chunk, Delta, IndexVersion, Message, ModelInfo, PlacedChunk, RelevanceScale, TokenUsage, Window
+from rag.types import (
+    Chunk,
+    Delta,
+    HistoryMode,
+    IndexVersion,
+    Message,
+    ModelInfo,
+    PlacedChunk,
+    RelevanceScale,
+    TokenUsage,
+    Window,
+)
 from rag.verification import ZERO_TO_ONE, Policies, Policy, Verifier
 
 MODEL_VERSION = "rag-test+00000000"
@@ -253,6 +264,8 @@ def make_pipeline(
     draft_tokens: int | None = None,
     entailment: EntailmentModel | None = None,
     rerank_k: int = 10,
+    history: HistoryMode = "terms",
+    rewrite_timeout_s: float = 5.0,
 ) -> Pipeline:
     """A pipeline on fakes; its one tenant is `demo`; `drafts=False` is one without a generator."""
     return Pipeline(
@@ -267,6 +280,7 @@ def make_pipeline(
         ),
         policies=Policies(Policy(mode)),
         entailment=entailment,
+        history=history,
         limits=StageLimits(
             retrieve_k=10,
             rerank_k=rerank_k,
@@ -275,6 +289,7 @@ def make_pipeline(
             retrieval_timeout_s=stage_timeout_s,
             rerank_timeout_s=stage_timeout_s,
             generation_timeout_s=generation_timeout_s,
+            rewrite_timeout_s=rewrite_timeout_s,
         ),
         model_version=MODEL_VERSION,
     )

@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -40,8 +40,14 @@ def draw_sample(questions: Sequence[Question], size: int) -> list[Question]:
     return [question for question in questions if question.question_id in drawn]
 
 
-async def ask_all(url: str, questions: Sequence[Question], on_reply: Callable[[], object]) -> list[Reply]:
-    """Return the replies in the order of the questions; `on_reply` is called after each.
+async def ask_all(
+    url: str,
+    questions: Sequence[Question],
+    on_reply: Callable[[], object],
+    fields: Sequence[Mapping[str, object]] = (),
+) -> list[Reply]:
+    """Return the replies in the order of the questions; `on_reply` is called after each. `fields` are further
+    fields of each request.
 
     A question is repeated when the server says so; running out of time is an error, as it is for a user.
     """
@@ -49,7 +55,7 @@ async def ask_all(url: str, questions: Sequence[Question], on_reply: Callable[[]
     async with open_deployment(url, None, timeout_s=_ANSWER_TIMEOUT_S, patience_s=_PATIENCE_S) as deployment:
 
         async def ask_in_turn(number: int, question: Question) -> Reply:
-            body = {"question": question.text, "tenant_id": TENANT}
+            body = {"question": question.text, "tenant_id": TENANT, **(fields[number] if fields else {})}
             async with places:
                 told = await deployment.ask(Ask(0.0, f"evaluation-{number}", "whole", body), progress)
             on_reply()

@@ -52,8 +52,15 @@ class Answer:
         """Yield a sentence of the service's own, for example that one part of a question has no answer."""
         yield from self._say(f" {text}" if self._begun else text)
 
-    def done(self, candidates: Sequence[Candidate], passages: Sequence[Passage], *, with_trace: bool) -> DoneEvent:
-        """Return the last event, with the trace if `with_trace`."""
+    def done(
+        self,
+        candidates: Sequence[Candidate],
+        passages: Sequence[Passage],
+        *,
+        with_trace: bool,
+        standalone: str | None = None,
+    ) -> DoneEvent:
+        """Return the last event, with the trace if `with_trace`; `standalone` is what a follow-up was made."""
         known = self._record.usage
         usage = (
             Usage(prompt_tokens=known.prompt_tokens, completion_tokens=known.completion_tokens) if known else Usage()
@@ -61,6 +68,7 @@ class Answer:
         trace = None
         if with_trace:
             trace = Trace(
+                standalone_question=standalone,
                 candidates=[_trace_candidate(each) for each in candidates],
                 passages=[TracePassage(chunk_id=passage.chunk.chunk_id) for passage in passages],
                 usage=usage,

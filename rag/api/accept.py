@@ -11,10 +11,10 @@ JSON: Final = "application/json"
 
 def prefers_html(accept: str) -> bool:
     """Return whether HTML is wanted more than JSON; at equal weights it is not, so `*/*` and no header mean JSON."""
-    return _weigh(accept, HTML) > _weigh(accept, JSON)
+    return weigh(accept, HTML) > weigh(accept, JSON)
 
 
-def _weigh(accept: str, media_type: str) -> float:
+def weigh(accept: str, media_type: str) -> float:
     """Return the weight of the most specific range that holds the media type; 0 if none does."""
     ranges = ("*/*", media_type.partition("/")[0] + "/*", media_type)
     best = (-1, 0.0)

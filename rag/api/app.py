@@ -11,6 +11,7 @@ from rag import VERSION
 from rag.api import routes
 from rag.api.chunks import ChunkEndpoint
 from rag.api.exchange import QueryDesk, QueryEndpoint
+from rag.api.mcp import McpEndpoint
 from rag.api.openapi import describe_api
 from rag.api.page import PAGE, PAGE_HEADERS
 from rag.api.readiness import READY_STATES, Probe, check
@@ -88,6 +89,7 @@ def _add_query_routes(app: FastAPI, desk: QueryDesk, card: ModelCard) -> None:
             ChunkEndpoint(desk, model_version=card.model_version),
             methods=[*routes.CHUNK.methods],
         ),
+        Route(routes.MCP.path, McpEndpoint(desk, model_version=card.model_version), methods=[*routes.MCP.methods]),
     ]
 
 

@@ -52,6 +52,13 @@ class CrossOrigin:
             headers["access-control-allow-headers"] = asked
         return Response(status_code=204, headers=headers)
 
+    def refuses(self, request: Headers) -> bool:
+        """Return whether the request comes from a page of an origin that is not allowed.
+
+        Programs send no `Origin`. The request's own `Host` is no excuse: after DNS rebinding a foreign page has it too.
+        """
+        return "origin" in request and not self._allows(request)
+
     def _allows(self, request: Headers) -> bool:
         origin = request.get("origin")
         return origin is not None and (ANY_ORIGIN in self._origins or origin.lower() in self._origins)

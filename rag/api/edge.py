@@ -20,7 +20,7 @@ from uvicorn.protocols.utils import ClientDisconnected
 from rag.api.cross_origin import CrossOrigin
 from rag.api.rendering import RequestState, render
 from rag.api.routes import LOGGED, ApiRoute, find_route
-from rag.errors import BadRequest, RagError
+from rag.errors import BadRequest, Forbidden, RagError
 from rag.observability.telemetry import QueryRecord
 from schemas.errors import ErrorCode
 from schemas.request import TRACE_ID_PATTERN
@@ -79,6 +79,8 @@ class ContractEdge:
             await exit_.refuse(ErrorCode.NOT_FOUND)
         elif preflight := self._cross_origin.answer_preflight(scope["method"], headers, route.methods):
             await preflight(scope, exit_.receive, exit_.send)
+        elif route.checks_origin and self._cross_origin.refuses(headers):
+            await exit_.refuse(Forbidden("Pages of this origin may not call this path."))
         elif scope["method"] not in route.methods:
             await exit_.refuse(ErrorCode.METHOD_NOT_ALLOWED, {"allow": ", ".join(route.methods)})
         else:

@@ -8,7 +8,7 @@ import asyncio
 import logging
 import random
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Final
@@ -21,7 +21,7 @@ from starlette.types import Receive, Scope, Send
 from rag.api.origin import find_base_url
 from rag.api.rendering import RequestState, render
 from rag.api.requests import parse_query, read_body
-from rag.api.sse import PING_AFTER_S, STREAM_HEADERS, EventWriter, until_terminal
+from rag.api.sse import PING_AFTER_S, STREAM_HEADERS, EventWriter, RawHeaders, until_terminal
 from rag.errors import DeadlineExceeded, OurFault, RagError, RateLimited
 from rag.identity import Authenticator, Principal
 from rag.limits import Deadline, Gate, Places
@@ -37,13 +37,12 @@ from schemas.request import QueryRequest
 from schemas.response import FinishReason
 
 # For a client that does not read: work that has not ended at its deadline is cancelled this much later.
-_GRACE_S: Final = 1.0
+GRACE_S: Final = 1.0
 
 logger = logging.getLogger(__name__)
 
 End = FinishReason | ErrorCode | Unasked
 Settle = Callable[[], Awaitable[None]]
-RawHeaders = Sequence[tuple[bytes, bytes]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,10 +84,10 @@ class Endpoint(ABC):
             pass  # `end` stays None
         except RagError as error:
             if error.code is ErrorCode.INTERNAL_ERROR:
-                _log_failure(record)
+                log_failure(record)
             end = await _fail(error, state, scope, receive, send)
         except Exception:  # noqa: BLE001  # the edge: for any error the client gets a body and the log gets the cause
-            _log_failure(record)
+            log_failure(record)
             end = await _fail(OurFault(), state, scope, receive, send)
         finally:
             record.report(end)
@@ -99,6 +98,12 @@ class Endpoint(ABC):
 
         Raises: ClientDisconnect, and whatever the client is to be told.
         """
+
+    async def serve_within(
+        self, scope: Scope, receive: Receive, send: Send, record: QueryRecord, deadline: Deadline
+    ) -> End:
+        """Answer as a part of another endpoint's request, which reports the record and sends what this raises."""
+        return await self._serve(scope, receive, send, record, deadline)
 
     async def _identify(self, headers: Headers, record: QueryRecord) -> Principal:
         principal = await self._desk.authenticator.authenticate(headers)
@@ -164,14 +169,14 @@ class QueryEndpoint(Endpoint):
         principal = await self._identify(headers, record)
         if self._streams and "last-event-id" in headers:
             # A reconnecting browser wants to resume its stream: the whole answer would be made and paid for again.
-            return await _send_head(send, 204)
+            return await send_head(send, 204)
         async with deadline.enforced():
             query = await _read(scope, headers, receive)
         self._note_question(query.question, query.tenant_id, record)
         principal.require(query.tenant_id)
         if scope["method"] == "HEAD":
             record.model_version = self._desk.pipeline().model_version
-            return await _send_head(send, 200, STREAM_HEADERS)
+            return await send_head(send, 200, STREAM_HEADERS)
         base_url = find_base_url(scope, self._desk.public_url)
         work = self._answer(principal, query, send, record=record, deadline=deadline, base_url=base_url)
         return await unless_gone(receive, work, deadline)
@@ -234,7 +239,7 @@ async def send_body(send: Send, body: bytes, media_type: bytes, *, headers: RawH
     await send({"type": "http.response.body", "body": body})
 
 
-async def _send_head(send: Send, status: int, headers: RawHeaders = ()) -> Unasked:
+async def send_head(send: Send, status: int, headers: RawHeaders = ()) -> Unasked:
     """Send a complete response without a body, for a request that wants no answer."""
     await send({"type": "http.response.start", "status": status, "headers": [*headers]})
     await send({"type": "http.response.body", "body": b""})
@@ -257,7 +262,7 @@ async def unless_gone(receive: Receive, work: Coroutine[Any, Any, End], deadline
     leaving = asyncio.create_task(_disconnected(receive))
     try:
         # Two waits: if the event loop was blocked past the deadline, the work has not seen its own timeout yet.
-        for timeout_s in (deadline.left_s(), _GRACE_S):
+        for timeout_s in (deadline.left_s(), GRACE_S):
             await asyncio.wait({working, leaving}, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
             if working.done() or leaving.done():
                 break
@@ -280,10 +285,10 @@ async def _fail(error: RagError, state: RequestState, scope: Scope, receive: Rec
     if state.started:
         return ErrorCode.STREAM_TIMEOUT if isinstance(error, DeadlineExceeded) else error.code
     with suppress(TimeoutError):
-        async with asyncio.timeout(_GRACE_S):  # a client that does not read must not hold the request
+        async with asyncio.timeout(GRACE_S):  # a client that does not read must not hold the request
             await render(error, state)(scope, receive, send)
     return error.code
 
 
-def _log_failure(record: QueryRecord) -> None:
+def log_failure(record: QueryRecord) -> None:
     logger.exception("query_failed_inside", extra={"fields": {"trace_id": record.trace_id}})

@@ -31,6 +31,7 @@ _EVENTS: Final = """Server-sent events. The schema is that of one event, not of 
 `itemSchema`. `meta` comes first and once; then any of `token` and `citation`; then `done` or `error`, last and once.
 Ids count from 0 without gaps. All `text` together is the answer, and a citation comes before the first token with its
 marker. While nothing is sent for 15 seconds a comment line goes out."""
+_EVENT_STREAM: Final = "text/event-stream"
 _QUERIES, _STATUS, _SERVER = "Queries", "Status", "Server"
 _TAGS: Final = (
     {"name": _QUERIES, "description": "Questions and their answers."},
@@ -63,6 +64,17 @@ _READ: Final = (
 _ASKED_IN_BODY: Final = (*_ASKED, ErrorCode.PAYLOAD_TOO_LARGE, ErrorCode.UNSUPPORTED_MEDIA_TYPE)
 # A stream sends its response head before it calls the generator, so there this error is an event.
 _ASKED_FOR_WHOLE: Final = (*_ASKED_IN_BODY, ErrorCode.UPSTREAM_RATE_LIMITED)
+
+# What is refused before a tool is known; the failures of a tool are results with status 200.
+_CALLED: Final = (
+    *_IDENTIFIED,
+    ErrorCode.BAD_REQUEST,
+    ErrorCode.FORBIDDEN,
+    ErrorCode.VALIDATION_ERROR,
+    ErrorCode.PAYLOAD_TOO_LARGE,
+    ErrorCode.UNSUPPORTED_MEDIA_TYPE,
+    ErrorCode.MODEL_TIMEOUT,
+)
 
 _EXAMPLE_QUESTION: Final = "Nhân viên full-time có bao nhiêu ngày nghỉ phép năm?"
 _EXAMPLE_ANSWER: Final[Described] = {
@@ -178,7 +190,36 @@ def _query_paths(callers: list[Described], request: Described) -> Described:
                 **asked,
             )
         },
+        routes.MCP.path: {
+            "post": _operation(
+                "mcp",
+                "One message of the Model Context Protocol; its tools are `search`, `ask` and `get_source`.",
+                responses=_mcp() | describe_errors(_CALLED),
+                requestBody=_mcp_body(),
+                **asked,
+            )
+        },
     }
+
+
+def _mcp_body() -> Described:
+    ping = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
+    return {
+        "required": True,
+        "description": "A message of JSON-RPC 2.0 in UTF-8, at most 64 KiB.",
+        "content": {"application/json": {"schema": {"type": "object"}, "example": ping}},
+    }
+
+
+def _mcp() -> Described:
+    about = "The response: JSON, or events where `Accept` wants these alone or a call asks for its progress."
+    answer = _respond(about, None)
+    answer["200"]["content"] = {
+        "application/json": {"schema": {"type": "object"}},
+        _EVENT_STREAM: {"schema": {"type": "string"}},
+    }
+    taken = "To a notification or a response of the client: nothing is answered."
+    return answer | {"202": {"description": taken, "headers": describe_headers()}}
 
 
 def _request_body(schema: str) -> Described:
@@ -191,10 +232,11 @@ def _request_body(schema: str) -> Described:
 
 
 def _query_parameters(body: Described) -> list[Described]:
-    """Return the fields of the body as query parameters."""
+    """Return the fields of the body as query parameters; a URL takes no history."""
     return [
         {"name": name, "in": "query", "required": name in body["required"], "schema": schema}
         for name, schema in body["properties"].items()
+        if name != "history"
     ]
 
 
@@ -291,7 +333,7 @@ def _stream() -> Described:
         "200": {
             "description": _EVENTS,
             "headers": describe_headers("Cache-Control", "X-Accel-Buffering"),
-            "content": {"text/event-stream": {"schema": ref("schemas", "StreamEvent")}},
+            "content": {_EVENT_STREAM: {"schema": ref("schemas", "StreamEvent")}},
         },
         # `Last-Event-ID` is not listed as a parameter: it makes the others irrelevant, which OpenAPI cannot express.
         "204": {

@@ -80,7 +80,7 @@ def describe_headers(*names: str) -> dict[str, Described]:
     return {name: ref("headers", name) for name in ("x-trace-id", *names)}
 
 
-class _SchemaGenerator(GenerateJsonSchema):
+class WireSchemaGenerator(GenerateJsonSchema):
     """Generates schemas as on the wire: in a body that we send, only fields that default to None are optional."""
 
     def default_schema(self, schema: core_schema.WithDefaultSchema) -> JsonSchemaValue:
@@ -113,7 +113,7 @@ def _describe_schemas() -> dict[str, Described]:
     _, described = models_json_schema(
         [*((model, "serialization") for model in sent), *((model, "validation") for model in asked)],
         ref_template="#/components/schemas/{model}",
-        schema_generator=_SchemaGenerator,
+        schema_generator=WireSchemaGenerator,
     )
     schemas: dict[str, Described] = described["$defs"]
     for name in _EVENTS.values():

@@ -55,7 +55,7 @@ async def read_body(kind: type[Asked], headers: Mapping[str, str], receive: Rece
         raise BadRequest("The body is not JSON in UTF-8.") from error
     if not isinstance(value, dict):
         raise InvalidRequest([FieldError(path="", reason="must be a JSON object")])
-    return _validate(kind, value)
+    return validate(kind, value)
 
 
 def parse_query(query_string: bytes) -> QueryRequest:
@@ -74,7 +74,7 @@ def parse_query(query_string: bytes) -> QueryRequest:
         if name in values:
             raise InvalidRequest([FieldError(path=name[:_PATH_MAX_CHARS], reason="is given more than once")])
         values[name] = _typed(name, text)
-    return _validate(QueryRequest, values)
+    return validate(QueryRequest, values)
 
 
 def _require_json(headers: Mapping[str, str]) -> None:
@@ -122,7 +122,8 @@ def _typed(name: str, text: str) -> object:
     return text
 
 
-def _validate(kind: type[Asked], values: Mapping[str, object]) -> Asked:
+def validate(kind: type[Asked], values: Mapping[str, object]) -> Asked:
+    """Raises: InvalidRequest: the values violate the schema."""
     try:
         return kind.model_validate(values)
     except ValidationError as error:

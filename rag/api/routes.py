@@ -1,7 +1,7 @@
 """The one table of paths: which methods each one takes, who answers it, and whether its requests are logged.
 
 The edge lets nothing else through, the application registers its handlers by it, the API description has to name all of
-it, and the label of logs, metrics and spans is the path as it stands here, never the one that a client sent.
+it, and the label of logs, metrics and spans is the path (or the tool) as it stands here, never what a client sent.
 """
 
 import re
@@ -19,11 +19,21 @@ _PARAMETER: Final = re.compile(r"\\\{\w+\\\}")  # as `re.escape` leaves it
 
 
 @dataclass(frozen=True, slots=True)
+class ToolRoute:
+    """One tool: its name for clients, its label in logs and metrics, and how its good requests end, as a route's do."""
+
+    name: str
+    label: str
+    kind: Kind
+
+
+@dataclass(frozen=True, slots=True)
 class ApiRoute:
     """One path; `{name}` in it stands for one segment that is not empty.
 
     `handled_as` is the path whose handler answers, where it is another's. HEAD is GET without the body, unless the
-    route `streams`: then the handler must see the method, to do no work.
+    route `streams`: then the handler must see the method, to do no work. Where a route `checks_origin`, a page of an
+    origin that is not allowed is refused. `tools` are what can be called by requests to this one path.
     """
 
     path: str
@@ -31,6 +41,8 @@ class ApiRoute:
     kind: Kind
     handled_as: str | None = None
     streams: bool = False
+    checks_origin: bool = False
+    tools: tuple["ToolRoute", ...] = ()
 
     @property
     def is_ours(self) -> bool:
@@ -54,6 +66,12 @@ QUERY: Final = ApiRoute("/query", ("POST",), "query")
 STREAM: Final = ApiRoute("/query/stream", (*_GET, "POST"), "query", streams=True)
 SEARCH: Final = ApiRoute("/search", ("POST",), "source")
 CHUNK: Final = ApiRoute("/chunks/{chunk_id}", _GET, "source")
+# Each call of a tool counts as one request under the tool's label; the protocol's own messages, and what is refused
+# before a tool is known, have the label of the path.
+MCP_SEARCH: Final = ToolRoute("search", "/mcp/search", "source")
+MCP_ASK: Final = ToolRoute("ask", "/mcp/ask", "query")
+MCP_SOURCE: Final = ToolRoute("get_source", "/mcp/get_source", "source")
+MCP: Final = ApiRoute("/mcp", ("POST",), "source", checks_origin=True, tools=(MCP_SEARCH, MCP_ASK, MCP_SOURCE))
 # BentoML declares these two and our own handlers answer: its native API exists so that its clients see it, and its
 # description of the service knows other errors than ours and no events.
 NATIVE: Final = ApiRoute("/v1/query", ("POST",), "query", handled_as=QUERY.path)
@@ -68,14 +86,19 @@ SCHEMA: Final = ApiRoute("/schema.json", _GET, "bentoml")
 # A closed list: the raw path is a label of BentoML's metrics, which would grow without end.
 ROUTES: Final = (
     PAGE, HEALTH, READY, CURRENT_MODELS, OPENAPI, DOCS,
-    QUERY, STREAM, NATIVE, SEARCH, CHUNK,
+    QUERY, STREAM, NATIVE, SEARCH, CHUNK, MCP,
     LIVEZ, HEALTHZ, READYZ, METRICS, SCHEMA,
 )  # fmt: skip
 METHODS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType({route.path: route.methods for route in ROUTES})
 LOGGED: Final = frozenset(route.path for route in ROUTES if route.is_logged)
-# The finish reason with which most good requests to each logged route end; sources have none.
+# The finish reason with which most good requests under each label end; sources have none.
 GOOD_ENDS: Final[Mapping[str, str]] = MappingProxyType(
-    {route.path: "stop" if route.kind == "query" else "" for route in ROUTES if route.is_logged}
+    {
+        label: "stop" if kind == "query" else ""
+        for route in ROUTES
+        if route.is_logged
+        for label, kind in ((route.path, route.kind), *((tool.label, tool.kind) for tool in route.tools))
+    }
 )
 
 

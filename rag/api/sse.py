@@ -8,7 +8,7 @@ Source: WHATWG HTML, section 9.2, "Server-sent events".
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from types import TracebackType
 from typing import Final, Self
 
@@ -25,6 +25,8 @@ STREAM_HEADERS: Final = [
     (b"cache-control", b"no-cache"),
     (b"x-accel-buffering", b"no"),  # nginx would hold events back until its buffer is full
 ]
+
+RawHeaders = Sequence[tuple[bytes, bytes]]
 
 logger = logging.getLogger(__name__)
 
@@ -68,15 +70,16 @@ class EventWriter:
     A ping goes out when nothing has been sent for `ping_after_s`.
     """
 
-    def __init__(self, send: Send, *, ping_after_s: float = PING_AFTER_S) -> None:
+    def __init__(self, send: Send, *, ping_after_s: float = PING_AFTER_S, headers: RawHeaders = ()) -> None:
         self._send = send
+        self._headers = headers
         self._ping_after_s = ping_after_s
         self._next_number = 0
         self._sent_at = 0.0
         self._pings: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
-        await self._send({"type": "http.response.start", "status": 200, "headers": STREAM_HEADERS})
+        await self._send({"type": "http.response.start", "status": 200, "headers": [*STREAM_HEADERS, *self._headers]})
         self._sent_at = time.monotonic()
         self._pings = asyncio.create_task(self._ping())
         return self
@@ -92,10 +95,11 @@ class EventWriter:
 
     async def write(self, event: Event) -> None:
         """Send one event with the next id, counted from 0."""
-        await self._send_chunk(encode(event, self._next_number))
+        await self.send_chunk(encode(event, self._next_number))
         self._next_number += 1
 
-    async def _send_chunk(self, chunk: bytes) -> None:
+    async def send_chunk(self, chunk: bytes) -> None:
+        """Send what is encoded already: whole events, or a comment."""
         self._sent_at = time.monotonic()
         await self._send({"type": "http.response.body", "body": chunk, "more_body": True})
 
@@ -103,6 +107,6 @@ class EventWriter:
         while True:
             silent_s = time.monotonic() - self._sent_at
             if silent_s >= self._ping_after_s:
-                await self._send_chunk(_PING)
+                await self.send_chunk(_PING)
             else:
                 await asyncio.sleep(self._ping_after_s - silent_s)

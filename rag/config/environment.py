@@ -98,6 +98,8 @@ def _contradictions(settings: Settings) -> list[str]:
             found.append(
                 "RAG_VERIFICATION: must be repair where RAG_GENERATOR_MODEL is none: quotations are the answer"
             )
+        if settings.history == "rewrite":
+            found.append("RAG_HISTORY: must not be rewrite where RAG_GENERATOR_MODEL is none; terms needs no generator")
     elif settings.generator_url is None and settings.passage_tokens >= settings.generator_context_tokens:
         found.append("RAG_CONTEXT_TOKENS: must be less than RAG_GENERATOR_CONTEXT_TOKENS, which holds the answer too")
     return found

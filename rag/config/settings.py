@@ -168,6 +168,11 @@ class Settings(BaseSettings):
     )
     index_dir: Path = Field(Path(".data/index"), description="Where the tenants' indexes are; shared with ingestion.")
 
+    history: Literal["rewrite", "terms", "off"] = Field(
+        "terms",
+        description="How a follow-up is made a standalone question: `rewrite` by the generator (or by rules if that "
+        "fails), `terms` by rules alone; `off`: earlier turns are checked and ignored.",
+    )
     embedder_model: Model = Field(
         "bento:multilingual-e5-small:q4", description="Makes the vectors; after a change, ingest everything again."
     )
@@ -238,6 +243,11 @@ class Settings(BaseSettings):
     retrieval_timeout_s: Seconds = Field(2, description="Seconds for embedding the question and both searches.")
     rerank_timeout_s: Seconds = Field(5, description="Seconds for reranking; raise it with RAG_RERANK_K.")
     generation_timeout_s: Seconds = Field(15, description="Seconds for drafting one answer; raise it on a slow model.")
+    rewrite_timeout_s: Seconds = Field(
+        5,
+        description="Seconds for rewriting a follow-up (RAG_HISTORY=rewrite); then the rules do it, so the answer may "
+        "be another.",
+    )
     queue_timeout_s: Seconds = Field(0.2, description="Seconds that a request waits for a place before its 503.")
     max_concurrent_requests: int = Field(8, ge=1, le=10_000, description="Queries in flight per front process.")
     max_connections: int = Field(

@@ -50,7 +50,7 @@ def build_messages(question: str, passages: Sequence[Passage], language: Languag
     Each passage's text stands unaltered right after its label `[S<number>]`.
     """
     is_vietnamese = language == "vi"
-    name = _fence_name(passages)
+    name = fence_name("sources", [passage.chunk.text for passage in passages])
     sources = "\n\n".join(f"[S{passage.number}] {passage.chunk.text}" for passage in passages)
     asked = break_control_tokens(question)
     content = f"<{name}>\n{sources}\n</{name}>\n\n{'Câu hỏi' if is_vietnamese else 'Question'}: {asked}"
@@ -75,13 +75,13 @@ def no_answer_to_part_text(part: str, language: Language) -> str:
     return f"On “{asked}”: the documents do not contain an answer."
 
 
-def _fence_name(passages: Sequence[Passage]) -> str:
-    """Return a name that no passage holds; it depends on the passages alone, so that an answer can be reproduced."""
+def fence_name(kind: str, texts: Sequence[str]) -> str:
+    """Return a name that no text holds; it depends on the texts alone, so that an answer can be reproduced."""
     digest = hashlib.sha256()
-    for passage in passages:
-        digest.update(passage.chunk.text.encode("utf-8", "surrogatepass"))
-    name = f"sources-{digest.hexdigest()[:8]}"
-    while any(name in passage.chunk.text for passage in passages):
+    for text in texts:
+        digest.update(text.encode("utf-8", "surrogatepass"))
+    name = f"{kind}-{digest.hexdigest()[:8]}"
+    while any(name in text for text in texts):
         digest.update(b"again")
-        name = f"sources-{digest.hexdigest()[:8]}"
+        name = f"{kind}-{digest.hexdigest()[:8]}"
     return name

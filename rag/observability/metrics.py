@@ -12,12 +12,12 @@ from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 from prometheus_client import Counter, Gauge, Histogram, multiprocess
 
 from rag.observability.metric_files import reserve_space
-from rag.types import BatchReport, IndexVersion
+from rag.types import BatchReport, FollowUp, IndexVersion
 from schemas.errors import ErrorCode
 
 Quota = Literal["requests", "tokens"]
@@ -60,6 +60,10 @@ FIRST_TOKEN = Histogram("rag_first_token_seconds", "Time until a stream sent its
 TOKENS = Counter("rag_tokens_total", "Tokens of the generator.", ["kind"])
 UPSTREAM_ERRORS = Counter(
     "rag_upstream_errors_total", "Queries that a service failed, by its name and the code.", ["service", "code"]
+)
+
+FOLLOW_UPS = Counter(
+    "rag_follow_ups_total", "Questions that came with a history, by what was made of them.", ["outcome"]
 )
 
 RUNNING = Gauge("rag_queries_running", "Queries that hold a place.", multiprocess_mode="livesum")
@@ -149,6 +153,8 @@ def begin(*, version: str, model_version: str, prompt_version: str, places: int,
             QUOTA_DECISIONS.labels(quota, decision).inc(0)
     for kind in ("prompt", "completion"):
         TOKENS.labels(kind).inc(0)
+    for outcome in get_args(FollowUp):
+        FOLLOW_UPS.labels(outcome).inc(0)
     for verdict in ("kept", "re-cited", "attributed", "repaired", "dropped", "skipped"):
         SENTENCES.labels(verdict, "").inc(0)
         SUPPORT.labels(verdict)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from rag.errors import RagError, UpstreamFailure
 from rag.observability import metrics
 from rag.observability.logs import now, write
-from rag.types import TokenUsage, VerdictKind
+from rag.types import FollowUp, TokenUsage, VerdictKind
 from schemas.errors import ERROR_TABLE, ErrorCode
 from schemas.response import FinishReason, Latency
 
@@ -44,6 +44,9 @@ class QueryRecord:
     input_chars: int | None = None
     model_version: str | None = None
     usage: TokenUsage | None = None
+    history_turns: int = 0
+    follow_up: FollowUp | None = None  # None: it came without history, or history is off
+    rewrite_error: ErrorCode | None = None
     first_token_s: float | None = None
     citations: int = 0
     verdicts: list[tuple[VerdictKind, str | None, float | None]] = field(default_factory=list)  # kind, reason, support
@@ -66,6 +69,13 @@ class QueryRecord:
             raise
         finally:
             self._stage_s[stage] = self._stage_s.get(stage, 0.0) + time.monotonic() - began
+
+    def add_usage(self, usage: TokenUsage) -> None:
+        """Add the tokens of one generation."""
+        known = self.usage or TokenUsage(0, 0)
+        self.usage = TokenUsage(
+            known.prompt_tokens + usage.prompt_tokens, known.completion_tokens + usage.completion_tokens
+        )
 
     def note_first_token(self) -> None:
         """Record the time of the first text; later calls do nothing."""
@@ -119,6 +129,11 @@ class QueryRecord:
             "repaired_sentences": kinds["repaired"],
             "dropped_sentences": kinds["dropped"],
         }
+        if self.history_turns:
+            line["history_turns"] = self.history_turns
+            line["follow_up"] = self.follow_up
+        if self.rewrite_error is not None:
+            line["rewrite_error"] = self.rewrite_error
         if self.upstream is not None:
             line["upstream_status"] = self.upstream.upstream_status
             line["upstream_error"] = self.upstream.upstream_error
@@ -131,6 +146,8 @@ class QueryRecord:
         metrics.DURATION.labels(self.route).observe(time.monotonic() - self.started)
         for stage, seconds in self._stage_s.items():
             metrics.STAGES.labels(stage).observe(seconds)
+        if self.follow_up is not None:
+            metrics.FOLLOW_UPS.labels(self.follow_up).inc()
         if self.first_token_s is not None:
             metrics.FIRST_TOKEN.observe(self.first_token_s)
         for verdict, why, support in self.verdicts:

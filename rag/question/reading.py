@@ -37,18 +37,29 @@ _SMALL_TALK: Final = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """A question as it is searched for; `is_small_talk` if it asks nothing of any document."""
+    """A question as it is searched for; `is_small_talk` if it asks nothing of any document.
+
+    `language` is that of the question as it was asked. `standalone` is the text if it was a follow-up and was
+    completed, else None; its language, `searched_in`, differs if the new name was put into an earlier question in
+    another language.
+    """
 
     text: str
     language: Language
     is_small_talk: bool = False
+    standalone: str | None = None
+    completed_in: Language | None = None
+
+    @property
+    def searched_in(self) -> Language:
+        return self.completed_in or self.language
 
 
-def read_question(question: str, index: ChunkIndex) -> Reading:
-    """Read a question in the spelling of this index."""
+def read_question(question: str, index: ChunkIndex, *, spoken: Language | None = None) -> Reading:
+    """Read a question in the spelling of this index; `spoken` is the language of the question before it."""
     text = normalize(" ".join(question.split()))
     text = _lower_capitals(text)
-    language = _language_of(text, index)
+    language = _language_of(text, index, spoken)
     if is_small_talk(text):
         return Reading(text, language, is_small_talk=True)
     return Reading(mend(text, language, index), language)
@@ -70,14 +81,17 @@ def _lower_capitals(text: str) -> str:
     return text.lower() if is_shouted else text
 
 
-def _language_of(text: str, index: ChunkIndex) -> Language:
+def _language_of(text: str, index: ChunkIndex, spoken: Language | None) -> Language:
     """Detect the language; ASCII text is Vietnamese if the index writes most of its words with diacritics."""
     language = detect_language(text)
     typed = [word for word in words(text) if word.isalpha()]
     if language == "vi" or not all(word.isascii() for word in typed):
         return language
     shaped = sum(_VI_SYLLABLE.fullmatch(word) is not None or is_shorthand(word) for word in typed)
-    if len(typed) < _TELLING_WORDS or shaped < _SHAPED_SHARE * len(typed):
+    if language == "other" and spoken:
+        return spoken  # `con` is a word of many languages
+    telling = 1 if spoken == "vi" else _TELLING_WORDS
+    if len(typed) < telling or shaped < _SHAPED_SHARE * len(typed):
         return language
     vietnamese = sum(is_shorthand(word) or stands_for_other(word, index) for word in typed)
     return "vi" if 2 * vietnamese > len(typed) else language

@@ -48,7 +48,7 @@ class Finder:
 
         Raises: DeadlineExceeded, and what the embedder and the scorer raise.
         """
-        asked = split_question(reading.text, reading.language)
+        asked = split_question(reading.text, reading.searched_in)
         texts = list(dict.fromkeys((reading.text, *asked)))
         found = await gather([self._search(text, reading, index, record, deadline) for text in texts])
         if len(asked) == 1:
@@ -87,7 +87,7 @@ class Finder:
         with record.stage("retrieval"):
             found = await retrieve(
                 text,
-                asked_in=reading.language,
+                asked_in=reading.searched_in,
                 index=index,
                 embedder=self._embedder,
                 k=self._retrieve_k,
@@ -99,7 +99,7 @@ class Finder:
             return await rerank(
                 text,
                 found,
-                asked_in=reading.language,
+                asked_in=reading.searched_in,
                 scale=self._scale,
                 scorer=self._scorer,
                 deadline=deadline.sooner(self._rerank_timeout_s),

@@ -45,6 +45,7 @@ Alike = Callable[[str, Sequence[Window]], Awaitable[list[float]]]
 class Inquiry:
     """One question, and the material that its answer may rest on.
 
+    `asked_in` is the language of the answer, `searched_in` that of `question` if it differs, as in some follow-ups.
     `parts` are the things asked, each with its own candidates. The generator saw the first `shown` passages (None:
     all); a marker of any other is unknown. `decline` is the sentence that the generator was told to write if the
     passages do not answer. `entail` asks a verifier model, if there is one. `alike` compares windows with a text.
@@ -59,6 +60,7 @@ class Inquiry:
     decline: str = ""
     entail: Entail | None = None
     alike: Alike | None = None
+    searched_in: Language | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +85,7 @@ class RequestCheck:
         self._verifier = verifier
         self._policy = policy
         self._inquiry = inquiry
+        self._searched_in = inquiry.searched_in or inquiry.asked_in
         self._asked = read_asked(inquiry.question, inquiry.idf)
         self._decline_key = sameness_key(inquiry.decline)
         self._sources = {passage.number: read_source(passage) for passage in inquiry.passages}
@@ -126,7 +129,7 @@ class RequestCheck:
         ranked: list[RankedQuote] = []
         for at, (part, scores) in enumerate(zip(self._inquiry.parts, relevances, strict=True)):
             calibrated = [
-                self._verifier.scale.calibrate(score, self._inquiry.asked_in, each.language)
+                self._verifier.scale.calibrate(score, self._searched_in, each.language)
                 for each, score in zip(self._quotables, scores, strict=True)
             ]
             asked = read_asked(part.question, self._inquiry.idf)
@@ -138,7 +141,7 @@ class RequestCheck:
                 relevances=calibrated,
                 model=self._verifier.answers,
                 superseded=self._superseded,
-                asked_in=self._inquiry.asked_in,
+                asked_in=self._searched_in,
             )
             self._probabilities.append(probability)
             ranked += quotes if self._is_answerable(at) else []

@@ -94,18 +94,21 @@ def test_every_operation_takes_and_gives_a_trace_id() -> None:
 )
 def test_credentials_are_asked_for_where_callers_are_known(is_open: bool, callers: list[object]) -> None:
     """A key or a token for questions and the models' card; nobody's where none are configured."""
-    guarded = {"/query", "/v1/query", "/query/stream", "/search", "/chunks/{chunk_id}", "/models/current"}
+    sources = {"/search", "/chunks/{chunk_id}", "/mcp"}
+    guarded = {"/query", "/v1/query", "/query/stream", "/models/current", *sources}
 
     for _, path, operation in Description(describe_api(is_open=is_open)).operations():
         assert operation["security"] == (callers if path in guarded else [])
 
 
 def test_the_url_takes_what_the_body_takes() -> None:
-    """The same fields with the same bounds, of which none is missing."""
+    """The same fields with the same bounds, of which none is missing but the history: a URL is logged and short."""
     body = DESCRIPTION.document["components"]["schemas"]["QueryRequest"]
     parameters = [each for each in DESCRIPTION.paths["/query/stream"]["get"]["parameters"] if "$ref" not in each]
 
-    assert {each["name"]: each["schema"] for each in parameters} == body["properties"]
+    taken = {name: schema for name, schema in body["properties"].items() if name != "history"}
+
+    assert {each["name"]: each["schema"] for each in parameters} == taken
     assert [each["name"] for each in parameters if each["required"]] == body["required"] == ["question"]
     assert body["properties"].keys() == QueryRequest.model_fields.keys()
 

@@ -120,7 +120,7 @@ async def test_the_trace_shows_candidates_passages_usage_and_sentences() -> None
     body = await ask({"question": QUESTION, "include_trace": True}, pipeline=make_pipeline(generator=generator))
 
     trace = body["trace"]
-    assert trace.keys() == {"candidates", "passages", "usage", "sentences"}
+    assert trace.keys() == {"candidates", "passages", "usage", "sentences", "standalone_question"}
     assert trace["candidates"][0].keys() == {
         "chunk_id", "document_id", "similarity", "bm25_score", "rrf_score", "relevance",
     }  # fmt: skip

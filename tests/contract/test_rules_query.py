@@ -64,7 +64,7 @@ async def test_the_trace_never_holds_the_prompt() -> None:
 
     assert PARKING not in str(body["trace"])
     assert "Answer the question" not in str(body["trace"])
-    assert body["trace"].keys() == {"candidates", "passages", "usage", "sentences"}
+    assert body["trace"].keys() == {"candidates", "passages", "usage", "sentences", "standalone_question"}
 
 
 async def test_one_version_answers_everywhere() -> None:

@@ -1,4 +1,4 @@
-"""Liveness, readiness, the model card, the trace id and the page."""
+"""Liveness, readiness, the model card and the trace id."""
 
 import asyncio
 import re
@@ -191,13 +191,3 @@ async def test_a_query_keeps_its_trace_id_everywhere() -> None:
         response = await client.post("/query", json={"question": QUESTION}, headers={"x-trace-id": "x" * 64})
 
     assert response.headers["x-trace-id"] == response.json()["trace_id"] == "x" * 64
-
-
-async def test_the_page_loads_nothing_from_outside() -> None:
-    """BentoML's own page has a tracker; ours has neither scripts nor styles nor addresses of others."""
-    async with make_client(make_app()) as client:
-        response = await client.get("/")
-
-    assert response.headers["content-type"].startswith("text/html")
-    assert not re.search(r"(src|href)=\"(https?:)?//", response.text)
-    assert response.headers["content-security-policy"].startswith("default-src 'none'")

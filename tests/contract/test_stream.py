@@ -141,7 +141,7 @@ async def test_done_has_a_trace_where_one_was_asked_for() -> None:
     """`include_trace` holds for streams too."""
     done = (await stream({"question": QUESTION, "include_trace": True}))[-1]
 
-    assert done.data["trace"].keys() == {"candidates", "passages", "usage", "sentences"}
+    assert done.data["trace"].keys() == {"candidates", "passages", "usage", "sentences", "standalone_question"}
 
 
 async def test_text_goes_out_sentence_by_sentence() -> None:

@@ -66,7 +66,7 @@ NO_ANSWER: Final = respond("The documents do not say.", (), "no_answer", total_m
 
 def trace_of(*sentences: TraceSentence) -> Trace:
     passages = [TracePassage(chunk_id=CHUNK.chunk_id)]
-    return Trace(candidates=[], passages=passages, usage=Usage(), sentences=list(sentences))
+    return Trace(standalone_question=None, candidates=[], passages=passages, usage=Usage(), sentences=list(sentences))
 
 
 def judged(

@@ -1,6 +1,7 @@
 """The everyday questions: the grading of answers, the rules for the files, and the tables."""
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,14 +9,17 @@ import pytest
 
 from load.evaluation.asking import Reply
 from load.evaluation.everyday import EverydayQuestion, Verdict, grade
+from load.evaluation.everyday.followups import AskedFollowUp, measure_follow_ups, render_follow_ups
 from load.evaluation.everyday.grading import fold
 from load.evaluation.everyday.pages import render_answers_to_read, render_everyday
 from load.evaluation.everyday.quality import Graded, grade_replies, measure_everyday
-from load.evaluation.everyday.questions import EverydayPart, Kind, load_parts
+from load.evaluation.everyday.questions import EverydayPart, FollowUpQuestion, Kind, load_parts
 from load.evaluation.report import Report, render_tables
 from load.evaluation.xquad import DataError, Language, Question
 from rag.parsing import parse
 from rag.verification.notices import older_edition_text
+from schemas.request import Turn
+from schemas.response import Trace, Usage
 from tests.unit.evaluation_replies import NO_ANSWER, cite, respond
 
 
@@ -182,13 +186,48 @@ def test_the_documents_hold_what_is_expected_of_an_answer(part: EverydayPart) ->
 
     missing = [
         (question.question_id, group)
-        for question in part.questions
+        for question in (*part.questions, *part.follow_ups)
         if question.document and question.kind != "yesno"
         for group in question.facts
         if grade(ask(group), texts[question.document], "stop").verdict != "right"
     ]
 
     assert missing == []
+
+
+def test_the_follow_ups_are_of_all_kinds() -> None:
+    """Thirty in each part, half of them in each language, five that need no history, and some that nothing answers."""
+    for part in load_parts():
+        kinds = Counter(each.kind for each in part.follow_ups)
+        assert Counter(each.language for each in part.follow_ups) == {"en": 15, "vi": 15}
+        assert sum(each.follows == "standalone" for each in part.follow_ups) == 5
+        assert kinds["across"] >= 3
+        assert kinds["folded"] >= 3
+        assert kinds["unanswerable"] >= 2
+
+
+def test_follow_ups_are_measured_with_their_history_and_without() -> None:
+    """What each way answers, which of those that need no history were changed, and which of the others were not."""
+    history = (Turn(role="user", content="How many days of leave?"),)
+    facts = {"language": "en", "text": "and sick leave?", "facts": (("12 days",),), "history": history, "kind": "fact"}
+    asked = [
+        AskedFollowUp(
+            FollowUpQuestion(question_id=str(number), follows=follows, **facts),
+            Reply(Question("", "", "", ()), respond().model_copy(update={"trace": trace(made)})),
+            Reply(Question("", "", "", ()), NO_ANSWER),
+        )
+        for number, (follows, made) in enumerate([("contrast", "x"), ("standalone", "y"), ("pronoun", None)])
+    ]
+
+    found = measure_follow_ups(asked)
+
+    assert (found.questions, found.standalone, found.standalone_changed, found.unchanged) == (3, 1, 1, 1)
+    assert (found.with_history["all"], found.alone["all"]) == ({"right": 3}, {"wrongly refused": 3})
+    assert "| contrast | off | 1 | 0 | 0 | 0 | 1 |" in render_follow_ups("tuning", found)
+
+
+def trace(made: str | None) -> Trace:
+    return Trace(candidates=[], passages=[], usage=Usage(), sentences=[], standalone_question=made)
 
 
 def graded_part() -> tuple[EverydayPart, list[Graded]]:

@@ -106,6 +106,7 @@ def test_nothing_is_drafted_unless_somebody_names_who_drafts() -> None:
         ("RAG_GENERATOR_URL", "http://127.0.0.1:9/v1", "RAG_GENERATOR_MODEL"),
         ("RAG_VERIFICATION", "drop", "RAG_VERIFICATION"),
         ("RAG_VERIFICATION", "mark", "RAG_VERIFICATION"),
+        ("RAG_HISTORY", "rewrite", "RAG_HISTORY"),
     ],
 )
 def test_what_needs_a_draft_cannot_be_set_beside_no_generator(name: str, value: str, named: str) -> None:
@@ -323,6 +324,9 @@ def test_a_model_reference_says_where_the_weights_are(
         ("RAG_RERANK_K", "7"),
         ("RAG_CONTEXT_TOKENS", "999"),
         ("RAG_ABSTAIN_RELEVANCE", "0.5"),
+        ("RAG_HISTORY", "off"),
+        ("RAG_HISTORY", "rewrite"),
+        ("RAG_REWRITE_TIMEOUT_S", "1"),
         ("RAG_GENERATOR_MODEL", "path:/m"),
         ("RAG_GENERATOR_URL", "http://other/v1"),
     ],

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from tqdm import tqdm
@@ -9,6 +10,7 @@ from tqdm import tqdm
 from load.evaluation.answers import NoAnswersError
 from load.evaluation.asking import Reply, ask_all
 from load.evaluation.corpus import Corpus
+from load.evaluation.everyday.followups import ask_follow_ups, measure_follow_ups, render_follow_ups_to_read
 from load.evaluation.everyday.pages import render_answers_to_read
 from load.evaluation.everyday.quality import EverydayQuality, Graded, grade_replies, measure_everyday
 from load.evaluation.everyday.questions import EverydayPart
@@ -51,7 +53,13 @@ class EverydayInterview:
                 if part.name in asked:
                     graded = grade_replies(part, await _ask(base_url, part))
                     self._save(part.name, graded)
-                    found[part.name] = measure_everyday(part.name, graded)
+                    measured = measure_everyday(part.name, graded)
+                    if part.follow_ups:
+                        asked_on = await ask_follow_ups(base_url, part)
+                        path = self._folder / f"everyday-{part.name}-follow-ups.md"
+                        path.write_text(render_follow_ups_to_read(asked_on), "utf-8")
+                        measured = replace(measured, follow_ups=measure_follow_ups(asked_on))
+                    found[part.name] = measured
         return found
 
     def _save(self, name: str, graded: Sequence[Graded]) -> None:

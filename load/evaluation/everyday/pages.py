@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from typing import Final
 
+from load.evaluation.everyday.followups import render_follow_ups
 from load.evaluation.everyday.quality import OUTCOMES, EverydayQuality, EverydayTotals, Graded, Outcome, Tally
 from load.evaluation.tables import render_table
 
@@ -40,7 +41,8 @@ def render_everyday(report: EverydayReport) -> str:
     ]
     counts = ["questions", *(str(quality.questions) for quality in report.values())]
     tables = [render_table(["everyday questions", *report], [counts, *totals])]
-    return "\n\n".join([*tables, *(_render_part(name, quality) for name, quality in report.items())])
+    follow_ups = [render_follow_ups(name, each.follow_ups) for name, each in report.items() if each.follow_ups]
+    return "\n\n".join([*tables, *(_render_part(name, quality) for name, quality in report.items()), *follow_ups])
 
 
 def render_answers_to_read(name: str, graded: Sequence[Graded]) -> str:

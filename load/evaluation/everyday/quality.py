@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
 from load.evaluation.asking import Reply
+from load.evaluation.everyday.followups import FollowUpQuality
 from load.evaluation.everyday.grading import Grade, Verdict, grade
 from load.evaluation.everyday.questions import KINDS, EverydayPart, EverydayQuestion, Kind, PartName
 from load.evaluation.metrics import ratio
@@ -52,6 +53,7 @@ class EverydayQuality:
     kinds: Mapping[str, Tally]
     languages: Mapping[str, Tally]
     totals: EverydayTotals
+    follow_ups: FollowUpQuality | None = None
 
 
 def grade_replies(part: EverydayPart, replies: Sequence[Reply]) -> list[Graded]:

@@ -4,12 +4,13 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Final, Literal, get_args
+from typing import Annotated, Final, Literal, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from load.evaluation.xquad import DataError, Language
 from rag.ingestion.sources import Findings, Source, find_sources
+from schemas.request import Turn
 
 FOLDER: Final = Path(__file__).resolve().parent
 
@@ -21,9 +22,14 @@ Unanswerable = Literal["unanswerable", "chat"]
 Kind = Literal[Answerable, Unanswerable]
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 
+# What a follow-up is to the question before it: another thing is asked the same, a pronoun stands for something,
+# something else is asked about the same; or it needs no history at all.
+Follows = Literal["contrast", "pronoun", "aspect", "standalone"]
+
 PartName = Literal["tuning", "held-out"]
 PART_NAMES: Final[tuple[PartName, ...]] = get_args(PartName)
 
+Asked = TypeVar("Asked", bound="EverydayQuestion")
 Text = Annotated[str, Field(min_length=1)]
 
 
@@ -46,6 +52,13 @@ class EverydayQuestion(BaseModel):
         return self.kind not in get_args(Unanswerable)
 
 
+class FollowUpQuestion(EverydayQuestion):
+    """A question after earlier turns."""
+
+    follows: Follows
+    history: Annotated[tuple[Turn, ...], Field(min_length=1)]
+
+
 @dataclass(frozen=True, slots=True)
 class EverydayPart:
     """One part of the questions, with the documents that they are about."""
@@ -53,6 +66,7 @@ class EverydayPart:
     name: PartName
     sources: tuple[Source, ...]
     questions: tuple[EverydayQuestion, ...]
+    follow_ups: tuple[FollowUpQuestion, ...] = ()
 
 
 def load_parts(folder: Path = FOLDER) -> list[EverydayPart]:
@@ -68,20 +82,24 @@ def _load_part(name: PartName, folder: Path) -> EverydayPart:
     path = folder / "questions.jsonl"
     if not path.is_file():
         raise DataError(f"{path} is not there")
-    questions = tuple(_read_line(path, number, line) for number, line in _lines(path))
+    questions = tuple(_read_line(path, number, line, EverydayQuestion) for number, line in _lines(path))
     _check(path, questions, found)
+    follow_ups: tuple[FollowUpQuestion, ...] = ()
+    if (later := folder / "followups.jsonl").is_file():
+        follow_ups = tuple(_read_line(later, number, line, FollowUpQuestion) for number, line in _lines(later))
+        _check(later, follow_ups, found)
     # The name of the part distinguishes documents of the same name.
     sources = tuple(Source(each.path, f"{name}.{each.document_id}") for each in found.sources)
-    return EverydayPart(name, sources, questions)
+    return EverydayPart(name, sources, questions, follow_ups)
 
 
 def _lines(path: Path) -> list[tuple[int, str]]:
     return [(number, line) for number, line in enumerate(path.read_text("utf-8").splitlines(), start=1) if line.strip()]
 
 
-def _read_line(path: Path, number: int, line: str) -> EverydayQuestion:
+def _read_line(path: Path, number: int, line: str, kind: type[Asked]) -> Asked:
     try:
-        return EverydayQuestion.model_validate(json.loads(line))
+        return kind.model_validate(json.loads(line))
     except (ValidationError, ValueError) as error:
         raise DataError(f"{path}:{number} is no everyday question: {error}") from error
 
