@@ -21,7 +21,7 @@ from rag.background import Work, kept_running
 from rag.clients.bento_client import (
     BentoEmbedder,
     BentoEntailment,
-    BentoQuestionReader,
+    BentoQuestionEncoder,
     BentoScorer,
     address_of,
     open_http_client,
@@ -30,7 +30,7 @@ from rag.clients.openai_client import OpenAIGenerator
 from rag.config.settings import Settings
 from rag.engines.device import multiply_alone
 from rag.engines.fake import FakeCounter, FakeEmbedder, FakeEntailment, FakeGenerator, FakeScorer
-from rag.engines.stored_interaction import EarlyReader, StoredInteraction
+from rag.engines.stored_interaction import SharedPass, StoredInteraction
 from rag.engines.tokenizer import FileTokenCounter
 from rag.errors import NotReady
 from rag.identity import open_authenticator
@@ -193,26 +193,30 @@ class Front:
         )
         return pipeline, first
 
-    async def _connect_embedder(self, stack: AsyncExitStack) -> TextEmbedder:
-        if is_fake(self._settings.embedder_model):
+    async def _connect_ranking(self, stack: AsyncExitStack) -> tuple[TextEmbedder, PassageScorer]:
+        """The models of retrieval and of reranking; if they are one, one pass gives what both need of a question."""
+        settings, dimension = self._settings, self._card.embedder.dimension
+        if is_fake(settings.embedder_model):
             self._probes["embedder"] = always_ok
-            return FakeEmbedder()
-        url = self._settings.embedder_url or address_of("Embedder")
+            return FakeEmbedder(), await self._connect_scorer(stack, None)
+        url = settings.embedder_url or address_of("Embedder")
         client = await stack.enter_async_context(open_http_client(url))
         self._probes["embedder"] = ModelProbe(client, [self._card.embedder])
-        return BentoEmbedder(client, self._card.embedder.dimension)
+        scorer = await self._connect_scorer(stack, client)
+        if not settings.keeps_tokens:
+            return BentoEmbedder(client, dimension), scorer
+        shared = SharedPass(BentoQuestionEncoder(client, dimension))
+        return shared, StoredInteraction(shared, scorer)
 
-    async def _connect_ranking(self, stack: AsyncExitStack) -> tuple[TextEmbedder, PassageScorer]:
-        """The models of retrieval and of reranking; one begins with the question when the other does, where it can."""
-        embedder = await self._connect_embedder(stack)
+    async def _connect_scorer(self, stack: AsyncExitStack, embedder: httpx.AsyncClient | None) -> PassageScorer:
+        """What scores passages: the Embedder, if it can, else the Reranker."""
         if is_fake(self._settings.reranker_model):
             self._probes["reranker"] = always_ok
-            return embedder, FakeScorer()
-        client = await self._open_reranker(stack)
-        if not self._settings.keeps_tokens:
-            return embedder, BentoScorer(client)
-        early = EarlyReader(embedder, BentoQuestionReader(client, self._card.embedder.dimension))
-        return early, StoredInteraction(early, BentoScorer(client))
+            return FakeScorer()
+        if embedder is not None and self._settings.embedder_reranks:
+            self._probes["reranker"] = self._probes["embedder"]
+            return BentoScorer(embedder)
+        return BentoScorer(await self._open_reranker(stack))
 
     async def _connect_verifier(self, stack: AsyncExitStack) -> EntailmentModel | None:
         """What judges a sentence after the closed form has; after `_connect_ranking`, whose probe it may replace."""
