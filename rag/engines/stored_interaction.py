@@ -8,7 +8,7 @@ index has no token vectors.
 from collections.abc import Sequence
 from typing import Final, Protocol
 
-from rag.engines.max_sim import score_windows
+from rag.engines.max_sim import compare_tokens, score_parts
 from rag.limits import Deadline
 from rag.ports import PassageScorer, Vectors
 from rag.types import EncodedQuestion, TokenVectors, Window
@@ -33,6 +33,10 @@ class QuestionReader(Protocol):
 
 # If retrieval finds nothing, a question's token vectors are never asked for, so only the latest are kept.
 READINGS_KEPT: Final = 256
+# The cosines of a question of 20 tokens with 30 passages of 150 take 360 KB; those of more or longer questions
+# are computed a second time.
+QUESTIONS_KEPT: Final = 16
+KEPT_BYTES: Final = 1 << 20
 
 
 class SharedPass:
@@ -61,11 +65,15 @@ class SharedPass:
 
 
 class StoredInteraction:
-    """A `rag.ports.PassageScorer` over stored token vectors; `otherwise` scores windows that have none."""
+    """A `rag.ports.PassageScorer` over stored token vectors; `otherwise` scores windows that have none.
+
+    Passages are scored first, then windows of them: what was compared for the latest questions is kept until then.
+    """
 
     def __init__(self, reader: QuestionReader, otherwise: PassageScorer) -> None:
         self._reader = reader
         self._otherwise = otherwise
+        self._compared: dict[int, _Compared] = {}  # by the identity of the question's tokens, the oldest first
 
     async def score(self, question: str, windows: Sequence[Window], *, timeout_s: float, trace_id: str) -> list[float]:
         deadline = Deadline.after(timeout_s)
@@ -76,8 +84,11 @@ class StoredInteraction:
                 stored.setdefault(id(window.tokens), []).append(number)
         if stored:
             asked = await self._reader.read_question(question, timeout_s=deadline.left_s(), trace_id=trace_id)
-            for numbers in stored.values():
-                relevances.update(zip(numbers, _compare(asked, [windows[number] for number in numbers]), strict=True))
+            passages = [tokens for first, *_ in stored.values() if (tokens := windows[first].tokens) is not None]
+            compared = self._compare(asked, passages)
+            for numbers, passage, cosines in zip(stored.values(), passages, compared, strict=True):
+                parts = [(windows[number].start, windows[number].end, windows[number].head) for number in numbers]
+                relevances.update(zip(numbers, score_parts(cosines, passage.spans, parts), strict=True))
         missing = [number for number in range(len(windows)) if number not in relevances]
         if missing:
             scored = await self._otherwise.score(
@@ -86,9 +97,33 @@ class StoredInteraction:
             relevances.update(zip(missing, scored, strict=True))
         return [relevances[number] for number in range(len(windows))]
 
+    def _compare(self, asked: TokenVectors, passages: Sequence[TokenVectors]) -> list[Vectors]:
+        kept = self._compared.pop(id(asked), None) or _Compared(asked)
+        compared = kept.compare(passages)
+        if kept.size_bytes <= KEPT_BYTES:
+            self._compared[id(asked)] = kept
+        if len(self._compared) > QUESTIONS_KEPT:
+            del self._compared[next(iter(self._compared))]
+        return compared
 
-def _compare(asked: TokenVectors, windows: Sequence[Window]) -> list[float]:
-    """Return the relevance of windows that are all parts of one passage."""
-    tokens = windows[0].tokens
-    assert tokens is not None
-    return score_windows(asked, tokens, [(window.start, window.end, window.head) for window in windows])
+
+class _Compared:
+    """The cosines of one question's tokens with those of passages.
+
+    It holds the tokens themselves, so that no other object gets their identity.
+    """
+
+    def __init__(self, asked: TokenVectors) -> None:
+        self._asked = asked
+        self._cosines: dict[int, tuple[TokenVectors, Vectors]] = {}
+
+    @property
+    def size_bytes(self) -> int:
+        return sum(cosines.nbytes for _, cosines in self._cosines.values())
+
+    def compare(self, passages: Sequence[TokenVectors]) -> list[Vectors]:
+        """Return the cosines for each passage; those of the next call are computed only if they are not known."""
+        new = [each for each in passages if id(each) not in self._cosines]
+        for passage, cosines in zip(new, compare_tokens(self._asked, new), strict=True):
+            self._cosines[id(passage)] = passage, cosines
+        return [self._cosines[id(each)][1] for each in passages]

@@ -130,6 +130,22 @@ class TestScoring:
         assert scores == pytest.approx([4, 1, 3])
         assert reader.asked == ["q"]
 
+    async def test_windows_are_scored_as_if_their_passages_had_not_been(self) -> None:
+        """What was compared for the passages is used again, for this question alone, and for longer ones not at all."""
+        passage, other = pack([1, 0], [0.6, 0.8]), pack([0, 1])
+        windows = [Window("a b", 2, 3, tokens=passage), Window("a", tokens=other)]
+        questions = {"q": pack([1, 0], [0, 1]), "p": pack([0, 1]), "long": pack(*[[0.6, 0.8]] * 150_000)}
+
+        for name, tokens in questions.items():
+            reader = Reader(tokens)
+            expected = await StoredInteraction(reader, Lengths()).score(name, windows, timeout_s=1, trace_id="t")
+            scorer = StoredInteraction(reader, Lengths())
+            for known in (pack([1, 0]), tokens):
+                reader.tokens = known
+                await scorer.score(name, [Window("a b", tokens=passage)], timeout_s=1, trace_id="t")
+
+            assert await scorer.score(name, windows, timeout_s=1, trace_id="t") == expected
+
     async def test_no_question_is_read_where_nothing_is_stored(self) -> None:
         """A pass of the model that nobody needs."""
         reader = Reader(pack([1, 0]))
