@@ -2,13 +2,12 @@
 
 import gc
 import os
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from functools import partial
 from typing import Final
 
-import httpx
 from fastapi import FastAPI
 
 from rag import VERSION, models
@@ -25,8 +24,10 @@ from rag.clients.bento_client import (
     BentoScorer,
     address_of,
     open_http_client,
+    open_service_client,
 )
 from rag.clients.openai_client import OpenAIGenerator
+from rag.clients.socket_client import ServiceClient
 from rag.config.settings import Settings
 from rag.engines.device import multiply_alone
 from rag.engines.fake import FakeCounter, FakeEmbedder, FakeEntailment, FakeGenerator, FakeScorer
@@ -45,7 +46,7 @@ from rag.quotas import Quotas, open_limiter
 from rag.serving.orphans import stop_front_when_orphaned
 from rag.serving.stopping import draining_on_sigterm
 from rag.tenants import load_policies
-from rag.types import RelevanceScale
+from rag.types import ModelInfo, RelevanceScale
 from rag.verification import LATE_INTERACTION, ZERO_TO_ONE, AnswerModel, Verifier
 from rag.warm_up import TRIED_WHATEVER_IT_SAYS, AnyIndex, warm_up, with_patience
 from schemas.response import DependencyState
@@ -200,15 +201,14 @@ class Front:
             self._probes["embedder"] = always_ok
             return FakeEmbedder(), await self._connect_scorer(stack, None)
         url = settings.embedder_url or address_of("Embedder")
-        client = await stack.enter_async_context(open_http_client(url))
-        self._probes["embedder"] = ModelProbe(client, [self._card.embedder])
+        client, self._probes["embedder"] = await _open_service(stack, url, [self._card.embedder])
         scorer = await self._connect_scorer(stack, client)
         if not settings.keeps_tokens:
             return BentoEmbedder(client, dimension), scorer
         shared = SharedPass(BentoQuestionEncoder(client, dimension))
         return shared, StoredInteraction(shared, scorer)
 
-    async def _connect_scorer(self, stack: AsyncExitStack, embedder: httpx.AsyncClient | None) -> PassageScorer:
+    async def _connect_scorer(self, stack: AsyncExitStack, embedder: ServiceClient | None) -> PassageScorer:
         """What scores passages: the Embedder, if it can, else the Reranker."""
         if is_fake(self._settings.reranker_model):
             self._probes["reranker"] = always_ok
@@ -225,12 +225,11 @@ class Front:
             return None
         return FakeEntailment() if is_fake(model) else BentoEntailment(await self._open_reranker(stack))
 
-    async def _open_reranker(self, stack: AsyncExitStack) -> httpx.AsyncClient:
+    async def _open_reranker(self, stack: AsyncExitStack) -> ServiceClient:
         url = self._settings.reranker_url or address_of("Reranker")
-        client = await stack.enter_async_context(open_http_client(url))
         served = (self._settings.reranker_model, self._settings.verifier_model)
         expected = [models.describe(model) for model in served if model is not None and not is_fake(model)]
-        self._probes["reranker"] = ModelProbe(client, expected)
+        client, self._probes["reranker"] = await _open_service(stack, url, expected)
         return client
 
     async def _connect_generator(self, stack: AsyncExitStack) -> TextGenerator | None:
@@ -320,6 +319,14 @@ def _require(pipeline: Pipeline | None, *, down: Collection[str]) -> Pipeline:
     if down:
         raise NotReady("A model service is down.", retry_after_s=LOADING_RETRY_AFTER_S)
     return pipeline
+
+
+async def _open_service(
+    stack: AsyncExitStack, url: str, expected: Sequence[ModelInfo]
+) -> tuple[ServiceClient, ModelProbe]:
+    """Open the clients for a service's calls and for its probe, which must see these models."""
+    probe = ModelProbe(await stack.enter_async_context(open_http_client(url)), expected)
+    return await stack.enter_async_context(open_service_client(url)), probe
 
 
 async def always_ok(_: str | None) -> DependencyState:

@@ -6,7 +6,8 @@ which services are spawned.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
@@ -15,6 +16,7 @@ import numpy as np
 from bentoml._internal.configuration.containers import BentoMLContainer
 
 from rag.clients.http_transport import PatientTransport
+from rag.clients.socket_client import ServiceClient, open_socket_client
 from rag.errors import DeadlineExceeded, NotReady, UpstreamError
 from rag.observability.tracing import TRACE_HEADERS
 from rag.ports import Vectors
@@ -52,10 +54,22 @@ def open_http_client(url: str) -> httpx.AsyncClient:
     return httpx.AsyncClient(base_url=base_url, limits=NO_LIMITS, mounts=mounts, event_hooks=_HOOKS)
 
 
+@asynccontextmanager
+async def open_service_client(url: str) -> AsyncIterator[ServiceClient]:
+    """Provide a client for the calls of a service at its address."""
+    parts = urlsplit(url)
+    if parts.scheme == "file":
+        async with open_socket_client(unquote(parts.path)) as client:
+            yield client
+    else:
+        async with open_http_client(url) as other:
+            yield other
+
+
 class BentoEmbedder:
     """A `TextEmbedder` that calls the Embedder service."""
 
-    def __init__(self, client: httpx.AsyncClient, dimension: int) -> None:
+    def __init__(self, client: ServiceClient, dimension: int) -> None:
         self._client = client
         self._dimension = dimension
 
@@ -69,7 +83,7 @@ class BentoEmbedder:
 class BentoQuestionEncoder:
     """A `QuestionEncoder` that calls the Embedder service, if its model is the reranker's too."""
 
-    def __init__(self, client: httpx.AsyncClient, dimension: int) -> None:
+    def __init__(self, client: ServiceClient, dimension: int) -> None:
         self._client = client
         self._dimension = dimension
 
@@ -86,7 +100,7 @@ class BentoQuestionEncoder:
 class BentoScorer:
     """A `PassageScorer` that calls the Reranker service, or the Embedder if it has the same model."""
 
-    def __init__(self, client: httpx.AsyncClient) -> None:
+    def __init__(self, client: ServiceClient) -> None:
         self._client = client
 
     async def score(self, question: str, windows: Sequence[Window], *, timeout_s: float, trace_id: str) -> list[float]:
@@ -109,7 +123,7 @@ class BentoScorer:
 class BentoEntailment:
     """An `EntailmentModel` that calls the Reranker service, which runs the verifier model if one is configured."""
 
-    def __init__(self, client: httpx.AsyncClient) -> None:
+    def __init__(self, client: ServiceClient) -> None:
         self._client = client
 
     async def entail(self, premise: str, hypothesis: str, *, timeout_s: float, trace_id: str) -> float:
@@ -119,7 +133,7 @@ class BentoEntailment:
 
 
 async def _call(
-    client: httpx.AsyncClient, path: str, body: dict[str, Any], timeout_s: float, trace_id: str
+    client: ServiceClient, path: str, body: dict[str, Any], timeout_s: float, trace_id: str
 ) -> Any:  # Any: JSON of another process, checked by the caller
     told = await _post(client, path, json.dumps(body).encode(), _JSON, timeout_s=timeout_s, trace_id=trace_id)
     try:
@@ -129,17 +143,20 @@ async def _call(
 
 
 async def _post(
-    client: httpx.AsyncClient, path: str, body: bytes, media_type: str, *, timeout_s: float, trace_id: str
+    client: ServiceClient, path: str, body: bytes, media_type: str, *, timeout_s: float, trace_id: str
 ) -> bytes:
     try:
         # At the timeout the service drops what it has not begun.
-        headers = {"content-type": media_type, "x-trace-id": trace_id, "x-timeout-ms": str(int(timeout_s * 1000))}
+        told = {"content-type": media_type, "x-trace-id": trace_id, "x-timeout-ms": str(int(timeout_s * 1000))}
+        headers = {**told, **TRACE_HEADERS.get()}
         response = await client.post(path, content=body, headers=headers, timeout=timeout_s)
         if response.status_code == httpx.codes.GATEWAY_TIMEOUT:
             raise DeadlineExceeded
         if response.status_code == httpx.codes.SERVICE_UNAVAILABLE:
             raise NotReady("A model service is down.")
-        return response.raise_for_status().content
+        if response.status_code != httpx.codes.OK:
+            raise UpstreamError
+        return response.content
     except httpx.TimeoutException as error:
         raise DeadlineExceeded from error
     except _GONE as error:
