@@ -161,7 +161,7 @@ def answer_probability(signs: PassageSigns, model: AnswerModel) -> float:
 
 def weigh(signs: SentenceSigns | PassageSigns, weights: SentenceSigns | PassageSigns) -> float:
     """Return the weighted sum of the signs."""
-    return float(sum(getattr(signs, name) * getattr(weights, name) for name in signs.__slots__))
+    return float(sum([getattr(signs, name) * getattr(weights, name) for name in signs.__slots__]))
 
 
 def read_passages(

@@ -100,8 +100,15 @@ class Quotable:
 
     def quote(self, asked: Claim, *, seeks_list: bool) -> tuple[Quote, Quotation] | None:
         """Return the quotation for the statement; None if it is too long to be shown."""
-        chunk = self.source.passage.chunk
-        found = quote_statement(chunk, self.source.statements, self.at, asked=asked, seeks_list=seeks_list)
+        unit = self.unit.first, self.unit.last
+        found = quote_statement(
+            self.source.passage.chunk,
+            self.source.statements,
+            self.at,
+            unit=unit,
+            asked=asked,
+            seeks_list=seeks_list,
+        )
         return (Quote(self.source.passage, found.start, found.end), found) if found else None
 
 
