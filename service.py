@@ -40,7 +40,7 @@ from rag.serving.orphans import stop_service_when_orphaned
 from rag.serving.supervisor import listen_privately, stop_front_first
 from rag.tenants import TenantsError
 from rag.types import EncodedQuestion
-from schemas.request import Turn
+from schemas.request import Filters, Turn
 from schemas.response import QueryResponse
 from schemas.services import Completion, Entailment, Pair, ServedModel
 
@@ -90,6 +90,7 @@ def depend_on(service: Any, *models: str | None, url: str | None = None) -> Any:
     return bentoml.depends(service, url=url or (None if is_needed else NOT_STARTED))
 
 
+NO_FILTERS: Final = Filters()
 NOT_STARTED: Final = "http://not-started.invalid"
 BATCH_LIMITS: Final = BatchLimits(
     budget_tokens=SETTINGS.batch_tokens,
@@ -306,6 +307,7 @@ class RagService:
         top_k: int = 6,
         max_output_tokens: int = 512,
         include_trace: bool = False,
+        filters: Filters = NO_FILTERS,
         history: list[Turn] | None = None,
     ) -> QueryResponse:
         """Declared so that BentoML's clients and documents see it; `ContractEdge` answers it as it does /query."""

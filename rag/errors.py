@@ -5,6 +5,7 @@ RagError
 ├── Unauthorized          UNAUTHORIZED
 ├── Forbidden             FORBIDDEN
 ├── NotFound              NOT_FOUND
+│   └── UnknownModel
 ├── PayloadTooLarge       PAYLOAD_TOO_LARGE
 ├── UnsupportedMediaType  UNSUPPORTED_MEDIA_TYPE
 ├── InvalidRequest        VALIDATION_ERROR
@@ -32,6 +33,7 @@ class RagError(Exception):
     """A failure with a code of the contract; the message is written for the client and does not contain the cause."""
 
     code: ClassVar[ErrorCode] = ErrorCode.INTERNAL_ERROR
+    param: ClassVar[str | None] = None  # the field at fault, for OpenAI's clients
 
     def __init__(self, message: str | None = None, *, retry_after_s: float | None = None) -> None:
         self.message = message or ERROR_TABLE[self.code].message
@@ -59,6 +61,15 @@ class Forbidden(RagError):
 
 class NotFound(RagError):
     code = ErrorCode.NOT_FOUND
+
+
+class UnknownModel(NotFound):
+    """A chat names a model that no tenant could have."""
+
+    param = "model"
+
+    def __init__(self) -> None:
+        super().__init__("There is no such model: it is rag, or rag: and a tenant's id.")
 
 
 class PayloadTooLarge(RagError):

@@ -13,7 +13,7 @@ from fastapi import FastAPI
 from rag import VERSION, models
 from rag.api.app import create_app
 from rag.api.exchange import QueryDesk
-from rag.api.probes import ModelProbe, ServiceProbe, wait_until_ok
+from rag.api.probes import ModelProbe, RuntimeProbe, ServiceProbe, wait_until_ok
 from rag.api.readiness import READY_STATES, DependencyWatch, Probe, check
 from rag.api.routes import GOOD_ENDS
 from rag.background import Work, kept_running
@@ -27,8 +27,11 @@ from rag.clients.bento_client import (
     open_service_client,
 )
 from rag.clients.openai_client import OpenAIGenerator
+from rag.clients.runtime_client import RuntimeEmbedder, RuntimeScorer, list_secrets, open_runtime
+from rag.clients.runtime_identity import ServedElsewhere
+from rag.clients.runtime_protocols import embedding_protocol, rerank_protocol
 from rag.clients.socket_client import ServiceClient
-from rag.config.settings import Settings
+from rag.config.settings import OURS, Settings
 from rag.engines.device import multiply_alone
 from rag.engines.fake import FakeCounter, FakeEmbedder, FakeEntailment, FakeGenerator, FakeScorer
 from rag.engines.stored_interaction import SharedPass, StoredInteraction
@@ -37,7 +40,7 @@ from rag.errors import NotReady
 from rag.identity import open_authenticator
 from rag.index.provider import ServedIndexes
 from rag.limits import Gate, Places
-from rag.model_card import is_fake, make_card
+from rag.model_card import is_fake, make_card, served_embedder, served_reranker
 from rag.observability import metrics
 from rag.observability.tracing import Tracer
 from rag.pipeline import Pipeline, StageLimits
@@ -194,12 +197,39 @@ class Front:
         )
         return pipeline, first
 
+    async def _connect_other_embedder(self, stack: AsyncExitStack) -> TextEmbedder:
+        settings = self._settings
+        protocol, name = settings.embedder_protocol, served_embedder(settings)
+        url, key = str(settings.embedder_url), settings.embedder_api_key
+        client = await stack.enter_async_context(open_runtime(protocol, url, key))
+        revision = models.describe(settings.embedder_model).revision
+        self._probes["embedder"] = RuntimeProbe(
+            client, ServedElsewhere(protocol, name, revision, self._card.embedder.dimension)
+        )
+        query_prompt, _ = models.read_prompts(models.locate(settings.embedder_model, weights=False))
+        return RuntimeEmbedder(
+            client,
+            embedding_protocol(protocol, name),
+            dimension=self._card.embedder.dimension,
+            query_prompt=query_prompt,
+            secrets=list_secrets(key),
+        )
+
+    async def _connect_other_reranker(self, stack: AsyncExitStack) -> PassageScorer:
+        settings = self._settings
+        protocol, name, key = settings.reranker_protocol, served_reranker(settings), settings.reranker_api_key
+        client = await stack.enter_async_context(open_runtime(protocol, str(settings.reranker_url), key))
+        self._probes["reranker"] = RuntimeProbe(client, ServedElsewhere(protocol, name))
+        return RuntimeScorer(client, rerank_protocol(protocol, name), secrets=list_secrets(key))
+
     async def _connect_ranking(self, stack: AsyncExitStack) -> tuple[TextEmbedder, PassageScorer]:
         """The models of retrieval and of reranking; if they are one, one pass gives what both need of a question."""
         settings, dimension = self._settings, self._card.embedder.dimension
         if is_fake(settings.embedder_model):
             self._probes["embedder"] = always_ok
             return FakeEmbedder(), await self._connect_scorer(stack, None)
+        if settings.embedder_protocol != OURS:
+            return await self._connect_other_embedder(stack), await self._connect_scorer(stack, None)
         url = settings.embedder_url or address_of("Embedder")
         client, self._probes["embedder"] = await _open_service(stack, url, [self._card.embedder])
         scorer = await self._connect_scorer(stack, client)
@@ -213,6 +243,8 @@ class Front:
         if is_fake(self._settings.reranker_model):
             self._probes["reranker"] = always_ok
             return FakeScorer()
+        if self._settings.reranker_protocol != OURS:
+            return await self._connect_other_reranker(stack)
         if embedder is not None and self._settings.embedder_reranks:
             self._probes["reranker"] = self._probes["embedder"]
             return BentoScorer(embedder)
@@ -293,7 +325,9 @@ class Front:
 
     def _relevance_scale(self) -> RelevanceScale:
         settings = self._settings
-        if is_fake(settings.reranker_model):
+        if settings.reranker_protocol != OURS:
+            scale = models.CROSS_ENCODER_SCALE
+        elif is_fake(settings.reranker_model):
             scale = RelevanceScale(FakeScorer.relevance_floor)
         else:
             scale = models.relevance_scale(models.locate(settings.reranker_model, weights=False))
@@ -301,7 +335,8 @@ class Front:
 
     def _answer_model(self) -> AnswerModel:
         model = self._settings.reranker_model
-        if is_fake(model) or models.is_cross_encoder(models.locate(model, weights=False)):
+        is_ours = self._settings.reranker_protocol == OURS
+        if not is_ours or is_fake(model) or models.is_cross_encoder(models.locate(model, weights=False)):
             return ZERO_TO_ONE
         return LATE_INTERACTION
 

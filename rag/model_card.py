@@ -6,7 +6,7 @@ The fingerprint is part of `model_version`, so that two deployments that may ans
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import Final
 
 from rag import VERSION, models
 from rag.config.model_ref import ModelRef
-from rag.config.settings import Settings
+from rag.config.settings import OURS, Settings
 from rag.drafting.prompt import PROMPT_VERSION
 from rag.drafting.rewriting import REWRITE_PROMPT_VERSION
 from rag.engines.fake import FakeEmbedder, FakeEntailment, FakeGenerator, FakeScorer
@@ -48,8 +48,7 @@ def make_card(settings: Settings, policies: Policies) -> ModelCard:
 
     Raises: FileNotFoundError: a model is not on this machine.
     """
-    embedder = _describe(settings.embedder_model, FakeEmbedder.info)
-    reranker = _describe(settings.reranker_model, FakeScorer.info)
+    embedder, reranker = describe_embedder(settings), describe_reranker(settings)
     drafts_with = settings.generator_model
     generator = NO_GENERATOR if drafts_with is None else _describe(drafts_with, FakeGenerator.info)
     verifier = None if settings.verifier_model is None else _describe(settings.verifier_model, FakeEntailment.info)
@@ -73,6 +72,39 @@ def make_card(settings: Settings, policies: Policies) -> ModelCard:
         embedder=embedder,
         reranker=reranker,
     )
+
+
+def describe_embedder(settings: Settings) -> ModelInfo:
+    """Describe the embedder; its revision says who runs it, because another runtime's vectors are not quite ours.
+
+    Raises: FileNotFoundError: as `make_card`; another runtime's model needs no weights here.
+    """
+    info = _describe(settings.embedder_model, FakeEmbedder.info)
+    if settings.embedder_protocol == OURS:
+        return info
+    name = f":{settings.embedder_name}" if settings.embedder_name else ""
+    return replace(info, revision=f"{info.revision}+{settings.embedder_protocol}{name}")
+
+
+def describe_reranker(settings: Settings) -> ModelInfo:
+    """Describe the reranker; of another runtime's only name and revision are known, as they are configured.
+
+    Raises: FileNotFoundError: as `make_card`.
+    """
+    if settings.reranker_protocol == OURS:
+        return _describe(settings.reranker_model, FakeScorer.info)
+    revision = None if settings.reranker_name else ModelRef.parse(settings.reranker_model).revision
+    return ModelInfo(served_reranker(settings), f"{revision or 'unknown'}+{settings.reranker_protocol}")
+
+
+def served_embedder(settings: Settings) -> str:
+    """Return the embedder's name at another runtime."""
+    return settings.embedder_name or models.describe(settings.embedder_model).name
+
+
+def served_reranker(settings: Settings) -> str:
+    """Return the reranker's name at another runtime; its files need not be here."""
+    return settings.reranker_name or ModelRef.parse(settings.reranker_model).name
 
 
 def versioned(name: str, parts: Mapping[str, object]) -> str:

@@ -4,7 +4,7 @@ follow-up → retrieval → reranking → context → prompt → generation → 
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
@@ -31,10 +31,10 @@ from rag.retrieval.context import fit_into_budget
 from rag.retrieval.finding import Finder, best_of_each
 from rag.retrieval.search import INLINE_MAX_CHUNKS
 from rag.text.language import Language, detect_language
-from rag.types import Candidate, DraftSentence, HistoryMode, Passage, Verdict, Window
+from rag.types import Candidate, DraftSentence, HistoryMode, Passage, Scope, Verdict, Window
 from rag.verification import Alike, Entail, Inquiry, Part, Policies, RankedQuote, Reason, RequestCheck, Verifier
 from schemas.events import CitationEvent, DoneEvent, ErrorEvent, Event, MetaEvent, TokenEvent
-from schemas.request import QueryRequest, Turn
+from schemas.request import QueryRequest, SearchRequest, Turn
 from schemas.response import Citation, QueryResponse
 
 # The template around question and passages takes 180 tokens in English, 380 in Vietnamese, by the local tokenizer.
@@ -126,15 +126,23 @@ class Pipeline:
         return asked + self._limits.context_tokens + INSTRUCTION_TOKENS + query.max_output_tokens
 
     async def answer(
-        self, query: QueryRequest, *, record: QueryRecord, deadline: Deadline, base_url: str = ""
+        self,
+        query: QueryRequest,
+        *,
+        groups: Collection[str] = (),
+        record: QueryRecord,
+        deadline: Deadline,
+        base_url: str = "",
     ) -> AsyncGenerator[Event, None]:
-        """Answer a query; the addresses of its citations are below `base_url`.
+        """Answer a query from the documents that a caller with these groups sees, as far as its filters admit them.
+
+        The addresses of its citations are below `base_url`.
 
         Yields: meta once retrieval and reranking are done, then citations and tokens sentence by sentence, then done.
         Raises: NotReady, DeadlineExceeded, UpstreamError, UpstreamRateLimited.
         """
         async with deadline.enforced():
-            index = await self._indexes.current(query.tenant_id)
+            index = await self._indexes.current(query.tenant_id, Scope.of(groups, query.filters))
         job = _Job(query, await self._read_in_conversation(query, index, record, deadline), record, deadline)
         small_talk = job.reading.is_small_talk
         parts: list[Part] = []
@@ -162,21 +170,22 @@ class Pipeline:
         return self._counter.count(question)
 
     async def search(
-        self, question: str, tenant_id: str, *, top_k: int, record: QueryRecord, deadline: Deadline
+        self, asked: SearchRequest, *, groups: Collection[str] = (), record: QueryRecord, deadline: Deadline
     ) -> list[Candidate]:
         """Return the best candidates as an answer would be made of them, best first, small talk not excepted.
 
-        No generator is asked. The result is empty if the tenant has no index.
+        No generator is asked. The result is empty if the tenant has no documents, or none that the caller's groups and
+        the filters admit.
 
         Raises: NotReady, DeadlineExceeded, UpstreamError.
         """
         async with deadline.enforced():
-            index = await self._indexes.current(tenant_id)
+            index = await self._indexes.current(asked.tenant_id, Scope.of(groups, asked.filters))
         if index is None:
             return []
-        reading = await self._read(question, index)
+        reading = await self._read(asked.question, index)
         parts = await self._finder.find(reading, index, record=record, deadline=deadline)
-        return best_of_each([part.candidates for part in parts])[:top_k]
+        return best_of_each([part.candidates for part in parts])[: asked.top_k]
 
     def _history_of(self, query: QueryRequest) -> Sequence[Turn]:
         return query.history if self._takes_history else ()

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from rag.chunk_id import ChunkId
 from rag.text.language import Language
-from rag.types import Chunk, Delta, IndexVersion, Message, PlacedChunk, Reservation, TokenVectors, Window
+from rag.types import Chunk, Delta, IndexVersion, Message, PlacedChunk, Reservation, Scope, TokenVectors, Window
 from schemas.response import DependencyState
 
 Vectors = NDArray[np.float32]
@@ -103,10 +103,12 @@ class ChunkIndex(Protocol):
 
 
 class IndexProvider(Protocol):
-    """Provides the version of a tenant's index that serves now."""
+    """Provides the version of a tenant's index that serves now, as far as a request may see it."""
 
-    async def current(self, tenant_id: str) -> ChunkIndex | None:
-        """Return the serving version, or None if the tenant has no index or no documents.
+    async def current(self, tenant_id: str, scope: Scope) -> ChunkIndex | None:
+        """Return the serving version as if it held only the documents in the scope.
+
+        Returns None if there are none, or if the tenant has no index.
 
         Raises: IndexUnavailable: it exists but is broken, or was made by another embedder.
         """
@@ -124,8 +126,8 @@ class ChunkReader(Protocol):
 class ReaderProvider(Protocol):
     """Hands out the same versions as an `IndexProvider`, to be read."""
 
-    async def current(self, tenant_id: str) -> ChunkReader | None:
-        """Return the serving version; None if the tenant has no index or no documents.
+    async def current(self, tenant_id: str, scope: Scope) -> ChunkReader | None:
+        """Return the serving version as if it held only the documents in the scope; None if there are none.
 
         Raises: IndexUnavailable: it is there but broken, or made by another embedder.
         """

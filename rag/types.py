@@ -1,6 +1,6 @@
 """Define the values that flow between the stages: frozen, without behaviour beyond reading them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from struct import Struct
 from typing import Final, Literal
@@ -8,7 +8,9 @@ from typing import Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from rag.text.labels import read_label
 from rag.text.language import Language
+from schemas.request import Filters
 
 VerdictKind = Literal["kept", "re-cited", "attributed", "repaired", "dropped", "skipped"]
 Role = Literal["system", "user", "assistant"]
@@ -211,6 +213,11 @@ class Window:
     def text(self) -> str:
         return self.passage[self.start : self.end]
 
+    @property
+    def text_in_context(self) -> str:
+        """What a model reads that knows no windows: the head before the window, then the window."""
+        return self.passage[: min(self.head, self.start)] + self.text
+
 
 @dataclass(frozen=True, slots=True)
 class RelevanceScale:
@@ -315,13 +322,66 @@ class ModelInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class Labels:
+    """What a document is selected by: only callers of one of its `groups` see it, if it has any."""
+
+    groups: tuple[str, ...] = ()
+    metadata: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """The documents of a tenant that one request may see; a document must meet all three conditions.
+
+    It has no groups, or one of `groups`, which are the caller's. Its id is one of `document_ids`, if they are not None.
+    For each key of `metadata` it has one of the values.
+    """
+
+    groups: frozenset[str] = frozenset()
+    document_ids: frozenset[str] | None = None
+    metadata: Mapping[str, frozenset[str]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, groups: Collection[str], filters: Filters) -> "Scope":
+        """Return the scope of a request with these filters, by a caller with these groups."""
+        return cls(
+            frozenset(groups),
+            frozenset(filters.document_ids) if filters.document_ids else None,
+            {key: frozenset(map(read_label, values)) for key, values in filters.metadata.items()},
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class GroupedPart:
+    """The size of those documents of a version that have exactly these groups."""
+
+    groups: frozenset[str]
+    chunks: int
+    documents: int
+
+
+@dataclass(frozen=True, slots=True)
 class IndexVersion:
-    """One immutable state of a tenant's index; `built_at` is UTC in ISO 8601."""
+    """One immutable state of a tenant's index; `built_at` is UTC in ISO 8601.
+
+    `grouped` are the parts of it that only callers with certain groups see.
+    """
 
     version: str
     chunks: int
     documents: int
     built_at: str
+    grouped: tuple[GroupedPart, ...] = ()
+
+    def seen_with(self, groups: Collection[str]) -> "IndexVersion":
+        """Return the version with the size that a caller with these groups sees."""
+        hidden = [part for part in self.grouped if part.groups.isdisjoint(groups)]
+        return IndexVersion(
+            self.version,
+            self.chunks - sum(part.chunks for part in hidden),
+            self.documents - sum(part.documents for part in hidden),
+            self.built_at,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from rag.observability.telemetry import QueryRecord
 from rag.pipeline import Pipeline, StageLimits
 from rag.ports import ChunkIndex, Vectors
 from rag.text.language import Language
-from rag.types import Chunk, IndexVersion
+from rag.types import Chunk, IndexVersion, Scope
 from rag.verification import Policies, Policy
 from schemas.request import QueryRequest
 
@@ -61,9 +61,9 @@ class AnyIndex:
     def __init__(self, served: ServedIndexes) -> None:
         self._served = served
 
-    async def current(self, tenant_id: str) -> ChunkIndex:
+    async def current(self, tenant_id: str, scope: Scope) -> ChunkIndex:
         for each in self._served.versions():
-            index = await self._served.current(each)
+            index = await self._served.current(each, scope)
             if index is not None:
                 return index
         return _OnePassage()

@@ -35,6 +35,10 @@ LOG: Final = DATA / "setup.log"
 # BentoML's own, as BentoML finds it.
 STORE: Final = Path(os.environ.get("BENTOML_HOME") or Path.home() / "bentoml")
 UPSTREAMS: Final = DATA / "tools" / "upstreams"
+CLIENTS: Final = DATA / "tools" / "clients"
+NODE_CLIENTS: Final = DATA / "tools" / "node"
+RUNTIMES: Final = DATA / "tools" / "runtimes"
+EXTRACTORS: Final = DATA / "tools" / "extractors"
 GO_CLIENT: Final = DATA / "tools" / "ask-go"
 BROWSER: Final = DATA / "tools" / "browser"
 MCP_CLIENT: Final = DATA / "tools" / "mcp-client"
@@ -54,6 +58,11 @@ NETWORK_SIGNS: Final = (
     "name resolution",
     "ReadTimeoutError",
     "Failed to fetch",
+    # npm's.
+    "ENOTFOUND",
+    "EAI_AGAIN",
+    "ECONNREFUSED",
+    "ETIMEDOUT",
     "npm error network",
     # To apt-get an update that reached no source is none that failed.
     "Unable to locate package",
@@ -215,6 +224,31 @@ def install_upstreams() -> None:
     install_list("upstreams", UPSTREAMS)
 
 
+def install_clients() -> None:
+    """Into a folder of their own, with all that they declare: they run without the environment's packages."""
+    CLIENTS.parent.mkdir(exist_ok=True)
+    install_list("clients", CLIENTS)
+
+
+def install_node_clients() -> None:
+    """Install the packages that requirements/node locks; without npm there is nothing to run them, and tests skip."""
+    if not shutil.which("npm"):
+        return
+    shutil.rmtree(NODE_CLIENTS, ignore_errors=True)
+    NODE_CLIENTS.mkdir(parents=True)
+    for name in ("package.json", "package-lock.json"):
+        shutil.copy(LISTS / "node" / name, NODE_CLIENTS)
+    # No package may run a script of its own.
+    quiet = ("--no-audit", "--no-fund", "--no-update-notifier")
+    run_logged("installing requirements/node", "npm", "ci", "--ignore-scripts", *quiet, cwd=NODE_CLIENTS)
+
+
+def install_runtimes() -> None:
+    """As `install_upstreams`."""
+    RUNTIMES.parent.mkdir(exist_ok=True)
+    install_list("runtimes", RUNTIMES)
+
+
 def build_go_client() -> None:
     """Build tests/clients/ask.go with a toolchain that is not kept; what it would write at home goes with it."""
     GO_CLIENT.parent.mkdir(exist_ok=True)
@@ -281,7 +315,10 @@ def ingests(stamp: str) -> Step:
         makes=ROOT / os.environ.get("RAG_INDEX_DIR", ".data/index"),
         stamp=STAMPS / stamp,
         run=ingest_examples,
-        settings=("RAG_INDEX_DIR", "RAG_EMBEDDER_MODEL", "RAG_RERANKER_MODEL", "RAG_STORE_TOKEN_VECTORS"),
+        settings=(
+            *("RAG_INDEX_DIR", "RAG_EMBEDDER_MODEL", "RAG_RERANKER_MODEL", "RAG_STORE_TOKEN_VECTORS"),
+            *("RAG_EMBEDDER_PROTOCOL", "RAG_EMBEDDER_NAME", "RAG_RERANKER_PROTOCOL"),
+        ),
     )
 
 
@@ -321,6 +358,38 @@ STEPS: Final = {
         stamp=STAMPS / "upstreams",
         run=install_upstreams,
         disk_gib=0.2,
+    ),
+    "clients": Step(
+        does="installing requirements/clients.txt",
+        made_from=("requirements/clients.txt",),
+        makes=CLIENTS,
+        stamp=STAMPS / "clients",
+        run=install_clients,
+        disk_gib=0.3,
+    ),
+    "node-clients": Step(
+        does="installing requirements/node",
+        made_from=("requirements/node",),
+        makes=NODE_CLIENTS / "node_modules",
+        stamp=STAMPS / "node-clients",
+        run=install_node_clients,
+        disk_gib=0.1,
+    ),
+    "runtimes": Step(
+        does="installing requirements/runtimes.txt",
+        made_from=("requirements/runtimes.txt",),
+        makes=RUNTIMES,
+        stamp=STAMPS / "runtimes",
+        run=install_runtimes,
+        disk_gib=0.3,
+    ),
+    "extractors": Step(
+        does="installing requirements/extractors.txt",
+        made_from=("requirements/extractors.txt",),
+        makes=EXTRACTORS,
+        stamp=STAMPS / "extractors",
+        run=lambda: install_list("extractors", EXTRACTORS),
+        disk_gib=0.6,
     ),
     "go-client": Step(
         does="building tests/clients/ask.go",

@@ -2,7 +2,15 @@
 
 from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    StringConstraints,
+    field_validator,
+    model_serializer,
+)
 
 QUESTION_MAX_CHARS: Final = 2000
 HISTORY_MAX_TURNS: Final = 10
@@ -18,8 +26,45 @@ BODY_MAX_BYTES: Final = 64 * 1024
 # Request target and headers together.
 HEADERS_MAX_BYTES: Final = 64 * 1024
 HEADERS_MAX: Final = 100
+# Of one request's filters; the bounds of metadata are also those of one document's.
+FILTER_DOCUMENTS_MAX: Final = 200
+METADATA_KEY_PATTERN: Final = r"^[A-Za-z0-9._-]{1,64}$"
+METADATA_KEYS_MAX: Final = 16
+METADATA_VALUES_MAX: Final = 50
+METADATA_VALUE_MAX_CHARS: Final = 256
 
 TenantId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,64}$", strict=True)]
+
+
+DocumentId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,128}$", strict=True)]
+MetadataKey = Annotated[str, StringConstraints(pattern=METADATA_KEY_PATTERN, strict=True)]
+MetadataValue = Annotated[str, StringConstraints(min_length=1, max_length=METADATA_VALUE_MAX_CHARS, strict=True)]
+
+
+class Filters(BaseModel):
+    """Restricts a request to some documents: both conditions must be met."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    document_ids: list[DocumentId] = Field(
+        default_factory=list,
+        min_length=1,
+        max_length=FILTER_DOCUMENTS_MAX,
+        description="The document is one of these. Not given: any document.",
+    )
+    metadata: dict[MetadataKey, Annotated[list[MetadataValue], Field(min_length=1, max_length=METADATA_VALUES_MAX)]] = (
+        Field(
+            default_factory=dict,
+            max_length=METADATA_KEYS_MAX,
+            description="For each key the document has at least one of the values; compared in NFC, case counts.",
+            json_schema_extra={"additionalProperties": False},
+        )
+    )
+
+    @model_serializer(mode="wrap")
+    def _leave_out_empty(self, serialize: SerializerFunctionWrapHandler) -> dict[str, object]:
+        """Return what a request may hold: an empty list is refused there."""
+        return {name: value for name, value in serialize(self).items() if value}
 
 
 class Turn(BaseModel):
@@ -41,6 +86,7 @@ class _Question(BaseModel):
         examples=["How many days of annual leave do full-time staff have?"],
     )
     tenant_id: TenantId = Field(default="demo", description="Whose documents are asked.")
+    filters: Filters = Field(default_factory=Filters, description="Which of the documents are searched.")
 
     @field_validator("question", mode="before")
     @classmethod

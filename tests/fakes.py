@@ -15,13 +15,14 @@ from rag.api import ContractEdge, Probe, QueryDesk, create_app
 from rag.chunk_id import ChunkId
 from rag.engines.fake import FakeCounter, FakeEmbedder, FakeEncoder, FakeScorer, overlap
 from rag.identity import Authenticator, OpenAuthenticator
+from rag.index.provider import OF_ALL_CALLERS, ServedIndexes
 from rag.index.vocabulary import Vocabulary
 from rag.limits import Deadline, Gate, Places
 from rag.model_card import ModelCard
 from rag.observability.telemetry import QueryRecord
 from rag.observability.tracing import UNTRACED, Tracer
 from rag.pipeline import Pipeline, StageLimits
-from rag.ports import EntailmentModel, PassageScorer, RateLimiter, TextEmbedder, TextGenerator, Vectors
+from rag.ports import EntailmentModel, IndexProvider, PassageScorer, RateLimiter, TextEmbedder, TextGenerator, Vectors
 from rag.quotas import LocalLimiter, Quotas
 from rag.text.language import Language, detect_language, word_set
 from rag.types import (
@@ -33,6 +34,7 @@ from rag.types import (
     ModelInfo,
     PlacedChunk,
     RelevanceScale,
+    Scope,
     TokenUsage,
     Window,
 )
@@ -123,14 +125,16 @@ class FakeIndexes:
 
     def __init__(self, **tenants: FakeIndex | Exception) -> None:
         self._tenants = tenants
+        self.scopes: list[Scope] = []
 
-    async def current(self, tenant_id: str) -> FakeIndex | None:
+    async def current(self, tenant_id: str, scope: Scope = OF_ALL_CALLERS) -> FakeIndex | None:
+        self.scopes.append(scope)
         found = self._tenants.get(tenant_id)
         if isinstance(found, Exception):
             raise found
         return found
 
-    def versions(self, tenant_ids: Any = None) -> dict[str, IndexVersion]:
+    def versions(self, tenant_ids: Any = None, groups: Any = None) -> dict[str, IndexVersion]:
         names = self._tenants if tenant_ids is None else tenant_ids
         return {name: found.version for name in names if isinstance(found := self._tenants.get(name), FakeIndex)}
 
@@ -256,7 +260,7 @@ def make_pipeline(
     drafts: bool = True,
     embedder: TextEmbedder | None = None,
     scorer: PassageScorer | None = None,
-    indexes: FakeIndexes | None = None,
+    indexes: IndexProvider | None = None,
     abstain_relevance: float = 0.01,
     stage_timeout_s: float = 5.0,
     generation_timeout_s: float = 5.0,
@@ -327,7 +331,7 @@ def make_app(
     limiter: RateLimiter | None = None,
     places: Places | None = None,
     gate: Gate | None = None,
-    indexes: FakeIndexes | None = None,
+    indexes: FakeIndexes | ServedIndexes | None = None,
     probes: Mapping[str, Probe] | None = None,
     request_timeout_s: float = 10.0,
     stream_timeout_s: float = 10.0,

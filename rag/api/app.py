@@ -12,6 +12,7 @@ from rag.api import routes
 from rag.api.chunks import ChunkEndpoint
 from rag.api.exchange import QueryDesk, QueryEndpoint
 from rag.api.mcp import McpEndpoint
+from rag.api.openai_routes import ChatEndpoint, ModelsEndpoint
 from rag.api.openapi import describe_api
 from rag.api.page import PAGE, PAGE_HEADERS
 from rag.api.readiness import READY_STATES, Probe, check
@@ -23,8 +24,9 @@ from rag.model_card import ModelCard
 from rag.types import IndexVersion
 from schemas.response import CurrentModels, EmbedderInfo, Health, IndexInfo, Ready, RerankerInfo
 
-# Returns the serving version of each of these tenants, or of all tenants if the argument is None.
-IndexVersions = Callable[[Collection[str] | None], Mapping[str, IndexVersion]]
+# Returns the serving version of each of these tenants, or of all tenants if the argument is None, with the sizes that a
+# caller with these groups sees.
+IndexVersions = Callable[[Collection[str] | None, Collection[str]], Mapping[str, IndexVersion]]
 
 
 def create_app(
@@ -70,8 +72,11 @@ def _add_status_routes(
     @app.get(routes.CURRENT_MODELS.path)
     async def current_models(request: Request) -> Response:
         principal = await desk.authenticator.authenticate(request.headers)
-        body = _describe_models(card, index_versions(principal.tenants))
+        body = _describe_models(card, index_versions(principal.tenants, principal.groups))
         return Response(body.model_dump_json(), media_type="application/json")
+
+    models = ModelsEndpoint(desk, card=card, index_versions=index_versions)
+    app.add_route(routes.CHAT_MODELS.path, models.__call__, methods=["GET"])
 
     @app.get(routes.PAGE.path)
     async def page() -> HTMLResponse:
@@ -83,6 +88,7 @@ def _add_query_routes(app: FastAPI, desk: QueryDesk, card: ModelCard) -> None:
     app.router.routes += [
         Route(routes.QUERY.path, QueryEndpoint(desk, streams=False), methods=[*routes.QUERY.methods]),
         Route(routes.STREAM.path, QueryEndpoint(desk, streams=True), methods=[*routes.STREAM.methods]),
+        Route(routes.CHAT.path, ChatEndpoint(desk), methods=[*routes.CHAT.methods]),
         Route(routes.SEARCH.path, SearchEndpoint(desk), methods=[*routes.SEARCH.methods]),
         Route(
             routes.CHUNK.path,

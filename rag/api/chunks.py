@@ -1,7 +1,7 @@
 """`GET /chunks/{chunk_id}`: exactly the text that was cited, as JSON for programs or as a small page for people.
 
-A chunk that does not exist, a malformed id and a tenant that the caller may not use are answered alike, so that nobody
-learns which documents others have. No model is asked.
+A chunk that does not exist, a malformed id, and a tenant or a document that the caller may not see are answered alike,
+so that nobody learns which documents others have. No model is asked.
 """
 
 from collections.abc import Sequence
@@ -66,7 +66,7 @@ class ChunkEndpoint(Endpoint):
         """Send the chunk: as a page that highlights `quote` (which may be empty), or as JSON if `quote` is None."""
         async with self._admitted(principal, chunk_id.tenant_id, 0, record) as settle:
             async with deadline.enforced():
-                index = await self._desk.indexes.current(chunk_id.tenant_id)
+                index = await self._desk.indexes.current(chunk_id.tenant_id, principal.scope)
             found = index.find_chunk(chunk_id) if index else None
             await settle()
             if found is None:

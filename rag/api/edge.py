@@ -71,7 +71,9 @@ class ContractEdge:
             await self._server(scope, receive, send)
             return
         headers, route = Headers(scope=scope), find_route(scope["path"])
-        state = RequestState(_trace_id(headers), route.path if route else "")
+        state = RequestState(
+            _trace_id(headers), route.path if route else "", speaks_openai=route is not None and route.speaks_openai
+        )
         exit_ = _Exit(state, scope, receive, send, self._cross_origin.headers_for(headers))
         if len(headers.getlist("host")) != 1:  # with two, a proxy and this service may follow different ones
             await exit_.refuse(BadRequest("The request must have exactly one Host."))

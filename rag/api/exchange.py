@@ -11,6 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 from pydantic import BaseModel
@@ -43,6 +44,7 @@ logger = logging.getLogger(__name__)
 
 End = FinishReason | ErrorCode | Unasked
 Settle = Callable[[], Awaitable[None]]
+Respond = Callable[[AsyncGenerator[Event, None], QueryRecord, Settle], Awaitable[End]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +159,37 @@ class Endpoint(ABC):
         return reservation
 
 
-class QueryEndpoint(Endpoint):
+class AnswerEndpoint(Endpoint):
+    """A route that answers a query, in whatever form."""
+
+    async def _answer(
+        self,
+        principal: Principal,
+        query: QueryRequest,
+        respond: Respond,
+        scope: Scope,
+        receive: Receive,
+        *,
+        record: QueryRecord,
+        deadline: Deadline,
+    ) -> End:
+        """Admit the query and let `respond` send its events; if the client disconnects, all work for it ends."""
+        base_url = find_base_url(scope, self._desk.public_url)
+
+        async def answer() -> End:
+            pipeline = self._desk.pipeline()
+            record.model_version = pipeline.model_version
+            async with self._admitted(principal, query.tenant_id, pipeline.bound_tokens(query), record) as settle:
+                events = pipeline.answer(
+                    query, groups=principal.groups, record=record, deadline=deadline, base_url=base_url
+                )
+                async with aclosing(events):
+                    return await respond(events, record, settle)
+
+        return await unless_gone(receive, answer(), deadline)
+
+
+class QueryEndpoint(AnswerEndpoint):
     """Answers one query per call: as events if `streams` is true, else as one JSON body."""
 
     def __init__(self, desk: QueryDesk, *, streams: bool) -> None:
@@ -177,30 +209,11 @@ class QueryEndpoint(Endpoint):
         if scope["method"] == "HEAD":
             record.model_version = self._desk.pipeline().model_version
             return await send_head(send, 200, STREAM_HEADERS)
-        base_url = find_base_url(scope, self._desk.public_url)
-        work = self._answer(principal, query, send, record=record, deadline=deadline, base_url=base_url)
-        return await unless_gone(receive, work, deadline)
-
-    async def _answer(
-        self,
-        principal: Principal,
-        query: QueryRequest,
-        send: Send,
-        *,
-        record: QueryRecord,
-        deadline: Deadline,
-        base_url: str,
-    ) -> End:
-        pipeline = self._desk.pipeline()
-        record.model_version = pipeline.model_version
-        async with self._admitted(principal, query.tenant_id, pipeline.bound_tokens(query), record) as settle:
-            events = pipeline.answer(query, record=record, deadline=deadline, base_url=base_url)
-            async with aclosing(events):
-                respond = self._send_events if self._streams else self._send_whole
-                return await respond(events, send, record, settle)
+        respond = partial(self._send_events if self._streams else self._send_whole, send)
+        return await self._answer(principal, query, respond, scope, receive, record=record, deadline=deadline)
 
     async def _send_whole(
-        self, events: AsyncGenerator[Event, None], send: Send, record: QueryRecord, settle: Settle
+        self, send: Send, events: AsyncGenerator[Event, None], record: QueryRecord, settle: Settle
     ) -> End:
         answer = await collect(events)
         await settle()
@@ -208,23 +221,27 @@ class QueryEndpoint(Endpoint):
         return answer.finish_reason
 
     async def _send_events(
-        self, events: AsyncGenerator[Event, None], send: Send, record: QueryRecord, settle: Settle
+        self, send: Send, events: AsyncGenerator[Event, None], record: QueryRecord, settle: Settle
     ) -> End:
-        first = await anext(events)  # before the response head, so that a failure up to here has its own HTTP status
-        end: End = ErrorCode.INTERNAL_ERROR
-        async with (
-            aclosing(until_terminal(events, trace_id=record.trace_id)) as rest,
-            EventWriter(send, ping_after_s=self._desk.ping_after_s) as writer,
-        ):
-            await writer.write(first)
-            async for event in rest:
-                if isinstance(event, DoneEvent | ErrorEvent):
-                    await settle()
-                    end = event.finish_reason if isinstance(event, DoneEvent) else event.code
-                await writer.write(event)
-                if isinstance(event, TokenEvent):
-                    record.note_first_token()
-        return end
+        return await send_events(events, EventWriter(send, ping_after_s=self._desk.ping_after_s), record, settle)
+
+
+async def send_events(
+    events: AsyncGenerator[Event, None], writer: EventWriter, record: QueryRecord, settle: Settle
+) -> End:
+    """Send all events by the writer; return how the stream ended."""
+    first = await anext(events)  # before the response head, so that a failure up to here has its own HTTP status
+    end: End = ErrorCode.INTERNAL_ERROR
+    async with aclosing(until_terminal(events, trace_id=record.trace_id)) as rest, writer:
+        await writer.write(first)
+        async for event in rest:
+            if isinstance(event, DoneEvent | ErrorEvent):
+                await settle()
+                end = event.finish_reason if isinstance(event, DoneEvent) else event.code
+            await writer.write(event)
+            if isinstance(event, TokenEvent):
+                record.note_first_token()
+    return end
 
 
 async def send_json(

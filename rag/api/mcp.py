@@ -208,10 +208,10 @@ class _AskEndpoint(QueryEndpoint):
         self._report = report
 
     async def _send_whole(
-        self, events: AsyncGenerator[Event, None], send: Send, record: QueryRecord, settle: Settle
+        self, send: Send, events: AsyncGenerator[Event, None], record: QueryRecord, settle: Settle
     ) -> End:
         async with aclosing(self._watch(events)) as watched:
-            return await super()._send_whole(watched, send, record, settle)
+            return await super()._send_whole(send, watched, record, settle)
 
     async def _watch(self, events: AsyncGenerator[Event, None]) -> AsyncGenerator[Event, None]:
         async for event in events:

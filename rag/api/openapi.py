@@ -10,6 +10,7 @@ from typing import Any, Final, get_args
 
 from rag import VERSION
 from rag.api import routes
+from rag.api.openapi_chat import CHATS, describe_chats
 from rag.api.openapi_components import (
     Described,
     describe_components,
@@ -23,9 +24,10 @@ from schemas.response import DependencyState
 
 _ABOUT: Final = """Answers questions about a tenant's documents; every sentence of an answer is backed by a source.
 
-Every status of 400 or more, on whatever path, has the body `ErrorBody`. Some such answers belong to no operation: an
-unknown path is answered with the response `NotFound`, a method that a path does not take with `MethodNotAllowed`, a
-request without exactly one `Host` with `BadRequest`, one with more than 64 KiB or 100 headers with `HeadersTooLarge`.
+Every status of 400 or more, on whatever path, has the body `ErrorBody`, on OpenAI's two paths `ChatErrorBody`, which
+holds the same and more, unless not even the path could be read. Some such answers belong to no operation: an unknown
+path is answered with the response `NotFound`, a method that a path does not take with `MethodNotAllowed`, a request
+without exactly one `Host` with `BadRequest`, one with more than 64 KiB or 100 headers with `HeadersTooLarge`.
 `HEAD` is taken wherever `GET` is, and answered alike without the body; on a stream nothing is done for it."""
 _EVENTS: Final = """Server-sent events. The schema is that of one event, not of the whole stream: what OpenAPI 3.2 calls
 `itemSchema`. `meta` comes first and once; then any of `token` and `citation`; then `done` or `error`, last and once.
@@ -35,6 +37,7 @@ _EVENT_STREAM: Final = "text/event-stream"
 _QUERIES, _STATUS, _SERVER = "Queries", "Status", "Server"
 _TAGS: Final = (
     {"name": _QUERIES, "description": "Questions and their answers."},
+    {"name": CHATS, "description": "The same questions and answers in the form of OpenAI's API."},
     {"name": _STATUS, "description": "What runs here, and whether it can answer."},
     {"name": _SERVER, "description": "BentoML's own paths, for the platform and the tools around the service."},
 )
@@ -134,11 +137,12 @@ def describe_api(*, is_open: bool) -> Described:
     callers = [{}, *known] if is_open else known
     components = describe_components()
     queries = _query_paths(callers, components["schemas"]["QueryRequest"])
+    chats = describe_chats(callers)
     document = {
         "openapi": "3.1.0",
         "info": {"title": "RAG", "version": VERSION, "description": _ABOUT},
         "tags": list(_TAGS),
-        "paths": {**queries, **_status_paths(callers), **_server_paths()},
+        "paths": {**queries, **chats, **_status_paths(callers), **_server_paths()},
         "components": components,
     }
     return copy.deepcopy(document)  # so that a caller who changes it does not change the constants of these modules
@@ -232,11 +236,11 @@ def _request_body(schema: str) -> Described:
 
 
 def _query_parameters(body: Described) -> list[Described]:
-    """Return the fields of the body as query parameters; a URL takes no history."""
+    """Return the fields of the body as query parameters; a URL takes neither history nor filters."""
     return [
         {"name": name, "in": "query", "required": name in body["required"], "schema": schema}
         for name, schema in body["properties"].items()
-        if name != "history"
+        if name not in ("history", "filters")
     ]
 
 

@@ -13,6 +13,7 @@ from pydantic_core import core_schema
 
 from schemas.errors import ERROR_TABLE, ErrorBody, ErrorCode
 from schemas.events import DoneEvent, ErrorEvent, MetaEvent, TokenEvent
+from schemas.openai import ChatChunk, ChatCompletion, ChatErrorBody, ChatModels, ChatRequest
 from schemas.request import TRACE_ID_PATTERN, QueryRequest, SearchRequest
 from schemas.response import ChunkText, CurrentModels, Health, QueryResponse, Ready, SearchResponse
 
@@ -53,15 +54,15 @@ def describe_components() -> Described:
     }
 
 
-def describe_errors(codes: Iterable[ErrorCode]) -> dict[str, Described]:
+def describe_errors(codes: Iterable[ErrorCode], *, schema: str = "ErrorBody") -> dict[str, Described]:
     """Return one response for each HTTP status, with the codes that it may carry."""
     by_status: dict[int, list[ErrorCode]] = {}
     for code in codes:
         by_status.setdefault(ERROR_TABLE[code].status, []).append(code)
-    return {str(status): describe_error(of_status) for status, of_status in sorted(by_status.items())}
+    return {str(status): describe_error(each, schema=schema) for status, each in sorted(by_status.items())}
 
 
-def describe_error(codes: Sequence[ErrorCode], **body: Described) -> Described:
+def describe_error(codes: Sequence[ErrorCode], *, schema: str = "ErrorBody", **body: Described) -> Described:
     """Return the response of one status, whose codes must share it; `body` are properties beside `error`."""
     spec = ERROR_TABLE[codes[0]]
     detail: Described = {"properties": {"code": {"enum": [*codes]}, "retryable": {"const": spec.retryable}}}
@@ -71,7 +72,7 @@ def describe_error(codes: Sequence[ErrorCode], **body: Described) -> Described:
     return {
         "description": " ".join(f"{code}: {ERROR_TABLE[code].message}" for code in codes),
         "headers": describe_headers(*_STATUS_HEADERS.get(spec.status, ())),
-        "content": {"application/json": {"schema": {"allOf": [ref("schemas", "ErrorBody"), narrowed]}}},
+        "content": {"application/json": {"schema": {"allOf": [ref("schemas", schema), narrowed]}}},
     }
 
 
@@ -85,7 +86,7 @@ class WireSchemaGenerator(GenerateJsonSchema):
 
     def default_schema(self, schema: core_schema.WithDefaultSchema) -> JsonSchemaValue:
         inner = schema["schema"]
-        if schema.get("default", ...) is None and inner["type"] == "nullable":
+        if self.mode == "serialization" and schema.get("default", ...) is None and inner["type"] == "nullable":
             return self.generate_inner(inner["schema"])
         return super().default_schema(schema)
 
@@ -108,10 +109,11 @@ def _describe_schemas() -> dict[str, Described]:
     sent = (
         *(Health, Ready, CurrentModels, QueryResponse, SearchResponse, ChunkText, ErrorBody),
         *(MetaEvent, TokenEvent, DoneEvent, ErrorEvent),
+        *(ChatCompletion, ChatChunk, ChatModels, ChatErrorBody),
     )
     asked = (QueryRequest, SearchRequest)
     _, described = models_json_schema(
-        [*((model, "serialization") for model in sent), *((model, "validation") for model in asked)],
+        [*((model, "serialization") for model in sent), *((model, "validation") for model in (*asked, ChatRequest))],
         ref_template="#/components/schemas/{model}",
         schema_generator=WireSchemaGenerator,
     )
@@ -122,7 +124,8 @@ def _describe_schemas() -> dict[str, Described]:
     # Python strips two more ranges of white space than `\s` matches in JSON Schema's regular expressions.
     for each in asked:
         schemas[each.__name__]["properties"]["question"]["pattern"] = r"[^\s\u001c-\u001f\u0085]"
-    return {**schemas, "StreamEvent": {"oneOf": [_describe_event(*each) for each in _EVENTS.items()]}}
+    events = {"oneOf": [_describe_event(*each) for each in _EVENTS.items()]}
+    return {**schemas, "StreamEvent": events, "ChatEvent": _describe_chat_event()}
 
 
 def _leave_name_to_event_line(schema: Described) -> None:
@@ -141,6 +144,19 @@ def _describe_event(event: str, data: str) -> Described:
             "event": {"const": event},
             "data": {"type": "string", "contentMediaType": "application/json", "contentSchema": ref("schemas", data)},
         },
+    }
+
+
+def _describe_chat_event() -> Described:
+    data = {
+        "type": "string",
+        "contentMediaType": "application/json",
+        "contentSchema": {"anyOf": [ref("schemas", "ChatChunk"), ref("schemas", "ChatErrorBody")]},
+    }
+    return {
+        "type": "object",
+        "required": ["data"],
+        "properties": {"data": {"anyOf": [{"const": "[DONE]"}, data]}},
     }
 
 
@@ -190,6 +206,6 @@ _SECURITY_SCHEMES: Final[dict[str, Described]] = {
         "type": "http",
         "scheme": "bearer",
         "description": "A key from the identities file, or a JWT: `sub` is the caller, `tenants` the list of its "
-        "tenants; `exp`, `aud` and `iss` are checked.",
+        "tenants, `groups`, if any, the list of its groups; `exp`, `aud` and `iss` are checked.",
     },
 }

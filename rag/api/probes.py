@@ -3,12 +3,14 @@
 import asyncio
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from typing import Final
 
 import httpx
 
 from rag.api.readiness import Probe
+from rag.clients.runtime_identity import ServedElsewhere
 from rag.types import ModelInfo
 from schemas.response import DependencyState
 
@@ -75,6 +77,43 @@ class ModelProbe:
         if served != self._last_told:
             self._last_told = served
             _log.warning("other_models_served", extra={"fields": {"expected": self._expected, "served": served}})
+        return "mismatch"
+
+    def _absent(self, state: DependencyState) -> DependencyState:
+        return state if self._has_answered else "loading"
+
+
+class RuntimeProbe:
+    """Asks another model server whether it is ready, and what it serves; another model is a `mismatch`."""
+
+    def __init__(self, client: httpx.AsyncClient, served: ServedElsewhere) -> None:
+        self._client = client
+        self._served = served
+        self._is_mismatch = False  # and logged
+        self._has_answered = False
+
+    async def __call__(self, trace_id: str | None) -> DependencyState:
+        headers = {"x-trace-id": trace_id} if trace_id else None
+        described: object = None
+        try:
+            async with asyncio.timeout(ANSWER_TIMEOUT_S):
+                for path in self._served.paths:
+                    response = await self._client.get(path, headers=headers)
+                    if not self._served.accepts(response.status_code):
+                        return self._absent("unreachable")
+            with suppress(ValueError, RecursionError):
+                described = response.json()
+        except (TimeoutError, httpx.TimeoutException):
+            return self._absent("timeout")
+        except (httpx.HTTPError, OSError):
+            return self._absent("unreachable")
+        self._has_answered = True
+        if self._served.is_described_by(described):
+            self._is_mismatch = False
+            return "ok"
+        if not self._is_mismatch:
+            self._is_mismatch = True
+            _log.warning("other_models_served", extra={"fields": {"expected": asdict(self._served)}})
         return "mismatch"
 
     def _absent(self, state: DependencyState) -> DependencyState:

@@ -8,6 +8,7 @@ from typing import Final
 from starlette.responses import Response
 from starlette.types import Scope
 
+from rag.api.openai_errors import to_chat_error
 from rag.errors import InvalidRequest, RagError
 from schemas.errors import ERROR_TABLE, ErrorBody, ErrorCode, ErrorDetail
 
@@ -22,6 +23,7 @@ class RequestState:
 
     trace_id: str
     route: str
+    speaks_openai: bool = False  # errors have the form that OpenAI's clients read
     started: bool = False  # the status line has been sent
     rendered: bool = False  # the error already has the contract's body
 
@@ -47,23 +49,32 @@ def render(
     """Return the response for a failure; `dependencies` are for the body of an unready `/ready`."""
     code = error if isinstance(error, ErrorCode) else error.code
     spec = ERROR_TABLE[code]
-    body = ErrorBody(
-        error=ErrorDetail(
-            code=code,
-            message=error.message if isinstance(error, RagError) else spec.message,
-            trace_id=state.trace_id,
-            retryable=spec.retryable,
-            fields=error.fields if isinstance(error, InvalidRequest) else None,
-        ),
-        dependencies=dict(dependencies) if dependencies is not None else None,
+    detail = ErrorDetail(
+        code=code,
+        message=error.message if isinstance(error, RagError) else spec.message,
+        trace_id=state.trace_id,
+        retryable=spec.retryable,
+        fields=error.fields if isinstance(error, InvalidRequest) else None,
     )
+    if state.speaks_openai:
+        body = to_chat_error(detail, _name_param(error))
+    else:
+        named = dict(dependencies) if dependencies is not None else None
+        body = ErrorBody(error=detail, dependencies=named).model_dump_json(exclude_none=True)
     state.rendered = True
     return Response(
-        body.model_dump_json(exclude_none=True),
+        body,
         spec.status,
         headers={**_extra_headers(error, spec.status), **(headers or {})},
         media_type="application/json",
     )
+
+
+def _name_param(error: RagError | ErrorCode) -> str | None:
+    """Return the name of the field at fault, or of the first one."""
+    if isinstance(error, InvalidRequest) and error.fields:
+        return error.fields[0].path or None
+    return error.param if isinstance(error, RagError) else None
 
 
 def _extra_headers(error: RagError | ErrorCode, status: int) -> dict[str, str]:

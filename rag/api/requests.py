@@ -26,6 +26,8 @@ _UTF_8: Final = frozenset({"charset=utf-8", "charset=utf8"})
 _INTEGER_MAX_CHARS: Final = 20
 _INTEGER: Final = re.compile(r"-?(?:0|[1-9][0-9]{0,9})")
 _INTEGERS: Final = frozenset({"top_k", "max_output_tokens"})
+# A URL has no form for their values.
+_BODY_ONLY: Final = frozenset({"filters"})
 _BOOLEANS: Final = {"true": True, "false": False}
 
 
@@ -63,7 +65,7 @@ def parse_query(query_string: bytes) -> QueryRequest:
 
     Raises:
         BadRequest: the string is not percent-encoded UTF-8.
-        InvalidRequest: a parameter is repeated or violates the schema.
+        InvalidRequest: a parameter is repeated, violates the schema, or is taken in a body only.
     """
     try:
         pairs = parse_qsl(query_string.decode("ascii"), keep_blank_values=True, errors="strict")
@@ -71,6 +73,8 @@ def parse_query(query_string: bytes) -> QueryRequest:
         raise BadRequest("The query string is not percent-encoded UTF-8.") from error
     values: dict[str, object] = {}
     for name, text in pairs:
+        if name in _BODY_ONLY:
+            raise InvalidRequest([FieldError(path=name, reason="is taken in the body of a POST only")])
         if name in values:
             raise InvalidRequest([FieldError(path=name[:_PATH_MAX_CHARS], reason="is given more than once")])
         values[name] = _typed(name, text)

@@ -33,7 +33,8 @@ class ApiRoute:
 
     `handled_as` is the path whose handler answers, where it is another's. HEAD is GET without the body, unless the
     route `streams`: then the handler must see the method, to do no work. Where a route `checks_origin`, a page of an
-    origin that is not allowed is refused. `tools` are what can be called by requests to this one path.
+    origin that is not allowed is refused. `tools` are what can be called by requests to this one path. Where a route
+    `speaks_openai`, its errors have the form that OpenAI's clients read.
     """
 
     path: str
@@ -43,6 +44,7 @@ class ApiRoute:
     streams: bool = False
     checks_origin: bool = False
     tools: tuple["ToolRoute", ...] = ()
+    speaks_openai: bool = False
 
     @property
     def is_ours(self) -> bool:
@@ -72,6 +74,8 @@ MCP_SEARCH: Final = ToolRoute("search", "/mcp/search", "source")
 MCP_ASK: Final = ToolRoute("ask", "/mcp/ask", "query")
 MCP_SOURCE: Final = ToolRoute("get_source", "/mcp/get_source", "source")
 MCP: Final = ApiRoute("/mcp", ("POST",), "source", checks_origin=True, tools=(MCP_SEARCH, MCP_ASK, MCP_SOURCE))
+CHAT_MODELS: Final = ApiRoute("/v1/models", _GET, "status", speaks_openai=True)
+CHAT: Final = ApiRoute("/v1/chat/completions", ("POST",), "query", speaks_openai=True)
 # BentoML declares these two and our own handlers answer: its native API exists so that its clients see it, and its
 # description of the service knows other errors than ours and no events.
 NATIVE: Final = ApiRoute("/v1/query", ("POST",), "query", handled_as=QUERY.path)
@@ -86,7 +90,7 @@ SCHEMA: Final = ApiRoute("/schema.json", _GET, "bentoml")
 # A closed list: the raw path is a label of BentoML's metrics, which would grow without end.
 ROUTES: Final = (
     PAGE, HEALTH, READY, CURRENT_MODELS, OPENAPI, DOCS,
-    QUERY, STREAM, NATIVE, SEARCH, CHUNK, MCP,
+    QUERY, STREAM, NATIVE, CHAT, CHAT_MODELS, SEARCH, CHUNK, MCP,
     LIVEZ, HEALTHZ, READYZ, METRICS, SCHEMA,
 )  # fmt: skip
 METHODS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType({route.path: route.methods for route in ROUTES})

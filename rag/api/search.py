@@ -35,9 +35,7 @@ class SearchEndpoint(Endpoint):
         record.model_version = pipeline.model_version
         tokens = pipeline.count_tokens(search.question)
         async with self._admitted(principal, search.tenant_id, tokens, record) as settle:
-            found = await pipeline.search(
-                search.question, search.tenant_id, top_k=search.top_k, record=record, deadline=deadline
-            )
+            found = await pipeline.search(search, groups=principal.groups, record=record, deadline=deadline)
             await settle()
             response = SearchResponse(
                 results=[_describe(candidate) for candidate in found],

@@ -8,7 +8,7 @@ Source: WHATWG HTML, section 9.2, "Server-sent events".
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from types import TracebackType
 from typing import Final, Self
 
@@ -64,17 +64,37 @@ def _error_event(error: RagError, trace_id: str) -> ErrorEvent:
     return ErrorEvent(code=code, message=error.message, trace_id=trace_id, retryable=ERROR_TABLE[code].retryable)
 
 
+class NumberedEvents:
+    """Encodes the events of one stream with ids that count from 0."""
+
+    def __init__(self) -> None:
+        self._next_number = 0
+
+    def __call__(self, event: Event) -> bytes:
+        encoded = encode(event, self._next_number)
+        self._next_number += 1
+        return encoded
+
+
 class EventWriter:
     """Writes events to one client: the response head on entry, the end of the body on a clean exit, pings in between.
 
-    A ping goes out when nothing has been sent for `ping_after_s`.
+    A ping goes out when nothing has been sent for `ping_after_s`. `encoder` decides what is sent for each event, which
+    may be nothing; without one, events have ids and names.
     """
 
-    def __init__(self, send: Send, *, ping_after_s: float = PING_AFTER_S, headers: RawHeaders = ()) -> None:
+    def __init__(
+        self,
+        send: Send,
+        *,
+        encoder: Callable[[Event], bytes] | None = None,
+        ping_after_s: float = PING_AFTER_S,
+        headers: RawHeaders = (),
+    ) -> None:
         self._send = send
+        self._encoder = encoder or NumberedEvents()
         self._headers = headers
         self._ping_after_s = ping_after_s
-        self._next_number = 0
         self._sent_at = 0.0
         self._pings: asyncio.Task[None] | None = None
 
@@ -94,9 +114,9 @@ class EventWriter:
             await self._send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def write(self, event: Event) -> None:
-        """Send one event with the next id, counted from 0."""
-        await self.send_chunk(encode(event, self._next_number))
-        self._next_number += 1
+        """Send what the encoder makes of an event."""
+        if chunk := self._encoder(event):
+            await self.send_chunk(chunk)
 
     async def send_chunk(self, chunk: bytes) -> None:
         """Send what is encoded already: whole events, or a comment."""

@@ -24,6 +24,11 @@ class BrokenReply(httpx.RemoteProtocolError):
     """The connection failed after the first byte of a reply, or the reply is not HTTP."""
 
 
+def came_to_nothing(error: httpx.HTTPError) -> bool:
+    """Return whether the connection failed before the first byte of a reply; only then do we send the request again."""
+    return isinstance(error, httpx.NetworkError | httpx.RemoteProtocolError) and not isinstance(error, BrokenReply)
+
+
 class PatientTransport(httpx.AsyncHTTPTransport):
     """An `httpx.AsyncHTTPTransport` that can be cancelled at any time without leaking a connection.
 

@@ -4,11 +4,8 @@ The same adapter serves vLLM in our own Generator service and any server that RA
 """
 
 import asyncio
-import math
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
 import httpx
@@ -16,15 +13,13 @@ import httpx
 from rag.clients.chat_chunks import DeltaDecoder, failure
 from rag.clients.chat_request import adapt
 from rag.clients.event_stream import EventDecoder, ServerEvent
-from rag.clients.http_transport import BrokenReply
+from rag.clients.http_transport import came_to_nothing
+from rag.clients.retry_after import read_retry_after
 from rag.clients.upstream_failures import Redaction
 from rag.errors import DeadlineExceeded, UpstreamError, UpstreamRateLimited
 from rag.types import Delta, Message
 
 DONE: Final = b"[DONE]"
-DEFAULT_RETRY_AFTER_S: Final = 1.0
-# A server that asks for more than a day has made a mistake, which our clients should not see.
-MAX_RETRY_AFTER_S: Final = 86_400.0
 # Limits for reading a body that is not an event stream, to log the reason of a failure.
 _REASON_LIMIT_BYTES: Final = 65_536
 _REASON_TIMEOUT_S: Final = 0.5
@@ -102,35 +97,11 @@ class OpenAIGenerator:
         try:
             first: httpx.Response = await stack.enter_async_context(request())
         except httpx.HTTPError as error:
-            if not _came_to_nothing(error):
+            if not came_to_nothing(error):
                 raise
             second: httpx.Response = await stack.enter_async_context(request())
             return second
         return first
-
-
-def _came_to_nothing(error: httpx.HTTPError) -> bool:
-    """Return whether the connection failed before the first byte of a reply; only then do we send the request again."""
-    return isinstance(error, httpx.NetworkError | httpx.RemoteProtocolError) and not isinstance(error, BrokenReply)
-
-
-def _read_retry_after(headers: Mapping[str, str]) -> float:
-    """Return the seconds to wait, given as a number or a date, bounded; the default if missing or invalid.
-
-    Source: RFC 9110, section 10.2.3.
-    """
-    value = headers.get("retry-after", "").strip()
-    try:
-        seconds = float(value)
-    except ValueError:
-        try:
-            at = parsedate_to_datetime(value)
-        except (ValueError, OverflowError):
-            return DEFAULT_RETRY_AFTER_S
-        seconds = (at.replace(tzinfo=at.tzinfo or UTC) - datetime.now(UTC)).total_seconds()
-    if not math.isfinite(seconds):
-        return DEFAULT_RETRY_AFTER_S
-    return min(max(DEFAULT_RETRY_AFTER_S, seconds), MAX_RETRY_AFTER_S)
 
 
 class _Reading:
@@ -159,7 +130,7 @@ class _Reading:
                         break
         described = self._describe_head()
         if status == httpx.codes.TOO_MANY_REQUESTS:
-            wait_s = _read_retry_after(self._response.headers)
+            wait_s = read_retry_after(self._response.headers)
             raise UpstreamRateLimited(retry_after_s=wait_s, upstream_status=status, upstream_error=described)
         raise UpstreamError(upstream_status=status, upstream_error=described)
 

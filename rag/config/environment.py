@@ -11,9 +11,11 @@ from pydantic import ValidationError
 from pydantic_settings import EnvSettingsSource
 
 from rag.config.model_ref import ModelRef
-from rag.config.settings import PREFIX, Settings
+from rag.config.settings import LOCAL_RERANKER, OURS, PREFIX, Settings
 
 _MODEL_FORMS: Final = "bento:<tag>, hf:<repo>[@revision], path:<dir> or fake:"
+_NAME: Final = "1 to 256 characters without white space around them"
+_KEY: Final = "a key of printable ASCII characters"
 _HTTP_URL: Final = "an http:// or https:// URL"
 # Descriptions of ranges that cannot be derived from the annotations.
 _RANGES: Final[Mapping[str, str]] = {
@@ -23,8 +25,12 @@ _RANGES: Final[Mapping[str, str]] = {
     "verifier_model": _MODEL_FORMS,
     "generator_model": f"{_MODEL_FORMS}, or none",
     "generator_url": f"{_HTTP_URL} that ends in /v1",
-    "generator_api_key": "a key of printable ASCII characters",
-    "generator_name": "1 to 256 characters without white space around them",
+    "generator_api_key": _KEY,
+    "generator_name": _NAME,
+    "embedder_name": _NAME,
+    "reranker_name": _NAME,
+    "embedder_api_key": _KEY,
+    "reranker_api_key": _KEY,
     "generator_headers": "a JSON object of header names and their values or null, none of ours and none twice",
     "generator_body": "a JSON object without a name twice, and without messages, model, n and stream",
     "embedder_url": _HTTP_URL,
@@ -91,6 +97,7 @@ def _contradictions(settings: Settings) -> list[str]:
             for field in ("generator_name", "generator_body")  # not the credentials: deployments may share one secret
             if getattr(settings, field) is not None
         ]
+    found += _contradictions_of_runtimes(settings)
     if settings.generator_model is None:
         if settings.generator_url is not None:
             found.append("RAG_GENERATOR_MODEL: must not be none beside RAG_GENERATOR_URL; unset one of the two")
@@ -102,6 +109,24 @@ def _contradictions(settings: Settings) -> list[str]:
             found.append("RAG_HISTORY: must not be rewrite where RAG_GENERATOR_MODEL is none; terms needs no generator")
     elif settings.generator_url is None and settings.passage_tokens >= settings.generator_context_tokens:
         found.append("RAG_CONTEXT_TOKENS: must be less than RAG_GENERATOR_CONTEXT_TOKENS, which holds the answer too")
+    return found
+
+
+def _contradictions_of_runtimes(settings: Settings) -> list[str]:
+    found = []
+    for role in ("embedder", "reranker"):
+        name, is_ours = f"{PREFIX}{role.upper()}", getattr(settings, f"{role}_protocol") == OURS
+        if is_ours and getattr(settings, f"{role}_name") is not None:
+            found.append(f"{name}_NAME: is of no use while {name}_PROTOCOL is {OURS}; unset it")
+        if not is_ours and getattr(settings, f"{role}_url") is None:
+            found.append(f"{name}_URL: must be set where {name}_PROTOCOL is not {OURS}")
+        if not is_ours and ModelRef.parse(getattr(settings, f"{role}_model")).kind == "fake":
+            found.append(f"{name}_MODEL: must not be fake where {name}_PROTOCOL is not {OURS}")
+    if settings.reranker_protocol != OURS:
+        if settings.verifier_model is not None and ModelRef.parse(settings.verifier_model).kind != "fake":
+            found.append(f"RAG_VERIFIER_MODEL: needs our own Reranker, and RAG_RERANKER_PROTOCOL is not {OURS}")
+        if settings.reranker_name is None and settings.reranker_model == LOCAL_RERANKER:
+            found.append("RAG_RERANKER_NAME: must name the cross-encoder that is served; or set RAG_RERANKER_MODEL")
     return found
 
 

@@ -19,6 +19,7 @@ PREFIX: Final = "RAG_"
 # What `make setup` imports for those who want drafts. By default nothing is drafted: nearly every sentence of this
 # model is replaced by a quotation, which is there many times sooner.
 LOCAL_GENERATOR: Final = "bento:smollm2-135m-instruct:q4"
+LOCAL_RERANKER: Final = "bento:multilingual-e5-small:q4"
 # Two English passages or one Vietnamese one, and two sentences: what the local generator reads and writes in 6 s on
 # one core. The best passage alone holds the answer to 97 % of questions; quotation makes up for a short draft.
 LOCAL_CONTEXT_TOKENS: Final = 640
@@ -37,6 +38,8 @@ OFFLINE: Final[Mapping[str, object]] = {
     "stream_timeout_s": 200,
 }
 ANY_ORIGIN: Final = "*"
+# The protocol of our own services.
+OURS: Final = "bento"
 # What frames a request, and what the contract promises of it.
 _OUR_HEADERS: Final = frozenset({"connection", "content-length", "content-type", "transfer-encoding", "x-trace-id"})
 _OUR_FIELDS: Final = frozenset({"messages", "model", "n", "stream"})
@@ -137,6 +140,7 @@ PublicUrl = Annotated[
 OpenAiUrl = Annotated[
     str, StringConstraints(pattern=r"^https?://[^\s/]+(/\S*)?/v1(beta/openai)?/?$"), AfterValidator(_strip_slash)
 ]
+ServedName = Annotated[str, StringConstraints(pattern=r"^\S(.{0,254}\S)?$")]
 Origins = Annotated[str, AfterValidator(_check_origins)]
 HeaderKey = Annotated[SecretStr, AfterValidator(_check_key)]
 Headers = Annotated[SecretStr, AfterValidator(_check_headers)]
@@ -177,7 +181,7 @@ class Settings(BaseSettings):
         "bento:multilingual-e5-small:q4", description="Makes the vectors; after a change, ingest everything again."
     )
     reranker_model: Model = Field(
-        "bento:multilingual-e5-small:q4",
+        LOCAL_RERANKER,
         description="Scores passages: a cross-encoder, or an embedder's token vectors by late interaction.",
     )
     verifier_model: Model | None = Field(
@@ -197,8 +201,8 @@ class Settings(BaseSettings):
     generator_api_key: Annotated[HeaderKey | None, BeforeValidator(_strip_key)] = Field(
         None, description="Bearer key for the generator; goes nowhere else."
     )
-    generator_name: str | None = Field(
-        None, pattern=r"^\S(.{0,254}\S)?$", description="The model's name at RAG_GENERATOR_URL; unset: its card's."
+    generator_name: ServedName | None = Field(
+        None, description="The model's name at RAG_GENERATOR_URL; unset: its card's."
     )
     generator_headers: Headers | None = Field(
         None, description="JSON object of headers for RAG_GENERATOR_URL; null leaves one out. As secret as a key."
@@ -239,6 +243,25 @@ class Settings(BaseSettings):
     reranker_url: HttpUrl | None = Field(
         None, description="The Reranker on another host; unset: spawned here if needed."
     )
+    embedder_protocol: Literal["bento", "oip", "tei", "openai"] = Field(
+        "bento", description="What RAG_EMBEDDER_URL speaks; other than `bento`, ingestion embeds there too."
+    )
+    reranker_protocol: Literal["bento", "oip", "tei", "cohere"] = Field(
+        "bento", description="What RAG_RERANKER_URL speaks; other than `bento`, it serves a cross-encoder."
+    )
+    embedder_name: ServedName | None = Field(None, description="The model's name there; unset: its card's.")
+    reranker_name: ServedName | None = Field(None, description="The model's name there; unset: its reference's.")
+    embedder_api_key: Annotated[HeaderKey | None, BeforeValidator(_strip_key)] = Field(
+        None, description="Bearer key for another embedder; goes nowhere else."
+    )
+    reranker_api_key: Annotated[HeaderKey | None, BeforeValidator(_strip_key)] = Field(
+        None, description="Bearer key for another reranker; goes nowhere else."
+    )
+    docling_url: HttpUrl | None = Field(
+        None,
+        description="Base URL of a docling-serve, which reads the PDF of an ingestion: scans and hard tables; unset: "
+        "their text layer is read here.",
+    )
 
     request_timeout_s: Seconds = Field(20, description="Seconds for a whole POST /query; raise it on slow hardware.")
     stream_timeout_s: Seconds = Field(60, description="Seconds for a whole stream; raise it for long answers.")
@@ -271,7 +294,9 @@ class Settings(BaseSettings):
         description="When Redis is lost: refuse, or limit per process. In production the default is fail_closed.",
     )
 
-    identities_file: Path | None = Field(None, description="YAML with principals, digests of keys, tenants, quotas.")
+    identities_file: Path | None = Field(
+        None, description="YAML with principals, digests of keys, tenants, groups, quotas."
+    )
     jwt_jwks: str | None = Field(None, min_length=1, description="Path or URL of the key set that signs JWTs.")
     jwt_audience: str | None = Field(None, min_length=1, description="The `aud` that a JWT must have.")
     jwt_issuer: str | None = Field(None, min_length=1, description="The `iss` that a JWT must have.")
@@ -425,7 +450,9 @@ class Settings(BaseSettings):
 
     @property
     def has_one_ranking_model(self) -> bool:
-        """Whether the same real model embeds and reranks."""
+        """Whether the same real model embeds and reranks, both in services of ours."""
+        if self.embedder_protocol != OURS or self.reranker_protocol != OURS:
+            return False
         return self.embedder_model == self.reranker_model and ModelRef.parse(self.embedder_model).kind != "fake"
 
     @property
@@ -446,7 +473,8 @@ class Settings(BaseSettings):
 # A time limit, a quota or a credential decides whether there is an answer, never which.
 NEVER_IN_AN_ANSWER: Final = frozenset(
     {
-        "env", "model_version", "index_dir", "generator_api_key", "generator_headers",
+        "env", "model_version", "index_dir", "docling_url", "generator_api_key", "generator_headers",
+        "embedder_api_key", "reranker_api_key",
         "profile",  # what it chooses counts
         "generator_gpu_memory_fraction", "generator_max_running", "generator_batch_tokens",
         "batch_tokens", "batch_wait_ms", "batch_pass_tokens",

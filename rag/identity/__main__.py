@@ -25,9 +25,14 @@ def main(argv: Sequence[str] | None = None, *, prog: str = "python -m rag.identi
     new_key.add_argument(
         "--tenants", default=OPEN_TENANT, help='tenants that it may use, parted by commas; "*" for all (default: demo)'
     )
+    new_key.add_argument(
+        "--group", action="append", default=[], dest="groups", metavar="G", help="a group that it is in; repeatable"
+    )
     arguments = parser.parse_args(argv)
     key = make_key()
-    entry = describe_entry(key, principal_id=arguments.id, tenants=arguments.tenants.split(","))
+    entry = describe_entry(
+        key, principal_id=arguments.id, tenants=arguments.tenants.split(","), groups=arguments.groups
+    )
     try:
         parse_identities(f"principals:\n{entry}".encode())
     except SourceError as error:

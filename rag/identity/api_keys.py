@@ -16,11 +16,13 @@ from rag.config.strict_yaml import FileError, explain, load_yaml, one_line, repe
 from rag.errors import Unauthorized
 from rag.identity.principal import KEY_SPACE, PRINCIPAL_ID_PATTERN, Principal
 from rag.identity.sources import SourceError, WatchedFile
+from rag.text.labels import GROUP_MAX_CHARS, is_label, read_groups, read_label
 from schemas.request import TenantId
 
 ANY_TENANT: Final = "*"
 KEY_PREFIX: Final = "rag_"  # lets a secret scanner find a key that was published by mistake
 KEY_BYTES: Final = 32  # 43 characters of base64url
+_GROUPS_MAX: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +71,13 @@ def make_key() -> str:
     return KEY_PREFIX + secrets.token_urlsafe(KEY_BYTES)
 
 
-def describe_entry(key: str, *, principal_id: str, tenants: Sequence[str]) -> str:
+def describe_entry(key: str, *, principal_id: str, tenants: Sequence[str], groups: Sequence[str] = ()) -> str:
     """Return the entry of the identities file for this key; its strings are JSON, which is valid YAML."""
     return (
         f"  - id: {json.dumps(principal_id)}\n"
         f'    key_sha256: "{hashlib.sha256(key.encode()).hexdigest()}"\n'
         f"    tenants: {json.dumps(list(tenants))}\n"
+        + (f"    groups: {json.dumps(list(groups), ensure_ascii=False)}\n" if groups else "")
     )
 
 
@@ -84,6 +87,7 @@ class _Entry(BaseModel):
     id: Annotated[str, StringConstraints(pattern=PRINCIPAL_ID_PATTERN)]
     key_sha256: Annotated[str, StringConstraints(pattern="^[0-9A-Fa-f]{64}$")]
     tenants: list[TenantId] | None
+    groups: list[str] = Field(default_factory=list, max_length=_GROUPS_MAX)
     # The bounds of RAG_RATE_LIMIT_REQUESTS and RAG_RATE_LIMIT_TOKENS.
     requests_per_window: int | None = Field(None, ge=1, le=1_000_000_000)
     tokens_per_window: int | None = Field(None, ge=1, le=1_000_000_000_000)
@@ -95,9 +99,21 @@ class _Entry(BaseModel):
             raise ValueError("nothing is granted by leaving it empty")
         return None if value == [ANY_TENANT] else value
 
+    @field_validator("groups")
+    @classmethod
+    def _names(cls, groups: list[str]) -> list[str]:
+        if not all(is_label(read_label(each), GROUP_MAX_CHARS) for each in groups):
+            raise ValueError("no document can have such a group")
+        return groups
+
     def holder(self) -> KeyHolder:
-        tenants = None if self.tenants is None else frozenset(self.tenants)
-        principal = Principal(f"{KEY_SPACE}{self.id}", tenants, self.requests_per_window, self.tokens_per_window)
+        principal = Principal(
+            f"{KEY_SPACE}{self.id}",
+            None if self.tenants is None else frozenset(self.tenants),
+            self.requests_per_window,
+            self.tokens_per_window,
+            read_groups(self.groups),
+        )
         return KeyHolder(bytes.fromhex(self.key_sha256), principal)
 
 
@@ -113,6 +129,7 @@ _RULES: Final = {
     "id": "1 to 255 printable ASCII characters, in quotes where YAML sees something else than text",
     "key_sha256": "64 hexadecimal digits in quotes",
     "tenants": 'a list of tenant ids, 1 to 64 characters of A-Za-z0-9._- each, or ["*"]',
+    "groups": "a list of at most 1000 names of groups, 1 to 128 characters each",
     "requests_per_window": "a whole number from 1 to 1000000000",
     "tokens_per_window": "a whole number from 1 to 1000000000000",
 }

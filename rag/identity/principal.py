@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from rag.errors import Forbidden
+from rag.types import Scope
 
 OPEN_TENANT: Final = "demo"
 # Printable ASCII, because ids go into logs and into the limiter's keys; 255 is the maximum length of `sub`.
@@ -22,13 +23,20 @@ JWT_SPACE: Final = "jwt:"
 class Principal:
     """A known caller; `id` begins with its name space, except for `anonymous`.
 
-    `tenants` is None if the principal may use all tenants; a quota is None if the default applies.
+    `tenants` is None if the principal may use all tenants; a quota is None if the default applies. Documents that have
+    groups are seen by principals that have one of them in their `groups`.
     """
 
     id: str
     tenants: frozenset[str] | None
     requests_per_window: int | None = None
     tokens_per_window: int | None = None
+    groups: frozenset[str] = frozenset()
+
+    @property
+    def scope(self) -> Scope:
+        """What the principal sees of a tenant that it may use, where nothing restricts it further."""
+        return Scope(self.groups)
 
     def may_use(self, tenant_id: str) -> bool:
         """Return whether the principal may use the tenant."""

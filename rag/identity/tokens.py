@@ -12,6 +12,7 @@ import jwt
 from rag.errors import Unauthorized
 from rag.identity.key_sets import ALGORITHMS, KeySource
 from rag.identity.principal import JWT_SPACE, PRINCIPAL_ID_PATTERN, Principal
+from rag.text.labels import read_groups
 from schemas.request import TENANT_PATTERN
 
 # Tolerance between the issuer's clock and ours for tokens from the future (`iat`, `nbf`); there is none for `exp`.
@@ -72,11 +73,15 @@ class BearerTokens:
 def _principal_of(claims: dict[str, Any]) -> Principal:
     """Return the principal of the claims; `*` is not a valid tenant here, so no token grants all tenants.
 
-    Raises: Unauthorized: `sub` or `tenants` is not valid.
+    An issuer names many groups that have nothing to do with documents: names that no document can have are ignored.
+
+    Raises: Unauthorized: `sub` or `tenants` is not valid, or `groups` is no list of strings.
     """
-    principal_id, tenants = claims["sub"], claims.get("tenants")
+    principal_id, tenants, groups = claims["sub"], claims.get("tenants"), claims.get("groups", [])
     if not _PRINCIPAL_ID.fullmatch(principal_id) or not isinstance(tenants, list):
         raise Unauthorized
     if not all(isinstance(tenant, str) and _TENANT.fullmatch(tenant) for tenant in tenants):
         raise Unauthorized
-    return Principal(f"{JWT_SPACE}{principal_id}", frozenset(tenants))
+    if not isinstance(groups, list) or not all(isinstance(group, str) for group in groups):
+        raise Unauthorized
+    return Principal(f"{JWT_SPACE}{principal_id}", frozenset(tenants), groups=read_groups(groups))

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Final
 
@@ -82,30 +83,47 @@ class DenseIndex:
             similarities, ordinals = (row[0] for row in self._index.search(query, fetched, params=options))
             found = ordinals >= 0  # faiss gives -1 if the probed lists hold no more
             similarities, ordinals = similarities[found].round(_SIMILARITY_DECIMALS), ordinals[found]
+            if subset is not None and len(ordinals) < k and options is not subset.exhaustive:
+                options = subset.exhaustive
+                continue
             # Of equal similarities faiss keeps the last ones, so all of them are fetched.
             if fetched == total or len(ordinals) < fetched or similarities[-1] < similarities[k - 1]:
                 return take_best(ordinals, similarities, k)
             fetched = min(fetched * 2, total)
 
-    def subset(self, ordinals: NDArray[np.int64]) -> "DenseSubset":
+    def subset(self, ordinals: NDArray[np.integer], *, exact_max_chunks: int = 0) -> "DenseSubset":
         """Prepare a search that is restricted to these ordinals, to be used many times.
 
         In an approximate index the lists nearest to a question need not hold any of them. So only lists that hold some
-        are probed, and enough of them to compare as many vectors as an unrestricted search does.
+        are probed, and enough of them to compare as many vectors as an unrestricted search does; all of them if there
+        are at most `exact_max_chunks` ordinals, or if the others do not hold k.
 
         Raises: BrokenIndexError: the lists hold ordinals that the index does not have.
         """
         selector = _select(ordinals, len(self))
         if not isinstance(self._index, faiss.IndexIVF):
-            return DenseSubset(len(ordinals), faiss.SearchParameters(sel=selector))  # type: ignore[call-arg]
-        holding = np.unique(_read_lists(self._index)[ordinals])
+            exact = faiss.SearchParameters(sel=selector)  # type: ignore[call-arg]
+            return DenseSubset(len(ordinals), exact, exact)
+        holding = np.unique(self._lists[ordinals])
+        lists = faiss.SearchParameters(sel=_select(holding, self._index.nlist))  # type: ignore[call-arg]
+
+        def probe(count: int) -> faiss.SearchParameters:
+            return faiss.SearchParametersIVF(  # type: ignore[call-arg]
+                sel=selector, nprobe=max(1, count), quantizer_params=lists
+            )
+
+        exhaustive = probe(len(holding))
+        if len(ordinals) <= exact_max_chunks:
+            return DenseSubset(len(ordinals), exhaustive, exhaustive)
         wanted = self._index.nprobe * len(self) / self._index.nlist
         probes = min(len(holding), math.ceil(wanted * len(holding) / max(1, len(ordinals))))
-        lists = faiss.SearchParameters(sel=_select(holding, self._index.nlist))  # type: ignore[call-arg]
-        options = faiss.SearchParametersIVF(  # type: ignore[call-arg]
-            sel=selector, nprobe=max(1, probes), quantizer_params=lists
-        )
-        return DenseSubset(len(ordinals), options)
+        return DenseSubset(len(ordinals), probe(probes), exhaustive)
+
+    @cached_property
+    def _lists(self) -> NDArray[np.int32]:
+        """The list that holds each ordinal, (n,); only of an approximate index."""
+        assert isinstance(self._index, faiss.IndexIVF)
+        return _read_lists(self._index)
 
     def vectors(self, first: int, count: int) -> Vectors:
         """Return `count` vectors from ordinal `first` on, float32, (count, dim)."""
@@ -118,24 +136,25 @@ class DenseIndex:
 
 @dataclass(frozen=True, slots=True)
 class DenseSubset:
-    """The size of a subset, and the faiss parameters that restrict a search to it."""
+    """The size of a subset, and the faiss parameters that restrict a search to it; `exhaustive` misses none of it."""
 
     size: int
     options: faiss.SearchParameters
+    exhaustive: faiss.SearchParameters
 
 
-def _select(numbers: NDArray[np.int64], total: int) -> faiss.IDSelector:
+def _select(numbers: NDArray[np.integer], total: int) -> faiss.IDSelector:
     bits = np.zeros(total, dtype=bool)
     bits[numbers] = True
     # faiss's stubs have the signatures of C++, not those of its Python wrappers.
     return faiss.IDSelectorBitmap(np.packbits(bits, bitorder="little"))  # type: ignore[call-arg, arg-type]
 
 
-def _read_lists(index: faiss.IndexIVF) -> NDArray[np.int64]:
+def _read_lists(index: faiss.IndexIVF) -> NDArray[np.int32]:
     """Return the list that holds each ordinal, (n,)."""
     lists = index.invlists
     assert lists is not None
-    list_of = np.zeros(index.ntotal, dtype=np.int64)
+    list_of = np.zeros(index.ntotal, dtype=np.int32)
     try:
         for number in range(index.nlist):
             list_of[faiss.rev_swig_ptr(lists.get_ids(number), lists.list_size(number))] = number

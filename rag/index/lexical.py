@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 METHOD: Final = "lucene"
 K1: Final = 1.2
 B: Final = 0.75
+LENGTHS_NAME: Final = "lengths.i32"
 # Words counted at a time: takes about 30 MB; larger blocks were slower.
 _BLOCK_WORDS: Final = 500_000
 
@@ -31,30 +32,41 @@ _BLOCK_WORDS: Final = 500_000
 class LexicalIndex:
     """BM25 scores of words in chunks by ordinal, computed when built; the arrays stay mapped."""
 
-    def __init__(self, bm25: "bm25s.BM25") -> None:
+    def __init__(self, bm25: "bm25s.BM25", lengths: NDArray[np.int32] | None = None) -> None:
+        """`lengths` are the words of each chunk; versions that were made without them have none."""
         self._bm25 = bm25
+        self.lengths: Final = lengths
+        self.mean_length: Final = float(lengths.mean()) if lengths is not None else 0.0
         self._total = int(bm25.scores["num_docs"])
-        self._starts = bm25.scores["indptr"].view(np.ndarray)  # indexing a memmap takes ten times as long
+        # Indexing a memmap takes ten times as long.
+        self._starts = bm25.scores["indptr"].view(np.ndarray)
+        self._chunks = bm25.scores["indices"].view(np.ndarray)
+        self._scores = bm25.scores["data"].view(np.ndarray)
 
     @classmethod
     def load(cls, folder: Path) -> "LexicalIndex":
         """Open the index in a folder; it stays mapped.
 
-        Raises: BrokenIndexError: the folder holds no index.
+        Raises: BrokenIndexError: the folder holds no index, or the lengths beside it belong to another one.
         """
         import bm25s  # noqa: PLC0415
 
         try:
-            return cls(bm25s.BM25.load(folder, mmap=True, show_progress=False))
+            path = _lengths_path(folder)
+            lengths = np.fromfile(path, dtype=np.int32) if path.exists() else None
+            index = cls(bm25s.BM25.load(folder, mmap=True, show_progress=False), lengths)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise BrokenIndexError(f"{folder.name} cannot be loaded") from error
+        if lengths is not None and len(lengths) != len(index):
+            raise BrokenIndexError(f"{path.name} does not belong to {folder.name}")
+        return index
 
     def __len__(self) -> int:
         return self._total
 
     def search(self, words: Sequence[str], k: int) -> list[tuple[int, float]]:
         """Return the k best as (ordinal, score > 0), best first; ties by ordinal. A repeated word counts each time."""
-        known = self._bm25.get_tokens_ids(list(words))
+        known = self.find_numbers(words)
         if not known or k <= 0:
             return []
         scores = self._bm25.get_scores_from_ids(known)
@@ -63,7 +75,17 @@ class LexicalIndex:
 
     def idf(self, words: Sequence[str]) -> list[float]:
         """Return Lucene's inverse document frequency of each word; unknown words get the highest."""
-        return [_idf(self._total, self.count(word)) for word in words]
+        return [inverse_frequency(self._total, self.count(word)) for word in words]
+
+    def find_numbers(self, words: Sequence[str]) -> list[int]:
+        """Return the numbers of those words that the index knows, in their order."""
+        numbers: list[int] = self._bm25.get_tokens_ids(list(words))
+        return numbers
+
+    def postings(self, number: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+        """Return the chunks that hold the word of this number, ascending, and its score in each."""
+        part = slice(int(self._starts[number]), int(self._starts[number + 1]))
+        return self._chunks[part], self._scores[part]
 
     def count(self, word: str) -> int:
         """Return how many chunks hold the word."""
@@ -77,7 +99,7 @@ class LexicalIndex:
 
 
 def build_lexical(chunks: Iterable[Sequence[str]], folder: Path) -> None:
-    """Write the index of these chunks, each given as its words, in the order of their ordinals.
+    """Write the index of these chunks, each given as its words, in the order of their ordinals; and their lengths.
 
     Raises: OSError: the disk is full or failed.
     """
@@ -91,6 +113,7 @@ def build_lexical(chunks: Iterable[Sequence[str]], folder: Path) -> None:
     bm25.scores = {"data": data, "indices": indices, "indptr": starts, "num_docs": len(postings)}
     bm25.vocab_dict, bm25.nonoccurrence_array = dict(postings.vocabulary), None
     bm25.save(folder, show_progress=False)
+    postings.lengths.tofile(_lengths_path(folder))
 
 
 class _Postings:
@@ -124,15 +147,20 @@ class _Postings:
         if len(self._numbers) >= _BLOCK_WORDS:
             self._count_block()
 
+    @property
+    def lengths(self) -> NDArray[np.int32]:
+        """The words of each chunk so far, (chunks,)."""
+        return np.asarray(self._lengths)
+
     def score(self) -> tuple[NDArray[np.float32], NDArray[np.int32], NDArray[np.int64]]:
         """Return BM25 by word, and by chunk within a word: the scores, their chunks, and the offset of each word."""
         self._count_block()
-        lengths = np.asarray(self._lengths)
-        damping = K1 * (1 - B + B * lengths / lengths.mean())
+        lengths = self.lengths
+        damping: NDArray[np.float64] = dampen(lengths, float(lengths.mean()))
         frequencies = np.zeros(len(self.vocabulary), dtype=np.int64)
         for words, _, _ in self._blocks:
             frequencies += np.bincount(words, minlength=len(frequencies))
-        idf = np.array([_idf(len(lengths), found) for found in frequencies.tolist()], dtype=np.float32)
+        idf = np.array([inverse_frequency(len(lengths), found) for found in frequencies.tolist()], dtype=np.float32)
         starts = np.concatenate([[0], np.cumsum(frequencies)])
         scores, chunks = np.empty(starts[-1], dtype=np.float32), np.empty(starts[-1], dtype=np.int32)
         free = starts[:-1].copy()
@@ -161,5 +189,15 @@ def _take_places(free: NDArray[np.int64], words: NDArray[np.int32]) -> NDArray[n
     return places
 
 
-def _idf(total: int, found: int) -> float:
+def dampen(lengths: NDArray[np.int32], mean_length: float) -> NDArray[np.float64]:
+    """Return BM25's damping of the counts in chunks of these lengths."""
+    return (K1 * (1 - B + B * lengths / mean_length)).astype(np.float64, copy=False)
+
+
+def inverse_frequency(total: int, found: int) -> float:
+    """Return Lucene's inverse document frequency of a word that `found` of `total` chunks hold."""
     return math.log(1 + (total - found + 0.5) / (found + 0.5))
+
+
+def _lengths_path(folder: Path) -> Path:
+    return folder.with_name(LENGTHS_NAME)  # beside the library's own files

@@ -6,17 +6,21 @@ A version is named after the digest of its manifest, and the manifest holds the 
 
 import hashlib
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal
 
 from pydantic import TypeAdapter, ValidationError
 
-from rag.types import IndexVersion, ModelInfo
+from rag.types import GroupedPart, IndexVersion, Labels, ModelInfo
 
 MANIFEST_NAME: Final = "manifest.json"
-FORMAT: Final = 1
+PLAIN_FORMAT: Final = 1
+# Written if a document has groups or metadata. Code that knows none refuses it, instead of showing everybody what the
+# groups hide.
+LABELLED_FORMAT: Final = 2
 _VERSION_NAME: Final = re.compile(r"(\d{6,})-([0-9a-f]{8})")
 
 
@@ -39,7 +43,10 @@ class FileSeal:
 
 @dataclass(frozen=True, slots=True)
 class DocumentEntry:
-    """One document of a version; its chunks have consecutive ordinals from `first_ordinal` on."""
+    """One document of a version; its chunks have consecutive ordinals from `first_ordinal` on.
+
+    `groups` and `metadata` are those of `rag.types.Labels`; versions made before there were any have none.
+    """
 
     document_id: str
     title: str
@@ -48,6 +55,12 @@ class DocumentEntry:
     first_ordinal: int
     digest: str
     chunker_version: str
+    groups: tuple[str, ...] = ()
+    metadata: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @property
+    def labels(self) -> Labels:
+        return Labels(self.groups, self.metadata)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +83,7 @@ class Manifest:
     documents are unknown, so all new ones are above it.
     """
 
-    format: Literal[1]
+    format: Literal[1, 2]
     previous: str | None
     built_at: str
     embedder: ModelInfo
@@ -105,10 +118,27 @@ class StoredVersion:
     def summary(self) -> IndexVersion:
         """The version without its manifest's details."""
         manifest = self.manifest
-        return IndexVersion(self.name, manifest.chunks, manifest.documents, manifest.built_at)
+        grouped = sum_by_groups(manifest.document_list)
+        return IndexVersion(self.name, manifest.chunks, manifest.documents, manifest.built_at, grouped)
 
 
 _MANIFESTS: Final = TypeAdapter(Manifest)
+
+
+def format_of(documents: Iterable[DocumentEntry]) -> Literal[1, 2]:
+    """Return the format of a version with these documents."""
+    return LABELLED_FORMAT if any(entry.groups or entry.metadata for entry in documents) else PLAIN_FORMAT
+
+
+def sum_by_groups(documents: Iterable[DocumentEntry]) -> tuple[GroupedPart, ...]:
+    """Return the sizes of the parts of a version that not every caller sees."""
+    chunks: Counter[frozenset[str]] = Counter()
+    counts: Counter[frozenset[str]] = Counter()
+    for entry in documents:
+        if entry.groups:
+            chunks[frozenset(entry.groups)] += entry.chunks
+            counts[frozenset(entry.groups)] += 1
+    return tuple(GroupedPart(groups, chunks[groups], counts[groups]) for groups in counts)
 
 
 def render_manifest(manifest: Manifest) -> bytes:
@@ -146,7 +176,7 @@ def read_manifest(folder: Path) -> Manifest:
     try:
         return _MANIFESTS.validate_json(content)
     except ValidationError as error:
-        raise BrokenIndexError(f"{MANIFEST_NAME} is not of format {FORMAT}") from error
+        raise BrokenIndexError(f"{MANIFEST_NAME} is not of format {PLAIN_FORMAT} or {LABELLED_FORMAT}") from error
 
 
 def read_version(folder: Path) -> StoredVersion:

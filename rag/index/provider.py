@@ -10,12 +10,15 @@ from typing import Final, Literal
 
 from rag.errors import IndexUnavailable
 from rag.index.manifest import BrokenIndexError, StoredVersion
+from rag.index.scoped import ScopedIndex, ScopedIndexes
 from rag.index.store import IndexStore
 from rag.index.version import TenantIndex
-from rag.types import IndexVersion, ModelInfo
+from rag.types import IndexVersion, ModelInfo, Scope
 
 # By contract a new version is in use within 5 s; this leaves four to open it.
 POLL_S: Final = 1.0
+# The documents without groups.
+OF_ALL_CALLERS: Final = Scope()
 
 IndexState = Literal["ok", "mismatch", "unreachable", "loading"]
 
@@ -51,24 +54,24 @@ class ServedIndexes:
         self._on_refresh = on_refresh
         self._store = IndexStore(index_dir)
         self._expected = expected
-        self._open: dict[str, TenantIndex] = {}
-        self._opening: dict[str, asyncio.Task[TenantIndex | None]] = {}
+        self._open: dict[str, ScopedIndexes] = {}
+        self._opening: dict[str, asyncio.Task[ScopedIndexes | None]] = {}
         self._seen: dict[str, _Seen] = {}
         self._has_looked = False
 
-    async def current(self, tenant_id: str) -> TenantIndex | None:
-        """Return the serving version, or None if the tenant has no documents.
+    async def current(self, tenant_id: str, scope: Scope = OF_ALL_CALLERS) -> TenantIndex | ScopedIndex | None:
+        """Return the serving version as the scope shows it, or None if there is no document in it.
 
         Raises: IndexUnavailable: it is broken, or made by another embedder.
         """
-        index = self._open.get(tenant_id)
-        if index is not None and index.is_whole():
-            return index
-        self._forget(tenant_id)
-        try:
-            return await self._open_once(tenant_id)
-        except (BrokenIndexError, OSError) as error:
-            raise IndexUnavailable from error
+        indexes = self._open.get(tenant_id)
+        if indexes is None or not indexes.whole.is_whole():
+            self._forget(tenant_id)
+            try:
+                indexes = await self._open_once(tenant_id)
+            except (BrokenIndexError, OSError) as error:
+                raise IndexUnavailable from error
+        return indexes.find(scope) if indexes else None
 
     def state(self) -> IndexState:
         """Return the state for readiness.
@@ -83,12 +86,17 @@ class ServedIndexes:
             return "mismatch"
         return "unreachable" if faults and len(faults) == len(self._seen) else "ok"
 
-    def versions(self, tenant_ids: Collection[str] | None = None) -> dict[str, IndexVersion]:
-        """Return what serves, for these tenants or for all; tenants that cannot be served are left out."""
+    def versions(
+        self, tenant_ids: Collection[str] | None = None, groups: Collection[str] | None = None
+    ) -> dict[str, IndexVersion]:
+        """Return what serves, for these tenants or for all; tenants that cannot be served are left out.
+
+        The sizes are those that a caller with these groups sees, or those of the whole.
+        """
         served = {tenant_id: seen.version for tenant_id, seen in self._seen.items() if seen.version}
-        served |= {tenant_id: index.version for tenant_id, index in self._open.items()}
+        served |= {tenant_id: indexes.whole.version for tenant_id, indexes in self._open.items()}
         return {
-            tenant_id: served[tenant_id]
+            tenant_id: served[tenant_id] if groups is None else served[tenant_id].seen_with(groups)
             for tenant_id in sorted(served)
             if tenant_ids is None or tenant_id in tenant_ids
         }
@@ -121,10 +129,10 @@ class ServedIndexes:
         self._on_refresh(self.versions())
 
     async def _refresh_tenant(self, tenant_id: str, name: str | None) -> None:
-        if tenant_id in self._open and not self._open[tenant_id].is_whole():
+        if tenant_id in self._open and not self._open[tenant_id].whole.is_whole():
             self._forget(tenant_id)
         opened, before = self._open.get(tenant_id), self._seen.get(tenant_id, _Seen())
-        version = opened.version if opened else before.version
+        version = opened.whole.version if opened else before.version
         if version is not None and version.version == name:
             self._seen[tenant_id] = _Seen(version)
             return
@@ -147,7 +155,7 @@ class ServedIndexes:
         if self._open.pop(tenant_id, None) is not None:
             self._seen.pop(tenant_id, None)
 
-    async def _open_once(self, tenant_id: str) -> TenantIndex | None:
+    async def _open_once(self, tenant_id: str) -> ScopedIndexes | None:
         """Open the serving version once for all waiters; a waiter that is cancelled does not stop the others.
 
         Raises: BrokenIndexError, OSError: it cannot be opened; the version that was open stays.
@@ -158,14 +166,14 @@ class ServedIndexes:
             task.add_done_callback(lambda done: done.cancelled() or done.exception())  # all waiters may have left
         return await asyncio.shield(task)
 
-    async def _open_serving(self, tenant_id: str) -> TenantIndex | None:
+    async def _open_serving(self, tenant_id: str) -> ScopedIndexes | None:
         try:
             index = await asyncio.to_thread(self._store.read, tenant_id, self._open_accepted)
             if index is None:
                 self._open.pop(tenant_id, None)
-            else:
-                self._open[tenant_id] = index
-            return index
+                return None
+            self._open[tenant_id] = ScopedIndexes(index)
+            return self._open[tenant_id]
         finally:
             del self._opening[tenant_id]
 

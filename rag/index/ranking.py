@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def take_best(ordinals: NDArray[np.int64], scores: NDArray[np.float32], k: int) -> list[tuple[int, float]]:
+def take_best(ordinals: NDArray[np.integer], scores: NDArray[np.float32], k: int) -> list[tuple[int, float]]:
     """Return the k best as (ordinal, score), best first; ties by ordinal, also between those at the cut."""
     if len(scores) > k:
         threshold = np.partition(scores, len(scores) - k)[len(scores) - k]

@@ -19,12 +19,12 @@ from rag.index.dense import EXACT_MAX_CHUNKS, build_dense
 from rag.index.languages import LANGUAGES_NAME, detect_codes
 from rag.index.lexical import build_lexical
 from rag.index.manifest import (
-    FORMAT,
     BrokenIndexError,
     DenseInfo,
     DocumentEntry,
     Manifest,
     StoredVersion,
+    format_of,
     seal_files,
 )
 from rag.index.store import IndexStore
@@ -32,11 +32,12 @@ from rag.index.tokens import TokenWriter
 from rag.index.version import DENSE_NAME, LEXICAL_NAME, TenantIndex
 from rag.ports import Vectors
 from rag.text.language import words
-from rag.types import Chunk, Document, EncodedTexts, ModelInfo, Span
+from rag.types import Chunk, Document, EncodedTexts, Labels, ModelInfo, Span
 
 # Large enough to fill batches with texts of similar length, small enough to hold: a few MB of text and vectors.
 GROUP_CHUNKS: Final = 2_000
 _VECTORS_NAME: Final = "vectors.f32"
+NO_LABELS: Final = Labels()
 
 EncodeChunks = Callable[[Sequence[Chunk]], EncodedTexts]
 # Called with the damage of the serving version, and with the version that the update starts from instead.
@@ -133,6 +134,7 @@ class IndexUpdate:
         self._new: list[DocumentEntry] = []
         self._kept: dict[str, DocumentEntry] = {}
         self._removed: dict[str, int] = {}
+        self._is_relabelled = False
         self.reembeds = False
         if base is not None:
             self._kept = {entry.document_id: entry for entry in base.manifest.document_list}
@@ -152,7 +154,28 @@ class IndexUpdate:
         same = entry is not None and (entry.digest, entry.chunker_version) == (digest, self._makers.chunker_version)
         return entry if same else None
 
-    def put(self, document_id: str, title: str, spans: Sequence[Span], digest: str, edition: str = "") -> None:
+    def labels_of(self, document_id: str) -> Labels:
+        """Return the labels of a stored document; none if there is no such document."""
+        entry = self._kept.get(document_id)
+        return entry.labels if entry else Labels()
+
+    def relabel(self, document_id: str, labels: Labels) -> None:
+        """Give a stored document, which does not change otherwise, these labels."""
+        entry = self._kept[document_id]
+        if entry.labels != labels:
+            self._kept[document_id] = replace(entry, groups=labels.groups, metadata=labels.metadata)
+            self._is_relabelled = True
+
+    def put(
+        self,
+        document_id: str,
+        title: str,
+        spans: Sequence[Span],
+        digest: str,
+        *,
+        edition: str = "",
+        labels: Labels = NO_LABELS,
+    ) -> None:
         """Add a document, or its next version; each id at most once, and each with at least one span.
 
         `edition` is the document's own statement of its age.
@@ -163,7 +186,8 @@ class IndexUpdate:
         number = 1 + max(last, self._numbers_above)
         first, cutter = len(self._writer), self._makers.chunker_version
         contexts = contexts_of(title, spans)
-        self._new.append(DocumentEntry(document_id, title, number, len(spans), first, digest, cutter))
+        entry = DocumentEntry(document_id, title, number, len(spans), first, digest, cutter)
+        self._new.append(replace(entry, groups=labels.groups, metadata=labels.metadata))
         self._writer.append(
             [
                 Chunk(
@@ -199,7 +223,7 @@ class IndexUpdate:
         Raises: OSError: the disk is full or failed; the old version still serves.
         """
         old_documents = self._base.manifest.documents if self._base else 0
-        is_same = not self._new and not self.reembeds and len(self._kept) == old_documents
+        is_same = not (self._new or self.reembeds or self._is_relabelled) and len(self._kept) == old_documents
         if is_same and not (self._replaces_damage and self._base):
             return self._base
         to_embed, kept = self.chunks_to_embed, list(self._kept.values())
@@ -274,7 +298,7 @@ class IndexUpdate:
 
     def _describe(self, documents: tuple[DocumentEntry, ...], dense: DenseInfo | None) -> Manifest:
         return Manifest(
-            format=FORMAT,
+            format=format_of(documents),
             previous=self._base.name if self._base else None,
             built_at=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
             embedder=self._makers.embedder,

@@ -11,6 +11,7 @@ from rag.chunk_id import ChunkId
 from rag.errors import IndexUnavailable
 from rag.index.chunks import ChunkFile
 from rag.index.dense import DenseIndex
+from rag.index.documents import DocumentTable
 from rag.index.languages import LANGUAGES, LanguageFile
 from rag.index.lexical import LexicalIndex
 from rag.index.manifest import BrokenIndexError, StoredVersion
@@ -35,15 +36,16 @@ class TenantIndex:
         """
         self._summary = stored.summary
         self._trusted_until = 0.0
-        self._documents = {entry.document_id: entry for entry in stored.manifest.document_list}
         self._sizes = [(str(stored.folder / seal.name), seal.size_bytes) for seal in stored.manifest.files]
         self.dense = DenseIndex.load(stored.folder / DENSE_NAME)
         self.lexical = LexicalIndex.load(stored.folder / LEXICAL_NAME)
         self.chunk_file = ChunkFile.load(stored.folder)
+        self.documents = DocumentTable(stored.manifest.document_list)
         self.languages = LanguageFile.load(stored.folder, len(self.chunk_file))
         has_tokens, dimension = stored.manifest.has_tokens, stored.manifest.embedder.dimension
         self.token_file = TokenFile.load(stored.folder, dimension) if has_tokens else None
         sizes = {len(self.dense), len(self.lexical), len(self.chunk_file), len(self.token_file or self.chunk_file)}
+        sizes.add(self.documents.chunks)
         if sizes != {stored.manifest.chunks} or self.dense.dimension != dimension:
             raise BrokenIndexError("vectors, words and chunks do not belong together")
         self._by_language = {each: self.dense.subset(self.languages.ordinals(each)) for each in LANGUAGES}
@@ -88,7 +90,7 @@ class TenantIndex:
             raise IndexUnavailable from error
 
     def find_chunk(self, chunk_id: ChunkId) -> PlacedChunk | None:
-        entry = self._documents.get(chunk_id.document_id)
+        entry = self.documents.find(chunk_id.document_id)
         number, last = chunk_id.number, entry.chunks if entry else 0
         if entry is None or entry.document_version != chunk_id.document_version or not 1 <= number <= last:
             return None

@@ -2,30 +2,66 @@
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+import httpx
+
+from rag.clients.docling_client import DoclingClient
+from rag.clients.runtime_client import RuntimeEmbedder, list_secrets, open_runtime
+from rag.clients.runtime_protocols import embedding_protocol
 from rag.config.environment import SettingsError, load_settings
-from rag.config.model_ref import ModelRef
+from rag.config.settings import OURS, Settings
 from rag.engines.fake import FakeEncoder
 from rag.index.store import IndexStore
 from rag.ingestion.command import EXIT_FAILED, parse_arguments, run
+from rag.ingestion.docling_pdf import DoclingPdf
 from rag.ingestion.ingest import Ingestion, PassageEncoder, Watcher
+from rag.ingestion.runtime_encoder import RuntimeEncoder
+from rag.model_card import describe_embedder, is_fake, served_embedder
 from rag.models import describe, locate
-from rag.types import ModelInfo
+from rag.parsing import READERS, Reader
 
 
-def describe_encoder(model: str) -> ModelInfo:
-    """Return the identity of the embedder without loading it."""
-    return FakeEncoder.info if ModelRef.parse(model).kind == "fake" else describe(model)
+def open_encoder(settings: Settings) -> PassageEncoder:
+    """Load the embedder, or connect to the server that has it.
 
-
-def open_encoder(model: str) -> PassageEncoder:
-    """Load the embedder."""
-    if ModelRef.parse(model).kind == "fake":
+    Raises: FileNotFoundError: the model is not on this machine.
+    """
+    model = settings.embedder_model
+    if settings.embedder_protocol != OURS:
+        return _open_runtime_encoder(settings)
+    if is_fake(model):
         return FakeEncoder()
     from rag.engines.sentence_transformer import SentenceEncoder  # noqa: PLC0415  # a runtime, which `list` does not need
 
     return SentenceEncoder(locate(model), describe(model))
+
+
+def _open_runtime_encoder(settings: Settings) -> PassageEncoder:
+    protocol, key = settings.embedder_protocol, settings.embedder_api_key
+    dimension, name = describe_embedder(settings).dimension, served_embedder(settings)
+
+    def make_embedder(client: httpx.AsyncClient, prompt: str) -> RuntimeEmbedder:
+        return RuntimeEmbedder(
+            client,
+            embedding_protocol(protocol, name),
+            dimension=dimension,
+            passage_prompt=prompt,
+            secrets=list_secrets(key),
+        )
+
+    return RuntimeEncoder(
+        locate(settings.embedder_model, weights=False),
+        lambda: open_runtime(protocol, str(settings.embedder_url), key),
+        make_embedder,
+    )
+
+
+def choose_readers(docling_url: str | None) -> Mapping[str, Reader]:
+    """Return the readers by suffix; a docling-serve reads PDF where there is one."""
+    if docling_url is None:
+        return READERS
+    return {**READERS, ".pdf": DoclingPdf(DoclingClient(docling_url)).read}
 
 
 def main(argv: Sequence[str], *, prog: str) -> int:
@@ -36,15 +72,15 @@ def main(argv: Sequence[str], *, prog: str) -> int:
     except SettingsError as error:
         sys.stderr.write(f"{error}\n")
         return EXIT_FAILED
-    model = settings.embedder_model
 
     def make_ingestion(store: IndexStore, watcher: Watcher) -> Ingestion:
         return Ingestion(
             store,
             watcher,
-            lambda: describe_encoder(model),
-            lambda: open_encoder(model),
+            lambda: describe_embedder(settings),
+            lambda: open_encoder(settings),
             keeps_tokens=settings.keeps_tokens,
+            readers=choose_readers(settings.docling_url),
         )
 
     return run(arguments, settings.index_dir, make_ingestion)

@@ -7,12 +7,13 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Final
 
 from tqdm import tqdm
 
+from rag.errors import RagError, UpstreamFailure
 from rag.index.manifest import BrokenIndexError
 from rag.index.store import IndexStore, RollbackError, folder_name
 from rag.ingestion.ingest import (
@@ -24,6 +25,7 @@ from rag.ingestion.ingest import (
     RollbackReport,
     Watcher,
 )
+from rag.ingestion.labels import LabelError, read_document_groups, read_metadata
 from rag.ingestion.sources import DOCUMENT_ID, Findings, Source, find_sources
 
 EXIT_OK: Final = 0
@@ -72,13 +74,59 @@ def parse_arguments(argv: Sequence[str], *, prog: str = "python -m rag.ingestion
         each.add_argument("--tenant", required=True, type=_tenant, metavar="T")
     add.add_argument("--document-id", type=_document_id, metavar="ID", help="of the one file that is given")
     add.add_argument("--title", type=_title, help="of the one file that is given")
+    _add_label_options(add)
     add.add_argument("paths", nargs="+", type=Path, metavar="PATH")
     remove.add_argument("--document-id", required=True, type=_document_id, metavar="ID")
     arguments = parser.parse_args(argv)
     names_one = arguments.command == "add" and not (arguments.document_id is None and arguments.title is None)
     if names_one and (len(arguments.paths) != 1 or arguments.paths[0].is_dir()):
         add.error("--document-id and --title name one document: give exactly one file")
+    if arguments.command == "add":
+        try:
+            _read_labels(arguments)
+        except LabelError as error:
+            add.error(str(error))
     return arguments
+
+
+def _add_label_options(add: argparse.ArgumentParser) -> None:
+    groups, metadata = add.add_mutually_exclusive_group(), add.add_mutually_exclusive_group()
+    groups.add_argument(
+        "--group",
+        action="append",
+        dest="groups",
+        metavar="G",
+        help="only callers of this group see the documents; repeatable; instead of the groups that they had",
+    )
+    groups.add_argument(
+        "--no-groups", action="store_const", const=[], dest="groups", help="all callers of the tenant see the documents"
+    )
+    metadata.add_argument(
+        "--metadata",
+        action="append",
+        type=_pair,
+        metavar="KEY=VALUE",
+        help="what requests select the documents by; repeatable, a key too; instead of the metadata that they had",
+    )
+    metadata.add_argument("--no-metadata", action="store_const", const=[], dest="metadata", help="they have none")
+
+
+def _read_labels(arguments: argparse.Namespace) -> None:
+    """Put the groups and the metadata in the form of `Source`; None if they are not given.
+
+    Raises: LabelError: they are not valid.
+    """
+    if arguments.groups is not None:
+        arguments.groups = read_document_groups(arguments.groups)
+    if arguments.metadata is not None:
+        arguments.metadata = read_metadata(arguments.metadata)
+
+
+def _pair(text: str) -> tuple[str, str]:
+    key, found, value = text.partition("=")
+    if not found:
+        raise argparse.ArgumentTypeError("metadata is given as KEY=VALUE")
+    return key, value
 
 
 def run(
@@ -92,15 +140,8 @@ def run(
     except KeyboardInterrupt:
         terminal.tell("interrupted: the index is as it was")
         return EXIT_INTERRUPTED
-    except BrokenIndexError as error:
-        advice = "`rollback` and `add` start from the last version that is whole"
-        terminal.tell(f"error: the index is damaged: {error}; {advice}")
-        return EXIT_FAILED
-    except RollbackError as error:
-        terminal.tell(f"error: {error}")
-        return EXIT_FAILED
-    except OSError as error:
-        terminal.tell(f"error: {_explain(error)}: the index is as it was")
+    except (BrokenIndexError, RollbackError, RagError, OSError) as error:
+        terminal.tell(f"error: {_explain(error)}")
         return EXIT_FAILED
     if report is None:
         terminal.tell(f"error: there is no document {arguments.document_id}")
@@ -113,7 +154,21 @@ def run(
     return EXIT_FAILED if failed else EXIT_OK
 
 
-def _explain(error: OSError) -> str:
+def _explain(error: Exception) -> str:
+    match error:
+        case BrokenIndexError():
+            return f"the index is damaged: {error}; `rollback` and `add` start from the last version that is whole"
+        case UpstreamFailure(upstream_error=str(told)):  # of the server that embeds
+            return f"{error} ({told}): the index is as it was"
+        case RagError():
+            return f"{error}: the index is as it was"
+        case OSError():
+            return f"{_name_system_error(error)}: the index is as it was"
+        case _:
+            return str(error)
+
+
+def _name_system_error(error: OSError) -> str:
     """Return the system's words; numpy has none for a disk that took only a part of an array."""
     is_short_write = error.errno is None and "requested and" in str(error)
     return os.strerror(errno.ENOSPC) if is_short_write else error.strerror or str(error)
@@ -142,12 +197,12 @@ def _execute(
 
 def _find(arguments: argparse.Namespace) -> Findings:
     if arguments.document_id is not None:
-        return Findings([Source(arguments.paths[0], arguments.document_id, arguments.title)])
-    findings = find_sources(arguments.paths)
-    if arguments.title is None:
-        return findings
-    titled = [Source(source.path, source.document_id, arguments.title) for source in findings.sources]
-    return Findings(titled, findings.failed, findings.skipped)
+        findings = Findings([Source(arguments.paths[0], arguments.document_id)])
+    else:
+        findings = find_sources(arguments.paths)
+    told = {"title": arguments.title, "groups": arguments.groups, "metadata": arguments.metadata}
+    sources = [replace(source, **told) for source in findings.sources]
+    return Findings(sources, findings.failed, findings.skipped)
 
 
 def _tenant(text: str) -> str:

@@ -1,7 +1,7 @@
 """Change and describe one tenant's documents: the ingestion command without its command line."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -11,12 +11,12 @@ from rag.index.manifest import BrokenIndexError, StoredVersion
 from rag.index.store import IndexStore
 from rag.index.update import IndexUpdate, Makers, digest_document, update_index
 from rag.ingestion.sources import Failure, Source
-from rag.parsing import parse
+from rag.parsing import READERS, Reader, parse
 from rag.parsing.chunking import CHUNKER_VERSION, CONTEXT_TOKENS, split
 from rag.ports import TokenCounter
 from rag.text.editions import read_edition
 from rag.text.language import place_tones
-from rag.types import Chunk, EncodedTexts, ModelInfo
+from rag.types import Chunk, EncodedTexts, Labels, ModelInfo
 
 
 class PassageEncoder(TokenCounter, Protocol):
@@ -95,6 +95,8 @@ class Listed:
     title: str
     document_version: int
     chunks: int
+    groups: tuple[str, ...]
+    metadata: Mapping[str, tuple[str, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,16 +139,18 @@ class Ingestion:
         open_encoder: Callable[[], PassageEncoder],
         *,
         keeps_tokens: bool = False,
+        readers: Mapping[str, Reader] = READERS,
     ) -> None:
         """The encoder is heavy: it is opened once, and only if something has to be split or embedded.
 
-        `keeps_tokens`: store token vectors in the index too, for a reranker of the same model.
+        `keeps_tokens`: store token vectors in the index too, for a reranker of the same model. `readers`: by suffix.
         """
         self._store = store
         self._watcher = watcher
         self._describe_embedder = describe_embedder
         self._open_encoder = open_encoder
         self._keeps_tokens = keeps_tokens
+        self._readers = readers
         self._encoder: PassageEncoder | None = None
 
     def add(self, tenant_id: str, sources: Sequence[Source], failed: Sequence[Failure] = ()) -> AddReport:
@@ -195,7 +199,10 @@ class Ingestion:
         """Return the documents of the serving version, sorted by id."""
         stored = self._store.current(tenant_id)
         entries = sorted(stored.manifest.document_list, key=lambda entry: entry.document_id) if stored else []
-        documents = [Listed(each.document_id, each.title, each.document_version, each.chunks) for each in entries]
+        documents = [
+            Listed(each.document_id, each.title, each.document_version, each.chunks, each.groups, each.metadata)
+            for each in entries
+        ]
         return ListReport(tenant_id, stored.name if stored else None, documents)
 
     def check(self, tenant_id: str) -> CheckReport:
@@ -228,21 +235,23 @@ class Ingestion:
 
         Raises: ParseError: the file cannot become a document.
         """
-        document = parse(source.path)
+        document = parse(source.path, self._readers)
         for warning in document.warnings:
             self._watcher.tell(f"warning: {source.path}: {warning}")
         if source.title is not None:
             document = replace(document, title=source.title)
         digest = digest_document(document)
+        labels = _change_labels(update.labels_of(source.document_id), source)
         unchanged = update.find_unchanged(source.document_id, digest)
         if unchanged is not None:
+            update.relabel(source.document_id, labels)
             return unchanged.chunks
         encoder = self._use_encoder()
         spans = split(document, encoder, limit_tokens=encoder.limit_tokens - CONTEXT_TOKENS)
         if not spans:
             raise ParseError("the file holds no text")
         edition = read_edition(document.title, document.text)
-        update.put(source.document_id, document.title, spans, digest, edition)
+        update.put(source.document_id, document.title, spans, digest, edition=edition, labels=labels)
         return len(spans)
 
     def _publish(self, update: IndexUpdate) -> StoredVersion | None:
@@ -257,13 +266,21 @@ class Ingestion:
         return self._encoder
 
     def _tell_damage(self, damage: BrokenIndexError, base: StoredVersion | None) -> None:
-        lost = "no other is whole, so this starts from nothing: add all documents again"
+        lost = "no other is whole, so this starts from nothing: add all documents again, with their groups and metadata"
         if base is not None:
             lost = f"this starts from {base.name}, the last whole one: add and remove again what came after it"
         self._watcher.tell(f"the serving version is damaged ({damage}); {lost}")
 
     def _tell_waiting(self) -> None:
         self._watcher.tell("another ingestion is changing this tenant's index; waiting for it to end")
+
+
+def _change_labels(labels: Labels, source: Source) -> Labels:
+    """Return the labels of a document after its file is added; what the source does not say stays as it is."""
+    return Labels(
+        labels.groups if source.groups is None else source.groups,
+        labels.metadata if source.metadata is None else source.metadata,
+    )
 
 
 def _name(model: ModelInfo) -> str:

@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -15,11 +15,16 @@ _FOREIGN_CHAR: Final = re.compile(r"[^A-Za-z0-9._-]")
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A file to read, and the id of its document; without `title` the document's own title is used."""
+    """A file to read, and the id of its document; without `title` the document's own title is used.
+
+    If `groups` or `metadata` is None, the document keeps those that it has.
+    """
 
     path: Path
     document_id: str
     title: str | None = None
+    groups: tuple[str, ...] | None = None
+    metadata: Mapping[str, tuple[str, ...]] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,6 +72,34 @@ def relevance_scale(folder: Path) -> RelevanceScale:
     return CROSS_ENCODER_SCALE if is_cross_encoder(folder) else LATE_INTERACTION_SCALE
 
 
+def read_prompts(folder: Path) -> tuple[str, str]:
+    """Return what the model wants before a question and before a passage; either may be empty."""
+    prompts = _read_json(folder / "config_sentence_transformers.json").get("prompts")
+    known = prompts if isinstance(prompts, dict) else {}
+    return str(known.get("query") or ""), str(known.get("passage") or known.get("document") or "")
+
+
+def read_limit(folder: Path) -> int:
+    """Return the number of tokens that the model reads, special tokens included.
+
+    Raises: FileNotFoundError: the folder does not say.
+    """
+    config = _read_json(folder / "config.json")
+    limits = [_read_json(folder / "sentence_bert_config.json").get("max_seq_length"), _positions(config)]
+    known = [limit for limit in limits if isinstance(limit, int) and limit > 0]
+    if not known:
+        raise FileNotFoundError(f"model folder {folder.name!r} does not say how many tokens the model reads")
+    return min(known)
+
+
+def _positions(config: dict[str, object]) -> int | None:
+    positions = config.get("max_position_embeddings")
+    if not isinstance(positions, int):
+        return None
+    # RoBERTa's positions begin after its padding's.
+    return positions - 2 if "roberta" in str(config.get("model_type")) else positions
+
+
 def _existing(folder: Path) -> Path:
     if not folder.is_dir():
         raise FileNotFoundError(f"there is no model folder {folder.name!r}")

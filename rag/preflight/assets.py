@@ -6,9 +6,10 @@ from typing import Final
 
 from rag import models
 from rag.config.model_ref import ModelRef
-from rag.config.settings import Settings
+from rag.config.settings import OURS, Settings
 from rag.index.manifest import BrokenIndexError, StoredVersion
 from rag.index.store import IndexStore
+from rag.model_card import describe_embedder, is_fake, served_reranker
 from rag.preflight.finding import Finding
 from rag.types import ModelInfo
 
@@ -29,7 +30,10 @@ def check_models(settings: Settings) -> Iterator[Finding]:
     }
     for role in ROLES:
         model = getattr(settings, f"{role}_model")
-        if model is not None:
+        if role == "reranker" and settings.reranker_protocol != OURS:
+            found = f"{served_reranker(settings)}, on a server of another kind; no files are needed here"
+            yield Finding("ok", "reranker model", found)
+        elif model is not None:
             yield _judge_model(f"{role} model", model, weights=elsewhere[role] is None)
         elif role == "generator":
             yield Finding("ok", "generator model", "none: answers are quotations")
@@ -62,14 +66,14 @@ def check_index(settings: Settings) -> Iterator[Finding]:
     tenants = store.tenants()
     if not tenants:
         yield Finding("missing", "index", f"{folder} has no tenant", "python -m rag.ingestion add --tenant T PATH")
-    embedder = None if ModelRef.parse(settings.embedder_model).kind == "fake" else _describe(settings.embedder_model)
+    embedder = None if is_fake(settings.embedder_model) else _describe_embedder(settings)
     for tenant_id in tenants:
         yield _judge_version(store, tenant_id, embedder, keeps_tokens=settings.keeps_tokens)
 
 
-def _describe(model: str) -> ModelInfo | None:
+def _describe_embedder(settings: Settings) -> ModelInfo | None:
     try:
-        return models.describe(model)
+        return describe_embedder(settings)
     except FileNotFoundError:
         return None  # `check_models` reports it
 

@@ -3,16 +3,21 @@
 import asyncio
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from typing import Any, Final
 
 import httpx
+from pydantic import SecretStr
 from redis import Redis
 from redis.exceptions import RedisError
 
 from rag import models
+from rag.clients.runtime_identity import ServedElsewhere
+from rag.clients.runtime_protocols import base_url
 from rag.config.model_ref import ModelRef
-from rag.config.settings import Settings
+from rag.config.settings import OURS, Settings
+from rag.model_card import served_embedder, served_reranker
 from rag.preflight.finding import Finding, place_of
 from rag.quotas.server import QuotaServer, ServerLostError
 
@@ -90,13 +95,53 @@ def judge_clocks(theirs: float, asked_at: float, answered_at: float) -> Finding:
 def check_services(settings: Settings) -> Iterator[Finding]:
     """Check the Embedder, the Reranker and the generator, each if it runs on another host."""
     with httpx.Client(timeout=TIMEOUT_S) as client:
-        if settings.embedder_url is not None:
+        if settings.embedder_url is not None and settings.embedder_protocol != OURS:
+            yield _judge_embedder_elsewhere(client, settings)
+        elif settings.embedder_url is not None:
             yield _judge_service(client, "embedder", settings.embedder_url, [settings.embedder_model])
-        if settings.reranker_url is not None:
+        if settings.reranker_url is not None and settings.reranker_protocol != OURS:
+            served_there = ServedElsewhere(settings.reranker_protocol, served_reranker(settings))
+            yield judge_runtime(client, "reranker", settings.reranker_url, served_there, settings.reranker_api_key)
+        elif settings.reranker_url is not None:
             served = [settings.reranker_model, settings.verifier_model]
             yield _judge_service(client, "reranker", settings.reranker_url, served)
         if settings.generator_url is not None:
             yield _judge_generator(client, settings)
+
+
+def _judge_embedder_elsewhere(client: httpx.Client, settings: Settings) -> Finding:
+    url = str(settings.embedder_url)
+    try:
+        info, name = models.describe(settings.embedder_model), served_embedder(settings)
+    except FileNotFoundError:
+        todo = "bring its files, without the weights: the tokenizer cuts the chunks"
+        return Finding("missing", "embedder", f"{place_of(url)} was not asked: the model is not here", todo)
+    served = ServedElsewhere(settings.embedder_protocol, name, info.revision, info.dimension)
+    return judge_runtime(client, "embedder", url, served, settings.embedder_api_key)
+
+
+def judge_runtime(client: httpx.Client, name: str, url: str, served: ServedElsewhere, key: SecretStr | None) -> Finding:
+    """Check what /ready will ask of another model server; the revision is known if the server says it."""
+    place, prefix = place_of(url), f"RAG_{name.upper()}"
+    headers = {} if key is None else {"authorization": f"Bearer {key.get_secret_value()}"}
+    described: object = None
+    try:
+        for path in served.paths:
+            response = client.get(base_url(served.protocol, url) + path, headers=headers)
+            if response.status_code in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
+                found = f"{place} does not let us in ({response.status_code})"
+                return Finding("missing", name, found, f"set {prefix}_API_KEY")
+            if not served.accepts(response.status_code):
+                found = f"{place} answers {path} with {response.status_code}"
+                return Finding("missing", name, found, f"wait until it has loaded, or mend {prefix}_PROTOCOL or _NAME")
+    except httpx.HTTPError as error:
+        found = f"{place} does not answer: {type(error).__name__}"
+        return Finding("missing", name, found, f"start it, or mend {prefix}_URL")
+    with suppress(ValueError, RecursionError):
+        described = response.json()
+    if not served.is_described_by(described):
+        return Finding("missing", name, f"{place} serves another model than {served.name!r}", f"set {prefix}_NAME")
+    return Finding("ok", name, f"{place} is ready with {served.name} ({served.protocol})")
 
 
 def _judge_service(client: httpx.Client, name: str, url: str, expected: Sequence[str | None]) -> Finding:

@@ -79,7 +79,7 @@ async def test_leaving_while_the_body_is_sent_is_a_cancellation(log_lines: LogLi
 
 async def test_a_client_that_does_not_read_is_cut_off(monkeypatch: pytest.MonkeyPatch, log_lines: LogLines) -> None:
     """Its window is full: the stream's deadline ends it, and the place returns."""
-    monkeypatch.setattr("rag.api.exchange._GRACE_S", 0.01)
+    monkeypatch.setattr("rag.api.exchange.GRACE_S", 0.01)
     generator, places = ScriptedGenerator(f"{ANNUAL_LEAVE} [S1]"), make_places()
     app = make_app(pipeline=make_pipeline(generator=generator), places=places, stream_timeout_s=0.5)
 

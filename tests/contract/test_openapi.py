@@ -95,20 +95,20 @@ def test_every_operation_takes_and_gives_a_trace_id() -> None:
 def test_credentials_are_asked_for_where_callers_are_known(is_open: bool, callers: list[object]) -> None:
     """A key or a token for questions and the models' card; nobody's where none are configured."""
     sources = {"/search", "/chunks/{chunk_id}", "/mcp"}
-    guarded = {"/query", "/v1/query", "/query/stream", "/models/current", *sources}
+    chat = {"/v1/chat/completions", "/v1/models"}
+    guarded = {"/query", "/v1/query", "/query/stream", "/models/current", *sources, *chat}
 
     for _, path, operation in Description(describe_api(is_open=is_open)).operations():
         assert operation["security"] == (callers if path in guarded else [])
 
 
 def test_the_url_takes_what_the_body_takes() -> None:
-    """The same fields with the same bounds, of which none is missing but the history: a URL is logged and short."""
+    """The same fields with the same bounds, of which history and filters are missing: a URL has no form for objects."""
     body = DESCRIPTION.document["components"]["schemas"]["QueryRequest"]
     parameters = [each for each in DESCRIPTION.paths["/query/stream"]["get"]["parameters"] if "$ref" not in each]
 
-    taken = {name: schema for name, schema in body["properties"].items() if name != "history"}
-
-    assert {each["name"]: each["schema"] for each in parameters} == taken
+    plain = {name: schema for name, schema in body["properties"].items() if name not in ("history", "filters")}
+    assert {each["name"]: each["schema"] for each in parameters} == plain
     assert [each["name"] for each in parameters if each["required"]] == body["required"] == ["question"]
     assert body["properties"].keys() == QueryRequest.model_fields.keys()
 
@@ -124,7 +124,7 @@ def test_the_questions_described_are_those_taken(question: str, is_described: bo
     assert (DESCRIPTION.problems(described, {"question": question}) == []) is is_described
 
 
-@pytest.mark.parametrize("path", ["/query", "/search"])
+@pytest.mark.parametrize("path", ["/query", "/search", "/v1/chat/completions"])
 def test_examples_are_as_described(path: str) -> None:
     """What a reader copies from the document works."""
     operation = DESCRIPTION.paths[path]["post"]

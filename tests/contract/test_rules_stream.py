@@ -204,7 +204,7 @@ class StallingGenerator(ScriptedGenerator):
 
 async def test_a_late_stream_has_a_last_event_on_a_busy_machine_too(monkeypatch: pytest.MonkeyPatch) -> None:
     """Exactly one terminal event, last, for every client that reads; never a silent end."""
-    monkeypatch.setattr("rag.api.exchange._GRACE_S", 0.05)
+    monkeypatch.setattr("rag.api.exchange.GRACE_S", 0.05)
     pipeline = make_pipeline(generator=StallingGenerator())
     async with make_client(make_app(pipeline=pipeline, stream_timeout_s=0.1)) as client:
         response = await client.post("/query/stream", json={"question": QUESTION})

@@ -178,7 +178,7 @@ async def test_a_search_waits_for_the_models_that_it_needs() -> None:
         {"tenant_id": "a/b"},
         {"max_output_tokens": 100},
         {"include_trace": True},
-        {"filters": {}},
+        {"filters": None},
     ],
 )
 async def test_what_breaks_the_schema_is_refused(fields: dict[str, Any]) -> None:

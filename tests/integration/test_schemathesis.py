@@ -63,7 +63,7 @@ def test_the_service_does_what_its_description_says(described_server: Server, tm
     """Good requests and bad ones: statuses, media types, headers, bodies and events are those described."""
     report = run_schemathesis(f"{described_server.url}/docs.json", tmp_path, "--max-examples=100")
 
-    assert re.search(r"Tested: 15\n", report)
+    assert re.search(r"Tested: 17\n", report)
 
 
 def test_credentials_are_never_ignored(guarded_server: Server, tmp_path: Path) -> None:
@@ -72,4 +72,4 @@ def test_credentials_are_never_ignored(guarded_server: Server, tmp_path: Path) -
         f"{guarded_server.url}/openapi.json", tmp_path, "--header=x-api-key: reader", "--max-examples=10"
     )
 
-    assert re.search(r"Tested: 15\n", report)
+    assert re.search(r"Tested: 17\n", report)

@@ -18,7 +18,7 @@ from rag.index.update import Makers, OnDamage, digest_document, update_index
 from rag.index.version import TenantIndex
 from rag.ports import Vectors
 from rag.text.language import words
-from rag.types import Chunk, Document, EncodedTexts, ModelInfo, Span, TokenVectors
+from rag.types import Chunk, Document, EncodedTexts, Labels, ModelInfo, Span, TokenVectors
 
 EMBEDDER = ModelInfo("bag-of-words", "r1", 32)
 OTHER_EMBEDDER = ModelInfo("bag-of-words", "r2", 48)
@@ -128,6 +128,7 @@ def change(
     chunker_version: str = "c1",
     exact_max_chunks: int = 50_000,
     keeps_tokens: bool = False,
+    labels: Mapping[str, Labels] | None = None,
     on_wait: Callable[[], object] = lambda: None,
     on_damage: OnDamage = lambda *_: None,
 ) -> StoredVersion:
@@ -137,9 +138,12 @@ def change(
     with update_index(store, tenant_id, on_wait, makers, on_damage) as update:
         for document_id, texts in documents.items():
             digest = digest_document(Document(document_id, "\n\n".join(texts)))
+            own = (labels or {}).get(document_id) or update.labels_of(document_id)
             if update.find_unchanged(document_id, digest) is None:
                 spans = [Span(text, 0, len(text), None, None, None) for text in texts]
-                update.put(document_id, document_id.upper(), spans, digest)
+                update.put(document_id, document_id.upper(), spans, digest, labels=own)
+            else:
+                update.relabel(document_id, own)
         for document_id in drop:
             assert update.drop(document_id)
         stored = update.publish(encoder.encode_chunks, exact_max_chunks=exact_max_chunks)

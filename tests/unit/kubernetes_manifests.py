@@ -22,6 +22,8 @@ SECRETS: Final[Mapping[str, str]] = {
     "RAG_REDIS_URL": "rediss://limits:6379/0",
     "RAG_GENERATOR_API_KEY": "key",
     "RAG_GENERATOR_HEADERS": '{"api-key": "key"}',
+    "RAG_EMBEDDER_API_KEY": "key",
+    "RAG_RERANKER_API_KEY": "key",
 }
 
 Manifest = dict[str, Any]  # Any: JSON

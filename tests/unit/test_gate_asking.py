@@ -32,7 +32,13 @@ Server = Callable[[httpx.Request], httpx.Response]
 
 
 def whole() -> httpx.Response:
-    trace = {"candidates": [], "passages": [], "usage": USAGE, "sentences": []}
+    trace: dict[str, object] = {
+        "standalone_question": None,
+        "candidates": [],
+        "passages": [],
+        "usage": USAGE,
+        "sentences": [],
+    }
     return httpx.Response(200, json=respond().model_dump(mode="json") | {"trace": trace})
 
 

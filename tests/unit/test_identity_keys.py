@@ -61,6 +61,27 @@ async def test_a_key_names_its_principal_with_tenants_and_quotas(tmp_path: Path)
     assert admin.may_use("anything")
 
 
+async def test_a_key_may_have_groups(tmp_path: Path) -> None:
+    """Compared as people see them; a key for all tenants has none either unless they are given."""
+    file = write(
+        tmp_path / "identities.yaml",
+        entry("p", "k1", more='    groups: [board, " Nhân sự "]\n'),
+        entry("admin", "k2", '["*"]'),
+        entry("none", "k3", more="    groups: []\n"),
+    )
+    keys = ApiKeys(file)
+
+    assert (await keys.identify("k1")).groups == {"board", "Nhân sự"}
+    assert (await keys.identify("k2")).groups == (await keys.identify("k3")).groups == frozenset()
+
+
+@pytest.mark.parametrize("groups", ["board", "{}", "[1]", '[""]', '[" "]', '["a\\nb"]', f"[{'x' * 129}]", "[[a]]", ""])
+def test_groups_that_no_document_can_have_are_refused(groups: str) -> None:
+    """Whoever writes the file means something by each of them."""
+    with pytest.raises(SourceError, match=r"groups.*must be a list of at most 1000 names"):
+        parse_identities(("principals:\n" + entry("p", "k", more=f"    groups: {groups}\n")).encode())
+
+
 @pytest.mark.parametrize("key", ["", "k", "k11", "K1", " k1"])
 async def test_an_unknown_key_is_refused(tmp_path: Path, key: str) -> None:
     """Only the whole key opens."""
@@ -241,7 +262,8 @@ async def test_a_file_that_breaks_leaves_the_last_good_one_in_force_and_warns_on
 
 def test_a_new_key_is_let_in_by_the_entry_that_is_printed_with_it(capsys: pytest.CaptureFixture[str]) -> None:
     """The key to stdout and nowhere else, the entry to stderr."""
-    assert main(["new-key", "--id", "team: a", "--tenants", "demo,acme"]) == 0
+    groups = ["--group", "board", "--group", "Nhân sự"]
+    assert main(["new-key", "--id", "team: a", "--tenants", "demo,acme", *groups]) == 0
 
     key, printed = capsys.readouterr()
     (holder,) = parse_identities(b"principals:\n" + printed.split("\n", 1)[1].encode())
@@ -249,10 +271,13 @@ def test_a_new_key_is_let_in_by_the_entry_that_is_printed_with_it(capsys: pytest
     assert len(key.strip()) == len("rag_") + 43
     assert key.strip() not in printed
     assert holder.digest == hashlib.sha256(key.strip().encode()).digest()
-    assert holder.principal == Principal("key:team: a", frozenset({"demo", "acme"}))
+    granted = frozenset({"board", "Nhân sự"})
+    assert holder.principal == Principal("key:team: a", frozenset({"demo", "acme"}), groups=granted)
 
 
-@pytest.mark.parametrize("arguments", [["--tenants", "a/b"], ["--tenants", ""], ["--tenants", "a,*"], ["--id", ""]])
+@pytest.mark.parametrize(
+    "arguments", [["--tenants", "a/b"], ["--tenants", ""], ["--tenants", "a,*"], ["--id", ""], ["--group", ""]]
+)
 def test_a_new_key_for_impossible_grants_is_not_made(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> None:
     """What the service would refuse to read is not printed."""
     with pytest.raises(SystemExit):

@@ -69,6 +69,21 @@ async def test_a_token_signed_by_a_key_of_the_set_is_taken(authenticator: Authen
     assert principal == Principal("jwt:user-1", frozenset({"demo", "acme"}), None, None)
 
 
+async def test_a_token_may_have_groups(authenticator: Authenticator) -> None:
+    """What an issuer calls a group, and no document can, grants nothing; without the claim there are none."""
+    token = sign(groups=["board", " Nhân sự ", "", "a\nb", "x" * 129, "/path/of/one"])
+
+    assert (await authenticator.authenticate(bearer(token))).groups == {"board", "Nhân sự", "/path/of/one"}
+    assert (await authenticator.authenticate(bearer(sign()))).groups == frozenset()
+
+
+@pytest.mark.parametrize("groups", ["board", {"board": True}, 1, True, ["board", 1], [["board"]]])
+async def test_groups_that_are_no_list_of_strings_are_refused(authenticator: Authenticator, groups: Any) -> None:
+    """A token that is not understood is not half taken."""
+    with pytest.raises(Unauthorized):
+        await authenticator.authenticate(bearer(sign(groups=groups)))
+
+
 async def test_the_scheme_is_read_in_any_case_and_audiences_may_be_several(authenticator: Authenticator) -> None:
     """RFC 9110 section 11.1, RFC 7519 section 4.1.3."""
     token = sign(aud=["other", AUDIENCE])

@@ -13,7 +13,7 @@ import pytest
 from rag.errors import IndexUnavailable
 from rag.index import version
 from rag.index.manifest import StoredVersion
-from rag.index.provider import ServedIndexes
+from rag.index.provider import OF_ALL_CALLERS, ServedIndexes
 from rag.index.store import IndexStore
 from rag.ports import IndexProvider
 from tests.unit.index_fakes import EMBEDDER, OTHER_EMBEDDER, change, embed
@@ -47,7 +47,7 @@ async def test_version_is_opened_on_first_use(store: IndexStore, served: ServedI
     change(store, DOCUMENTS)
     port: IndexProvider = served
 
-    index = await port.current("demo")
+    index = await port.current("demo", OF_ALL_CALLERS)
 
     assert index is not None
     assert index.search_lexical("leave", 5)[0][0] == 0

@@ -211,7 +211,7 @@ class TestAdd:
         desk.ingestion().add("demo", [Source(source, "it", "Rules of IT")])
 
         assert list(stored_texts(desk.store)) == ["demo:it:v2:00001"]
-        assert desk.ingestion().list_documents("demo").documents == [ingest.Listed("it", "Rules of IT", 2, 1)]
+        assert desk.ingestion().list_documents("demo").documents == [ingest.Listed("it", "Rules of IT", 2, 1, (), {})]
 
     def test_other_embedder_embeds_all_and_says_so(self, desk: Desk, documents: Path) -> None:
         """After a change of the model everything is embedded from the stored texts, the files not at hand included."""
@@ -356,8 +356,63 @@ class TestCommand:
         status, report, _ = command("list", "--tenant", "demo")
 
         assert status == 0
-        assert report["documents"] == [{"document_id": "doc_hr", "title": "Sổ tay", "document_version": 1, "chunks": 1}]
+        listed = {"document_id": "doc_hr", "title": "Sổ tay", "document_version": 1, "chunks": 1}
+        assert report["documents"] == [{**listed, "groups": [], "metadata": {}}]
         assert list(report) == ["tenant", "version", "documents"]
+
+    def test_groups_and_metadata_are_those_of_all_files_of_the_call(
+        self, command: Callable[..., tuple[int, Any, str]], documents: Path
+    ) -> None:
+        """Each once, sorted, as people see them; `list` shows them and `check` finds them in order."""
+        labels = ("--group", "board", "--group", " audit ", "--group", "board")
+        metadata = (
+            "--metadata",
+            "year=2026",
+            "--metadata",
+            "kind=b=c",
+            "--metadata",
+            "kind=Phê",
+            "--metadata",
+            "kind=b=c",
+        )
+        command("add", "--tenant", "demo", *labels, *metadata, documents)
+
+        listed = command("list", "--tenant", "demo")[1]["documents"]
+
+        assert [each["groups"] for each in listed] == [["audit", "board"]] * 2
+        assert [each["metadata"] for each in listed] == [{"kind": ["Phê", "b=c"], "year": ["2026"]}] * 2
+        assert command("check", "--tenant", "demo")[0] == 0
+
+    def test_what_is_not_given_stays(self, command: Callable[..., tuple[int, Any, str]], documents: Path) -> None:
+        """A file that is added again, changed or not, does not open to all because the groups were not repeated."""
+
+        def add(*options: str) -> tuple[Any, Any, Any]:
+            report = command("add", "--tenant", "demo", *options, documents / "it.txt")[1]
+            (listed,) = command("list", "--tenant", "demo")[1]["documents"]
+            return listed["groups"], listed["metadata"], report["version"]
+
+        first = add("--group", "board", "--metadata", "year=2025")
+        assert add() == first
+        (documents / "it.txt").write_text("Every new colleague gets two laptops.")
+        assert add()[:2] == first[:2]
+        assert add("--group", "audit")[:2] == (["audit"], {"year": ["2025"]})
+        assert add("--metadata", "kind=a")[:2] == (["audit"], {"kind": ["a"]})
+        assert add("--no-groups")[:2] == ([], {"kind": ["a"]})
+        assert add("--no-metadata")[:2] == ([], {})
+
+    def test_other_groups_embed_nothing(self, desk: Desk, documents: Path) -> None:
+        """The text is the same: a new version, and no work for the model; the same groups again are no change."""
+
+        def add(*groups: str) -> str | None:
+            return desk.ingestion().add("demo", [Source(documents / "it.txt", "it", groups=groups)]).version
+
+        first = add("board")
+        desk.encoders.clear()
+
+        assert add("audit") != first
+        assert add("audit") == add("audit")
+        assert desk.encoded == []
+        assert list(stored_texts(desk.store)) == ["demo:it:v1:00001"]
 
     def test_remove_and_check_end_as_they_should(
         self, command: Callable[..., tuple[int, Any, str]], documents: Path
@@ -420,6 +475,20 @@ class TestCommand:
             ["add", "--tenant", "demo", "--document-id", "a b", "x.md"],
             ["add", "--tenant", "demo", "--document-id", "x" * 129, "x.md"],
             ["add", "--tenant", "demo", "--document-id", "x", "x.md", "y.md"],
+            ["add", "--tenant", "demo", "--group", " ", "x.md"],
+            ["add", "--tenant", "demo", "--group", "x" * 129, "x.md"],
+            ["add", "--tenant", "demo", "--group", "a\nb", "x.md"],
+            ["add", "--tenant", "demo", "--group", "a", "--no-groups", "x.md"],
+            ["add", "--tenant", "demo", *(f"--group={number}" for number in range(51)), "x.md"],
+            ["add", "--tenant", "demo", "--metadata", "year", "x.md"],
+            ["add", "--tenant", "demo", "--metadata", "=2026", "x.md"],
+            ["add", "--tenant", "demo", "--metadata", "a b=2026", "x.md"],
+            ["add", "--tenant", "demo", "--metadata", "year\n=2026", "x.md"],
+            ["add", "--tenant", "demo", "--metadata", "year= ", "x.md"],
+            ["add", "--tenant", "demo", "--metadata", "year=" + "x" * 257, "x.md"],
+            ["add", "--tenant", "demo", "--metadata", "year=1", "--no-metadata", "x.md"],
+            ["add", "--tenant", "demo", *(f"--metadata=k{number}=v" for number in range(17)), "x.md"],
+            ["add", "--tenant", "demo", *(f"--metadata=k={number}" for number in range(51)), "x.md"],
             ["add", "--tenant", "demo", "--title", "x", "/"],
             ["add", "--tenant", "demo", "--title", " ", "x.md"],
             ["remove", "--tenant", "demo"],

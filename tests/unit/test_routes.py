@@ -52,4 +52,12 @@ def test_what_answers_for_another_path_is_ours_and_there() -> None:
 
 def test_queries_are_logged_and_the_rest_is_not() -> None:
     """One line for each request to one of these, refused ones included."""
-    assert sorted(LOGGED) == ["/chunks/{chunk_id}", "/mcp", "/query", "/query/stream", "/search", "/v1/query"]
+    assert sorted(LOGGED) == [
+        "/chunks/{chunk_id}",
+        "/mcp",
+        "/query",
+        "/query/stream",
+        "/search",
+        "/v1/chat/completions",
+        "/v1/query",
+    ]

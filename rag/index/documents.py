@@ -1,0 +1,81 @@
+"""Know which documents of a version a scope admits, and which chunks are theirs."""
+
+from collections import defaultdict
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rag.index.manifest import BrokenIndexError, DocumentEntry
+from rag.types import Scope
+
+Mask = NDArray[np.bool_]
+Key = TypeVar("Key", bound=Hashable)
+
+
+class DocumentTable:
+    """The documents of a version, by what a scope names."""
+
+    def __init__(self, entries: Sequence[DocumentEntry]) -> None:
+        """Index the documents of a manifest.
+
+        Raises: BrokenIndexError: their chunks are not those of the version, one document after the other.
+        """
+        self._entries = list(entries)
+        self._chunks = np.array([entry.chunks for entry in entries], dtype=np.int64)
+        ends = np.cumsum(self._chunks)
+        if [entry.first_ordinal for entry in entries] != (ends - self._chunks).tolist():
+            raise BrokenIndexError("the documents' chunks do not follow each other")
+        places = range(len(entries))
+        self._by_id = {entry.document_id: at for at, entry in enumerate(entries)}
+        self._by_group = _arrange((group, at) for at in places for group in entries[at].groups)
+        self._by_value = _arrange(
+            ((key, value), at) for at in places for key, values in entries[at].metadata.items() for value in values
+        )
+        self._is_open = np.array([not entry.groups for entry in entries], dtype=bool)
+
+    @property
+    def chunks(self) -> int:
+        return int(self._chunks.sum())
+
+    def find(self, document_id: str, admitted: Mask | None = None) -> DocumentEntry | None:
+        """Return the document of this id, if there is one, and it is one of those admitted."""
+        at = self._by_id.get(document_id)
+        return None if at is None or (admitted is not None and not admitted[at]) else self._entries[at]
+
+    def admit(self, scope: Scope) -> Mask:
+        """Return for each document whether the scope admits it, (documents,)."""
+        admitted: Mask = self._mark(self._by_group, scope.groups) | self._is_open
+        if scope.document_ids is not None:
+            named = np.zeros(len(self._entries), dtype=bool)
+            named[[self._by_id[each] for each in scope.document_ids if each in self._by_id]] = True
+            admitted &= named
+        for key, values in scope.metadata.items():
+            admitted &= self._mark(self._by_value, [(key, value) for value in values])
+        return admitted
+
+    def count(self, admitted: Mask) -> tuple[int, int]:
+        """Return the number of these documents, and of their chunks."""
+        return int(admitted.sum()), int(self._chunks[admitted].sum())
+
+    def expand(self, admitted: Mask) -> Mask:
+        """Return for each chunk whether its document is one of these, (chunks,)."""
+        mask: Mask = np.repeat(admitted, self._chunks)
+        return mask
+
+    def _mark(self, places: Mapping[Key, NDArray[np.int64]], keys: Iterable[Key]) -> Mask:
+        marked = np.zeros(len(self._chunks), dtype=bool)
+        for key in keys:
+            found = places.get(key)
+            if found is not None:
+                marked[found] = True
+        return marked
+
+
+def _arrange(pairs: Iterable[tuple[Key, int]]) -> dict[Key, NDArray[np.int64]]:
+    """Return the places of the documents that share a key, by key."""
+    places: defaultdict[Key, list[int]] = defaultdict(list)
+    for key, place in pairs:
+        places[key].append(place)
+    return {key: np.array(found, dtype=np.int64) for key, found in places.items()}
