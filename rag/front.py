@@ -2,13 +2,12 @@
 
 import gc
 import os
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from functools import partial
 from typing import Final
 
-import httpx
 from fastapi import FastAPI
 
 from rag import VERSION, models
@@ -21,19 +20,21 @@ from rag.background import Work, kept_running
 from rag.clients.bento_client import (
     BentoEmbedder,
     BentoEntailment,
-    BentoQuestionReader,
+    BentoQuestionEncoder,
     BentoScorer,
     address_of,
     open_http_client,
+    open_service_client,
 )
 from rag.clients.openai_client import OpenAIGenerator
 from rag.clients.runtime_client import RuntimeEmbedder, RuntimeScorer, list_secrets, open_runtime
 from rag.clients.runtime_identity import ServedElsewhere
 from rag.clients.runtime_protocols import embedding_protocol, rerank_protocol
+from rag.clients.socket_client import ServiceClient
 from rag.config.settings import OURS, Settings
 from rag.engines.device import multiply_alone
 from rag.engines.fake import FakeCounter, FakeEmbedder, FakeEntailment, FakeGenerator, FakeScorer
-from rag.engines.stored_interaction import EarlyReader, StoredInteraction
+from rag.engines.stored_interaction import SharedPass, StoredInteraction
 from rag.engines.tokenizer import FileTokenCounter
 from rag.errors import NotReady
 from rag.identity import open_authenticator
@@ -49,7 +50,7 @@ from rag.quotas import Quotas, open_limiter
 from rag.serving.orphans import stop_front_when_orphaned
 from rag.serving.stopping import draining_on_sigterm
 from rag.tenants import load_policies
-from rag.types import RelevanceScale
+from rag.types import ModelInfo, RelevanceScale
 from rag.verification import LATE_INTERACTION, ZERO_TO_ONE, AnswerModel, Verifier
 from rag.warm_up import TRIED_WHATEVER_IT_SAYS, AnyIndex, warm_up, with_patience
 from schemas.response import DependencyState
@@ -167,6 +168,8 @@ class Front:
     async def _connect(self, stack: AsyncExitStack) -> tuple[Pipeline, Pipeline]:
         """What answers, and what warms it up: the same without thresholds, and without somebody else's generator."""
         embedder, scorer = await self._connect_ranking(stack)
+        if self._tracer.is_on:
+            embedder = TracedEmbedder(embedder, self._tracer, self._called_embedder())
         entailment = await self._connect_verifier(stack)
         generator = await self._connect_generator(stack)
         if generator is not None and self._tracer.is_on:
@@ -201,17 +204,6 @@ class Front:
         )
         return pipeline, first
 
-    async def _connect_embedder(self, stack: AsyncExitStack) -> TextEmbedder:
-        if is_fake(self._settings.embedder_model):
-            self._probes["embedder"] = always_ok
-            return FakeEmbedder()
-        if self._settings.embedder_protocol != OURS:
-            return await self._connect_other_embedder(stack)
-        url = self._settings.embedder_url or address_of("Embedder")
-        client = await stack.enter_async_context(open_http_client(url))
-        self._probes["embedder"] = ModelProbe(client, [self._card.embedder])
-        return BentoEmbedder(client, self._card.embedder.dimension)
-
     async def _connect_other_embedder(self, stack: AsyncExitStack) -> TextEmbedder:
         settings = self._settings
         protocol, name = settings.embedder_protocol, served_embedder(settings)
@@ -238,20 +230,32 @@ class Front:
         return RuntimeScorer(client, rerank_protocol(protocol, name), secrets=list_secrets(key))
 
     async def _connect_ranking(self, stack: AsyncExitStack) -> tuple[TextEmbedder, PassageScorer]:
-        """The models of retrieval and of reranking; one begins with the question when the other does, where it can."""
-        embedder = await self._connect_embedder(stack)
-        if self._tracer.is_on:
-            embedder = TracedEmbedder(embedder, self._tracer, self._called_embedder())
+        """The models of retrieval and of reranking; if they are one, one pass gives what both need of a question."""
+        settings, dimension = self._settings, self._card.embedder.dimension
+        if is_fake(settings.embedder_model):
+            self._probes["embedder"] = always_ok
+            return FakeEmbedder(), await self._connect_scorer(stack, None)
+        if settings.embedder_protocol != OURS:
+            return await self._connect_other_embedder(stack), await self._connect_scorer(stack, None)
+        url = settings.embedder_url or address_of("Embedder")
+        client, self._probes["embedder"] = await _open_service(stack, url, [self._card.embedder])
+        scorer = await self._connect_scorer(stack, client)
+        if not settings.keeps_tokens:
+            return BentoEmbedder(client, dimension), scorer
+        shared = SharedPass(BentoQuestionEncoder(client, dimension))
+        return shared, StoredInteraction(shared, scorer)
+
+    async def _connect_scorer(self, stack: AsyncExitStack, embedder: ServiceClient | None) -> PassageScorer:
+        """What scores passages: the Embedder, if it can, else the Reranker."""
         if is_fake(self._settings.reranker_model):
             self._probes["reranker"] = always_ok
-            return embedder, FakeScorer()
+            return FakeScorer()
         if self._settings.reranker_protocol != OURS:
-            return embedder, await self._connect_other_reranker(stack)
-        client = await self._open_reranker(stack)
-        if not self._settings.keeps_tokens:
-            return embedder, BentoScorer(client)
-        early = EarlyReader(embedder, BentoQuestionReader(client, self._card.embedder.dimension))
-        return early, StoredInteraction(early, BentoScorer(client))
+            return await self._connect_other_reranker(stack)
+        if embedder is not None and self._settings.embedder_reranks:
+            self._probes["reranker"] = self._probes["embedder"]
+            return BentoScorer(embedder)
+        return BentoScorer(await self._open_reranker(stack))
 
     async def _connect_verifier(self, stack: AsyncExitStack) -> EntailmentModel | None:
         """What judges a sentence after the closed form has; after `_connect_ranking`, whose probe it may replace."""
@@ -260,12 +264,11 @@ class Front:
             return None
         return FakeEntailment() if is_fake(model) else BentoEntailment(await self._open_reranker(stack))
 
-    async def _open_reranker(self, stack: AsyncExitStack) -> httpx.AsyncClient:
+    async def _open_reranker(self, stack: AsyncExitStack) -> ServiceClient:
         url = self._settings.reranker_url or address_of("Reranker")
-        client = await stack.enter_async_context(open_http_client(url))
         served = (self._settings.reranker_model, self._settings.verifier_model)
         expected = [models.describe(model) for model in served if model is not None and not is_fake(model)]
-        self._probes["reranker"] = ModelProbe(client, expected)
+        client, self._probes["reranker"] = await _open_service(stack, url, expected)
         return client
 
     async def _connect_generator(self, stack: AsyncExitStack) -> TextGenerator | None:
@@ -372,6 +375,14 @@ def _require(pipeline: Pipeline | None, *, down: Collection[str]) -> Pipeline:
     if down:
         raise NotReady("A model service is down.", retry_after_s=LOADING_RETRY_AFTER_S)
     return pipeline
+
+
+async def _open_service(
+    stack: AsyncExitStack, url: str, expected: Sequence[ModelInfo]
+) -> tuple[ServiceClient, ModelProbe]:
+    """Open the clients for a service's calls and for its probe, which must see these models."""
+    probe = ModelProbe(await stack.enter_async_context(open_http_client(url)), expected)
+    return await stack.enter_async_context(open_service_client(url)), probe
 
 
 async def always_ok(_: str | None) -> DependencyState:
