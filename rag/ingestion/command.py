@@ -25,7 +25,7 @@ from rag.ingestion.ingest import (
     RollbackReport,
     Watcher,
 )
-from rag.ingestion.labels import LabelError, read_document_groups, read_metadata
+from rag.text.document_labels import LabelError, read_document_groups, read_metadata
 from rag.ingestion.sources import DOCUMENT_ID, Findings, Source, find_sources
 
 EXIT_OK: Final = 0

@@ -1,16 +1,15 @@
 """Find the files that an ingestion reads, and give each its document id."""
 
 import re
-import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from rag.parsing import SUFFIXES
+from rag.text.document_labels import name_document
 
 DOCUMENT_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,128}")
-_FOREIGN_CHAR: Final = re.compile(r"[^A-Za-z0-9._-]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +53,7 @@ def find_sources(paths: Sequence[Path]) -> Findings:
         if path.is_dir():
             _walk(path, path, set(), findings)
         else:
-            findings.sources.append(Source(path, _document_id(path.stem)))
+            findings.sources.append(Source(path, name_document(path.stem)))
     return _part_rivals(findings)
 
 
@@ -82,13 +81,9 @@ def _walk(root: Path, folder: Path, visited: set[tuple[int, int]], findings: Fin
             _walk(root, entry, visited, findings)
         elif entry.suffix.lower() in SUFFIXES:
             name = entry.relative_to(root).with_suffix("").as_posix()
-            findings.sources.append(Source(entry, _document_id(name)))
+            findings.sources.append(Source(entry, name_document(name)))
         else:
             findings.skipped.append(entry)
-
-
-def _document_id(name: str) -> str:
-    return _FOREIGN_CHAR.sub("-", unicodedata.normalize("NFC", name))
 
 
 def _part_rivals(findings: Findings) -> Findings:
