@@ -1,8 +1,9 @@
-"""The four BentoML services of the Bento: constructed, wired and mounted here; everything they do is in `rag`."""
+"""The five BentoML services of the Bento: constructed, wired and mounted here; everything they do is in `rag`."""
 
 import json
 import os
 import sys
+from contextlib import AsyncExitStack
 from dataclasses import asdict
 from typing import Any, Final
 
@@ -28,6 +29,7 @@ from rag.engines.vllm_server import EngineOptions, VllmServer, dying_on_sigterm
 from rag.errors import NotReady
 from rag.front import Front
 from rag.identity import SourceError
+from rag.ingestor.service import open_ingestor
 from rag.model_card import is_fake
 from rag.observability import logs, metrics
 from rag.observability.tracing import Tracer, find_collector
@@ -234,6 +236,43 @@ class Generator:
         return await self._server.complete_all(requests)
 
 
+INGESTOR: Final = open_ingestor(SETTINGS, os.environ)
+
+
+class IngestorService(bentoml.Service):  # type: ignore[misc]  # BentoML has no types here
+    """Its own paths go past BentoML's middleware, whose `traffic.timeout` is shorter than a file may take."""
+
+    def to_asgi(self, is_main: bool = True) -> ASGIApp:
+        return INGESTOR.beside(super().to_asgi(is_main=is_main))
+
+
+@bentoml.service(name="Ingestor", service_class=IngestorService, **CALLED)
+class Ingestor:
+    """Files and orders to new versions of tenants' indexes; the one process that writes."""
+
+    def __init__(self) -> None:
+        if SETTINGS.uploads == "off":
+            raise SystemExit("settings: RAG_UPLOADS is off: there is nothing for an Ingestor to take")
+        stop_service_when_orphaned(os.environ, wait_s=TIMEOUT_S)
+        self._stack = AsyncExitStack()
+
+    @bentoml.on_startup
+    async def start(self) -> None:
+        await self._stack.enter_async_context(INGESTOR.running())
+
+    @bentoml.on_shutdown
+    async def stop(self) -> None:
+        await self._stack.aclose()
+
+    @bentoml.api
+    async def is_open(self) -> bool:
+        """Whether it takes orders; BentoML wants an API of every service."""
+        return INGESTOR.is_open
+
+    async def __is_ready__(self) -> bool:
+        return INGESTOR.is_open
+
+
 class FrontService(bentoml.Service):  # type: ignore[misc]  # BentoML has no types here
     """The outermost layer of the server: BentoML's own answers are put into the contract's words."""
 
@@ -278,6 +317,9 @@ class RagService:
     embedder = depend_on(Embedder, SETTINGS.embedder_model, url=SETTINGS.embedder_url)
     reranker = depend_on(Reranker, RERANKER, VERIFIER, url=SETTINGS.reranker_url)
     generator = depend_on(Generator, SETTINGS.generator_model, url=SETTINGS.generator_url)
+    ingestor = bentoml.depends(
+        Ingestor, url=SETTINGS.ingestor_url or (None if SETTINGS.uploads == "on" else NOT_STARTED)
+    )
 
     @bentoml.api(route="/v1/query")
     async def query(  # noqa: PLR0917  # the fields of the contract

@@ -9,7 +9,7 @@ from schemas.request import DocumentId, TenantId
 JobStatus = Literal["queued", "running", "succeeded", "failed"]
 JobKind = Literal["add", "remove"]
 JOB_ID_PATTERN: Final = r"^job_[0-9a-f]{32}\Z"
-TOKEN_PATTERN: Final = r"^[0-9a-f]{32}$"
+TOKEN_PATTERN: Final = r"^[0-9a-f]{32}$"  # noqa: S105  # names a file
 TITLE_MAX_CHARS: Final = 500
 # Of one request.
 UPLOAD_FILES_MAX: Final = 20

@@ -75,7 +75,7 @@ class Authenticator(Protocol):
 
 
 class OpenAuthenticator:
-    """Treats every caller as the same principal, which may read and change one tenant; for a service without identities."""
+    """Treats every caller as the same principal, which may read and change one tenant: for a service without keys."""
 
     _ANYBODY: Final = Principal("anonymous", frozenset({OPEN_TENANT}), write=True)
 

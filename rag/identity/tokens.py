@@ -73,8 +73,8 @@ class BearerTokens:
 def _principal_of(claims: dict[str, Any]) -> Principal:
     """Return the principal of the claims; `*` is not a valid tenant here, so no token grants all tenants.
 
-    An issuer names many groups that have nothing to do with documents: names that no document can have are ignored. Only
-    a `write` of `true` grants writing; whatever else stands there, the caller may read.
+    An issuer names many groups that have nothing to do with documents: names that no document can have are ignored.
+    Only a `write` of `true` grants writing; whatever else stands there, the caller may read.
 
     Raises: Unauthorized: `sub` or `tenants` is not valid, or `groups` is no list of strings.
     """

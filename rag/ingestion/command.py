@@ -25,8 +25,8 @@ from rag.ingestion.ingest import (
     RollbackReport,
     Watcher,
 )
-from rag.text.document_labels import LabelError, read_document_groups, read_metadata
 from rag.ingestion.sources import DOCUMENT_ID, Findings, Source, find_sources
+from rag.text.document_labels import LabelError, read_document_groups, read_metadata
 
 EXIT_OK: Final = 0
 EXIT_FAILED: Final = 1

@@ -1,4 +1,4 @@
-"""Read what is given for documents: the id by a file's name, groups, metadata; what a filter could never name is refused.
+"""Read what is given for documents: ids by names of files, groups, metadata; what a filter could not name is refused.
 
 Here, because both doors need it: the command, and `POST /documents`.
 """
