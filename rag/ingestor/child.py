@@ -13,7 +13,7 @@ from typing import Final
 from rag.ingestion.__main__ import main
 
 # Answers come first.
-NICENESS: Final = 10
+NICENESS: Final = 5
 
 
 def end_with_parent() -> None:
