@@ -251,8 +251,6 @@ class Ingestor:
     """Files and orders to new versions of tenants' indexes; the one process that writes."""
 
     def __init__(self) -> None:
-        if SETTINGS.uploads == "off":
-            raise SystemExit("settings: RAG_UPLOADS is off: there is nothing for an Ingestor to take")
         stop_service_when_orphaned(os.environ, wait_s=TIMEOUT_S)
         self._stack = AsyncExitStack()
 
@@ -265,12 +263,12 @@ class Ingestor:
         await self._stack.aclose()
 
     @bentoml.api
-    async def is_open(self) -> bool:
-        """Whether it takes orders; BentoML wants an API of every service."""
-        return INGESTOR.is_open
+    async def is_ready(self) -> bool:
+        """Whether it takes orders; BentoML starts no service without an API."""
+        return INGESTOR.is_ready
 
     async def __is_ready__(self) -> bool:
-        return INGESTOR.is_open
+        return INGESTOR.is_ready
 
 
 class FrontService(bentoml.Service):  # type: ignore[misc]  # BentoML has no types here

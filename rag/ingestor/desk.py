@@ -26,6 +26,7 @@ OPEN_JOBS_MAX: Final = 100
 KEPT_JOBS: Final = 1000
 KEPT_DAYS: Final = 7
 _LOCK_POLL_S: Final = 0.5
+_REOPEN_AFTER_S: Final = 10.0
 _KILLED: Final = "The service was stopped twice while it worked on this."
 _UNEXPECTED: Final = "Something went wrong inside the service."
 
@@ -63,6 +64,7 @@ class JobDesk:
         self._turns: dict[str, int] = {}  # by tenant, when its last job began, as a count
         self._news = asyncio.Event()
         self._lock: BinaryIO | None = None
+        self._is_told = False
 
     @property
     def is_open(self) -> bool:
@@ -72,10 +74,10 @@ class JobDesk:
     async def work(self) -> None:
         """Take over what an earlier process has left, then run jobs until cancelled.
 
-        Raises: OSError: the folder cannot be written.
+        Raises: OSError: a job cannot be written; called again, it goes on.
         """
-        if not self.is_open:
-            await self.open()
+        while not self.is_open:
+            await self._try_to_open()
         for stored in [each for each in self._jobs.values() if each.job.status == "running"]:
             self._resume(stored)  # begun by an earlier process, or by this one before its disk failed
         while True:
@@ -140,6 +142,17 @@ class JobDesk:
         self._jobs[job.id] = stored
         self._news.set()
         return job
+
+    async def _try_to_open(self) -> None:
+        """Open the folder; one that cannot be written (a volume that is read only) is told once, and tried again."""
+        try:
+            await self.open()
+        except OSError as error:
+            if not self._is_told:
+                fields = {"path": str(self._folder), "reason": error.strerror}
+                logger.error("documents_not_taken", extra={"fields": fields})  # the reason is all of it
+            self._is_told = True
+            await asyncio.sleep(_REOPEN_AFTER_S)
 
     async def open(self) -> None:
         """Take over the folder, and read the jobs that an earlier process has left; wait until that one has ended.
