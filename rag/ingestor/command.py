@@ -92,7 +92,7 @@ class IngestionCommand:
                 printed, told = await reading
                 status = await process.wait()
         except TimeoutError:
-            return Outcome(reason=f"it was not done within {self._timeout_s:.0f} seconds")
+            return Outcome(reason=f"it was not done within {self._timeout_s:g} seconds")
         finally:
             reading.cancel()
             with contextlib.suppress(ProcessLookupError):
