@@ -7,6 +7,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3 || echo python3.11
 HOST ?= 127.0.0.1
 PORT ?= 3000
 RAG_EVAL_DATA ?= ../shared/data/xquad
+RAG_FILES_DATA ?= ../shared/data/files
 SAMPLE ?= 200
 MINUTES ?= 30
 RAG_EVAL_VERIFICATION_DATA ?= ../shared/data/verification
@@ -16,7 +17,7 @@ BACKEND ?= $(shell docker info >/dev/null 2>&1 && echo docker || echo buildah)
 # Makes a base image where no registry can be reached.
 CONTAINER_BASE ?= ../shared/tools/container-base
 # Ours and not the service's, which refuses to start on RAG_ names that it does not know.
-unexport RAG_EVAL_DATA RAG_EVAL_VERIFICATION_DATA
+unexport RAG_EVAL_DATA RAG_EVAL_VERIFICATION_DATA RAG_FILES_DATA
 
 # Nothing that runs asks a hub or reports usage. Models and Bentos are in BentoML's own store: ~/bentoml, or BENTOML_HOME.
 export BENTOML_DO_NOT_TRACK := True
@@ -33,7 +34,7 @@ INSTALL = @"$(PYTHON)" requirements/install.py
 COMPILE = @cd requirements && ../.venv/bin/uv pip compile --quiet --no-config --generate-hashes \
 	--python-version 3.11 --python-platform x86_64-manylinux_2_28 --custom-compile-command "make lock"
 
-.PHONY: help python setup serve dev check test eval everyday drafting bench load capacity growth endurance faults bento image image-test lock clean
+.PHONY: help python setup serve dev check test eval everyday drafting bench load capacity growth endurance faults reading bento image image-test lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -92,6 +93,10 @@ capacity: setup ## The same from little load to too much, and with more and fewe
 	for places in 2 4 16; do RAG_MAX_CONCURRENT_REQUESTS=$$places $(RUN) load.driver --scenario short \
 	    --objective e2e:10000 --rate 1.5 --duration 45 --warm-up 8 --out .data/load/places-$$places || exit 1; done
 
+reading: setup ## What is read of RAG_FILES_DATA beside other extractors, for docs/documents.md
+	$(INSTALL) extractors
+	$(RUN) load.reading "$(RAG_FILES_DATA)" examples/documents
+
 growth: setup ## Search, memory and build time at 1 000 to 1 000 000 synthetic chunks; an hour
 	$(RUN) load.growth --out .data/growth
 
@@ -123,6 +128,7 @@ lock: python ## Remake the pinned lists from requirements/*.in
 	$(COMPILE) upstreams.in --no-deps -o upstreams.txt
 	$(COMPILE) clients.in -o clients.txt
 	$(COMPILE) runtimes.in -o runtimes.txt
+	$(COMPILE) extractors.in -o extractors.txt
 	$(COMPILE) go.in --no-deps -o go.txt
 	$(COMPILE) browser.in --no-deps -o browser.txt
 	$(COMPILE) local.in --overrides overrides.in --no-emit-package torch --no-emit-package triton \

@@ -38,6 +38,7 @@ UPSTREAMS: Final = DATA / "tools" / "upstreams"
 CLIENTS: Final = DATA / "tools" / "clients"
 NODE_CLIENTS: Final = DATA / "tools" / "node"
 RUNTIMES: Final = DATA / "tools" / "runtimes"
+EXTRACTORS: Final = DATA / "tools" / "extractors"
 GO_CLIENT: Final = DATA / "tools" / "ask-go"
 BROWSER: Final = DATA / "tools" / "browser"
 MCP_CLIENT: Final = DATA / "tools" / "mcp-client"
@@ -381,6 +382,14 @@ STEPS: Final = {
         stamp=STAMPS / "runtimes",
         run=install_runtimes,
         disk_gib=0.3,
+    ),
+    "extractors": Step(
+        does="installing requirements/extractors.txt",
+        made_from=("requirements/extractors.txt",),
+        makes=EXTRACTORS,
+        stamp=STAMPS / "extractors",
+        run=lambda: install_list("extractors", EXTRACTORS),
+        disk_gib=0.6,
     ),
     "go-client": Step(
         does="building tests/clients/ask.go",

@@ -273,6 +273,11 @@ class Settings(BaseSettings):
     reranker_api_key: Annotated[HeaderKey | None, BeforeValidator(_strip_key)] = Field(
         None, description="Bearer key for another reranker; goes nowhere else."
     )
+    docling_url: HttpUrl | None = Field(
+        None,
+        description="Base URL of a docling-serve, which reads the PDF of an ingestion: scans and hard tables; unset: "
+        "their text layer is read here.",
+    )
 
     request_timeout_s: Seconds = Field(20, description="Seconds for a whole POST /query; raise it on slow hardware.")
     stream_timeout_s: Seconds = Field(60, description="Seconds for a whole stream; raise it for long answers.")
@@ -478,7 +483,7 @@ class Settings(BaseSettings):
 # A time limit, a quota or a credential decides whether there is an answer, never which.
 NEVER_IN_AN_ANSWER: Final = frozenset(
     {
-        "env", "model_version", "index_dir", "generator_api_key", "generator_headers",
+        "env", "model_version", "index_dir", "docling_url", "generator_api_key", "generator_headers",
         "embedder_api_key", "reranker_api_key",
         "uploads", "ingestor_url", "upload_dir", "upload_max_bytes", "upload_timeout_s", "job_timeout_s",
         "profile",  # what it chooses counts

@@ -11,7 +11,7 @@ from rag.index.manifest import BrokenIndexError, StoredVersion
 from rag.index.store import IndexStore
 from rag.index.update import IndexUpdate, Makers, digest_document, update_index
 from rag.ingestion.sources import Failure, Source
-from rag.parsing import parse
+from rag.parsing import READERS, Reader, parse
 from rag.parsing.chunking import CHUNKER_VERSION, CONTEXT_TOKENS, split
 from rag.ports import TokenCounter
 from rag.text.editions import read_edition
@@ -139,16 +139,18 @@ class Ingestion:
         open_encoder: Callable[[], PassageEncoder],
         *,
         keeps_tokens: bool = False,
+        readers: Mapping[str, Reader] = READERS,
     ) -> None:
         """The encoder is heavy: it is opened once, and only if something has to be split or embedded.
 
-        `keeps_tokens`: store token vectors in the index too, for a reranker of the same model.
+        `keeps_tokens`: store token vectors in the index too, for a reranker of the same model. `readers`: by suffix.
         """
         self._store = store
         self._watcher = watcher
         self._describe_embedder = describe_embedder
         self._open_encoder = open_encoder
         self._keeps_tokens = keeps_tokens
+        self._readers = readers
         self._encoder: PassageEncoder | None = None
 
     def add(self, tenant_id: str, sources: Sequence[Source], failed: Sequence[Failure] = ()) -> AddReport:
@@ -233,7 +235,7 @@ class Ingestion:
 
         Raises: ParseError: the file cannot become a document.
         """
-        document = parse(source.path)
+        document = parse(source.path, self._readers)
         for warning in document.warnings:
             self._watcher.tell(f"warning: {source.path}: {warning}")
         if source.title is not None:

@@ -11,15 +11,17 @@ from pathlib import Path
 from typing import Final
 
 from rag.errors import ParseError
-from rag.parsing import docx, html, markdown, pdf, plain
+from rag.parsing import docx, epub, html, jsonl, mail, markdown, ods, odt, pdf, plain, rtf, sheets, slides, workbooks
 from rag.parsing.blocks import Draft, assemble
 from rag.types import Document
 
-__all__ = ["MAX_FILE_BYTES", "SUFFIXES", "parse"]
+__all__ = ["MAX_FILE_BYTES", "READERS", "SUFFIXES", "Reader", "parse"]
 
 MAX_FILE_BYTES: Final = 50 * 2**20
 
-_READERS: Final[Mapping[str, Callable[[bytes], Draft]]] = {
+Reader = Callable[[bytes], Draft]
+
+READERS: Final[Mapping[str, Reader]] = {
     ".pdf": pdf.read,
     ".html": html.read,
     ".htm": html.read,
@@ -27,16 +29,29 @@ _READERS: Final[Mapping[str, Callable[[bytes], Draft]]] = {
     ".markdown": markdown.read,
     ".txt": plain.read,
     ".docx": docx.read,
+    ".pptx": slides.read,
+    ".odt": odt.read,
+    ".rtf": rtf.read,
+    ".epub": epub.read,
+    ".eml": mail.read,
+    ".xlsx": workbooks.read_xlsx,
+    ".xlsm": workbooks.read_xlsx,
+    ".xls": workbooks.read_xls,
+    ".ods": ods.read,
+    ".csv": sheets.read_csv,
+    ".tsv": sheets.read_csv,
+    ".jsonl": jsonl.read,
+    ".ndjson": jsonl.read,
 }
-SUFFIXES: Final = frozenset(_READERS)
+SUFFIXES: Final = frozenset(READERS)
 
 
-def parse(path: Path) -> Document:
-    """Read one file; its suffix determines the format.
+def parse(path: Path, readers: Mapping[str, Reader] = READERS) -> Document:
+    """Read one file; its suffix determines the format, and so the reader.
 
     Raises: ParseError: the file cannot become a document; with one reason, without the path.
     """
-    read = _READERS.get(path.suffix.lower())
+    read = readers.get(path.suffix.lower())
     if read is None:
         raise ParseError(f"unknown type: only {', '.join(sorted(SUFFIXES))} can be read")
     data = _read_bytes(path)

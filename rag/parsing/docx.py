@@ -2,7 +2,6 @@
 
 import io
 import re
-import zipfile
 from collections.abc import Iterator
 from typing import Final
 
@@ -11,16 +10,10 @@ from docx.document import Document as DocxDocument
 from docx.oxml.ns import qn
 from lxml import etree
 
-from rag.errors import ParseError
+from rag.parsing.archives import open_archive
 from rag.parsing.blocks import Block, Draft
 from rag.parsing.tables import Cell, render_rows
 
-# A few megabytes of zeros compress to almost nothing; these bound the unpacked size.
-_MAX_XML_BYTES: Final = 64 * 2**20
-_MAX_UNPACKED_BYTES: Final = 512 * 2**20
-_MAX_ENTRIES: Final = 10_000
-
-_OLE_SIGNATURE: Final = b"\xd0\xcf\x11\xe0"
 _HEADING_STYLE = re.compile(r"heading ([1-9])", re.IGNORECASE)
 _CONTENTS_STYLE: Final = "toc "
 _WRAPPERS: Final = frozenset(qn(f"w:{name}") for name in ("sdt", "sdtContent", "customXml", "ins", "moveTo"))
@@ -34,25 +27,9 @@ _INLINE: Final = {qn("w:p"): "\n", qn("w:tab"): " ", qn("w:br"): "\n", qn("w:cr"
 
 def read(data: bytes) -> Draft:
     """Read a Word document; the title is its core property. Revisions, comments, headers and footers are left out."""
-    _check_archive(data)
+    open_archive(data, "DOCX", ".doc")
     document = docx.Document(io.BytesIO(data))
     return Draft(list(_read_blocks(document)), title=document.core_properties.title or "")
-
-
-def _check_archive(data: bytes) -> None:
-    if data.startswith(_OLE_SIGNATURE):
-        raise ParseError("encrypted, or in the old .doc format")
-    try:
-        entries = zipfile.ZipFile(io.BytesIO(data)).infolist()
-    except zipfile.BadZipFile as error:
-        raise ParseError("the file is broken: not readable as DOCX") from error
-    if any(entry.flag_bits & 1 for entry in entries):
-        raise ParseError("encrypted")
-    # zipfile reads no more of an entry than its stated size, so the stated sizes are upper bounds.
-    xml_bytes = sum(entry.file_size for entry in entries if entry.filename.endswith((".xml", ".rels")))
-    unpacked_bytes = sum(entry.file_size for entry in entries)
-    if xml_bytes > _MAX_XML_BYTES or unpacked_bytes > _MAX_UNPACKED_BYTES or len(entries) > _MAX_ENTRIES:
-        raise ParseError("too large when unpacked")
 
 
 def _read_blocks(document: DocxDocument) -> Iterator[Block]:

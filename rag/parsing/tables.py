@@ -9,6 +9,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from rag.errors import ParseError
+from rag.parsing.blocks import MAX_TEXT_CHARS
+
 CELL_SEPARATOR: Final = " | "
 LABEL_SEPARATOR: Final = ": "
 MAX_SPAN: Final = 64  # a cell may claim to cover a billion columns
@@ -28,13 +31,23 @@ class Cell:
 
 
 def render_rows(rows: Iterable[Sequence[Cell]]) -> list[str]:
-    """Return one line for each row that holds text, with the names of the columns in it, if there are any."""
+    """Return one line for each row that holds text, with the names of the columns in it, if there are any.
+
+    Raises: ParseError: a text that is repeated, in each row that it covers or names, becomes too much.
+    """
     grid = [row for row in _lay_out(rows) if any(cell.text for cell in row)]
     header_rows = _count_header_rows(grid)
     if header_rows == len(grid):
         return [_join(cell.text for cell in row) for row in grid]
     labels = _read_labels(grid[:header_rows])
-    return [_render([cell.text for cell in row], labels) for row in grid[header_rows:]]
+    lines = []
+    chars = 0
+    for row in grid[header_rows:]:
+        lines.append(_render([cell.text for cell in row], labels))
+        chars += len(lines[-1])
+        if chars > MAX_TEXT_CHARS:
+            raise ParseError(f"too much text: more than {MAX_TEXT_CHARS:,} characters in a table")
+    return lines
 
 
 def _lay_out(rows: Iterable[Sequence[Cell]]) -> list[list[Cell]]:

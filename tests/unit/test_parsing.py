@@ -396,7 +396,8 @@ def test_a_word_file_that_unpacks_to_too_much_is_refused(write: WriteFile) -> No
         pytest.param("a.txt", "Сколько дней".encode("cp1251"), "its text encoding is unknown", id="unknown encoding"),
         pytest.param("a.html", b"<script>x</script>", "it holds no text", id="HTML without text"),
         pytest.param("a.md", b"---\ntitle: x\n---\n", "it holds no text", id="Markdown without text"),
-        pytest.param("a.xlsx", b"PK\x03\x04", "unknown type", id="unknown type"),
+        pytest.param("a.doc", b"\xd0\xcf\x11\xe0", "unknown type", id="old Word"),
+        pytest.param("a.ppt", b"\xd0\xcf\x11\xe0", "unknown type", id="old PowerPoint"),
         pytest.param("README", b"text", "unknown type", id="no suffix"),
     ],
 )

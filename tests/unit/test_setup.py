@@ -11,7 +11,7 @@ from types import ModuleType
 import pytest
 
 ROOT = Path(__file__).parents[2]
-LISTS = ("local", "gpu", "dev", "models", "upstreams", "clients", "runtimes", "go", "browser", "uv")
+LISTS = ("local", "gpu", "dev", "models", "upstreams", "clients", "runtimes", "extractors", "go", "browser", "uv")
 
 
 def load(name: str) -> ModuleType:

@@ -1,5 +1,8 @@
 """A row of a table becomes a line that can be understood without the header above it."""
 
+import pytest
+
+from rag.errors import ParseError
 from rag.parsing.tables import Cell, render_rows
 
 
@@ -55,3 +58,11 @@ def test_a_span_of_a_billion_is_bounded() -> None:
 def test_a_header_without_rows_stays() -> None:
     """No text is lost."""
     assert render_rows([row("Model", "Power", header=True)]) == ["Model | Power"]
+
+
+def test_a_long_name_above_many_rows_is_refused() -> None:
+    """A megabyte that stands in a hundred thousand lines fills the memory."""
+    rows = [row("x" * 999_999, "y", header=True), *[row("1", "2")] * 100_000]
+
+    with pytest.raises(ParseError, match="too much text"):
+        render_rows(rows)
