@@ -11,7 +11,6 @@ from pydantic import ValidationError
 from rag.errors import (
     BadRequest,
     ConcurrencyLimited,
-    DeadlineExceeded,
     NotReady,
     OurFault,
     RagError,
@@ -82,7 +81,7 @@ class FileStream:
         try:
             _read_json(await asyncio.shield(self._sending))
         except httpx.HTTPError as error:
-            raise _translate(error) from error
+            raise _translate() from error
 
 
 class IngestorClient:
@@ -116,12 +115,11 @@ class IngestorClient:
         try:
             return await self._client.request(method, path, timeout=_CALL_TIMEOUT_S, **fields)
         except httpx.HTTPError as error:
-            raise _translate(error) from error
+            raise _translate() from error
 
 
-def _translate(error: httpx.HTTPError) -> RagError:
-    if isinstance(error, httpx.TimeoutException):
-        return DeadlineExceeded("The service that takes documents did not answer in time.")
+def _translate() -> RagError:
+    """A service that starts again takes connections before it answers, so silence means the same as nobody there."""
     return NotReady(_DOWN, retry_after_s=_DOWN_RETRY_AFTER_S)
 
 

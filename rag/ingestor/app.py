@@ -18,6 +18,7 @@ from schemas.errors import ERROR_TABLE, ErrorCode
 # As in nginx; no client ever sees this status.
 CLIENT_GONE: Final = 499
 PATHS: Final = ("/files/", "/jobs")
+_STARTING: Final = "The service that takes documents is starting."
 _TOKEN: Final = re.compile(TOKEN_PATTERN)
 
 
@@ -29,7 +30,7 @@ def make_app(desk: JobDesk) -> Starlette:
         if not _TOKEN.fullmatch(token):
             raise NotFound
         if not desk.is_open:
-            raise NotReady("The service that takes documents is starting.")
+            raise NotReady(_STARTING)
         try:
             spooled = await desk.spool.receive(token, _read(request))
         except ClientDisconnect:
@@ -48,6 +49,8 @@ def make_app(desk: JobDesk) -> Starlette:
         return _json(desk.submit(order).model_dump_json())
 
     async def find(request: Request) -> Response:
+        if not desk.is_open:  # it may be one of an earlier process, not read yet
+            raise NotReady(_STARTING)
         job = desk.find(request.path_params["job_id"])
         if job is None:
             raise NotFound

@@ -15,7 +15,7 @@ from rag.ingestor.desk import KEPT_JOBS, OPEN_JOBS_MAX, JobDesk, Outcome
 from rag.ingestor.jobs import JobStore, StoredJob
 from rag.ingestor.spool import Spool
 from schemas.documents import Job, JobOrder, SentFile
-from tests.documents_fakes import ScriptedRunner, files_below, running_desk, until, until_ended
+from tests.documents_fakes import ScriptedRunner, files_below, open_ingestor, running_desk, until, until_ended
 
 TOKEN = "0" * 32
 DONE = Outcome({"added": []})
@@ -166,6 +166,18 @@ async def test_a_second_process_waits_for_the_first(tmp_path: Path) -> None:
             second.submit(make_order())
         waiting.cancel()
         await asyncio.gather(waiting, return_exceptions=True)
+
+
+async def test_before_the_jobs_are_read_none_is_unknown(tmp_path: Path) -> None:
+    """A client that asks in the middle of a restart is told to ask again, not that its job is gone."""
+    desk = JobDesk(tmp_path, ScriptedRunner())
+    async with open_ingestor(desk) as ingestor:
+        with pytest.raises(NotReady):
+            await ingestor.find("job_" + TOKEN, trace_id="t-1")
+        await desk.open()
+
+        assert await ingestor.find("job_" + TOKEN, trace_id="t-1") is None
+    desk.close()
 
 
 async def test_what_is_no_job_is_removed_at_the_start(tmp_path: Path) -> None:
