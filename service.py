@@ -1,9 +1,10 @@
-"""The four BentoML services of the Bento: constructed, wired and mounted here; everything they do is in `rag`."""
+"""The five BentoML services of the Bento: constructed, wired and mounted here; everything they do is in `rag`."""
 
 import json
 import os
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import asdict
 from typing import Any, Final
 
@@ -29,6 +30,7 @@ from rag.engines.vllm_server import EngineOptions, VllmServer, dying_on_sigterm
 from rag.errors import NotReady
 from rag.front import Front
 from rag.identity import SourceError
+from rag.ingestor.service import open_ingestor
 from rag.model_card import is_fake
 from rag.observability import logs, metrics
 from rag.observability.tracing import Tracer, find_collector
@@ -254,6 +256,41 @@ class Generator:
         return await self._server.complete_all(requests)
 
 
+INGESTOR: Final = open_ingestor(SETTINGS, os.environ)
+
+
+class IngestorService(bentoml.Service):  # type: ignore[misc]  # BentoML has no types here
+    """Its own paths go past BentoML's middleware, whose `traffic.timeout` is shorter than a file may take."""
+
+    def to_asgi(self, is_main: bool = True) -> ASGIApp:
+        return INGESTOR.beside(super().to_asgi(is_main=is_main))
+
+
+@bentoml.service(name="Ingestor", service_class=IngestorService, **CALLED)
+class Ingestor:
+    """Files and orders to new versions of tenants' indexes; the one process that writes."""
+
+    def __init__(self) -> None:
+        stop_service_when_orphaned(os.environ, wait_s=TIMEOUT_S)
+        self._stack = AsyncExitStack()
+
+    @bentoml.on_startup
+    async def start(self) -> None:
+        await self._stack.enter_async_context(INGESTOR.running())
+
+    @bentoml.on_shutdown
+    async def stop(self) -> None:
+        await self._stack.aclose()
+
+    @bentoml.api
+    async def is_ready(self) -> bool:
+        """Whether it takes orders; BentoML starts no service without an API."""
+        return INGESTOR.is_ready
+
+    async def __is_ready__(self) -> bool:
+        return INGESTOR.is_ready
+
+
 class FrontService(bentoml.Service):  # type: ignore[misc]  # BentoML has no types here
     """The outermost layer of the server: BentoML's own answers are put into the contract's words."""
 
@@ -298,6 +335,9 @@ class RagService:
     embedder = depend_on(Embedder, SETTINGS.embedder_model, url=SETTINGS.embedder_url)
     reranker = depend_on(Reranker, *RERANKERS_MODELS, url=SETTINGS.reranker_url)
     generator = depend_on(Generator, SETTINGS.generator_model, url=SETTINGS.generator_url)
+    ingestor = bentoml.depends(
+        Ingestor, url=SETTINGS.ingestor_url or (None if SETTINGS.uploads == "on" else NOT_STARTED)
+    )
 
     @bentoml.api(route="/v1/query")
     async def query(  # noqa: PLR0917  # the fields of the contract

@@ -12,6 +12,7 @@ from fastapi import FastAPI
 
 from rag import VERSION, models
 from rag.api.app import create_app
+from rag.api.documents import DocumentDesk
 from rag.api.exchange import QueryDesk
 from rag.api.probes import ModelProbe, RuntimeProbe, ServiceProbe, wait_until_ok
 from rag.api.readiness import READY_STATES, DependencyWatch, Probe, check
@@ -26,19 +27,22 @@ from rag.clients.bento_client import (
     open_http_client,
     open_service_client,
 )
+from rag.clients.ingestor_client import IngestorClient
 from rag.clients.openai_client import OpenAIGenerator
 from rag.clients.runtime_client import RuntimeEmbedder, RuntimeScorer, list_secrets, open_runtime
 from rag.clients.runtime_identity import ServedElsewhere
 from rag.clients.runtime_protocols import embedding_protocol, rerank_protocol
 from rag.clients.socket_client import ServiceClient
-from rag.config.settings import OURS, Settings
+from rag.config.settings import ANY_ORIGIN, OURS, Settings
 from rag.engines.device import multiply_alone
 from rag.engines.fake import FakeCounter, FakeEmbedder, FakeEntailment, FakeGenerator, FakeScorer
 from rag.engines.stored_interaction import SharedPass, StoredInteraction
 from rag.engines.tokenizer import FileTokenCounter
 from rag.errors import NotReady
 from rag.identity import open_authenticator
+from rag.index.listing import DocumentLists
 from rag.index.provider import ServedIndexes
+from rag.index.store import IndexStore
 from rag.limits import Gate, Places
 from rag.model_card import FAKE, is_fake, make_card, served_embedder, served_reranker
 from rag.observability import metrics
@@ -86,6 +90,7 @@ class Front:
         self._probes: dict[str, Probe] = {}
         self._watch: DependencyWatch | None = None
         self._pipeline: Pipeline | None = None
+        self._ingestor: IngestorClient | None = None
         self._search_pipeline: Pipeline | None = None  # the same one, there as soon as the models of a search are
         self.app: Final = self._make_app()
 
@@ -121,7 +126,20 @@ class Front:
             tracer=self._tracer,
             names_tenant=authenticator.names_tenant,
         )
-        app = create_app(desk, card=self._card, index_versions=self._indexes.versions, probes=self._probes)
+        documents = DocumentDesk(
+            ingestor=lambda: self._ingestor,
+            lists=DocumentLists(IndexStore(settings.index_dir)),
+            upload_max_bytes=settings.upload_max_bytes,
+            upload_timeout_s=settings.upload_timeout_s,
+            origins=settings.allowed_origins - {ANY_ORIGIN},
+        )
+        app = create_app(
+            desk,
+            card=self._card,
+            index_versions=self._indexes.versions,
+            probes=self._probes,
+            documents=documents,
+        )
         app.router.lifespan_context = self._running
         return app
 
@@ -150,6 +168,9 @@ class Front:
         async with AsyncExitStack() as stack:
             stack.enter_context(self._tracer.running())
             pipeline, first = await self._connect(stack)
+            if self._settings.uploads == "on":
+                url = self._settings.ingestor_url or address_of("Ingestor")
+                self._ingestor = IngestorClient(await stack.enter_async_context(open_http_client(url)))
             # A generator of somebody else's may be down for good: its failures are answered per request.
             ours = [*RANKING, *([GENERATOR] if self._settings.generator_url is None else [])]
             self._watch = DependencyWatch({name: self._probes[name] for name in ours})

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Final, Literal, NoReturn
 
 import httpx
@@ -12,10 +13,14 @@ import numpy as np
 from starlette.types import ASGIApp
 
 from rag.api import ContractEdge, Probe, QueryDesk, create_app
+from rag.api.documents import DocumentDesk
 from rag.chunk_id import ChunkId
+from rag.clients.ingestor_client import IngestorClient
 from rag.engines.fake import FakeCounter, FakeEmbedder, FakeEncoder, FakeScorer, overlap
 from rag.identity import Authenticator, OpenAuthenticator
+from rag.index.listing import DocumentLists
 from rag.index.provider import OF_ALL_CALLERS, ServedIndexes
+from rag.index.store import IndexStore
 from rag.index.vocabulary import Vocabulary
 from rag.limits import Deadline, Gate, Places
 from rag.model_card import ModelCard
@@ -139,6 +144,7 @@ class FakeIndexes:
         return {name: found.version for name in names if isinstance(found := self._tenants.get(name), FakeIndex)}
 
 
+NOWHERE: Final = Path("/nonexistent")
 HANG: Final = "<hang>"
 END: Final = "<end>"
 
@@ -343,6 +349,10 @@ def make_app(
     origins: Collection[str] = (),
     public_url: str | None = None,
     names_tenant: Callable[[str], bool] = lambda _: False,
+    ingestor: IngestorClient | None = None,
+    index_dir: Path = NOWHERE,
+    upload_max_bytes: int = 10_000,
+    upload_timeout_s: float = 10.0,
 ) -> ASGIApp:
     """The whole front without BentoML: the edge around the routes around a pipeline on fakes."""
     served = indexes or FakeIndexes(demo=FakeIndex(ANNUAL_LEAVE))
@@ -364,7 +374,19 @@ def make_app(
         tracer=tracer,
         names_tenant=names_tenant,
     )
-    app = create_app(desk, card=make_card(), index_versions=served.versions, probes=probes or {"index": probe_ok})
+    documents = DocumentDesk(
+        ingestor=lambda: ingestor,
+        lists=DocumentLists(IndexStore(index_dir)),
+        upload_max_bytes=upload_max_bytes,
+        upload_timeout_s=upload_timeout_s,
+    )
+    app = create_app(
+        desk,
+        card=make_card(),
+        index_versions=served.versions,
+        probes=probes or {"index": probe_ok},
+        documents=documents,
+    )
     return ContractEdge(app, ours=app, origins=origins)
 
 

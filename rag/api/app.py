@@ -10,6 +10,7 @@ from starlette.routing import Route
 from rag import VERSION
 from rag.api import routes
 from rag.api.chunks import ChunkEndpoint
+from rag.api.documents import DeleteEndpoint, DocumentDesk, JobEndpoint, ListEndpoint, UploadEndpoint
 from rag.api.exchange import QueryDesk, QueryEndpoint
 from rag.api.mcp import McpEndpoint
 from rag.api.openai_routes import ChatEndpoint, ModelsEndpoint
@@ -30,7 +31,12 @@ IndexVersions = Callable[[Collection[str] | None, Collection[str]], Mapping[str,
 
 
 def create_app(
-    desk: QueryDesk, *, card: ModelCard, index_versions: IndexVersions, probes: Mapping[str, Probe]
+    desk: QueryDesk,
+    *,
+    card: ModelCard,
+    index_versions: IndexVersions,
+    probes: Mapping[str, Probe],
+    documents: DocumentDesk,
 ) -> FastAPI:
     """Create the application that BentoML mounts at `/`, behind `ContractEdge`; `probes` decide whether it is ready."""
     app = FastAPI(
@@ -40,6 +46,7 @@ def create_app(
     app.add_exception_handler(RagError, _render_error)
     _add_status_routes(app, desk, card, index_versions, probes)
     _add_query_routes(app, desk, card)
+    _add_document_routes(app, desk, documents, card)
     return app
 
 
@@ -96,6 +103,16 @@ def _add_query_routes(app: FastAPI, desk: QueryDesk, card: ModelCard) -> None:
             methods=[*routes.CHUNK.methods],
         ),
         Route(routes.MCP.path, McpEndpoint(desk, model_version=card.model_version), methods=[*routes.MCP.methods]),
+    ]
+
+
+def _add_document_routes(app: FastAPI, desk: QueryDesk, documents: DocumentDesk, card: ModelCard) -> None:
+    version = card.model_version
+    app.router.routes += [
+        Route(routes.DOCUMENTS.path, ListEndpoint(desk, documents, model_version=version), methods=["GET"]),
+        Route(routes.DOCUMENTS.path, UploadEndpoint(desk, documents, model_version=version), methods=["POST"]),
+        Route(routes.DOCUMENT.path, DeleteEndpoint(desk, documents, model_version=version), methods=["DELETE"]),
+        Route(routes.JOB.path, JobEndpoint(desk, documents, model_version=version), methods=["GET"]),
     ]
 
 

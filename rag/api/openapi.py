@@ -19,6 +19,7 @@ from rag.api.openapi_components import (
     describe_headers,
     ref,
 )
+from rag.api.openapi_documents import DOCUMENTS, describe_documents
 from schemas.errors import ErrorCode
 from schemas.response import DependencyState
 from schemas.ui_stream import UI_STREAM_HEADER
@@ -43,6 +44,7 @@ _QUERIES, _STATUS, _SERVER = "Queries", "Status", "Server"
 _TAGS: Final = (
     {"name": _QUERIES, "description": "Questions and their answers."},
     {"name": CHATS, "description": "The same questions and answers in the form of OpenAI's API."},
+    {"name": DOCUMENTS, "description": "What the questions are answered from: adding, listing, removing."},
     {"name": _STATUS, "description": "What runs here, and whether it can answer."},
     {"name": _SERVER, "description": "BentoML's own paths, for the platform and the tools around the service."},
 )
@@ -142,12 +144,12 @@ def describe_api(*, is_open: bool) -> Described:
     callers = [{}, *known] if is_open else known
     components = describe_components()
     queries = _query_paths(callers, components["schemas"]["QueryRequest"])
-    chats = describe_chats(callers)
+    chats, documents = describe_chats(callers), describe_documents(callers)
     document = {
         "openapi": "3.1.0",
         "info": {"title": "RAG", "version": VERSION, "description": _ABOUT},
         "tags": list(_TAGS),
-        "paths": {**queries, **chats, **_status_paths(callers), **_server_paths()},
+        "paths": {**queries, **chats, **documents, **_status_paths(callers), **_server_paths()},
         "components": components,
     }
     return copy.deepcopy(document)  # so that a caller who changes it does not change the constants of these modules

@@ -11,6 +11,7 @@ from typing import Any, Final, get_args
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue, models_json_schema
 from pydantic_core import core_schema
 
+from schemas.documents import DocumentList, Job
 from schemas.errors import ERROR_TABLE, ErrorBody, ErrorCode
 from schemas.events import DoneEvent, ErrorEvent, MetaEvent, TokenEvent
 from schemas.openai import ChatChunk, ChatCompletion, ChatErrorBody, ChatModels, ChatRequest
@@ -110,6 +111,7 @@ def _describe_schemas() -> dict[str, Described]:
     sent = (
         *(Health, Ready, CurrentModels, QueryResponse, SearchResponse, ChunkText, ErrorBody),
         *(MetaEvent, TokenEvent, DoneEvent, ErrorEvent),
+        *(Job, DocumentList),
         *(ChatCompletion, ChatChunk, ChatModels, ChatErrorBody),
         *get_args(UiPart),
     )
@@ -183,6 +185,7 @@ _HEADERS: Final[dict[str, Described]] = {
         pattern=_TRACE_ID,
     ),
     "Retry-After": _describe_header("Whole seconds after which another try makes sense.", type="integer", minimum=1),
+    "Location": _describe_header("Where the job is.", type="string"),
     "Allow": _describe_header("The methods that the path takes.", type="string"),
     "WWW-Authenticate": _describe_header("How to say who you are.", const="Bearer"),
     "Cache-Control": _describe_header("Nobody keeps events.", const="no-cache"),
@@ -214,6 +217,7 @@ _SECURITY_SCHEMES: Final[dict[str, Described]] = {
         "type": "http",
         "scheme": "bearer",
         "description": "A key from the identities file, or a JWT: `sub` is the caller, `tenants` the list of its "
-        "tenants, `groups`, if any, the list of its groups; `exp`, `aud` and `iss` are checked.",
+        "tenants, `groups`, if any, the list of its groups, `write` whether it may change documents; `exp`, `aud` and "
+        "`iss` are checked.",
     },
 }

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final, Literal
 
-# query: answers a question. source: gives what answers are made of. status: says what runs here, without limits and
-# without log lines. bentoml: is left to BentoML's own server.
+# query: answers a question. source: gives or changes what answers are made of. status: says what runs here, without
+# limits and without log lines. bentoml: is left to BentoML's own server.
 Kind = Literal["query", "source", "status", "bentoml"]
 
 _GET: Final = ("GET", "HEAD")
@@ -68,6 +68,9 @@ QUERY: Final = ApiRoute("/query", ("POST",), "query")
 STREAM: Final = ApiRoute("/query/stream", (*_GET, "POST"), "query", streams=True)
 SEARCH: Final = ApiRoute("/search", ("POST",), "source")
 CHUNK: Final = ApiRoute("/chunks/{chunk_id}", _GET, "source")
+DOCUMENTS: Final = ApiRoute("/documents", (*_GET, "POST"), "source")
+DOCUMENT: Final = ApiRoute("/documents/{document_id}", ("DELETE",), "source")
+JOB: Final = ApiRoute("/jobs/{job_id}", _GET, "source")
 # Each call of a tool counts as one request under the tool's label; the protocol's own messages, and what is refused
 # before a tool is known, have the label of the path.
 MCP_SEARCH: Final = ToolRoute("search", "/mcp/search", "source")
@@ -91,6 +94,7 @@ SCHEMA: Final = ApiRoute("/schema.json", _GET, "bentoml")
 ROUTES: Final = (
     PAGE, HEALTH, READY, CURRENT_MODELS, OPENAPI, DOCS,
     QUERY, STREAM, NATIVE, CHAT, CHAT_MODELS, SEARCH, CHUNK, MCP,
+    DOCUMENTS, DOCUMENT, JOB,
     LIVEZ, HEALTHZ, READYZ, METRICS, SCHEMA,
 )  # fmt: skip
 METHODS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType({route.path: route.methods for route in ROUTES})

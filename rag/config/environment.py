@@ -35,6 +35,7 @@ _RANGES: Final[Mapping[str, str]] = {
     "generator_body": "a JSON object without a name twice, and without messages, model, n and stream",
     "embedder_url": _HTTP_URL,
     "reranker_url": _HTTP_URL,
+    "ingestor_url": _HTTP_URL,
     "cors_origins": "origins as https://example.org, parted by commas, or *",
     "public_url": f"{_HTTP_URL} without credentials, query or fragment",
     "redis_url": "a redis://, rediss:// or unix:// URL",
@@ -91,6 +92,8 @@ def _contradictions(settings: Settings) -> list[str]:
     jwt = (settings.jwt_jwks, settings.jwt_audience, settings.jwt_issuer)
     if any(jwt) and not all(jwt):
         found.append("RAG_JWT_JWKS, RAG_JWT_AUDIENCE, RAG_JWT_ISSUER: must be set together or not at all")
+    if settings.uploads == "off" and settings.ingestor_url is not None:
+        found.append("RAG_INGESTOR_URL: is of no use where RAG_UPLOADS is off; unset one of the two")
     if settings.generator_url is None:
         found += [
             f"{environment_name(field)}: is of no use without RAG_GENERATOR_URL; unset it"

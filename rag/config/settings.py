@@ -38,6 +38,8 @@ OFFLINE: Final[Mapping[str, object]] = {
     "stream_timeout_s": 200,
 }
 ANY_ORIGIN: Final = "*"
+# What a parser reads of one file.
+UPLOAD_MAX_BYTES: Final = 50 * 2**20
 # The protocol of our own services.
 OURS: Final = "bento"
 # What frames a request, and what the contract promises of it.
@@ -171,6 +173,22 @@ class Settings(BaseSettings):
         description="The configured part of `model_version`; change it to name a release.",
     )
     index_dir: Path = Field(Path(".data/index"), description="Where the tenants' indexes are; shared with ingestion.")
+
+    uploads: Literal["on", "off"] = Field(
+        "on",
+        description="Whether documents are taken over HTTP; in production the default is off without RAG_INGESTOR_URL.",
+    )
+    ingestor_url: HttpUrl | None = Field(None, description="The Ingestor on another host; unset: spawned here.")
+    upload_dir: Path | None = Field(
+        None, description="Where the Ingestor keeps files and jobs; unset: `.uploads` in RAG_INDEX_DIR."
+    )
+    upload_max_bytes: int = Field(
+        UPLOAD_MAX_BYTES, ge=1, le=UPLOAD_MAX_BYTES, description="Bytes of one file that is sent over HTTP."
+    )
+    upload_timeout_s: Seconds = Field(600, description="Seconds for sending all files of one request.")
+    job_timeout_s: float = Field(
+        3600, ge=0.001, le=86_400, description="Seconds for reading and embedding the files of one request."
+    )
 
     history: Literal["rewrite", "terms", "off"] = Field(
         "terms",
@@ -383,6 +401,9 @@ class Settings(BaseSettings):
         chosen: dict[str, object] = {}
         if values.get("env") == "production":
             chosen["redis_lost"] = "fail_closed"
+            # A front of production has no folder that it may write to, unless somebody gives it one and says so.
+            if not values.get("ingestor_url"):
+                chosen["uploads"] = "off"
         if values.get("generator_url"):
             chosen["generator_model"] = LOCAL_GENERATOR
         if values.get("profile") == "offline":
@@ -421,6 +442,11 @@ class Settings(BaseSettings):
     def allowed_origins(self) -> frozenset[str]:
         """Of `cors_origins`, in small letters."""
         return frozenset(split_list((self.cors_origins or "").lower()))
+
+    @property
+    def spool_dir(self) -> Path:
+        """Where the Ingestor keeps files and jobs; no tenant's folder begins with a dot."""
+        return self.upload_dir or self.index_dir / ".uploads"
 
     @property
     def retrieve_k(self) -> int:
@@ -475,6 +501,7 @@ NEVER_IN_AN_ANSWER: Final = frozenset(
     {
         "env", "model_version", "index_dir", "docling_url", "generator_api_key", "generator_headers",
         "embedder_api_key", "reranker_api_key",
+        "uploads", "ingestor_url", "upload_dir", "upload_max_bytes", "upload_timeout_s", "job_timeout_s",
         "profile",  # what it chooses counts
         "generator_gpu_memory_fraction", "generator_max_running", "generator_batch_tokens",
         "batch_tokens", "batch_wait_ms", "batch_pass_tokens",

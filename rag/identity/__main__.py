@@ -28,10 +28,15 @@ def main(argv: Sequence[str] | None = None, *, prog: str = "python -m rag.identi
     new_key.add_argument(
         "--group", action="append", default=[], dest="groups", metavar="G", help="a group that it is in; repeatable"
     )
+    new_key.add_argument("--write", action="store_true", help="it may also change the documents of its tenants")
     arguments = parser.parse_args(argv)
     key = make_key()
     entry = describe_entry(
-        key, principal_id=arguments.id, tenants=arguments.tenants.split(","), groups=arguments.groups
+        key,
+        principal_id=arguments.id,
+        tenants=arguments.tenants.split(","),
+        groups=arguments.groups,
+        write=arguments.write,
     )
     try:
         parse_identities(f"principals:\n{entry}".encode())

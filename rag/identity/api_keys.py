@@ -75,13 +75,16 @@ def make_key() -> str:
     return KEY_PREFIX + secrets.token_urlsafe(KEY_BYTES)
 
 
-def describe_entry(key: str, *, principal_id: str, tenants: Sequence[str], groups: Sequence[str] = ()) -> str:
+def describe_entry(
+    key: str, *, principal_id: str, tenants: Sequence[str], groups: Sequence[str] = (), write: bool = False
+) -> str:
     """Return the entry of the identities file for this key; its strings are JSON, which is valid YAML."""
     return (
         f"  - id: {json.dumps(principal_id)}\n"
         f'    key_sha256: "{hashlib.sha256(key.encode()).hexdigest()}"\n'
         f"    tenants: {json.dumps(list(tenants))}\n"
         + (f"    groups: {json.dumps(list(groups), ensure_ascii=False)}\n" if groups else "")
+        + ("    write: true\n" if write else "")
     )
 
 
@@ -92,6 +95,7 @@ class _Entry(BaseModel):
     key_sha256: Annotated[str, StringConstraints(pattern="^[0-9A-Fa-f]{64}$")]
     tenants: list[TenantId] | None
     groups: list[str] = Field(default_factory=list, max_length=_GROUPS_MAX)
+    write: bool = False
     # The bounds of RAG_RATE_LIMIT_REQUESTS and RAG_RATE_LIMIT_TOKENS.
     requests_per_window: int | None = Field(None, ge=1, le=1_000_000_000)
     tokens_per_window: int | None = Field(None, ge=1, le=1_000_000_000_000)
@@ -117,6 +121,7 @@ class _Entry(BaseModel):
             self.requests_per_window,
             self.tokens_per_window,
             read_groups(self.groups),
+            self.write,
         )
         return KeyHolder(bytes.fromhex(self.key_sha256), principal)
 
@@ -134,6 +139,7 @@ _RULES: Final = {
     "key_sha256": "64 hexadecimal digits in quotes",
     "tenants": 'a list of tenant ids, 1 to 64 characters of A-Za-z0-9._- each, or ["*"]',
     "groups": "a list of at most 1000 names of groups, 1 to 128 characters each",
+    "write": "true or false",
     "requests_per_window": "a whole number from 1 to 1000000000",
     "tokens_per_window": "a whole number from 1 to 1000000000000",
 }

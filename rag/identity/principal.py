@@ -24,7 +24,8 @@ class Principal:
     """A known caller; `id` begins with its name space, except for `anonymous`.
 
     `tenants` is None if the principal may use all tenants; a quota is None if the default applies. Documents that have
-    groups are seen by principals that have one of them in their `groups`.
+    groups are seen by principals that have one of them in their `groups`. With `write` it may also change the documents
+    of its tenants.
     """
 
     id: str
@@ -32,6 +33,7 @@ class Principal:
     requests_per_window: int | None = None
     tokens_per_window: int | None = None
     groups: frozenset[str] = frozenset()
+    write: bool = False
 
     @property
     def scope(self) -> Scope:
@@ -50,6 +52,14 @@ class Principal:
         if not self.may_use(tenant_id):
             raise Forbidden
 
+    def require_write(self) -> None:
+        """Check that the principal may change the documents of its tenants.
+
+        Raises: Forbidden: it may only read.
+        """
+        if not self.write:
+            raise Forbidden("This caller may not change documents.")
+
 
 class Authenticator(Protocol):
     """Identifies callers by the headers of their requests."""
@@ -65,9 +75,9 @@ class Authenticator(Protocol):
 
 
 class OpenAuthenticator:
-    """Treats every caller as the same principal, which may use one tenant; for a service without identities."""
+    """Treats every caller as the same principal, which may read and change one tenant: for a service without keys."""
 
-    _ANYBODY: Final = Principal("anonymous", frozenset({OPEN_TENANT}))
+    _ANYBODY: Final = Principal("anonymous", frozenset({OPEN_TENANT}), write=True)
 
     async def authenticate(self, headers: Mapping[str, str]) -> Principal:
         return self._ANYBODY

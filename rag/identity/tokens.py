@@ -74,6 +74,7 @@ def _principal_of(claims: dict[str, Any]) -> Principal:
     """Return the principal of the claims; `*` is not a valid tenant here, so no token grants all tenants.
 
     An issuer names many groups that have nothing to do with documents: names that no document can have are ignored.
+    Only a `write` of `true` grants writing; whatever else stands there, the caller may read.
 
     Raises: Unauthorized: `sub` or `tenants` is not valid, or `groups` is no list of strings.
     """
@@ -84,4 +85,9 @@ def _principal_of(claims: dict[str, Any]) -> Principal:
         raise Unauthorized
     if not isinstance(groups, list) or not all(isinstance(group, str) for group in groups):
         raise Unauthorized
-    return Principal(f"{JWT_SPACE}{principal_id}", frozenset(tenants), groups=read_groups(groups))
+    return Principal(
+        f"{JWT_SPACE}{principal_id}",
+        frozenset(tenants),
+        groups=read_groups(groups),
+        write=claims.get("write") is True,
+    )

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rag.index.store import folder_name
-from rag.ingestion.labels import LabelError, read_document_groups, read_metadata
 from rag.ingestion.sources import DOCUMENT_ID
+from rag.text.document_labels import LabelError, read_document_groups, read_metadata
 
 
 def parse_arguments(argv: Sequence[str], *, prog: str = "python -m rag.ingestion") -> argparse.Namespace:

@@ -27,7 +27,17 @@ Quota = Literal["requests", "tokens"]
 OTHER_TENANT: Final = "other"
 
 # The names of the background tasks.
-BACKGROUND_TASKS: Final = ("indexes", "dependencies", "start", "identities", "key_set", "debts", "drain", "engine")
+BACKGROUND_TASKS: Final = (
+    "indexes",
+    "dependencies",
+    "start",
+    "identities",
+    "key_set",
+    "debts",
+    "drain",
+    "engine",
+    "jobs",
+)
 DEPENDENCIES: Final = ("embedder", "reranker", "generator", "index", "limiter")
 # The codes with which an upstream service may fail.
 UPSTREAM_CODES: Final = (
@@ -88,6 +98,9 @@ BACKGROUND_FAILURES = Counter(
     "Failures of work beside the requests; what runs for ever is begun again.",
     ["task"],
 )
+
+JOBS = Counter("rag_jobs_total", "Jobs of documents that ended, by what they did and how.", ["kind", "outcome"])
+JOBS_WAITING = Gauge("rag_jobs_waiting", "Jobs of documents that wait.", multiprocess_mode="livesum")
 
 BATCH_ITEMS = Histogram(
     "rag_batch_items", "Items of a batch of a model.", ["function"], buckets=[2**power for power in range(9)]
@@ -166,6 +179,14 @@ def begin(*, version: str, model_version: str, prompt_version: str, places: int,
         BACKGROUND_FAILURES.labels(task).inc(0)
     for dependency in DEPENDENCIES:
         DEPENDENCY_READY.labels(dependency).set(0)
+
+
+def begin_jobs() -> None:
+    """Set the initial values that an Ingestor exposes."""
+    JOBS_WAITING.set(0)
+    for kind in ("add", "remove"):
+        for outcome in ("succeeded", "failed"):
+            JOBS.labels(kind, outcome).inc(0)
 
 
 def note_batch(report: BatchReport) -> None:

@@ -92,7 +92,7 @@ def judge_clocks(theirs: float, asked_at: float, answered_at: float) -> Finding:
 
 
 def check_services(settings: Settings) -> Iterator[Finding]:
-    """Check the Embedder, the Reranker and the generator, each if it runs on another host."""
+    """Check the Embedder, the Reranker, the generator and the Ingestor, each if it runs on another host."""
     with httpx.Client(timeout=TIMEOUT_S) as client:
         if settings.embedder_url is not None and settings.embedder_protocol != OURS:
             yield _judge_embedder_elsewhere(client, settings)
@@ -106,6 +106,8 @@ def check_services(settings: Settings) -> Iterator[Finding]:
             yield _judge_service(client, "reranker", settings.reranker_url, served)
         if settings.generator_url is not None:
             yield _judge_generator(client, settings)
+        if settings.ingestor_url is not None:
+            yield _judge_ingestor(client, settings.ingestor_url)
 
 
 def _judge_embedder_elsewhere(client: httpx.Client, settings: Settings) -> Finding:
@@ -162,6 +164,20 @@ def _judge_service(client: httpx.Client, name: str, url: str, expected: Sequence
     if served != ours:
         return Finding("missing", name, f"{place} serves other models", "give every pod the same model settings")
     return Finding("ok", name, f"{place} is ready, with the models that are set here")
+
+
+def _judge_ingestor(client: httpx.Client, url: str) -> Finding:
+    """Check that the service that takes documents is ready: it has its folder, and no other process has it."""
+    place = place_of(url)
+    try:
+        status = client.get(f"{url}/readyz").status_code
+    except httpx.HTTPError as error:
+        found = f"{place} does not answer: {type(error).__name__}"
+        return Finding("missing", "ingestor", found, "start it, or mend RAG_INGESTOR_URL")
+    if status != httpx.codes.OK:
+        todo = "its log says what it waits for: another Ingestor, or a volume that it may write"
+        return Finding("missing", "ingestor", f"{place} answers /readyz with {status}", todo)
+    return Finding("ok", "ingestor", f"{place} takes documents")
 
 
 def _judge_generator(client: httpx.Client, settings: Settings) -> Finding:

@@ -5,6 +5,7 @@ A new door gets a line in `DOORS`: it is then asked by callers of two tenants an
 
 import re
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,6 +19,7 @@ from rag.index.store import IndexStore
 from rag.ingestion.ingest import Ingestion
 from rag.ingestion.sources import Source
 from schemas.request import Filters
+from tests.documents_fakes import ScriptedRunner, open_ingestor, running_desk
 from tests.fakes import QUESTION, FakeIndexes, make_app, make_client, make_pipeline
 from tests.unit.index_fakes import FakeWatcher
 
@@ -94,6 +96,16 @@ class ByKey:
 
     async def authenticate(self, headers: Mapping[str, str]) -> Principal:
         return KEYS[headers["x-api-key"]]
+
+
+class Always:
+    """Takes everybody for one caller."""
+
+    def __init__(self, principal: Principal) -> None:
+        self._principal = principal
+
+    async def authenticate(self, headers: Mapping[str, str]) -> Principal:
+        return self._principal
 
 
 @pytest.fixture(scope="module")
@@ -327,6 +339,39 @@ async def test_a_url_takes_no_filters() -> None:
 
     assert response.status_code == 422
     assert response.json()["error"]["fields"] == [{"path": "filters", "reason": "is taken in the body of a POST only"}]
+
+
+@pytest.mark.parametrize(("caller", "tenant"), VISIBLE)
+async def test_who_may_write_sees_and_changes_no_other_documents(
+    index_dir: Path, tmp_path: Path, caller: str, tenant: str
+) -> None:
+    """The list is of what the caller is answered from; the removal of anything else is that of an unknown document."""
+    writer = replace(KEYS[caller], write=True)
+    runner = ScriptedRunner(None)
+    async with running_desk(tmp_path, runner) as desk, open_ingestor(desk) as ingestor:
+        app = make_app(authenticator=Always(writer), ingestor=ingestor, index_dir=index_dir)
+        async with make_client(app) as client:
+            listed = (await client.get("/documents", params={"tenant_id": tenant})).text
+            removals = {
+                word: (await client.delete(f"/documents/{word}", params={"tenant_id": tenant})).status_code
+                for word in SECRETS
+            }
+
+    seen = VISIBLE[caller, tenant]
+    assert {word for word in SECRETS if word in listed} == seen
+    assert {word for word, status in removals.items() if status == 202} == seen
+    assert {status for word, status in removals.items() if word not in seen} == {404}
+
+
+@pytest.mark.parametrize("tenant", ["acme", "other"])
+async def test_documents_of_a_tenant_that_is_not_granted_are_not_listed(index_dir: Path, tenant: str) -> None:
+    """403, whether or not there is such a tenant."""
+    app = make_app(authenticator=Always(replace(KEYS["both"], write=True)), index_dir=index_dir)
+    async with make_client(app) as client:
+        response = await client.get("/documents", params={"tenant_id": tenant})
+
+    assert response.status_code == 403
+    assert ACME not in response.text
 
 
 @pytest.mark.parametrize("door", DOORS)

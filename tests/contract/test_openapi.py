@@ -96,7 +96,8 @@ def test_credentials_are_asked_for_where_callers_are_known(is_open: bool, caller
     """A key or a token for questions and the models' card; nobody's where none are configured."""
     sources = {"/search", "/chunks/{chunk_id}", "/mcp"}
     chat = {"/v1/chat/completions", "/v1/models"}
-    guarded = {"/query", "/v1/query", "/query/stream", "/models/current", *sources, *chat}
+    documents = {"/documents", "/documents/{document_id}", "/jobs/{job_id}"}
+    guarded = {"/query", "/v1/query", "/query/stream", "/models/current", *sources, *chat, *documents}
 
     for _, path, operation in Description(describe_api(is_open=is_open)).operations():
         assert operation["security"] == (callers if path in guarded else [])

@@ -26,6 +26,7 @@ SENTENCE: Final = "Full-time staff have 12 days of annual leave per year"
 HOSTILE: Final = 'Bicycles <img src=x onerror="window.taken=1"><script>window.taken=1</script> stand in the hall.\n'
 KEYS: Final[Mapping[str, Mapping[str, object]]] = {
     "reader": {"tenants": ["demo"]},
+    "writer": {"tenants": ["library"], "write": True},
     "hasty": {"tenants": ["hasty"], "requests_per_window": 1},
 }
 PHONE: Final = {"width": 360, "height": 740}
@@ -326,7 +327,7 @@ def test_a_phone_needs_no_scrolling_sideways(browser: Any, server: Server) -> No
 
         visit.tab.locator(".sources").get_by_role("link").click()
         visit.tab.locator("mark").wait_for()
-        assert visit.tab.locator("dialog").bounding_box()["width"] < PHONE["width"]
+        assert visit.tab.locator("dialog[open]").bounding_box()["width"] < PHONE["width"]
         assert visit.width() <= PHONE["width"]
 
 
@@ -406,3 +407,77 @@ def test_a_screen_reader_is_told_the_answer_at_its_end(visit: Visit) -> None:
     answer = visit.wait_for_answer()
 
     assert visit.tab.get_by_role("status").text_content() == f"Answer: {answer}"
+
+
+def test_who_may_write_adds_and_removes_documents(browser: Any, server: Server) -> None:
+    """By the keyboard alone; each end is said in words, and the list is that of the tenant."""
+    with visiting(browser, server) as visit:
+        visit.give_key("writer", "library")
+        visit.tab.keyboard.press("Tab")
+        visit.tab.get_by_role("button", name="Documents").focus()
+        visit.tab.keyboard.press("Enter")
+        visit.see("There are no documents yet.")
+        assert visit.focused() == "library-title"
+
+        visit.tab.locator("#files").set_input_files(
+            [
+                {"name": "garden rules.txt", "mimeType": "text/plain", "buffer": b"The garden closes at nine."},
+                {"name": "broken.pdf", "mimeType": "application/pdf", "buffer": b"no PDF"},
+            ]
+        )
+        visit.see("Added.")
+        visit.see("Failed: broken.pdf:")
+        assert "garden rules" in visit.tab.locator("#listed li").text_content()
+        assert find_violations(visit) == []
+
+        visit.tab.on("dialog", lambda dialog: dialog.accept())
+        visit.tab.get_by_role("button", name="Remove garden rules").focus()
+        visit.tab.keyboard.press("Enter")
+        visit.see("There are no documents yet.")
+        visit.tab.keyboard.press("Escape")
+        assert visit.tab.locator("#library").is_hidden()
+
+
+def test_a_file_that_is_dropped_on_the_page_is_sent(browser: Any, server: Server) -> None:
+    """Wherever on the page; the list opens and shows how it goes, in the language of the page."""
+    with visiting(browser, server, locale="vi-VN") as visit:
+        visit.give_key("writer", "library")
+        visit.tab.keyboard.press("Tab")
+        visit.tab.get_by_role("button", name="Tài liệu").wait_for()
+        data = visit.tab.evaluate_handle(
+            """() => {
+              const data = new DataTransfer();
+              data.items.add(new File(["Khu vườn đóng cửa lúc chín giờ."], "khu vườn.txt"));
+              return data;
+            }"""
+        )
+        visit.tab.dispatch_event("main", "drop", {"dataTransfer": data})
+
+        visit.see("Đã thêm.")
+        assert "khu vườn" in visit.tab.locator("#listed li").text_content()
+
+
+def test_who_may_only_read_sees_no_documents(browser: Any, server: Server) -> None:
+    """No button that would end in a refusal."""
+    with visiting(browser, server) as visit:
+        with visit.tab.expect_response("**/documents?*") as seen:
+            visit.give_key("reader")
+
+        assert seen.value.status == 403
+        assert visit.tab.locator("#documents").is_hidden()
+
+
+def test_a_file_that_is_too_large_is_told(browser: Any, server: Server) -> None:
+    """In words, beside its name."""
+    with visiting(browser, server) as visit:
+        visit.tab.route(
+            "**/documents", lambda route: route.fulfill(status=413, body=json.dumps({"error": {"message": "x"}}))
+        )
+        visit.give_key("writer", "library")
+        visit.tab.keyboard.press("Tab")
+        visit.tab.get_by_role("button", name="Documents").click()
+        visit.tab.locator("#files").set_input_files(
+            [{"name": "large.txt", "mimeType": "text/plain", "buffer": b"x" * 1000}]
+        )
+
+        visit.see("This file is too large.")

@@ -60,10 +60,14 @@ def run_schemathesis(url: str, folder: Path, *options: str) -> str:
 
 
 def test_the_service_does_what_its_description_says(described_server: Server, tmp_path: Path) -> None:
-    """Good requests and bad ones: statuses, media types, headers, bodies and events are those described."""
-    report = run_schemathesis(f"{described_server.url}/docs.json", tmp_path, "--max-examples=100")
+    """Good requests and bad ones: statuses, media types, headers, bodies and events are those described.
 
-    assert re.search(r"Tested: 17\n", report)
+    But for uploads: JSON Schema cannot say what a form with several files may hold, and each is a job.
+    """
+    options = ("--max-examples=100", "--exclude-operation-id=addDocuments")
+    report = run_schemathesis(f"{described_server.url}/docs.json", tmp_path, *options)
+
+    assert re.search(r"Tested: 20\n", report)
 
 
 def test_credentials_are_never_ignored(guarded_server: Server, tmp_path: Path) -> None:
@@ -72,4 +76,4 @@ def test_credentials_are_never_ignored(guarded_server: Server, tmp_path: Path) -
         f"{guarded_server.url}/openapi.json", tmp_path, "--header=x-api-key: reader", "--max-examples=10"
     )
 
-    assert re.search(r"Tested: 17\n", report)
+    assert re.search(r"Tested: 21\n", report)

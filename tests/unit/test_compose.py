@@ -50,7 +50,7 @@ def test_the_image_is_of_this_version() -> None:
     """A release changes both."""
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
 
-    assert {SERVICES[name]["image"] for name in ("rag", "index-owner", "ingest")} == {f"rag:{version}"}
+    assert {SERVICES[name]["image"] for name in ("rag", "index-owner", "ingest", "ingestor")} == {f"rag:{version}"}
 
 
 @services
@@ -109,7 +109,8 @@ def test_only_ingestion_writes_the_index() -> None:
     """The front reads what it publishes."""
     index = {(name, target) for name, source, target in list_mounts() if source == "index"}
 
-    assert index == {("rag", "/data/index:ro"), ("index-owner", "/data/index"), ("ingest", "/data/index")}
+    writers = {"index-owner", "ingest", "ingestor"}
+    assert index == {("rag", "/data/index:ro"), *((name, "/data/index") for name in writers)}
 
 
 def test_prometheus_and_grafana_find_what_they_ask() -> None:

@@ -16,8 +16,8 @@ from load.evaluation.everyday.quality import Graded, grade_replies, measure_ever
 from load.evaluation.everyday.questions import EverydayPart, FollowUpQuestion, Kind, load_parts
 from load.evaluation.report import Report, render_tables
 from load.evaluation.xquad import DataError, Language, Question
-from rag.ingestion.ids import make_id
 from rag.parsing import parse
+from rag.text.document_ids import make_id
 from rag.verification.notices import older_edition_text
 from schemas.request import Turn
 from schemas.response import Trace, Usage

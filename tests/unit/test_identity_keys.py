@@ -84,6 +84,18 @@ async def test_a_key_may_have_groups(tmp_path: Path) -> None:
     assert (await keys.identify("k2")).groups == (await keys.identify("k3")).groups == frozenset()
 
 
+async def test_a_key_may_write_only_if_its_entry_says_so(tmp_path: Path) -> None:
+    """Rights are given, never assumed; what is no boolean stops the start."""
+    file = write(tmp_path / "i.yaml", entry("w", "k1", more="    write: true\n"), entry("r", "k2"))
+    keys = ApiKeys(file)
+
+    assert (await keys.identify("k1")).write
+    assert not (await keys.identify("k2")).write
+    for value in ("yes please", '"true"', "1", ""):
+        with pytest.raises(SourceError, match=r"write.*must be true or false"):
+            parse_identities(("principals:\n" + entry("p", "k", more=f"    write: {value}\n")).encode())
+
+
 @pytest.mark.parametrize("groups", ["board", "{}", "[1]", '[""]', '[" "]', '["a\\nb"]', f"[{'x' * 129}]", "[[a]]", ""])
 def test_groups_that_no_document_can_have_are_refused(groups: str) -> None:
     """Whoever writes the file means something by each of them."""
@@ -271,8 +283,8 @@ async def test_a_file_that_breaks_leaves_the_last_good_one_in_force_and_warns_on
 
 def test_a_new_key_is_let_in_by_the_entry_that_is_printed_with_it(capsys: pytest.CaptureFixture[str]) -> None:
     """The key to stdout and nowhere else, the entry to stderr."""
-    groups = ["--group", "board", "--group", "Nhân sự"]
-    assert main(["new-key", "--id", "team: a", "--tenants", "demo,acme", *groups]) == 0
+    granted = ["--group", "board", "--group", "Nhân sự", "--write"]
+    assert main(["new-key", "--id", "team: a", "--tenants", "demo,acme", *granted]) == 0
 
     key, printed = capsys.readouterr()
     (holder,) = parse_identities(b"principals:\n" + printed.split("\n", 1)[1].encode())
@@ -280,8 +292,8 @@ def test_a_new_key_is_let_in_by_the_entry_that_is_printed_with_it(capsys: pytest
     assert len(key.strip()) == len("rag_") + 43
     assert key.strip() not in printed
     assert holder.digest == hashlib.sha256(key.strip().encode()).digest()
-    granted = frozenset({"board", "Nhân sự"})
-    assert holder.principal == Principal("key:team: a", frozenset({"demo", "acme"}), groups=granted)
+    groups = frozenset({"board", "Nhân sự"})
+    assert holder.principal == Principal("key:team: a", frozenset({"demo", "acme"}), groups=groups, write=True)
 
 
 @pytest.mark.parametrize(

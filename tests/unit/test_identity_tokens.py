@@ -77,6 +77,15 @@ async def test_a_token_may_have_groups(authenticator: Authenticator) -> None:
     assert (await authenticator.authenticate(bearer(sign()))).groups == frozenset()
 
 
+@pytest.mark.parametrize(
+    ("claim", "may"), [(True, True), (False, False), ("true", False), (1, False), (["demo"], False)]
+)
+async def test_only_a_true_claim_lets_a_token_write(authenticator: Authenticator, claim: Any, may: bool) -> None:
+    """An issuer may mean something else by the name: then the caller reads, as without it."""
+    assert (await authenticator.authenticate(bearer(sign(write=claim)))).write is may
+    assert not (await authenticator.authenticate(bearer(sign()))).write
+
+
 @pytest.mark.parametrize("groups", ["board", {"board": True}, 1, True, ["board", 1], [["board"]]])
 async def test_groups_that_are_no_list_of_strings_are_refused(authenticator: Authenticator, groups: Any) -> None:
     """A token that is not understood is not half taken."""

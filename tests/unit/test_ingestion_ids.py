@@ -7,10 +7,10 @@ import pytest
 
 from rag.index.manifest import DocumentEntry
 from rag.index.store import IndexStore
-from rag.ingestion.ids import make_former_id, make_id
 from rag.ingestion.ingest import Ingestion
 from rag.ingestion.reports import AddReport
 from rag.ingestion.sources import DOCUMENT_ID, Source, find_sources
+from rag.text.document_ids import make_former_id, make_id
 from tests.unit.index_fakes import EMBEDDER, FakeEncoder, FakeWatcher, open_plain_reader, stored_texts
 
 NAMES = [

@@ -358,12 +358,22 @@ class TestServices:
 
         assert states(findings) == {"embedder": state}
 
+    @pytest.mark.parametrize(("status", "state"), [(200, "ok"), (503, "missing")])
+    def test_the_ingestor_takes_documents(self, server: ScriptedModel, status: int, state: str) -> None:
+        """It has its folder, and no other process has it."""
+        server.script("", Reply(status, pieces=(b"[]",)))
+
+        findings = check_services(make_settings(RAG_INGESTOR_URL=server.url))
+
+        assert states(findings) == {"ingestor": state}
+
     def test_a_service_that_is_away_is_missing(self, server: ScriptedModel) -> None:
         """Each by its name."""
         with server.unreachable():
-            findings = check_services(make_settings(RAG_RERANKER_URL=server.url, RAG_GENERATOR_URL=server.url))
+            urls = {f"RAG_{name}_URL": server.url for name in ("RERANKER", "GENERATOR", "INGESTOR")}
+            findings = check_services(make_settings(**urls))
 
-            assert states(findings) == {"reranker": "missing", "generator": "missing"}
+            assert states(findings) == {"reranker": "missing", "generator": "missing", "ingestor": "missing"}
 
 
 META = 'event: meta\nid: 0\ndata: {"trace_id": "a"}\n\n'

@@ -54,6 +54,9 @@ def test_queries_are_logged_and_the_rest_is_not() -> None:
     """One line for each request to one of these, refused ones included."""
     assert sorted(LOGGED) == [
         "/chunks/{chunk_id}",
+        "/documents",
+        "/documents/{document_id}",
+        "/jobs/{job_id}",
         "/mcp",
         "/query",
         "/query/stream",

@@ -270,6 +270,25 @@ def test_production_starts_with_everything_in_place() -> None:
     assert settings.redis_lost == "fail_closed"
 
 
+def test_a_front_of_production_takes_documents_if_somebody_says_where() -> None:
+    """It has no folder that it may write to: an Ingestor elsewhere, or in so many words the one beside it."""
+    elsewhere = {"RAG_INGESTOR_URL": "http://ingestor:3000"}
+
+    assert load_settings({}).uploads == "on"
+    assert load_settings(PRODUCTION).uploads == "off"
+    assert load_settings({**PRODUCTION, **elsewhere}).uploads == "on"
+    assert load_settings({**PRODUCTION, "RAG_UPLOADS": "on"}).uploads == "on"
+    assert problems({**elsewhere, "RAG_UPLOADS": "off"}) == [
+        "RAG_INGESTOR_URL: is of no use where RAG_UPLOADS is off; unset one of the two"
+    ]
+
+
+def test_documents_wait_below_the_index_unless_a_folder_is_named() -> None:
+    """On the same disk, where no tenant can have a folder of this name."""
+    assert load_settings({"RAG_INDEX_DIR": "/data/index"}).spool_dir == Path("/data/index/.uploads")
+    assert load_settings({"RAG_UPLOAD_DIR": "/spool"}).spool_dir == Path("/spool")
+
+
 def test_production_lists_every_missing_condition_at_once() -> None:
     """No identities, no Redis, fake models and unpinned revisions are all named in one refusal."""
     found = problems(

@@ -1,4 +1,7 @@
-"""Read the groups and the metadata that are given for documents; what a filter could never name is refused."""
+"""Read what is given for documents: groups, metadata; what a filter could not name is refused.
+
+Here, because both doors need it: the command, and `POST /documents`.
+"""
 
 import re
 from collections.abc import Iterable
