@@ -71,6 +71,16 @@ class SourcePart(_Part):
     provider_metadata: SourceMetadata
 
 
+class DocumentPart(_Part):
+    """The same source as a document, for pages that show those: after its `source-url`, with the same id."""
+
+    type: Literal["source-document"] = "source-document"
+    source_id: str
+    media_type: Literal["text/html"] = "text/html"  # of what the citation's `url` shows
+    title: str
+    provider_metadata: SourceMetadata
+
+
 class TextStartPart(_Part):
     type: Literal["text-start"] = "text-start"
     id: str
@@ -100,4 +110,4 @@ class ErrorPart(_Part):
     error_text: str
 
 
-UiPart = StartPart | SourcePart | TextStartPart | TextDeltaPart | TextEndPart | FinishPart | ErrorPart
+UiPart = StartPart | SourcePart | DocumentPart | TextStartPart | TextDeltaPart | TextEndPart | FinishPart | ErrorPart

@@ -36,9 +36,10 @@ _EVENTS: Final = """Server-sent events. The schema is that of one event, not of 
 Ids count from 0 without gaps. All `text` together is the answer, and a citation comes before the first token with its
 marker. While nothing is sent for 15 seconds a comment line goes out."""
 _UI_EVENTS: Final = """With `x-vercel-ai-ui-message-stream: v1` the events are those of Vercel's AI SDK: `UiEvent`, with
-neither id nor name; the response has that header too. `start` comes first, then `source-url` before the text with its
-marker, `text-start`, `text-delta`, `text-end`, `finish`, and `[DONE]`, which is no JSON. A late failure is an `error`,
-whose `errorText` is the JSON of an `ErrorBody`, and no `[DONE]` follows."""
+neither id nor name; the response has that header too. `start` comes first, then `source-url` and
+`source-document` before the text with their marker, `text-start`, `text-delta`, `text-end`, `finish`, and `[DONE]`,
+which is no JSON. A late failure is an `error`, whose `errorText` is the JSON of an `ErrorBody`, and no `[DONE]`
+follows."""
 _EVENT_STREAM: Final = "text/event-stream"
 _QUERIES, _STATUS, _SERVER = "Queries", "Status", "Server"
 _TAGS: Final = (

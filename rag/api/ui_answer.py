@@ -13,6 +13,7 @@ from schemas.response import FinishReason
 from schemas.ui_stream import (
     UI_STREAM_HEADER,
     UI_STREAM_VERSION,
+    DocumentPart,
     EndMetadata,
     ErrorPart,
     FinishPart,
@@ -57,8 +58,10 @@ class UiEncoder:
                 return [StartPart(message_id=event.trace_id, message_metadata=said)]
             case CitationEvent(citation=cited):
                 metadata = SourceMetadata(rag=cited)
+                name, title = cited.source_id, cited.title
                 return [
-                    SourcePart(source_id=cited.source_id, url=cited.url, title=cited.title, provider_metadata=metadata)
+                    SourcePart(source_id=name, url=cited.url, title=title, provider_metadata=metadata),
+                    DocumentPart(source_id=name, title=title, provider_metadata=metadata),
                 ]
             case TokenEvent():
                 delta = TextDeltaPart(id=_TEXT_ID, delta=event.text)

@@ -119,6 +119,17 @@ async def test_text_and_sources_are_those_of_the_events() -> None:
     ]
 
 
+async def test_a_source_is_also_a_document() -> None:
+    """For pages that show documents: the same sources in the same order, each after its address."""
+    parts = await stream(make_pipeline(generator=ScriptedGenerator(TWO_SENTENCES)))
+    sources = [part for part in parts if part["type"].startswith("source-")]
+
+    assert [part["type"] for part in sources] == ["source-url", "source-document"] * (len(sources) // 2)
+    for url, document in zip(sources[::2], sources[1::2], strict=True):
+        kept = {name: url[name] for name in ("sourceId", "title", "providerMetadata")}
+        assert document == {"type": "source-document", "mediaType": "text/html", **kept}
+
+
 async def test_the_messages_metadata_is_what_meta_and_done_say() -> None:
     """Trace id and version at the start, the end's reason, times and usage with the finish."""
     generator = ScriptedGenerator(f"{ANNUAL_LEAVE} [S1]", usage=TokenUsage(90, 14))

@@ -209,9 +209,21 @@ def test_the_ai_sdk_shows_the_answer_with_its_sources(chat_page: dict[str, Any],
     assert [(part["sourceId"], part["url"], part["title"]) for part in sources] == [
         (each["source_id"], each["url"], each["title"]) for each in expected["citations"]
     ]
+    documents = [part for part in message["parts"] if part["type"] == "source-document"]
+    assert [(part["sourceId"], part["title"]) for part in documents] == [
+        (each["source_id"], each["title"]) for each in expected["citations"]
+    ]
     assert message["id"] == metadata["trace_id"]
     assert (metadata["model_version"], metadata["finish_reason"]) == (expected["model_version"], "stop")
-    assert chat_page["kinds"] == ["start", "source-url", "text-start", "text-delta", "text-end", "finish"]
+    assert chat_page["kinds"] == [
+        "start",
+        "source-url",
+        "source-document",
+        "text-start",
+        "text-delta",
+        "text-end",
+        "finish",
+    ]
     assert chat_page["invalid"] == []
 
 
