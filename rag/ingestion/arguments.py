@@ -26,6 +26,11 @@ def parse_arguments(argv: Sequence[str], *, prog: str = "python -m rag.ingestion
         each.add_argument("--tenant", required=True, type=_tenant, metavar="T")
     add.add_argument("--document-id", type=_document_id, metavar="ID", help="of the one file that is given")
     add.add_argument("--title", type=_title, help="of the one file that is given")
+    add.add_argument(
+        "--without-origin",
+        action="store_true",
+        help="do not remember where the files were: ids are by their names alone, and `sync` never removes them",
+    )
     _add_label_options(add)
     add.add_argument("paths", nargs="+", type=Path, metavar="PATH")
     _add_label_options(sync)

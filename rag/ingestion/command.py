@@ -21,6 +21,7 @@ from rag.ingestion.ports import Watcher
 from rag.ingestion.reports import AddReport, CheckReport, ListReport, RemoveReport, RollbackReport, SyncReport
 from rag.ingestion.sources import Findings, Source, find_sources
 from rag.ingestion.sync import SyncError
+from rag.text.document_ids import make_id
 
 Report = AddReport | SyncReport | RemoveReport | ListReport | CheckReport | RollbackReport
 
@@ -129,6 +130,8 @@ def _execute(arguments: argparse.Namespace, ingestion: Ingestion, terminal: Term
 def _find(arguments: argparse.Namespace) -> Findings:
     if arguments.document_id is not None:
         findings = Findings([Source(arguments.paths[0], arguments.document_id)])
+    elif arguments.without_origin:
+        findings = Findings([Source(path, make_id(path.stem)) for path in arguments.paths])
     else:
         findings = find_sources(arguments.paths)
     return _label(findings, arguments, title=arguments.title)

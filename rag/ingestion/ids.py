@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rag.index.manifest import DocumentEntry, Origin
-from rag.text.document_ids import list_ids, make_former_id, make_id
+from rag.text.document_ids import make_former_id, make_id
 
 
 def choose_ids(
@@ -48,7 +48,8 @@ def choose_ids(
 
 def _candidates(origin: Origin) -> tuple[str, str, str]:
     """Return the id that a file has by itself, the one with its suffix, and the one that it would have had before."""
-    return list_ids(origin.name, Path(origin.path).suffix)
+    name = origin.name
+    return make_id(name), make_id(name + Path(origin.path).suffix.lower()), make_former_id(name)
 
 
 def _inherit(origin: Origin, documents: Mapping[str, DocumentEntry], claims: Mapping[str, int]) -> set[str]:

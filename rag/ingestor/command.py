@@ -18,7 +18,7 @@ from typing import Any, Final
 from rag.index.manifest import BrokenIndexError
 from rag.index.store import IndexStore
 from rag.ingestor.desk import Outcome
-from rag.text.document_ids import list_ids
+from rag.text.document_ids import make_id
 from schemas.documents import JobOrder, JobProgress
 
 ROOT: Final = Path(__file__).resolve().parents[2]
@@ -64,10 +64,8 @@ class IngestionCommand:
         except BrokenIndexError:
             # `add` begins from an older version, and would undo what is in this one: nothing for a caller to decide.
             return _BROKEN
-        # Without an id the command chooses among these, in view of the index that it will find.
-        names = [Path(sent.name) for sent in order.files]
-        possible = {each for name in names for each in list_ids(name.stem, name.suffix)}
-        changed = possible if order.document_id is None else {order.document_id}
+        named = {make_id(Path(sent.name).stem) for sent in order.files}
+        changed = named if order.document_id is None else {order.document_id}
         entries = stored.manifest.document_list if stored else ()
         groups = set(order.caller_groups)
         hidden = any(each.groups and not groups & set(each.groups) for each in entries if each.document_id in changed)
@@ -106,6 +104,8 @@ class IngestionCommand:
 def make_arguments(order: JobOrder, files: Sequence[Path]) -> list[str]:
     """Return the arguments of the command; values stand behind `=`, so that none of them is taken for an option."""
     arguments = [order.kind, f"--tenant={order.tenant_id}"]
+    if order.kind == "add":
+        arguments.append("--without-origin")  # the spool is no place to remember
     if order.document_id is not None:
         arguments.append(f"--document-id={order.document_id}")
     if order.title is not None:

@@ -41,11 +41,6 @@ def make_former_id(name: str) -> str:
     return _FOREIGN_CHAR.sub("-", unicodedata.normalize("NFC", name))
 
 
-def list_ids(name: str, suffix: str) -> tuple[str, str, str]:
-    """Return all ids that a file can get: by its name, with its suffix, and the one of the former rule."""
-    return make_id(name), make_id(name + suffix.lower()), make_former_id(name)
-
-
 def _loses_letters(name: str) -> bool:
     return any(not char.isascii() and unicodedata.category(char)[0] not in "PZ" for char in name)
 

@@ -45,7 +45,7 @@ def read_description(folder: Path) -> dict[str, Any]:
     return described
 
 
-def test_it_names_the_four_services_and_pins_the_models(bento: tuple[str, Path]) -> None:
+def test_it_names_the_five_services_and_pins_the_models(bento: tuple[str, Path]) -> None:
     """The front is the entry; a GPU for each model service if the profile has them.
 
     The Generator too, although nothing is drafted by default: a deployment may set a model for it.
@@ -55,7 +55,7 @@ def test_it_names_the_four_services_and_pins_the_models(bento: tuple[str, Path])
     services = {service["name"]: service for service in described["services"]}
 
     assert described["entry_service"] == "RagService"
-    assert services.keys() == {"RagService", "Embedder", "Reranker", "Generator"}
+    assert services.keys() == {"RagService", "Embedder", "Reranker", "Generator", "Ingestor"}
     assert [model["tag"] for model in described["models"]] == ["multilingual-e5-small:q4", "smollm2-135m-instruct:q4"]
     gpus = {name for name, service in services.items() if service["config"].get("resources", {}).get("gpu")}
     assert gpus == ({"Embedder", "Reranker", "Generator"} if profile == "gpu" else set())

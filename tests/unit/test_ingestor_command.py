@@ -73,6 +73,7 @@ def test_the_command_understands_the_order(tmp_path: Path, fields: dict[str, Any
     arguments = parse_arguments(make_arguments(make_order(files=sent("--help.txt"), **fields), [path]))
 
     assert (arguments.command, arguments.tenant, arguments.paths) == ("add", "demo", [path.resolve()])
+    assert arguments.without_origin, "a file of the spool is somewhere else each time"
     assert {name: getattr(arguments, name) for name in expected} == expected
 
 
