@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import asdict
 from typing import Any, Final
@@ -23,7 +24,7 @@ from rag.engines.batching import Batcher, estimate_entailment, estimate_text
 from rag.engines.cross_encoder import CrossEncoderScorer
 from rag.engines.device import share_cores
 from rag.engines.entailment import EntailmentClassifier
-from rag.engines.late_interaction import LateInteractionScorer, pack
+from rag.engines.late_interaction import LateInteractionScorer
 from rag.engines.sentence_transformer import SentenceEncoder
 from rag.engines.vllm_server import EngineOptions, VllmServer, dying_on_sigterm
 from rag.errors import NotReady
@@ -33,14 +34,17 @@ from rag.ingestor.service import open_ingestor
 from rag.model_card import is_fake
 from rag.observability import logs, metrics
 from rag.observability.tracing import Tracer, find_collector
+from rag.ports import Vectors
 from rag.serving.bento_batching import BatchedService, Traced
 from rag.serving.connection import bound_connections
+from rag.serving.direct import answered_directly
 from rag.serving.orphans import stop_service_when_orphaned
 from rag.serving.supervisor import listen_privately, stop_front_first
 from rag.tenants import TenantsError
+from rag.types import EncodedQuestion
 from schemas.request import Filters, Turn
 from schemas.response import QueryResponse
-from schemas.services import Completion, Entailment, Pair, QuestionTokens, ServedModel
+from schemas.services import Completion, Entailment, Pair, ServedModel
 
 
 def read_settings() -> tuple[Settings, int]:
@@ -100,28 +104,50 @@ MODEL_SERVICE: Final[dict[str, Any]] = {**CALLED, **image.describe_resources(ARG
 # The two models of the Reranker service; it has the API of each that there is.
 RERANKER: Final = served(SETTINGS.reranker_model)
 VERIFIER: Final = served(SETTINGS.verifier_model)
+# Those for which it is started beside the front.
+RERANKERS_MODELS: Final = () if SETTINGS.embedder_reranks else (RERANKER, VERIFIER)
 
 
 @bentoml.service(name="Embedder", service_class=BatchedService, **MODEL_SERVICE)
 class Embedder:
-    """Texts to vectors of unit length."""
+    """Texts to vectors of unit length; if its model is the reranker's too, all that reranking needs of it."""
 
     def __init__(self) -> None:
         share_cores()
         stop_service_when_orphaned(os.environ, wait_s=TIMEOUT_S)
         self._info = models.describe(SETTINGS.embedder_model)
         self._encoder = SentenceEncoder(models.locate(SETTINGS.embedder_model), self._info)
-        self._batcher = Batcher((self._info.dimension,), BATCH_LIMITS, metrics.note_batch, metrics.note_waiting)
+        self._batcher = Batcher(BATCH_LIMITS, metrics.note_batch, metrics.note_waiting)
+        self._scorer = LateInteractionScorer(self._encoder)
 
     @bentoml.api(batchable=True)
     async def embed(self, texts: list[str]) -> np.ndarray:
         """Passages: float32, (n, dim)."""
-        return await self._batcher.run(self._encoder.encode_passages, texts, estimate_text)
+        return await self._embed(self._encoder.encode_passages, texts)
 
     @bentoml.api(batchable=True)
     async def embed_queries(self, texts: list[str]) -> np.ndarray:
         """Questions: float32, (n, dim)."""
-        return await self._batcher.run(self._encoder.encode_queries, texts, estimate_text)
+        return await self._embed(self._encoder.encode_queries, texts)
+
+    async def _embed(self, encode: Callable[[Sequence[str]], Vectors], texts: list[str]) -> Vectors:
+        return await self._batcher.run(encode, texts, estimate_text, row_shape=(self._info.dimension,))
+
+    if SETTINGS.has_one_ranking_model:
+
+        @answered_directly
+        async def encode_question(self, body: bytes) -> bytes:
+            """A question in UTF-8 to an `EncodedQuestion`: one pass for its vector and the vectors of its tokens."""
+            questions = [body.decode()]
+            (encoded,) = await self._batcher.run(self._encoder.read_queries, questions, estimate_text, dtype=object)
+            if not isinstance(encoded, EncodedQuestion):
+                raise RuntimeError("the model failed on a question")
+            return encoded.to_bytes()
+
+        @bentoml.api(batchable=True)
+        async def rerank(self, pairs: list[Pair]) -> np.ndarray:
+            """Relevance: float32, (n,), higher is better."""
+            return await self._batcher.run(self._scorer.score, pairs, self._scorer.estimate)
 
     @bentoml.api
     async def describe(self) -> list[ServedModel]:
@@ -139,12 +165,15 @@ class Reranker:
     def __init__(self) -> None:
         share_cores()
         stop_service_when_orphaned(os.environ, wait_s=TIMEOUT_S)
-        self._batcher = Batcher((), BATCH_LIMITS, metrics.note_batch, metrics.note_waiting)
+        self._batcher = Batcher(BATCH_LIMITS, metrics.note_batch, metrics.note_waiting)
         self._infos = [models.describe(model) for model in (RERANKER, VERIFIER) if model is not None]
         if RERANKER is not None:
             folder, info = models.locate(RERANKER), models.describe(RERANKER)
-            scorer = CrossEncoderScorer if models.is_cross_encoder(folder) else LateInteractionScorer
-            self._scorer = scorer(folder, info)
+            self._scorer = (
+                CrossEncoderScorer(folder, info)
+                if models.is_cross_encoder(folder)
+                else LateInteractionScorer(SentenceEncoder(folder, info))
+            )
         if VERIFIER is not None:
             self._classifier = EntailmentClassifier(models.locate(VERIFIER), models.describe(VERIFIER))
 
@@ -154,15 +183,6 @@ class Reranker:
         async def rerank(self, pairs: list[Pair]) -> np.ndarray:
             """Relevance: float32, (n,), higher is better."""
             return await self._batcher.run(self._scorer.score, pairs, self._scorer.estimate)
-
-    if SETTINGS.keeps_tokens:
-
-        @bentoml.api(batchable=True)
-        async def read_questions(self, questions: list[str]) -> list[QuestionTokens | None]:
-            """The vectors of each question's tokens, for passages whose own are in the index; null where it failed."""
-            assert isinstance(self._scorer, LateInteractionScorer)
-            read = self._scorer.read_questions
-            return [pack(each) for each in await self._batcher.run(read, questions, estimate_text, dtype=object)]
 
     if VERIFIER is not None:
 
@@ -313,7 +333,7 @@ class RagService:
     """The front: contract, identity, limits, the pipeline, and the stream of events."""
 
     embedder = depend_on(Embedder, SETTINGS.embedder_model, url=SETTINGS.embedder_url)
-    reranker = depend_on(Reranker, RERANKER, VERIFIER, url=SETTINGS.reranker_url)
+    reranker = depend_on(Reranker, *RERANKERS_MODELS, url=SETTINGS.reranker_url)
     generator = depend_on(Generator, SETTINGS.generator_model, url=SETTINGS.generator_url)
     ingestor = bentoml.depends(
         Ingestor, url=SETTINGS.ingestor_url or (None if SETTINGS.uploads == "on" else NOT_STARTED)

@@ -2,13 +2,12 @@
 
 import gc
 import os
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from functools import partial
 from typing import Final
 
-import httpx
 from fastapi import FastAPI
 
 from rag import VERSION, models
@@ -22,20 +21,22 @@ from rag.background import Work, kept_running
 from rag.clients.bento_client import (
     BentoEmbedder,
     BentoEntailment,
-    BentoQuestionReader,
+    BentoQuestionEncoder,
     BentoScorer,
     address_of,
     open_http_client,
+    open_service_client,
 )
 from rag.clients.ingestor_client import IngestorClient
 from rag.clients.openai_client import OpenAIGenerator
 from rag.clients.runtime_client import RuntimeEmbedder, RuntimeScorer, list_secrets, open_runtime
 from rag.clients.runtime_identity import ServedElsewhere
 from rag.clients.runtime_protocols import embedding_protocol, rerank_protocol
+from rag.clients.socket_client import ServiceClient
 from rag.config.settings import ANY_ORIGIN, OURS, Settings
 from rag.engines.device import multiply_alone
 from rag.engines.fake import FakeCounter, FakeEmbedder, FakeEntailment, FakeGenerator, FakeScorer
-from rag.engines.stored_interaction import EarlyReader, StoredInteraction
+from rag.engines.stored_interaction import SharedPass, StoredInteraction
 from rag.engines.tokenizer import FileTokenCounter
 from rag.errors import NotReady
 from rag.identity import open_authenticator
@@ -43,16 +44,17 @@ from rag.index.listing import DocumentLists
 from rag.index.provider import ServedIndexes
 from rag.index.store import IndexStore
 from rag.limits import Gate, Places
-from rag.model_card import is_fake, make_card, served_embedder, served_reranker
+from rag.model_card import FAKE, is_fake, make_card, served_embedder, served_reranker
 from rag.observability import metrics
 from rag.observability.tracing import Tracer
+from rag.observability.tracing.model_calls import CalledModel, TracedEmbedder, TracedGenerator
 from rag.pipeline import Pipeline, StageLimits
 from rag.ports import EntailmentModel, PassageScorer, TextEmbedder, TextGenerator, TokenCounter
 from rag.quotas import Quotas, open_limiter
 from rag.serving.orphans import stop_front_when_orphaned
 from rag.serving.stopping import draining_on_sigterm
 from rag.tenants import load_policies
-from rag.types import RelevanceScale
+from rag.types import ModelInfo, RelevanceScale
 from rag.verification import LATE_INTERACTION, ZERO_TO_ONE, AnswerModel, Verifier
 from rag.warm_up import TRIED_WHATEVER_IT_SAYS, AnyIndex, warm_up, with_patience
 from schemas.response import DependencyState
@@ -98,16 +100,17 @@ class Front:
 
     def _make_app(self) -> FastAPI:
         settings = self._settings
+        authenticator = open_authenticator(
+            identities_file=settings.identities_file,
+            jwt_jwks=settings.jwt_jwks,
+            jwt_audience=settings.jwt_audience,
+            jwt_issuer=settings.jwt_issuer,
+        )
         desk = QueryDesk(
             pipeline=self._ready_pipeline,
             search_pipeline=self._ready_search_pipeline,
             indexes=self._indexes,
-            authenticator=open_authenticator(
-                identities_file=settings.identities_file,
-                jwt_jwks=settings.jwt_jwks,
-                jwt_audience=settings.jwt_audience,
-                jwt_issuer=settings.jwt_issuer,
-            ),
+            authenticator=authenticator,
             limiter=self._limiter,
             places=Places(
                 settings.max_concurrent_requests,
@@ -121,6 +124,7 @@ class Front:
             public_url=settings.public_url,
             log_content_sample=settings.log_content_sample,
             tracer=self._tracer,
+            names_tenant=authenticator.names_tenant,
         )
         documents = DocumentDesk(
             ingestor=lambda: self._ingestor,
@@ -185,8 +189,12 @@ class Front:
     async def _connect(self, stack: AsyncExitStack) -> tuple[Pipeline, Pipeline]:
         """What answers, and what warms it up: the same without thresholds, and without somebody else's generator."""
         embedder, scorer = await self._connect_ranking(stack)
+        if self._tracer.is_on:
+            embedder = TracedEmbedder(embedder, self._tracer, self._called_embedder())
         entailment = await self._connect_verifier(stack)
         generator = await self._connect_generator(stack)
+        if generator is not None and self._tracer.is_on:
+            generator = TracedGenerator(generator, self._tracer, self._called_generator())
         self._probes["index"] = self._index_state
         self._probes["limiter"] = self._limiter_state
         stack.push_async_callback(self._limiter.aclose)
@@ -217,17 +225,6 @@ class Front:
         )
         return pipeline, first
 
-    async def _connect_embedder(self, stack: AsyncExitStack) -> TextEmbedder:
-        if is_fake(self._settings.embedder_model):
-            self._probes["embedder"] = always_ok
-            return FakeEmbedder()
-        if self._settings.embedder_protocol != OURS:
-            return await self._connect_other_embedder(stack)
-        url = self._settings.embedder_url or address_of("Embedder")
-        client = await stack.enter_async_context(open_http_client(url))
-        self._probes["embedder"] = ModelProbe(client, [self._card.embedder])
-        return BentoEmbedder(client, self._card.embedder.dimension)
-
     async def _connect_other_embedder(self, stack: AsyncExitStack) -> TextEmbedder:
         settings = self._settings
         protocol, name = settings.embedder_protocol, served_embedder(settings)
@@ -254,18 +251,32 @@ class Front:
         return RuntimeScorer(client, rerank_protocol(protocol, name), secrets=list_secrets(key))
 
     async def _connect_ranking(self, stack: AsyncExitStack) -> tuple[TextEmbedder, PassageScorer]:
-        """The models of retrieval and of reranking; one begins with the question when the other does, where it can."""
-        embedder = await self._connect_embedder(stack)
+        """The models of retrieval and of reranking; if they are one, one pass gives what both need of a question."""
+        settings, dimension = self._settings, self._card.embedder.dimension
+        if is_fake(settings.embedder_model):
+            self._probes["embedder"] = always_ok
+            return FakeEmbedder(), await self._connect_scorer(stack, None)
+        if settings.embedder_protocol != OURS:
+            return await self._connect_other_embedder(stack), await self._connect_scorer(stack, None)
+        url = settings.embedder_url or address_of("Embedder")
+        client, self._probes["embedder"] = await _open_service(stack, url, [self._card.embedder])
+        scorer = await self._connect_scorer(stack, client)
+        if not settings.keeps_tokens:
+            return BentoEmbedder(client, dimension), scorer
+        shared = SharedPass(BentoQuestionEncoder(client, dimension))
+        return shared, StoredInteraction(shared, scorer)
+
+    async def _connect_scorer(self, stack: AsyncExitStack, embedder: ServiceClient | None) -> PassageScorer:
+        """What scores passages: the Embedder, if it can, else the Reranker."""
         if is_fake(self._settings.reranker_model):
             self._probes["reranker"] = always_ok
-            return embedder, FakeScorer()
+            return FakeScorer()
         if self._settings.reranker_protocol != OURS:
-            return embedder, await self._connect_other_reranker(stack)
-        client = await self._open_reranker(stack)
-        if not self._settings.keeps_tokens:
-            return embedder, BentoScorer(client)
-        early = EarlyReader(embedder, BentoQuestionReader(client, self._card.embedder.dimension))
-        return early, StoredInteraction(early, BentoScorer(client))
+            return await self._connect_other_reranker(stack)
+        if embedder is not None and self._settings.embedder_reranks:
+            self._probes["reranker"] = self._probes["embedder"]
+            return BentoScorer(embedder)
+        return BentoScorer(await self._open_reranker(stack))
 
     async def _connect_verifier(self, stack: AsyncExitStack) -> EntailmentModel | None:
         """What judges a sentence after the closed form has; after `_connect_ranking`, whose probe it may replace."""
@@ -274,12 +285,11 @@ class Front:
             return None
         return FakeEntailment() if is_fake(model) else BentoEntailment(await self._open_reranker(stack))
 
-    async def _open_reranker(self, stack: AsyncExitStack) -> httpx.AsyncClient:
+    async def _open_reranker(self, stack: AsyncExitStack) -> ServiceClient:
         url = self._settings.reranker_url or address_of("Reranker")
-        client = await stack.enter_async_context(open_http_client(url))
         served = (self._settings.reranker_model, self._settings.verifier_model)
         expected = [models.describe(model) for model in served if model is not None and not is_fake(model)]
-        self._probes["reranker"] = ModelProbe(client, expected)
+        client, self._probes["reranker"] = await _open_service(stack, url, expected)
         return client
 
     async def _connect_generator(self, stack: AsyncExitStack) -> TextGenerator | None:
@@ -305,6 +315,20 @@ class Front:
             body=settings.upstream_body,
             secrets=[part for value in settings.upstream_headers.values() for part in _secret_parts(value)],
         )
+
+    def _called_embedder(self) -> CalledModel:
+        settings, name = self._settings, self._card.embedder.name
+        if is_fake(settings.embedder_model):
+            return CalledModel(name, FAKE)
+        if settings.embedder_protocol == OURS:
+            return CalledModel(name, "bentoml", settings.embedder_url)
+        return CalledModel(served_embedder(settings), settings.embedder_protocol, settings.embedder_url)
+
+    def _called_generator(self) -> CalledModel:
+        settings, name = self._settings, self._card.generator.name
+        if settings.generator_url is not None:  # named by its API: who runs it is not known
+            return CalledModel(settings.generator_name or name, "openai", settings.generator_url)
+        return CalledModel(name, FAKE if is_fake(settings.generator_model or "") else "vllm")
 
     async def _open_when_loaded(self, pipeline: Pipeline, first: Pipeline, ours: list[str]) -> None:
         await wait_until_ok([self._probes[name] for name in RANKING])
@@ -372,6 +396,14 @@ def _require(pipeline: Pipeline | None, *, down: Collection[str]) -> Pipeline:
     if down:
         raise NotReady("A model service is down.", retry_after_s=LOADING_RETRY_AFTER_S)
     return pipeline
+
+
+async def _open_service(
+    stack: AsyncExitStack, url: str, expected: Sequence[ModelInfo]
+) -> tuple[ServiceClient, ModelProbe]:
+    """Open the clients for a service's calls and for its probe, which must see these models."""
+    probe = ModelProbe(await stack.enter_async_context(open_http_client(url)), expected)
+    return await stack.enter_async_context(open_service_client(url)), probe
 
 
 async def always_ok(_: str | None) -> DependencyState:

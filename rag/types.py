@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from struct import Struct
 from typing import Final, Literal
 
 import numpy as np
@@ -19,6 +20,7 @@ FollowUp = Literal["standalone", "terms", "rewritten", "rewrite_failed", "rewrit
 CONTEXT_SEPARATOR: Final = " › "  # between the headings above a chunk
 # The OpenVINO graph in a model's folder, beside the weights that SentenceTransformer loads.
 GRAPH_FILE: Final = "openvino/model.xml"
+_QUESTION_HEADER: Final = Struct("<II")  # tokens, dim
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +129,49 @@ class TokenVectors:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class EncodedQuestion:
+    """The result of one forward pass over a question: its vector, float32, (dim,), of unit length, and token vectors.
+
+    As bytes it is a header (tokens, dim), the vector, the tokens' scales, their values; the spans stay behind.
+    """
+
+    vector: NDArray[np.float32]
+    tokens: TokenVectors
+
+    def to_bytes(self) -> bytes:
+        """Write it for another process."""
+        tokens, dimension = self.tokens.values.shape
+        return b"".join(
+            (
+                _QUESTION_HEADER.pack(tokens, dimension),
+                self.vector.astype("<f4").tobytes(),
+                self.tokens.scales.astype("<f4").tobytes(),
+                self.tokens.values.tobytes(),
+            )
+        )
+
+    @classmethod
+    def from_bytes(cls, data: bytes, dimension: int) -> "EncodedQuestion":
+        """Read what `to_bytes` wrote; the spans are all zero.
+
+        Raises: ValueError: the bytes are no question of this dimension, or hold a number that is not finite.
+        """
+        if len(data) < _QUESTION_HEADER.size:
+            raise ValueError("no header")
+        tokens, told = _QUESTION_HEADER.unpack_from(data)
+        scales_at = _QUESTION_HEADER.size + 4 * dimension
+        values_at = scales_at + 4 * tokens
+        if told != dimension or len(data) != values_at + tokens * dimension:
+            raise ValueError("another number of tokens or dimensions")
+        numbers = np.frombuffer(data, "<f4", dimension + tokens, _QUESTION_HEADER.size).astype(np.float32, copy=False)
+        if not np.isfinite(numbers).all():
+            raise ValueError("a number that is not finite")
+        values = np.frombuffer(data, np.int8, offset=values_at).reshape(tokens, dimension)
+        spans = np.zeros((tokens, 2), dtype=np.int32)
+        return cls(numbers[:dimension], TokenVectors(values, numbers[dimension:], spans))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class EncodedTexts:
     """The result of one forward pass: `vectors` of the texts, float32, (n, dim), of unit length, and token vectors."""
 
@@ -219,13 +264,15 @@ class TokenUsage:
 class Delta:
     """One piece of streamed text; the last ones may carry the finish reason and the usage instead.
 
-    `thought` is what a server sends as reasoning beside the text: it is not part of the draft.
+    `thought` is what a server sends as reasoning beside the text: it is not part of the draft. `model` is what the
+    server calls the model that answers.
     """
 
     text: str = ""
     finish_reason: str | None = None
     usage: TokenUsage | None = None
     thought: str = ""
+    model: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,13 +36,6 @@ class Entailment(_Item):
     hypothesis: str
 
 
-class QuestionTokens(_Item):
-    """The token vectors of one question: `dim` 8-bit values a row; multiply each row by its scale."""
-
-    values: str = Field(description="base64 of int8, (tokens, dim)")
-    scales: list[float]
-
-
 class ServedModel(_Item):
     """The weights that a model service answers with; `dimension` is 0 for a model that makes no vectors."""
 

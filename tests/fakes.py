@@ -168,8 +168,10 @@ class ScriptedGenerator:
         *script: str | Exception,
         finish_reason: str = "stop",
         usage: TokenUsage | None = None,
+        model: str | None = None,
     ) -> None:
         self._script = script
+        self._model = model
         self._finish_reason = finish_reason
         self._usage = usage
         self.calls: list[dict[str, Any]] = []
@@ -198,7 +200,7 @@ class ScriptedGenerator:
                 await hang()
             await asyncio.sleep(0)
             yield Delta(finish_reason="stop") if part == END else Delta(part)
-        yield Delta(finish_reason=self._finish_reason, usage=self._usage)
+        yield Delta(finish_reason=self._finish_reason, usage=self._usage, model=self._model)
 
 
 class RefusingGenerator:
@@ -346,6 +348,7 @@ def make_app(
     tracer: Tracer = UNTRACED,
     origins: Collection[str] = (),
     public_url: str | None = None,
+    names_tenant: Callable[[str], bool] = lambda _: False,
     ingestor: IngestorClient | None = None,
     index_dir: Path = NOWHERE,
     upload_max_bytes: int = 10_000,
@@ -369,6 +372,7 @@ def make_app(
         log_content_sample=log_content_sample,
         ping_after_s=ping_after_s,
         tracer=tracer,
+        names_tenant=names_tenant,
     )
     documents = DocumentDesk(
         ingestor=lambda: ingestor,

@@ -8,6 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 # How often the server looks whether it is to end; its own default is half a second.
 _POLL_S: Final = 0.01
@@ -22,7 +23,9 @@ class ReceivedSpan:
     trace_id: str
     span_id: str
     parent_id: str
-    attributes: dict[str, str | int]
+    attributes: dict[str, str | int | tuple[str, ...]]
+    is_call: bool = False
+    failure: str | None = None
 
 
 class TraceCollector:
@@ -74,6 +77,8 @@ class TraceCollector:
                         span.span_id.hex(),
                         span.parent_span_id.hex(),
                         _read(span.attributes),
+                        span.kind == Span.SPAN_KIND_CLIENT,
+                        span.status.message if span.status.code == Status.STATUS_CODE_ERROR else None,
                     )
                     for span in of_scope.spans
                 ]
@@ -87,5 +92,11 @@ class TraceCollector:
         return []
 
 
-def _read(attributes: Any) -> dict[str, str | int]:
-    return {each.key: each.value.string_value or each.value.int_value for each in attributes}
+def _read(attributes: Any) -> dict[str, str | int | tuple[str, ...]]:
+    return {each.key: _value(each.value) for each in attributes}
+
+
+def _value(value: Any) -> str | int | tuple[str, ...]:
+    if value.HasField("array_value"):
+        return tuple(each.string_value for each in value.array_value.values)
+    return str(value.string_value) or int(value.int_value)

@@ -17,6 +17,7 @@ from load.bench.front import print_front
 from load.bench.generation import print_generation
 from load.bench.ingestion import print_ingestion
 from load.bench.limits import print_limits
+from load.bench.proxy import print_proxy
 from load.bench.strangers import print_strangers
 
 ROUNDS: Final = 3
@@ -28,6 +29,7 @@ BENCHES: Final[Mapping[str, Callable[[int], None]]] = {
     "batching": print_batching,
     "generation": print_generation,
     "limits": lambda _: print_limits(),
+    "proxy": print_proxy,
     "strangers": lambda _: print_strangers(),
 }
 SHORT: Final = ("front", "encoder", "ingestion", "batching")

@@ -150,7 +150,7 @@ def _print_reranker(folder: Path, settings: Settings, rounds: int) -> None:
     with _running("reranker", folder) as urls:
         for number in range(rounds):
             pairs = draw_pairs(RERANK_CALLS, RERANK_PASSAGES, seed=number)
-            scorer = LateInteractionScorer(locate(tag), describe(tag))
+            scorer = LateInteractionScorer(SentenceEncoder(locate(tag), describe(tag)))
             static_s = {kind: _time_score(scorer, pairs) for kind in ("new", "known")}
             for variant, url in _rotate(urls, number):
                 for kind, seconds in static_s.items():

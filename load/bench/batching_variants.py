@@ -42,7 +42,7 @@ class _Reranker:
         share_cores()
         tag = service.SETTINGS.reranker_model
         assert tag is not None, "there is one by default"
-        self._scorer = LateInteractionScorer(models.locate(tag), models.describe(tag))
+        self._scorer = LateInteractionScorer(SentenceEncoder(models.locate(tag), models.describe(tag)))
 
     @bentoml.api(**_DECLARED)  # type: ignore[untyped-decorator]  # BentoML has no types here
     async def rerank(self, pairs: list[Pair]) -> np.ndarray:

@@ -85,7 +85,7 @@ def _print_ranking(encoder: SentenceEncoder) -> None:
     numbers = [range(start, start + CANDIDATES) for start in range(0, len(pairs), CANDIDATES)]
 
     def compare(of_one: Sequence[int]) -> None:
-        asked = encoder.read_queries([pairs[of_one[0]].question])[0]
+        asked = encoder.read_queries([pairs[of_one[0]].question])[0].tokens
         for number in of_one:
             score_windows(asked, stored[number], [(0, None, 0)])
 

@@ -11,7 +11,7 @@ from typing import Final
 from load.processes import ROOT
 from rag.config.environment import load_settings
 from rag.ingestion.__main__ import open_encoder
-from rag.ingestion.ingest import PassageEncoder
+from rag.ingestion.ports import PassageEncoder
 from rag.parsing import parse
 from rag.parsing.chunking import CONTEXT_TOKENS, split
 

@@ -21,5 +21,6 @@ def open_scorer(model: str) -> PairScorer:
     Raises: FileNotFoundError: the model is not on this machine.
     """
     folder = models.locate(model)
-    scorer = CrossEncoderScorer if models.is_cross_encoder(folder) else LateInteractionScorer
-    return scorer(folder, models.describe(model))
+    if models.is_cross_encoder(folder):
+        return CrossEncoderScorer(folder, models.describe(model))
+    return LateInteractionScorer(SentenceEncoder(folder, models.describe(model)))

@@ -43,7 +43,7 @@ class DrawnSources(Sequence[Source]):
 
 
 class DrawnEncoder:
-    """A `rag.ingestion.ingest.PassageEncoder` without a model: its vectors do not depend on the text."""
+    """A `rag.ingestion.ports.PassageEncoder` without a model: its vectors do not depend on the text."""
 
     limit_tokens = 506
 

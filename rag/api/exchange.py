@@ -23,6 +23,7 @@ from rag.api.origin import find_base_url
 from rag.api.rendering import RequestState, render
 from rag.api.requests import parse_query, read_body
 from rag.api.sse import PING_AFTER_S, STREAM_HEADERS, EventWriter, RawHeaders, until_terminal
+from rag.api.ui_answer import UI_STREAM_HEADERS, UiEncoder, wants_ui_stream
 from rag.errors import DeadlineExceeded, OurFault, RagError, RateLimited
 from rag.identity import Authenticator, Principal
 from rag.limits import Deadline, Gate, Places
@@ -64,6 +65,7 @@ class QueryDesk:
     log_content_sample: float = 0.0
     ping_after_s: float = PING_AFTER_S
     tracer: Tracer = UNTRACED
+    names_tenant: Callable[[str], bool] = lambda _: False  # whether metrics may name it: only what the operator names
 
 
 class Endpoint(ABC):
@@ -114,6 +116,8 @@ class Endpoint(ABC):
 
     def _note_question(self, question: str, tenant_id: str, record: QueryRecord) -> None:
         record.tenant_id = tenant_id
+        if self._desk.names_tenant(tenant_id):
+            record.tenant_label = tenant_id
         record.input_chars = len(question)
         if random.random() < self._desk.log_content_sample:  # noqa: S311  # a sample, not a secret
             record.content = redact(question)
@@ -209,7 +213,7 @@ class QueryEndpoint(AnswerEndpoint):
         if scope["method"] == "HEAD":
             record.model_version = self._desk.pipeline().model_version
             return await send_head(send, 200, STREAM_HEADERS)
-        respond = partial(self._send_events if self._streams else self._send_whole, send)
+        respond = partial(self._send_events, headers, send) if self._streams else partial(self._send_whole, send)
         return await self._answer(principal, query, respond, scope, receive, record=record, deadline=deadline)
 
     async def _send_whole(
@@ -221,9 +225,11 @@ class QueryEndpoint(AnswerEndpoint):
         return answer.finish_reason
 
     async def _send_events(
-        self, send: Send, events: AsyncGenerator[Event, None], record: QueryRecord, settle: Settle
+        self, headers: Headers, send: Send, events: AsyncGenerator[Event, None], record: QueryRecord, settle: Settle
     ) -> End:
-        return await send_events(events, EventWriter(send, ping_after_s=self._desk.ping_after_s), record, settle)
+        encoder, more_headers = (UiEncoder(), UI_STREAM_HEADERS) if wants_ui_stream(headers) else (None, ())
+        writer = EventWriter(send, encoder=encoder, ping_after_s=self._desk.ping_after_s, headers=more_headers)
+        return await send_events(events, writer, record, settle)
 
 
 async def send_events(

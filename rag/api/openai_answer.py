@@ -9,6 +9,7 @@ from typing import Final
 from pydantic import BaseModel
 
 from rag.api.openai_errors import to_chat_error
+from rag.api.sse import encode_data
 from rag.types import TokenUsage
 from schemas.errors import ErrorDetail
 from schemas.events import CitationEvent, DoneEvent, ErrorEvent, Event, MetaEvent, TokenEvent
@@ -28,7 +29,7 @@ from schemas.openai import (
 from schemas.response import Citation, FinishReason, QueryResponse
 
 _MARKER: Final = re.compile(r"\[(S[1-9][0-9]*)\]")
-_DONE: Final = b"data: [DONE]\n\n"
+_DONE: Final = encode_data("[DONE]")
 # That nothing was found is an answer too: OpenAI has no word for it.
 _FINISH_REASONS: Final[Mapping[FinishReason, ChatFinishReason]] = MappingProxyType(
     {"stop": "stop", "no_answer": "stop", "length": "length"}
@@ -119,8 +120,7 @@ class ChunkEncoder:
 
 def _encode(body: BaseModel | str) -> bytes:
     """Encode one event of the stream; JSON escapes line breaks, so it is one line."""
-    text = body if isinstance(body, str) else body.model_dump_json()
-    return f"data: {text}\n\n".encode()
+    return encode_data(body if isinstance(body, str) else body.model_dump_json())
 
 
 def _annotate(text: str, citations: Sequence[Citation], *, start: int) -> list[Annotation]:

@@ -22,6 +22,7 @@ from rag.api.openapi_components import (
 from rag.api.openapi_documents import DOCUMENTS, describe_documents
 from schemas.errors import ErrorCode
 from schemas.response import DependencyState
+from schemas.ui_stream import UI_STREAM_HEADER
 
 _ABOUT: Final = """Answers questions about a tenant's documents; every sentence of an answer is backed by a source.
 
@@ -34,6 +35,11 @@ _EVENTS: Final = """Server-sent events. The schema is that of one event, not of 
 `itemSchema`. `meta` comes first and once; then any of `token` and `citation`; then `done` or `error`, last and once.
 Ids count from 0 without gaps. All `text` together is the answer, and a citation comes before the first token with its
 marker. While nothing is sent for 15 seconds a comment line goes out."""
+_UI_EVENTS: Final = """With `x-vercel-ai-ui-message-stream: v1` the events are those of Vercel's AI SDK: `UiEvent`, with
+neither id nor name; the response has that header too. `start` comes first, then `source-url` and
+`source-document` before the text with their marker, `text-start`, `text-delta`, `text-end`, `finish`, and `[DONE]`,
+which is no JSON. A late failure is an `error`, whose `errorText` is the JSON of an `ErrorBody`, and no `[DONE]`
+follows."""
 _EVENT_STREAM: Final = "text/event-stream"
 _QUERIES, _STATUS, _SERVER = "Queries", "Status", "Server"
 _TAGS: Final = (
@@ -168,13 +174,15 @@ def _query_paths(callers: list[Described], request: Described) -> Described:
                 "streamToBrowser",
                 "One question, the answer as events; for a browser's `EventSource`.",
                 parameters=_query_parameters(request),
-                responses=_stream() | describe_errors(_ASKED),
+                responses=_stream("StreamEvent") | describe_errors(_ASKED),
                 **asked,
             ),
             "post": _operation(
                 "stream",
                 "One question, the answer as events; for long and for sensitive questions.",
-                responses=_stream() | describe_errors(_ASKED_IN_BODY),
+                description=_UI_EVENTS,
+                parameters=[ref("parameters", UI_STREAM_HEADER)],
+                responses=_stream("StreamEvent", "UiEvent") | describe_errors(_ASKED_IN_BODY),
                 **in_body,
             ),
         },
@@ -334,12 +342,12 @@ def _respond(
     return {"200": {"description": description, "headers": describe_headers(), "content": {media_type: content}}}
 
 
-def _stream() -> Described:
+def _stream(*kinds: str) -> Described:
     return {
         "200": {
             "description": _EVENTS,
             "headers": describe_headers("Cache-Control", "X-Accel-Buffering"),
-            "content": {_EVENT_STREAM: {"schema": ref("schemas", "StreamEvent")}},
+            "content": {_EVENT_STREAM: {"schema": {"anyOf": [ref("schemas", kind) for kind in kinds]}}},
         },
         # `Last-Event-ID` is not listed as a parameter: it makes the others irrelevant, which OpenAPI cannot express.
         "204": {

@@ -6,7 +6,7 @@ The schemas are generated from the types that the service itself sends and reads
 from collections.abc import Iterable, Mapping, Sequence
 from http import HTTPStatus
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue, models_json_schema
 from pydantic_core import core_schema
@@ -17,6 +17,7 @@ from schemas.events import DoneEvent, ErrorEvent, MetaEvent, TokenEvent
 from schemas.openai import ChatChunk, ChatCompletion, ChatErrorBody, ChatModels, ChatRequest
 from schemas.request import TRACE_ID_PATTERN, QueryRequest, SearchRequest
 from schemas.response import ChunkText, CurrentModels, Health, QueryResponse, Ready, SearchResponse
+from schemas.ui_stream import UI_STREAM_HEADER, UI_STREAM_VERSION, UiPart
 
 Described = dict[str, Any]  # a piece of an OpenAPI document
 
@@ -112,6 +113,7 @@ def _describe_schemas() -> dict[str, Described]:
         *(MetaEvent, TokenEvent, DoneEvent, ErrorEvent),
         *(Job, DocumentList),
         *(ChatCompletion, ChatChunk, ChatModels, ChatErrorBody),
+        *get_args(UiPart),
     )
     asked = (QueryRequest, SearchRequest)
     _, described = models_json_schema(
@@ -127,7 +129,10 @@ def _describe_schemas() -> dict[str, Described]:
     for each in asked:
         schemas[each.__name__]["properties"]["question"]["pattern"] = r"[^\s\u001c-\u001f\u0085]"
     events = {"oneOf": [_describe_event(*each) for each in _EVENTS.items()]}
-    return {**schemas, "StreamEvent": events, "ChatEvent": _describe_chat_event()}
+    chunk = {"anyOf": [ref("schemas", "ChatChunk"), ref("schemas", "ChatErrorBody")]}
+    part = {"oneOf": [ref("schemas", each.__name__) for each in get_args(UiPart)]}
+    unnamed = {"ChatEvent": _describe_unnamed_event(chunk), "UiEvent": _describe_unnamed_event(part)}
+    return {**schemas, "StreamEvent": events, **unnamed}
 
 
 def _leave_name_to_event_line(schema: Described) -> None:
@@ -149,12 +154,9 @@ def _describe_event(event: str, data: str) -> Described:
     }
 
 
-def _describe_chat_event() -> Described:
-    data = {
-        "type": "string",
-        "contentMediaType": "application/json",
-        "contentSchema": {"anyOf": [ref("schemas", "ChatChunk"), ref("schemas", "ChatErrorBody")]},
-    }
+def _describe_unnamed_event(content: Described) -> Described:
+    """Describe an event of a protocol of others: data alone, and `[DONE]` at the end."""
+    data = {"type": "string", "contentMediaType": "application/json", "contentSchema": content}
     return {
         "type": "object",
         "required": ["data"],
@@ -195,6 +197,12 @@ _PARAMETERS: Final[dict[str, Described]] = {
         "in": "header",
         # No pattern: a value that does not match is not an error, the service makes a new id instead.
         "description": "1 to 64 characters of `A-Za-z0-9._-`; anything else is ignored.",
+        "schema": {"type": "string"},
+    },
+    UI_STREAM_HEADER: {
+        "name": UI_STREAM_HEADER,
+        "in": "header",
+        "description": f"`{UI_STREAM_VERSION}` asks for the parts of a UI message stream; anything else is ignored.",
         "schema": {"type": "string"},
     },
 }

@@ -3,14 +3,13 @@
 import asyncio
 import logging
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import asdict
 from typing import Final
 
 import httpx
 
 from rag.api.readiness import Probe
-from rag.clients.runtime_identity import ServedElsewhere
+from rag.clients.runtime_identity import SERVER_PATH, ServedElsewhere, read_json, without_metadata
 from rag.types import ModelInfo
 from schemas.response import DependencyState
 
@@ -94,15 +93,16 @@ class RuntimeProbe:
 
     async def __call__(self, trace_id: str | None) -> DependencyState:
         headers = {"x-trace-id": trace_id} if trace_id else None
-        described: object = None
         try:
             async with asyncio.timeout(ANSWER_TIMEOUT_S):
                 for path in self._served.paths:
                     response = await self._client.get(path, headers=headers)
-                    if not self._served.accepts(response.status_code):
+                    status, described = response.status_code, read_json(response)
+                    if self._served.may_lack(path, status):
+                        server = read_json(await self._client.get(SERVER_PATH, headers=headers))
+                        status, described = without_metadata(status, server)
+                    if not self._served.accepts(status):
                         return self._absent("unreachable")
-            with suppress(ValueError, RecursionError):
-                described = response.json()
         except (TimeoutError, httpx.TimeoutException):
             return self._absent("timeout")
         except (httpx.HTTPError, OSError):

@@ -42,6 +42,11 @@ def encode(event: Event, number: int) -> bytes:
     return f"id: {number}\nevent: {event.event}\ndata: {data}\n\n".encode()
 
 
+def encode_data(data: str) -> bytes:
+    """Encode an event that has neither id nor name, as the protocols of others want it; `data` must be one line."""
+    return f"data: {data}\n\n".encode()
+
+
 async def until_terminal(events: AsyncIterator[Event], *, trace_id: str) -> AsyncGenerator[Event, None]:
     """Pass on the events up to the terminal one; a failure, or an end without one, becomes an `error` event."""
     try:

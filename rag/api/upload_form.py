@@ -15,7 +15,8 @@ from rag.api.multipart import FIELDS_MAX_BYTES, clean_name
 from rag.config.strict_json import require_distinct
 from rag.errors import BadRequest, InvalidRequest, PayloadTooLarge
 from rag.identity import Principal
-from rag.text.document_labels import LabelError, name_document, read_document_groups, read_metadata
+from rag.text.document_ids import make_id
+from rag.text.document_labels import LabelError, read_document_groups, read_metadata
 from rag.text.labels import is_label, read_label
 from schemas.documents import TITLE_MAX_CHARS, UPLOAD_FILES_MAX, JobOrder, SentFile
 from schemas.errors import FieldError
@@ -132,11 +133,9 @@ def read_order(form: Form, files: Sequence[SentFile], *, trace_id: str) -> JobOr
 
 def _check_names(files: Sequence[SentFile], problems: list[FieldError]) -> None:
     """Each file's name gives its document's id."""
-    ids = [name_document(PurePosixPath(each.name).stem) for each in files]
+    ids = [make_id(PurePosixPath(each.name).stem) for each in files]
     if len(set(ids)) < len(ids):
         problems.append(FieldError(path=FILE, reason="two files have names that give the same document id"))
-    if not all(_DOCUMENT_ID.fullmatch(each) for each in ids):
-        problems.append(FieldError(path=FILE, reason="the file's name is too long to be a document id"))
 
 
 def _read_document_id(form: Form, files: Sequence[SentFile], problems: list[FieldError]) -> str | None:

@@ -27,7 +27,7 @@ main.add_command(search)
 @main.command(add_help_option=False, context_settings=_AS_GIVEN, short_help="Change what a tenant is answered from.")
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def ingest(arguments: tuple[str, ...]) -> None:
-    """Run `python -m rag.ingestion`: add, remove, list, check, rollback."""
+    """Run `python -m rag.ingestion`: add, sync, remove, list, check, rollback."""
     from rag.ingestion.__main__ import main as run  # noqa: PLC0415  # numpy and faiss, which asking does not need
 
     sys.exit(run(arguments, prog="rag ingest"))

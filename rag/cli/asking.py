@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from textwrap import indent
 from typing import Any, Final
@@ -25,12 +25,33 @@ class ServiceError(click.ClickException):
         click.echo(f"rag: {self.message}", file=file or sys.stderr)
 
 
+def _read_pairs(_: click.Context, __: click.Parameter, given: Sequence[str]) -> dict[str, list[str]]:
+    """Gather `key=value`: values of one key are alternatives."""
+    pairs: dict[str, list[str]] = {}
+    for each in given:
+        key, equals, value = each.partition("=")
+        if not (key and equals and value):
+            raise click.BadParameter(f"{each!r} is not key=value")
+        pairs.setdefault(key, []).append(value)
+    return pairs
+
+
 _COMMON: Final = (
     click.argument("question"),
     click.option("--url", envvar="ASK_URL", default=DEFAULT_URL, show_default=True, help="The service; also ASK_URL."),
     click.option("--tenant", default="demo", show_default=True, metavar="T", help="Whose documents are asked."),
     click.option(
         "--api-key", envvar="ASK_API_KEY", metavar="K", help="Better given as ASK_API_KEY: lists of processes show it."
+    ),
+    click.option(
+        "--document", "documents", multiple=True, metavar="ID", help="Only from this document; repeat for several."
+    ),
+    click.option(
+        "--metadata",
+        multiple=True,
+        metavar="KEY=VALUE",
+        callback=_read_pairs,
+        help="Only from documents with this value; repeat a key for other values, and other keys for all of them.",
     ),
 )
 
@@ -48,13 +69,13 @@ def _takes_a_question(command: Callable[..., None]) -> Callable[..., None]:
 @click.option(
     "--max-output-tokens", type=click.IntRange(OUTPUT_TOKENS_MIN, OUTPUT_TOKENS_MAX), help="Length of a draft."
 )
-def ask(question: str, url: str, tenant: str, api_key: str | None, **bounds: int | None) -> None:
+def ask(question: str, url: str, api_key: str | None, **given: Any) -> None:  # Any: the options of _make_body
     """Ask QUESTION and print the answer with its sources.
 
     The answer goes to stdout as it comes, then one paragraph for each source. The exit status is 0 also if the
     documents do not have the answer, and 1 if the service failed.
     """
-    body = _make_body(question, tenant, bounds)
+    body = _make_body(question, **given)
     citations = []
     for event, data in _stream(f"{url.rstrip('/')}/query/stream", body, api_key):
         match event:
@@ -77,13 +98,13 @@ def ask(question: str, url: str, tenant: str, api_key: str | None, **bounds: int
 @click.command()
 @_takes_a_question
 @click.option("--top-k", type=click.IntRange(1, SEARCH_TOP_K_MAX), help="Passages to print.")
-def search(question: str, url: str, tenant: str, api_key: str | None, **bounds: int | None) -> None:
+def search(question: str, url: str, api_key: str | None, **given: Any) -> None:  # Any: the options of _make_body
     """Print the passages that are nearest to QUESTION, without an answer.
 
     One paragraph for each passage, best first: its relevance, source, chunk id and text. The exit status is 1 if the
     service failed.
     """
-    with _open(f"{url.rstrip('/')}/search", _make_body(question, tenant, bounds), api_key) as response:
+    with _open(f"{url.rstrip('/')}/search", _make_body(question, **given), api_key) as response:
         results = json.loads(response.read())["results"]
     for number, found in enumerate(results):
         relevance = "" if found["relevance"] is None else f"{found['relevance']:.3f} "
@@ -91,9 +112,14 @@ def search(question: str, url: str, tenant: str, api_key: str | None, **bounds: 
         click.echo(indent(found["text"], "    "))
 
 
-def _make_body(question: str, tenant: str, bounds: Mapping[str, int | None]) -> dict[str, object]:
+def _make_body(
+    question: str, *, tenant: str, documents: Sequence[str], metadata: Mapping[str, Sequence[str]], **bounds: int | None
+) -> dict[str, object]:
     """Return the request with what was given: the service has its own defaults."""
-    return {"question": question, "tenant_id": tenant, **{name: value for name, value in bounds.items() if value}}
+    conditions = {"document_ids": list(documents), "metadata": metadata}
+    filters = {name: value for name, value in conditions.items() if value}
+    optional = {**bounds, "filters": filters}
+    return {"question": question, "tenant_id": tenant, **{name: value for name, value in optional.items() if value}}
 
 
 def _stream(url: str, body: dict[str, object], api_key: str | None) -> Iterator[tuple[str, dict[str, Any]]]:

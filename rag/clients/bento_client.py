@@ -5,8 +5,9 @@ keep a connection after its caller has gone, and close the session while callers
 which services are spawned.
 """
 
-from base64 import b64decode
-from collections.abc import Sequence
+import json
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
@@ -15,10 +16,11 @@ import numpy as np
 from bentoml._internal.configuration.containers import BentoMLContainer
 
 from rag.clients.http_transport import PatientTransport
+from rag.clients.socket_client import ServiceClient, open_socket_client
 from rag.errors import DeadlineExceeded, NotReady, UpstreamError
 from rag.observability.tracing import TRACE_HEADERS
 from rag.ports import Vectors
-from rag.types import TokenVectors, Window
+from rag.types import EncodedQuestion, Window
 
 # `Places` limits the running requests; with a second limit here some would wait unnoticed.
 NO_LIMITS: Final = httpx.Limits(max_connections=None, max_keepalive_connections=32)
@@ -35,6 +37,8 @@ async def _carry_trace(request: httpx.Request) -> None:
     request.headers.update(TRACE_HEADERS.get())
 
 
+_JSON: Final = "application/json"
+_TEXT: Final = "text/plain; charset=utf-8"
 _HOOKS: Final = {"request": [_carry_trace]}
 
 
@@ -50,10 +54,22 @@ def open_http_client(url: str) -> httpx.AsyncClient:
     return httpx.AsyncClient(base_url=base_url, limits=NO_LIMITS, mounts=mounts, event_hooks=_HOOKS)
 
 
+@asynccontextmanager
+async def open_service_client(url: str) -> AsyncIterator[ServiceClient]:
+    """Provide a client for the calls of a service at its address."""
+    parts = urlsplit(url)
+    if parts.scheme == "file":
+        async with open_socket_client(unquote(parts.path)) as client:
+            yield client
+    else:
+        async with open_http_client(url) as other:
+            yield other
+
+
 class BentoEmbedder:
     """A `TextEmbedder` that calls the Embedder service."""
 
-    def __init__(self, client: httpx.AsyncClient, dimension: int) -> None:
+    def __init__(self, client: ServiceClient, dimension: int) -> None:
         self._client = client
         self._dimension = dimension
 
@@ -64,10 +80,27 @@ class BentoEmbedder:
         return vector
 
 
-class BentoScorer:
-    """A `PassageScorer` that calls the Reranker service."""
+class BentoQuestionEncoder:
+    """A `QuestionEncoder` that calls the Embedder service, if its model is the reranker's too."""
 
-    def __init__(self, client: httpx.AsyncClient) -> None:
+    def __init__(self, client: ServiceClient, dimension: int) -> None:
+        self._client = client
+        self._dimension = dimension
+
+    async def encode_question(self, question: str, *, timeout_s: float, trace_id: str) -> EncodedQuestion:
+        told = await _post(
+            self._client, "/encode_question", question.encode(), _TEXT, timeout_s=timeout_s, trace_id=trace_id
+        )
+        try:
+            return EncodedQuestion.from_bytes(told, self._dimension)
+        except ValueError as error:
+            raise UpstreamError from error
+
+
+class BentoScorer:
+    """A `PassageScorer` that calls the Reranker service, or the Embedder if it has the same model."""
+
+    def __init__(self, client: ServiceClient) -> None:
         self._client = client
 
     async def score(self, question: str, windows: Sequence[Window], *, timeout_s: float, trace_id: str) -> list[float]:
@@ -87,28 +120,10 @@ class BentoScorer:
         return [float(score) for score in _to_numbers(scores, (len(pairs),))]
 
 
-class BentoQuestionReader:
-    """A `QuestionReader` that gets token vectors from the Reranker service."""
-
-    def __init__(self, client: httpx.AsyncClient, dimension: int) -> None:
-        self._client = client
-        self._dimension = dimension
-
-    async def read_question(self, question: str, *, timeout_s: float, trace_id: str) -> TokenVectors:
-        read = await _call(self._client, "/read_questions", {"questions": [question]}, timeout_s, trace_id)
-        try:
-            (told,) = read
-            values = np.frombuffer(b64decode(told["values"]), dtype=np.int8).reshape(-1, self._dimension)
-            scales = _to_numbers(told["scales"], (len(values),))
-        except (TypeError, ValueError, KeyError) as error:
-            raise UpstreamError from error
-        return TokenVectors(values, scales, np.zeros((len(values), 2), dtype=np.int32))
-
-
 class BentoEntailment:
     """An `EntailmentModel` that calls the Reranker service, which runs the verifier model if one is configured."""
 
-    def __init__(self, client: httpx.AsyncClient) -> None:
+    def __init__(self, client: ServiceClient) -> None:
         self._client = client
 
     async def entail(self, premise: str, hypothesis: str, *, timeout_s: float, trace_id: str) -> float:
@@ -118,23 +133,35 @@ class BentoEntailment:
 
 
 async def _call(
-    client: httpx.AsyncClient, path: str, body: dict[str, Any], timeout_s: float, trace_id: str
+    client: ServiceClient, path: str, body: dict[str, Any], timeout_s: float, trace_id: str
 ) -> Any:  # Any: JSON of another process, checked by the caller
+    told = await _post(client, path, json.dumps(body).encode(), _JSON, timeout_s=timeout_s, trace_id=trace_id)
+    try:
+        return json.loads(told)
+    except ValueError as error:
+        raise UpstreamError from error
+
+
+async def _post(
+    client: ServiceClient, path: str, body: bytes, media_type: str, *, timeout_s: float, trace_id: str
+) -> bytes:
     try:
         # At the timeout the service drops what it has not begun.
-        headers = {"x-trace-id": trace_id, "x-timeout-ms": str(int(timeout_s * 1000))}
-        response = await client.post(path, json=body, headers=headers, timeout=timeout_s)
+        told = {"content-type": media_type, "x-trace-id": trace_id, "x-timeout-ms": str(int(timeout_s * 1000))}
+        headers = {**told, **TRACE_HEADERS.get()}
+        response = await client.post(path, content=body, headers=headers, timeout=timeout_s)
         if response.status_code == httpx.codes.GATEWAY_TIMEOUT:
             raise DeadlineExceeded
         if response.status_code == httpx.codes.SERVICE_UNAVAILABLE:
             raise NotReady("A model service is down.")
-        response.raise_for_status()
-        return response.json()
+        if response.status_code != httpx.codes.OK:
+            raise UpstreamError
+        return response.content
     except httpx.TimeoutException as error:
         raise DeadlineExceeded from error
     except _GONE as error:
         raise NotReady("A model service is down.") from error
-    except (httpx.HTTPError, ValueError) as error:
+    except httpx.HTTPError as error:
         raise UpstreamError from error
 
 

@@ -60,6 +60,7 @@ class DeltaDecoder:
             thought=next((text for field in _THOUGHT_FIELDS if isinstance(text := delta.get(field), str)), ""),
             finish_reason=self._read_reason(choice.get("finish_reason")),
             usage=usage,
+            model=model if isinstance(model := chunk.get("model"), str) else None,
         )
 
     def _open(self, delta: dict[str, Any], usage: TokenUsage | None) -> None:  # Any: JSON of any kind

@@ -117,7 +117,10 @@ class RuntimeScorer:
 
 
 class _Caller:
-    """Sends the requests of one model, with the model's metadata if the protocol needs them: asked once, then kept."""
+    """Sends the requests of one model, with the model's metadata if the protocol needs them.
+
+    They are asked for until a request has succeeded with them, then kept. TorchServe has none: 404.
+    """
 
     def __init__(self, client: httpx.AsyncClient, metadata_path: str | None, secrets: Sequence[str]) -> None:
         self._client = client
@@ -137,16 +140,27 @@ class _Caller:
         try:
             # httpx bounds each read; a server that sends a byte now and then is bounded by this.
             async with asyncio.timeout(timeout_s):
-                if self._metadata_path is not None and self._described is None:
-                    self._described = await self._send("GET", self._metadata_path, None, headers, redaction)
-                call = ask(self._described)
-                return await self._send("POST", call.path, call.body, headers, redaction)
+                described = self._described
+                if self._metadata_path is not None and described is None:
+                    described = await self._describe(self._metadata_path, headers, redaction)
+                call = ask(described)
+                reply = await self._send("POST", call.path, call.body, headers, redaction)
         except (TimeoutError, httpx.TimeoutException) as error:
             raise DeadlineExceeded from error
         except (httpx.NetworkError, httpx.RemoteProtocolError) as error:
             raise NotReady("A model service is down.") from error
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise UpstreamError(upstream_error=type(error).__name__) from error
+        self._described = described
+        return reply
+
+    async def _describe(self, path: str, headers: dict[str, str], redaction: Redaction) -> object:
+        try:
+            return await self._send("GET", path, None, headers, redaction)
+        except UpstreamError as error:
+            if error.upstream_status != httpx.codes.NOT_FOUND:
+                raise
+            return {}  # if the model is not there, the request itself will say so
 
     async def _send(
         self, method: str, path: str, body: object, headers: dict[str, str], redaction: Redaction

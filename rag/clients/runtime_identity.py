@@ -1,10 +1,12 @@
 """Tell from what another model server says of itself whether it serves the model that is set.
 
-What it does not say is believed: no protocol but that of text-embeddings-inference names a revision.
+What it does not say is believed: no protocol but that of text-embeddings-inference names a revision, and TorchServe
+describes no model at all.
 """
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -12,6 +14,9 @@ import httpx
 
 from rag.clients.runtime_protocols import model_path
 
+# An Open Inference server's description of itself.
+SERVER_PATH: Final = "/v2"
+_TORCHSERVE: Final = "torchserve"
 _COMMIT: Final = re.compile(r"[0-9a-f]{40}")
 # Cohere and those who speak as it does need not list their models.
 _MISSING: Final = frozenset({httpx.codes.NOT_FOUND, httpx.codes.METHOD_NOT_ALLOWED})
@@ -36,6 +41,10 @@ class ServedElsewhere:
     def accepts(self, status: int) -> bool:
         """Return whether a server that answers with this status is ready."""
         return status == httpx.codes.OK or (self.protocol == "cohere" and status in _MISSING)
+
+    def may_lack(self, path: str, status: int) -> bool:
+        """Return whether a server that answers so may be one without metadata: `SERVER_PATH` tells."""
+        return self.protocol == "oip" and path == model_path(self.name) and status == httpx.codes.NOT_FOUND
 
     def is_described_by(self, described: object) -> bool:
         """Return False if the description names another model; what it leaves open is believed."""
@@ -67,3 +76,19 @@ class ServedElsewhere:
         if not (isinstance(commit, str) and self.revision and _COMMIT.fullmatch(self.revision)):
             return True
         return commit == self.revision
+
+
+def read_json(response: httpx.Response) -> object:
+    """Return what a server says of itself; None if that is no JSON."""
+    with suppress(ValueError, RecursionError):
+        return response.json()
+    return None
+
+
+def without_metadata(status: int, server: object) -> tuple[int, object]:
+    """Return the status and the description that count where a model has none, by what the server says of itself.
+
+    TorchServe describes no model: it counts as a server that says nothing. With any other, the model is not there.
+    """
+    is_torchserve = isinstance(server, Mapping) and str(server.get("name", "")).lower() == _TORCHSERVE
+    return (httpx.codes.OK, None) if is_torchserve else (status, None)

@@ -258,7 +258,9 @@ class Settings(BaseSettings):
         description="What a forward pass costs before its first token, in tokens; a GPU's are many more than a CPU's.",
     )
     embedder_url: HttpUrl | None = Field(None, description="The Embedder on another host; unset: spawned here.")
-    reranker_url: HttpUrl | None = Field(None, description="The Reranker on another host; unset: spawned here.")
+    reranker_url: HttpUrl | None = Field(
+        None, description="The Reranker on another host; unset: spawned here if needed."
+    )
     embedder_protocol: Literal["bento", "oip", "tei", "openai"] = Field(
         "bento", description="What RAG_EMBEDDER_URL speaks; other than `bento`, ingestion embeds there too."
     )
@@ -470,10 +472,24 @@ class Settings(BaseSettings):
     @property
     def keeps_tokens(self) -> bool:
         """Whether ingestion stores the vectors of tokens: only the embedder's own, which its passes give anyway."""
-        embedder, reranker = self.embedder_model, self.reranker_model
+        return self.store_token_vectors and self.has_one_ranking_model
+
+    @property
+    def has_one_ranking_model(self) -> bool:
+        """Whether the same real model embeds and reranks, both in services of ours."""
         if self.embedder_protocol != OURS or self.reranker_protocol != OURS:
             return False
-        return self.store_token_vectors and embedder == reranker and ModelRef.parse(embedder).kind != "fake"
+        return self.embedder_model == self.reranker_model and ModelRef.parse(self.embedder_model).kind != "fake"
+
+    @property
+    def embedder_reranks(self) -> bool:
+        """Whether the Embedder beside the front reranks too, with the one model that it holds for both.
+
+        A Reranker with an address keeps its work, and one that has to run for a verifier model does too.
+        """
+        is_alone = self.embedder_url is None and self.reranker_url is None
+        judges = self.verifier_model is not None and ModelRef.parse(self.verifier_model).kind != "fake"
+        return self.has_one_ranking_model and is_alone and not judges
 
     def answer_settings(self) -> dict[str, str]:
         """The settings that can change an answer; a new setting counts as one until it is listed below."""

@@ -70,18 +70,15 @@ class _Part:
 class Batcher:
     """Runs functions from n items to n rows in batches; two batches of one batcher never run at the same time.
 
-    `row_shape` is the shape of one row: `(dim,)` for vectors; `()` for scores, and for objects with `dtype=object`.
     `on_batch` gets a report of each batch; `on_waiting` gets a function's name and the change of its waiting items.
     """
 
     def __init__(
         self,
-        row_shape: tuple[int, ...],
         limits: BatchLimits,
         on_batch: Callable[[BatchReport], None] = lambda _: None,
         on_waiting: Callable[[str, int], None] = lambda _, __: None,
     ) -> None:
-        self._row_shape = row_shape
         self._queue: BatchQueue[_Part] = BatchQueue(limits)
         self._on_batch = on_batch
         self._on_waiting = on_waiting
@@ -94,18 +91,20 @@ class Batcher:
         items: Sequence[Item],
         estimate: Callable[[Item], int],
         *,
+        row_shape: tuple[int, ...] = (),
         dtype: DTypeLike = np.float32,
     ) -> Rows:
         """Return the rows of the items, (n, *row_shape), in order; rows of items that failed hold NaN.
 
-        `estimate` returns an item's tokens. If the call is cancelled or its caller's deadline passes, its items that
-        are still waiting are removed from the queue.
+        `row_shape` is the same in all calls with one function: `(dim,)` for vectors; `()` for scores, and for objects
+        with `dtype=object`. `estimate` returns an item's tokens. If the call is cancelled or its caller's deadline
+        passes, its items that are still waiting are removed from the queue.
 
         Raises:
             DeadlineExceeded: the caller's deadline passed first.
             NotReady: the queue has no room for the items.
         """
-        rows = np.full((len(items), *self._row_shape), np.nan, dtype=dtype)
+        rows = np.full((len(items), *row_shape), np.nan, dtype=dtype)
         if not items:
             return rows
         now, deadline = asyncio.get_running_loop().time(), CALLER_DEADLINE.get()
@@ -146,8 +145,9 @@ class Batcher:
     async def _run_batch(self, batch: Sequence[Waiting[_Part]], waited_s: float) -> None:
         function: Any = batch[0].lane  # Any: of its items' type, which only the caller knows
         parts = [each.item for each in batch]
+        wanted = parts[0].call.rows
         try:
-            rows = await run_safely(function, [part.item for part in parts], self._row_shape, parts[0].call.rows.dtype)
+            rows = await run_safely(function, [part.item for part in parts], wanted.shape[1:], wanted.dtype)
         finally:
             self._running = None
         self._start_next()  # before the callers get their rows, so that the model does not idle

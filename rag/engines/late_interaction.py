@@ -2,21 +2,19 @@
 
 Token vectors are computed from the whole passage, so a sentence is scored in its context. They are cached, so a
 repeated text costs a matrix product and no forward pass. If an index stores the token vectors of its passages, the
-front compares them itself (`stored_interaction`) and gets only the question's from here.
+front compares them itself (`stored_interaction`), and this is not needed.
 """
 
-from base64 import b64encode
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Sequence
 from hashlib import blake2b
-from pathlib import Path
 from typing import Final
 
 from rag.engines.batching import estimate_text
 from rag.engines.max_sim import score_windows
 from rag.engines.sentence_transformer import SentenceEncoder
-from rag.types import ModelInfo, TokenVectors
-from schemas.services import Pair, QuestionTokens
+from rag.types import TokenVectors
+from schemas.services import Pair
 
 DEFAULT_CACHE_BYTES: Final = 512 << 20
 
@@ -59,15 +57,15 @@ class TokenVectorCache:
 class LateInteractionScorer:
     """Scores windows of passages against questions; not thread-safe, except for `estimate`."""
 
-    def __init__(self, folder: Path, info: ModelInfo, *, cache_bytes: int = DEFAULT_CACHE_BYTES) -> None:
-        self.info = info
-        self._encoder = SentenceEncoder(folder, info)
+    def __init__(self, encoder: SentenceEncoder, *, cache_bytes: int = DEFAULT_CACHE_BYTES) -> None:
+        self.info = encoder.info
+        self._encoder = encoder
         self._questions = TokenVectorCache(cache_bytes // 8)
         self._passages = TokenVectorCache(cache_bytes)
 
     def score(self, pairs: Sequence[Pair]) -> list[float]:
         """Return the relevance of each pair, in order: a mean cosine, −1 to 1, higher is better."""
-        questions = self.read_questions([pair.question for pair in pairs])
+        questions = _read_known([pair.question for pair in pairs], self._questions, self._read_questions)
         passages = _read_known([pair.passage for pair in pairs], self._passages, self._read_passages)
         windows: dict[tuple[str, str], list[int]] = defaultdict(list)
         for number, pair in enumerate(pairs):
@@ -83,19 +81,11 @@ class LateInteractionScorer:
         """Estimate the tokens of a pair, 1 if the passage is cached; safe to call from any thread."""
         return 1 if pair.passage in self._passages else estimate_text(pair.passage)
 
-    def read_questions(self, questions: Sequence[str]) -> list[TokenVectors]:
-        """Return the token vectors of each question, in order."""
-        return _read_known(questions, self._questions, self._encoder.read_queries)
+    def _read_questions(self, texts: Sequence[str]) -> Sequence[TokenVectors]:
+        return [each.tokens for each in self._encoder.read_queries(texts)]
 
     def _read_passages(self, texts: Sequence[str]) -> Sequence[TokenVectors]:
         return self._encoder.read_passages(texts).tokens
-
-
-def pack(tokens: object) -> QuestionTokens | None:
-    """Serialise token vectors for the front; None if the argument is something else (a failed item's NaN)."""
-    if not isinstance(tokens, TokenVectors):
-        return None
-    return QuestionTokens(values=b64encode(tokens.values.tobytes()).decode(), scales=tokens.scales.tolist())
 
 
 def _read_known(

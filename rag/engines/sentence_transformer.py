@@ -11,7 +11,7 @@ from rag.engines.forward import EncoderModel, Forward, normalize
 from rag.engines.openvino_model import OpenVinoModel, has_graph
 from rag.engines.torch_model import TorchModel
 from rag.ports import Vectors
-from rag.types import EncodedTexts, ModelInfo, TokenVectors
+from rag.types import EncodedQuestion, EncodedTexts, ModelInfo, TokenVectors
 
 # Texts of similar length share a forward pass; larger batches gained nothing on 2 cores.
 BATCH_TEXTS: Final = 16
@@ -55,9 +55,10 @@ class SentenceEncoder:
         """Encode passages, as `encode_queries`; `on_batch` gets the number of texts after each forward pass."""
         return self._encode(texts, self._passage_prompt, on_batch)
 
-    def read_queries(self, texts: Sequence[str]) -> list[TokenVectors]:
-        """Return the token vectors of each query, in order."""
-        return list(self._read(texts, self._query_prompt).tokens)
+    def read_queries(self, texts: Sequence[str]) -> list[EncodedQuestion]:
+        """Return the vector and the token vectors of each query, in order, from one pass."""
+        read = self._read(texts, self._query_prompt)
+        return [EncodedQuestion(vector, tokens) for vector, tokens in zip(read.vectors, read.tokens, strict=True)]
 
     def read_passages(self, texts: Sequence[str], on_batch: OnBatch | None = None) -> EncodedTexts:
         """Return vectors and token vectors of passages from one pass each; `on_batch` as in `encode_passages`."""

@@ -1,92 +1,79 @@
 """Rerank with stored token vectors: the front compares those of the index with those of the question.
 
-The Reranker computes only the question's token vectors, in one short forward pass that starts together with the
-Embedder's, so no long text crosses a process boundary. It scores passages only if the index has no token vectors.
+The model that embeds the question has made them all, so the Embedder returns the question's vector and its token
+vectors from one forward pass, and no long text crosses a process boundary. Passages are scored elsewhere only if the
+index has no token vectors.
 """
 
-import asyncio
 from collections.abc import Sequence
 from typing import Final, Protocol
 
-from rag.engines.max_sim import score_windows
-from rag.errors import DeadlineExceeded
+from rag.engines.max_sim import compare_tokens, score_parts
 from rag.limits import Deadline
-from rag.ports import PassageScorer, TextEmbedder, Vectors
-from rag.types import TokenVectors, Window
+from rag.ports import PassageScorer, Vectors
+from rag.types import EncodedQuestion, TokenVectors, Window
 
 
-class QuestionReader(Protocol):
-    """Computes the token vectors of questions, with the model that made those of the index."""
+class QuestionEncoder(Protocol):
+    """Encodes questions with the model that made the vectors of the index."""
 
-    async def read_question(self, question: str, *, timeout_s: float, trace_id: str) -> TokenVectors:
-        """Return the token vectors of one question.
+    async def encode_question(self, question: str, *, timeout_s: float, trace_id: str) -> EncodedQuestion:
+        """Return the vector and the token vectors of one question.
 
         Raises: DeadlineExceeded; NotReady: the service is down; UpstreamError: it failed.
         """
         ...
 
 
-# If retrieval finds nothing, a question's reading is never asked for, so only the latest readings are kept.
+class QuestionReader(Protocol):
+    """Provides the token vectors of questions; raises as a `QuestionEncoder` does."""
+
+    async def read_question(self, question: str, *, timeout_s: float, trace_id: str) -> TokenVectors: ...
+
+
+# If retrieval finds nothing, a question's token vectors are never asked for, so only the latest are kept.
 READINGS_KEPT: Final = 256
+# The cosines of a question of 20 tokens with 30 passages of 150 take 360 KB; those of more or longer questions
+# are computed a second time.
+QUESTIONS_KEPT: Final = 16
+KEPT_BYTES: Final = 1 << 20
 
 
-class EarlyReader:
-    """A `rag.ports.TextEmbedder` that starts reading the question's tokens at the same time, for reranking.
+class SharedPass:
+    """A `rag.ports.TextEmbedder` that keeps the token vectors of what it embeds, for reranking.
 
-    It is also the `QuestionReader` that returns them, any number of times; other questions it passes to its reader.
+    It is also the `QuestionReader` that returns them, any number of times; other questions it encodes anew.
     """
 
-    def __init__(self, embedder: TextEmbedder, reader: QuestionReader) -> None:
-        self._embedder = embedder
-        self._reader = reader
-        self._readings: dict[tuple[str, str], asyncio.Task[TokenVectors]] = {}  # by trace id and question
+    def __init__(self, encoder: QuestionEncoder) -> None:
+        self._encoder = encoder
+        self._read: dict[tuple[str, str], TokenVectors] = {}  # by trace id and question, the oldest first
 
     async def embed_query(self, text: str, *, timeout_s: float, trace_id: str) -> Vectors:
-        key = trace_id, text
-        self._discard(key)
-        reading = asyncio.create_task(self._reader.read_question(text, timeout_s=timeout_s, trace_id=trace_id))
-        reading.add_done_callback(_take_note)
-        self._readings[key] = reading
-        if len(self._readings) > READINGS_KEPT:
-            self._discard(next(iter(self._readings)))
-        try:
-            return await self._embedder.embed_query(text, timeout_s=timeout_s, trace_id=trace_id)
-        except BaseException:
-            if self._readings.get(key) is reading:
-                self._discard(key)
-            raise
+        encoded = await self._encoder.encode_question(text, timeout_s=timeout_s, trace_id=trace_id)
+        self._read.pop((trace_id, text), None)
+        self._read[trace_id, text] = encoded.tokens
+        if len(self._read) > READINGS_KEPT:
+            del self._read[next(iter(self._read))]
+        return encoded.vector
 
     async def read_question(self, question: str, *, timeout_s: float, trace_id: str) -> TokenVectors:
-        key = trace_id, question
-        reading = self._readings.pop(key, None)
-        if reading is None:
-            return await self._reader.read_question(question, timeout_s=timeout_s, trace_id=trace_id)
-        try:
-            async with asyncio.timeout(timeout_s):
-                tokens = await reading  # not shielded: it is cancelled together with this caller
-        except TimeoutError:
-            raise DeadlineExceeded from None
-        self._readings[key] = reading  # the ranking of quotations needs them too
-        return tokens
-
-    def _discard(self, key: tuple[str, str]) -> None:
-        reading = self._readings.pop(key, None)
-        if reading is not None:
-            reading.cancel()
-
-
-def _take_note(reading: asyncio.Task[TokenVectors]) -> None:
-    """Retrieve the exception, so that asyncio does not log a reading that nobody awaits."""
-    if not reading.cancelled():
-        reading.exception()
+        known = self._read.get((trace_id, question))
+        if known is not None:
+            return known
+        return (await self._encoder.encode_question(question, timeout_s=timeout_s, trace_id=trace_id)).tokens
 
 
 class StoredInteraction:
-    """A `rag.ports.PassageScorer` over stored token vectors; `otherwise` scores windows that have none."""
+    """A `rag.ports.PassageScorer` over stored token vectors; `otherwise` scores windows that have none.
+
+    Passages are scored first, then windows of them: what was compared for the latest questions is kept until then.
+    """
 
     def __init__(self, reader: QuestionReader, otherwise: PassageScorer) -> None:
         self._reader = reader
         self._otherwise = otherwise
+        self._compared: dict[int, _Compared] = {}  # by the identity of the question's tokens, the oldest first
 
     async def score(self, question: str, windows: Sequence[Window], *, timeout_s: float, trace_id: str) -> list[float]:
         deadline = Deadline.after(timeout_s)
@@ -97,8 +84,11 @@ class StoredInteraction:
                 stored.setdefault(id(window.tokens), []).append(number)
         if stored:
             asked = await self._reader.read_question(question, timeout_s=deadline.left_s(), trace_id=trace_id)
-            for numbers in stored.values():
-                relevances.update(zip(numbers, _compare(asked, [windows[number] for number in numbers]), strict=True))
+            passages = [tokens for first, *_ in stored.values() if (tokens := windows[first].tokens) is not None]
+            compared = self._compare(asked, passages)
+            for numbers, passage, cosines in zip(stored.values(), passages, compared, strict=True):
+                parts = [(windows[number].start, windows[number].end, windows[number].head) for number in numbers]
+                relevances.update(zip(numbers, score_parts(cosines, passage.spans, parts), strict=True))
         missing = [number for number in range(len(windows)) if number not in relevances]
         if missing:
             scored = await self._otherwise.score(
@@ -107,9 +97,33 @@ class StoredInteraction:
             relevances.update(zip(missing, scored, strict=True))
         return [relevances[number] for number in range(len(windows))]
 
+    def _compare(self, asked: TokenVectors, passages: Sequence[TokenVectors]) -> list[Vectors]:
+        kept = self._compared.pop(id(asked), None) or _Compared(asked)
+        compared = kept.compare(passages)
+        if kept.size_bytes <= KEPT_BYTES:
+            self._compared[id(asked)] = kept
+        if len(self._compared) > QUESTIONS_KEPT:
+            del self._compared[next(iter(self._compared))]
+        return compared
 
-def _compare(asked: TokenVectors, windows: Sequence[Window]) -> list[float]:
-    """Return the relevance of windows that are all parts of one passage."""
-    tokens = windows[0].tokens
-    assert tokens is not None
-    return score_windows(asked, tokens, [(window.start, window.end, window.head) for window in windows])
+
+class _Compared:
+    """The cosines of one question's tokens with those of passages.
+
+    It holds the tokens themselves, so that no other object gets their identity.
+    """
+
+    def __init__(self, asked: TokenVectors) -> None:
+        self._asked = asked
+        self._cosines: dict[int, tuple[TokenVectors, Vectors]] = {}
+
+    @property
+    def size_bytes(self) -> int:
+        return sum(cosines.nbytes for _, cosines in self._cosines.values())
+
+    def compare(self, passages: Sequence[TokenVectors]) -> list[Vectors]:
+        """Return the cosines for each passage; those of the next call are computed only if they are not known."""
+        new = [each for each in passages if id(each) not in self._cosines]
+        for passage, cosines in zip(new, compare_tokens(self._asked, new), strict=True):
+            self._cosines[id(passage)] = passage, cosines
+        return [self._cosines[id(each)][1] for each in passages]

@@ -31,7 +31,7 @@ def open_authenticator(
     jwt_jwks: str | None = None,
     jwt_audience: str | None = None,
     jwt_issuer: str | None = None,
-) -> Authenticator:
+) -> OpenAuthenticator | CredentialAuthenticator:
     """Return the authenticator for what is configured; without any configuration the service is open, and logs that.
 
     A key set at a URL is fetched with the first token, so that the start does not depend on the issuer.

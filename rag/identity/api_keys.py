@@ -43,6 +43,10 @@ class ApiKeys:
         """
         self._file = WatchedFile(path, parse_identities, clock=clock)
 
+    def names_tenant(self, tenant_id: str) -> bool:
+        """Return whether the file, as it was read last, names the tenant."""
+        return any(tenant_id in (holder.principal.tenants or ()) for holder in self._file.last)
+
     async def identify(self, key: str) -> Principal:
         """Return the principal that has this key.
 

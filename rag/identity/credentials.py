@@ -26,6 +26,10 @@ class CredentialAuthenticator:
         self._api_keys = api_keys
         self._tokens = tokens
 
+    def names_tenant(self, tenant_id: str) -> bool:
+        """Return whether the identities file names the tenant; `*` names none, and a JWT does not count."""
+        return self._api_keys is not None and self._api_keys.names_tenant(tenant_id)
+
     async def authenticate(self, headers: Mapping[str, str]) -> Principal:
         # `items` of Starlette's headers yields every value of a repeated header.
         given = [(name, value) for name, value in headers.items() if name in (API_KEY_HEADER, AUTHORIZATION_HEADER)]

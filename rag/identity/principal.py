@@ -81,3 +81,7 @@ class OpenAuthenticator:
 
     async def authenticate(self, headers: Mapping[str, str]) -> Principal:
         return self._ANYBODY
+
+    def names_tenant(self, tenant_id: str) -> bool:
+        """Return whether it is the one tenant."""
+        return tenant_id == OPEN_TENANT

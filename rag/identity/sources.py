@@ -48,6 +48,11 @@ class WatchedFile(Generic[T]):
         except SourceError as error:
             raise SourceError(f"{path}: {error}") from None
 
+    @property
+    def last(self) -> T:
+        """The content that was read last; nobody looks whether the file has changed."""
+        return self._content
+
     async def current(self) -> T:
         """Return the content as of at most CHECK_INTERVAL_S ago, or the last valid content."""
         if self._looking is None and self._clock() - self._looked_at >= CHECK_INTERVAL_S:

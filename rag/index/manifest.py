@@ -9,7 +9,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Final, Literal
 
 from pydantic import TypeAdapter, ValidationError
@@ -42,10 +42,29 @@ class FileSeal:
 
 
 @dataclass(frozen=True, slots=True)
+class Origin:
+    """The file that a document was made of: its absolute path, and the folder that was given to the ingestion, if any.
+
+    Both are text: bytes in a name that are no UTF-8 are written as escapes.
+    """
+
+    path: str
+    folder: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The path below the folder, or the file's own name, without the suffix."""
+        path = PurePath(self.path)
+        below = path.relative_to(self.folder) if self.folder else PurePath(path.name)
+        return below.with_suffix("").as_posix()
+
+
+@dataclass(frozen=True, slots=True)
 class DocumentEntry:
     """One document of a version; its chunks have consecutive ordinals from `first_ordinal` on.
 
-    `groups` and `metadata` are those of `rag.types.Labels`; versions made before there were any have none.
+    `groups` and `metadata` are those of `rag.types.Labels`; versions made before there were any have none. `origin` is
+    None if the document was named by a person or came from elsewhere than a file of this machine, or is that old.
     """
 
     document_id: str
@@ -57,6 +76,7 @@ class DocumentEntry:
     chunker_version: str
     groups: tuple[str, ...] = ()
     metadata: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    origin: Origin | None = None
 
     @property
     def labels(self) -> Labels:

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -23,6 +23,7 @@ from rag.index.manifest import (
     DenseInfo,
     DocumentEntry,
     Manifest,
+    Origin,
     StoredVersion,
     format_of,
     seal_files,
@@ -148,6 +149,11 @@ class IndexUpdate:
         carried = sum(entry.chunks for entry in self._kept.values())
         return len(self._writer) + (carried if self.reembeds else 0)
 
+    @property
+    def documents(self) -> Mapping[str, DocumentEntry]:
+        """The stored documents, by id, without those that were replaced or dropped so far."""
+        return self._kept
+
     def find_unchanged(self, document_id: str, digest: str) -> DocumentEntry | None:
         """Return the stored document if its digest is this one and the current chunker split it; else None."""
         entry = self._kept.get(document_id)
@@ -159,11 +165,12 @@ class IndexUpdate:
         entry = self._kept.get(document_id)
         return entry.labels if entry else Labels()
 
-    def relabel(self, document_id: str, labels: Labels) -> None:
-        """Give a stored document, which does not change otherwise, these labels."""
+    def relabel(self, document_id: str, labels: Labels, origin: Origin | None = None) -> None:
+        """Give a stored document, which does not change otherwise, these labels and this origin."""
         entry = self._kept[document_id]
-        if entry.labels != labels:
-            self._kept[document_id] = replace(entry, groups=labels.groups, metadata=labels.metadata)
+        if (entry.labels, entry.origin) != (labels, origin):
+            labelled = replace(entry, groups=labels.groups, metadata=labels.metadata, origin=origin)
+            self._kept[document_id] = labelled
             self._is_relabelled = True
 
     def put(
@@ -175,6 +182,7 @@ class IndexUpdate:
         *,
         edition: str = "",
         labels: Labels = NO_LABELS,
+        origin: Origin | None = None,
     ) -> None:
         """Add a document, or its next version; each id at most once, and each with at least one span.
 
@@ -187,7 +195,7 @@ class IndexUpdate:
         first, cutter = len(self._writer), self._makers.chunker_version
         contexts = contexts_of(title, spans)
         entry = DocumentEntry(document_id, title, number, len(spans), first, digest, cutter)
-        self._new.append(replace(entry, groups=labels.groups, metadata=labels.metadata))
+        self._new.append(replace(entry, groups=labels.groups, metadata=labels.metadata, origin=origin))
         self._writer.append(
             [
                 Chunk(

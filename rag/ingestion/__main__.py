@@ -2,24 +2,24 @@
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import httpx
 
-from rag.clients.docling_client import DoclingClient
 from rag.clients.runtime_client import RuntimeEmbedder, list_secrets, open_runtime
 from rag.clients.runtime_protocols import embedding_protocol
 from rag.config.environment import SettingsError, load_settings
 from rag.config.settings import OURS, Settings
 from rag.engines.fake import FakeEncoder
 from rag.index.store import IndexStore
-from rag.ingestion.command import EXIT_FAILED, parse_arguments, run
-from rag.ingestion.docling_pdf import DoclingPdf
-from rag.ingestion.ingest import Ingestion, PassageEncoder, Watcher
+from rag.ingestion.arguments import parse_arguments
+from rag.ingestion.command import EXIT_FAILED, run
+from rag.ingestion.ingest import Ingestion
+from rag.ingestion.ports import PassageEncoder, Watcher
+from rag.ingestion.reading import open_file_reader
 from rag.ingestion.runtime_encoder import RuntimeEncoder
 from rag.model_card import describe_embedder, is_fake, served_embedder
 from rag.models import describe, locate
-from rag.parsing import READERS, Reader
 
 
 def open_encoder(settings: Settings) -> PassageEncoder:
@@ -57,13 +57,6 @@ def _open_runtime_encoder(settings: Settings) -> PassageEncoder:
     )
 
 
-def choose_readers(docling_url: str | None) -> Mapping[str, Reader]:
-    """Return the readers by suffix; a docling-serve reads PDF where there is one."""
-    if docling_url is None:
-        return READERS
-    return {**READERS, ".pdf": DoclingPdf(DoclingClient(docling_url)).read}
-
-
 def main(argv: Sequence[str], *, prog: str) -> int:
     """Run the command; `prog` is its name in what it says of itself. Return the exit status."""
     arguments = parse_arguments(argv, prog=prog)
@@ -80,7 +73,7 @@ def main(argv: Sequence[str], *, prog: str) -> int:
             lambda: describe_embedder(settings),
             lambda: open_encoder(settings),
             keeps_tokens=settings.keeps_tokens,
-            readers=choose_readers(settings.docling_url),
+            open_reader=lambda: open_file_reader(settings.docling_url),
         )
 
     return run(arguments, settings.index_dir, make_ingestion)

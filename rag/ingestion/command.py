@@ -1,11 +1,11 @@
-"""Define the command line of the ingestion: its arguments, its output, its exit status."""
+"""Run a command of the ingestion: its output, its exit status."""
 
 import argparse
 import errno
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -15,18 +15,14 @@ from tqdm import tqdm
 
 from rag.errors import RagError, UpstreamFailure
 from rag.index.manifest import BrokenIndexError
-from rag.index.store import IndexStore, RollbackError, folder_name
-from rag.ingestion.ingest import (
-    AddReport,
-    CheckReport,
-    Ingestion,
-    ListReport,
-    RemoveReport,
-    RollbackReport,
-    Watcher,
-)
-from rag.ingestion.sources import DOCUMENT_ID, Findings, Source, find_sources
-from rag.text.document_labels import LabelError, read_document_groups, read_metadata
+from rag.index.store import IndexStore, RollbackError
+from rag.ingestion.ingest import Ingestion
+from rag.ingestion.ports import Watcher
+from rag.ingestion.reports import AddReport, CheckReport, ListReport, RemoveReport, RollbackReport, SyncReport
+from rag.ingestion.sources import Findings, Source, find_sources
+from rag.ingestion.sync import SyncError
+
+Report = AddReport | SyncReport | RemoveReport | ListReport | CheckReport | RollbackReport
 
 EXIT_OK: Final = 0
 EXIT_FAILED: Final = 1
@@ -58,77 +54,6 @@ class Terminal:
             yield advance
 
 
-def parse_arguments(argv: Sequence[str], *, prog: str = "python -m rag.ingestion") -> argparse.Namespace:
-    """Parse the arguments.
-
-    Raises: SystemExit: they are invalid; with status 2, after one line that says why.
-    """
-    parser = argparse.ArgumentParser(prog=prog, description="Changes what a tenant is answered from.")
-    commands = parser.add_subparsers(dest="command", required=True)
-    add = commands.add_parser("add", help="put files, or all files below folders, into the index")
-    remove = commands.add_parser("remove", help="take one document out of the index")
-    list_ = commands.add_parser("list", help="print the documents of the index")
-    check = commands.add_parser("check", help="compare the index with its checksums and the embedder")
-    rollback = commands.add_parser("rollback", help="undo the last change of the index; a second one undoes the first")
-    for each in (add, remove, list_, check, rollback):
-        each.add_argument("--tenant", required=True, type=_tenant, metavar="T")
-    add.add_argument("--document-id", type=_document_id, metavar="ID", help="of the one file that is given")
-    add.add_argument("--title", type=_title, help="of the one file that is given")
-    _add_label_options(add)
-    add.add_argument("paths", nargs="+", type=Path, metavar="PATH")
-    remove.add_argument("--document-id", required=True, type=_document_id, metavar="ID")
-    arguments = parser.parse_args(argv)
-    names_one = arguments.command == "add" and not (arguments.document_id is None and arguments.title is None)
-    if names_one and (len(arguments.paths) != 1 or arguments.paths[0].is_dir()):
-        add.error("--document-id and --title name one document: give exactly one file")
-    if arguments.command == "add":
-        try:
-            _read_labels(arguments)
-        except LabelError as error:
-            add.error(str(error))
-    return arguments
-
-
-def _add_label_options(add: argparse.ArgumentParser) -> None:
-    groups, metadata = add.add_mutually_exclusive_group(), add.add_mutually_exclusive_group()
-    groups.add_argument(
-        "--group",
-        action="append",
-        dest="groups",
-        metavar="G",
-        help="only callers of this group see the documents; repeatable; instead of the groups that they had",
-    )
-    groups.add_argument(
-        "--no-groups", action="store_const", const=[], dest="groups", help="all callers of the tenant see the documents"
-    )
-    metadata.add_argument(
-        "--metadata",
-        action="append",
-        type=_pair,
-        metavar="KEY=VALUE",
-        help="what requests select the documents by; repeatable, a key too; instead of the metadata that they had",
-    )
-    metadata.add_argument("--no-metadata", action="store_const", const=[], dest="metadata", help="they have none")
-
-
-def _read_labels(arguments: argparse.Namespace) -> None:
-    """Put the groups and the metadata in the form of `Source`; None if they are not given.
-
-    Raises: LabelError: they are not valid.
-    """
-    if arguments.groups is not None:
-        arguments.groups = read_document_groups(arguments.groups)
-    if arguments.metadata is not None:
-        arguments.metadata = read_metadata(arguments.metadata)
-
-
-def _pair(text: str) -> tuple[str, str]:
-    key, found, value = text.partition("=")
-    if not found:
-        raise argparse.ArgumentTypeError("metadata is given as KEY=VALUE")
-    return key, value
-
-
 def run(
     arguments: argparse.Namespace, index_dir: Path, make_ingestion: Callable[[IndexStore, Watcher], Ingestion]
 ) -> int:
@@ -140,7 +65,7 @@ def run(
     except KeyboardInterrupt:
         terminal.tell("interrupted: the index is as it was")
         return EXIT_INTERRUPTED
-    except (BrokenIndexError, RollbackError, RagError, OSError) as error:
+    except (BrokenIndexError, RollbackError, SyncError, RagError, OSError) as error:
         terminal.tell(f"error: {_explain(error)}")
         return EXIT_FAILED
     if report is None:
@@ -150,8 +75,17 @@ def run(
     text = json.dumps(asdict(report), ensure_ascii=False) + "\n"
     sys.stdout.buffer.write(text.encode("utf-8", "backslashreplace"))
     sys.stdout.flush()
-    failed = (isinstance(report, AddReport) and report.failed) or (isinstance(report, CheckReport) and report.problems)
-    return EXIT_FAILED if failed else EXIT_OK
+    return EXIT_FAILED if _is_incomplete(report) else EXIT_OK
+
+
+def _is_incomplete(report: Report) -> bool:
+    match report:
+        case AddReport() | SyncReport():
+            return bool(report.failed or report.skipped)
+        case CheckReport():
+            return bool(report.problems)
+        case _:
+            return False
 
 
 def _explain(error: Exception) -> str:
@@ -174,17 +108,14 @@ def _name_system_error(error: OSError) -> str:
     return os.strerror(errno.ENOSPC) if is_short_write else error.strerror or str(error)
 
 
-def _execute(
-    arguments: argparse.Namespace, ingestion: Ingestion, terminal: Terminal
-) -> AddReport | RemoveReport | ListReport | CheckReport | RollbackReport | None:
+def _execute(arguments: argparse.Namespace, ingestion: Ingestion, terminal: Terminal) -> Report | None:
     match arguments.command:
         case "add":
             findings = _find(arguments)
-            for path in findings.skipped:
-                terminal.tell(f"skipped: {path}: not a kind of file that can be read")
-            for failure in findings.failed:
-                terminal.tell(f"failed: {failure.path}: {failure.reason}")
-            return ingestion.add(arguments.tenant, findings.sources, findings.failed)
+            _tell(findings, terminal)
+            return ingestion.add(arguments.tenant, findings.sources, findings.failed, findings.skipped)
+        case "sync":
+            return _sync(arguments, ingestion, terminal)
         case "remove":
             return ingestion.remove(arguments.tenant, arguments.document_id)
         case "list":
@@ -200,26 +131,29 @@ def _find(arguments: argparse.Namespace) -> Findings:
         findings = Findings([Source(arguments.paths[0], arguments.document_id)])
     else:
         findings = find_sources(arguments.paths)
-    told = {"title": arguments.title, "groups": arguments.groups, "metadata": arguments.metadata}
-    sources = [replace(source, **told) for source in findings.sources]
-    return Findings(sources, findings.failed, findings.skipped)
+    return _label(findings, arguments, title=arguments.title)
 
 
-def _tenant(text: str) -> str:
-    try:
-        folder_name(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
-    return text
+def _sync(arguments: argparse.Namespace, ingestion: Ingestion, terminal: Terminal) -> SyncReport:
+    if not arguments.folder.is_dir():
+        raise SyncError(f"{arguments.folder} is no folder")
+
+    def find() -> Findings:
+        findings = _label(find_sources([arguments.folder]), arguments)
+        _tell(findings, terminal)
+        return findings
+
+    change = ingestion.preview if arguments.dry_run else ingestion.sync
+    return change(arguments.tenant, arguments.folder, find, allow_empty=arguments.allow_empty)
 
 
-def _document_id(text: str) -> str:
-    if not DOCUMENT_ID.fullmatch(text):
-        raise argparse.ArgumentTypeError("a document id has 1 to 128 characters of A-Za-z0-9._-")
-    return text
+def _label(findings: Findings, arguments: argparse.Namespace, title: str | None = None) -> Findings:
+    told = {"title": title, "groups": arguments.groups, "metadata": arguments.metadata}
+    return replace(findings, sources=[replace(source, **told) for source in findings.sources])
 
 
-def _title(text: str) -> str:
-    if not text.strip():
-        raise argparse.ArgumentTypeError("a title is not empty")
-    return text.strip()
+def _tell(findings: Findings, terminal: Terminal) -> None:
+    for skipped in findings.skipped:
+        terminal.tell(f"skipped: {skipped.path}: {skipped.reason}")
+    for failure in findings.failed:
+        terminal.tell(f"failed: {failure.path}: {failure.reason}")

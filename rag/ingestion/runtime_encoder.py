@@ -28,7 +28,7 @@ SPECIAL_TOKENS: Final = 2
 
 
 class RuntimeEncoder:
-    """A `rag.ingestion.ingest.PassageEncoder` that calls another model server and counts with the local tokenizer.
+    """A `rag.ingestion.ports.PassageEncoder` that calls another model server and counts with the local tokenizer.
 
     Raises: FileNotFoundError: the model's tokenizer or its limit is not on this machine; the weights need not be.
     """

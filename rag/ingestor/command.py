@@ -18,7 +18,7 @@ from typing import Any, Final
 from rag.index.manifest import BrokenIndexError
 from rag.index.store import IndexStore
 from rag.ingestor.desk import Outcome
-from rag.text.document_labels import name_document
+from rag.text.document_ids import list_ids
 from schemas.documents import JobOrder, JobProgress
 
 ROOT: Final = Path(__file__).resolve().parents[2]
@@ -64,9 +64,10 @@ class IngestionCommand:
         except BrokenIndexError:
             # `add` begins from an older version, and would undo what is in this one: nothing for a caller to decide.
             return _BROKEN
-        changed = {order.document_id or name_document(Path(sent.name).stem) for sent in order.files}
-        if order.document_id is not None:
-            changed.add(order.document_id)
+        # Without an id the command chooses among these, in view of the index that it will find.
+        names = [Path(sent.name) for sent in order.files]
+        possible = {each for name in names for each in list_ids(name.stem, name.suffix)}
+        changed = possible if order.document_id is None else {order.document_id}
         entries = stored.manifest.document_list if stored else ()
         groups = set(order.caller_groups)
         hidden = any(each.groups and not groups & set(each.groups) for each in entries if each.document_id in changed)

@@ -1,7 +1,8 @@
 """Define all metrics of the service: a closed list, with labels from closed sets only.
 
-Routes, codes, reasons, stages and verdicts come from the contract; functions and services are ours. A tenant, a caller
-or any other value from a request is never a label. Series that alerts read start at zero (`begin`), because a counter
+Routes, codes, reasons, stages and verdicts come from the contract; functions and services are ours. A caller or another
+value from a request is never a label, and a tenant only if the operator names it: in the identities file, or as the one
+tenant of an open service; all others are `other`. Series that alerts read start at zero (`begin`), because a counter
 would otherwise be missing until its first event. BentoML serves the metrics of all processes of one server on
 /metrics, together with vLLM's own (`vllm:*`).
 """
@@ -21,6 +22,9 @@ from rag.types import BatchReport, FollowUp, IndexVersion
 from schemas.errors import ErrorCode
 
 Quota = Literal["requests", "tokens"]
+
+# The label of all tenants that the operator does not name.
+OTHER_TENANT: Final = "other"
 
 # The names of the background tasks.
 BACKGROUND_TASKS: Final = (
@@ -67,7 +71,7 @@ QUERIES = Counter(
 DURATION = Histogram("rag_query_seconds", "Time of a whole query.", ["route"], buckets=_SECONDS)
 STAGES = Histogram("rag_stage_seconds", "Time that a query spent in a stage.", ["stage"], buckets=_SECONDS)
 FIRST_TOKEN = Histogram("rag_first_token_seconds", "Time until a stream sent its first text.", buckets=_SECONDS)
-TOKENS = Counter("rag_tokens_total", "Tokens of the generator.", ["kind"])
+TOKENS = Counter("rag_tokens_total", "Tokens of the generator, by tenant.", ["kind", "tenant"])
 UPSTREAM_ERRORS = Counter(
     "rag_upstream_errors_total", "Queries that a service failed, by its name and the code.", ["service", "code"]
 )
@@ -165,7 +169,7 @@ def begin(*, version: str, model_version: str, prompt_version: str, places: int,
         for decision in ("granted", "refused"):
             QUOTA_DECISIONS.labels(quota, decision).inc(0)
     for kind in ("prompt", "completion"):
-        TOKENS.labels(kind).inc(0)
+        TOKENS.labels(kind, OTHER_TENANT).inc(0)
     for outcome in get_args(FollowUp):
         FOLLOW_UPS.labels(outcome).inc(0)
     for verdict in ("kept", "re-cited", "attributed", "repaired", "dropped", "skipped"):

@@ -40,6 +40,7 @@ class QueryRecord:
     route: str
     started: float = field(default_factory=time.monotonic)
     tenant_id: str | None = None
+    tenant_label: str = metrics.OTHER_TENANT  # of metrics; the tenant's id only if the operator names it
     principal_id: str | None = None
     input_chars: int | None = None
     model_version: str | None = None
@@ -155,8 +156,8 @@ class QueryRecord:
             if support is not None:
                 metrics.SUPPORT.labels(verdict).observe(support)
         if self.usage is not None:
-            metrics.TOKENS.labels("prompt").inc(self.usage.prompt_tokens)
-            metrics.TOKENS.labels("completion").inc(self.usage.completion_tokens)
+            metrics.TOKENS.labels("prompt", self.tenant_label).inc(self.usage.prompt_tokens)
+            metrics.TOKENS.labels("completion", self.tenant_label).inc(self.usage.completion_tokens)
 
     def _end_span(self, span: "Span", reason: LoggedReason, code: ErrorCode | None) -> None:
         usage = self.usage or TokenUsage(0, 0)

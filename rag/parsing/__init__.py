@@ -6,13 +6,15 @@ readers return blocks; `blocks.assemble` turns them into text with offsets, so t
 
 import re
 import stat
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from rag.errors import ParseError
 from rag.parsing import docx, epub, html, jsonl, mail, markdown, ods, odt, pdf, plain, rtf, sheets, slides, workbooks
-from rag.parsing.blocks import Draft, assemble
+from rag.parsing.articles import mark_articles
+from rag.parsing.blocks import Block, Draft, assemble, restore
 from rag.types import Document
 
 __all__ = ["MAX_FILE_BYTES", "READERS", "SUFFIXES", "Reader", "parse"]
@@ -29,6 +31,7 @@ READERS: Final[Mapping[str, Reader]] = {
     ".markdown": markdown.read,
     ".txt": plain.read,
     ".docx": docx.read,
+    ".docm": docx.read,
     ".pptx": slides.read,
     ".odt": odt.read,
     ".rtf": rtf.read,
@@ -44,6 +47,8 @@ READERS: Final[Mapping[str, Reader]] = {
     ".ndjson": jsonl.read,
 }
 SUFFIXES: Final = frozenset(READERS)
+_WITHOUT_STYLES: Final = (".pdf", ".txt", ".eml")  # their headings are known by their looks
+_WITHOUT_ARTICLES: Final = (".xlsx", ".xlsm", ".xls", ".ods", ".csv", ".tsv", ".jsonl", ".ndjson")
 
 
 def parse(path: Path, readers: Mapping[str, Reader] = READERS) -> Document:
@@ -61,7 +66,13 @@ def parse(path: Path, readers: Mapping[str, Reader] = READERS) -> Document:
         raise
     except Exception as error:  # third-party parsers, which document no set of exceptions
         raise ParseError(f"the file is broken: not readable as {path.suffix.lower()[1:].upper()}") from error
-    return assemble(draft, fallback_title=re.sub(r"[\s_-]+", " ", path.stem).strip() or path.stem)
+    suffix = path.suffix.lower()
+    blocks: Sequence[Block] = restore(draft.blocks)
+    if suffix not in _WITHOUT_ARTICLES:  # a row of a sheet is no heading
+        blocks = mark_articles(blocks, has_styles=suffix not in _WITHOUT_STYLES)
+    return assemble(
+        replace(draft, blocks=blocks), fallback_title=re.sub(r"[\s_-]+", " ", path.stem).strip() or path.stem
+    )
 
 
 def _read_bytes(path: Path) -> bytes:

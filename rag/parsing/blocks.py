@@ -7,10 +7,11 @@ text that is searched, shown and cited.
 import re
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from rag.errors import ParseError
+from rag.parsing import charsets
 from rag.types import Document, Heading, PageSpan
 
 MAX_TEXT_CHARS: Final = 10_000_000
@@ -66,6 +67,12 @@ def clean(text: str) -> str:
     return _BLANK_LINES.sub("\n", text.replace(" \n", "\n")).strip()
 
 
+def restore(blocks: Sequence[Block]) -> list[Block]:
+    """Return the blocks with the text of old fonts and of wrongly decoded files as it was meant, if that is certain."""
+    texts = charsets.restore([block.text for block in blocks])
+    return [replace(block, text=text) for block, text in zip(blocks, texts, strict=True)]
+
+
 def assemble(draft: Draft, *, fallback_title: str) -> Document:
     """Join the blocks; a separator belongs to the page before it, so the pages cover the text without gaps.
 
@@ -101,8 +108,12 @@ def assemble(draft: Draft, *, fallback_title: str) -> Document:
         text="".join(parts),
         pages=_page_spans(page_starts, page, position),
         headings=tuple(headings),
-        warnings=tuple(draft.warnings),
+        warnings=(*draft.warnings, *_tell_unreadable(unreadable)),
     )
+
+
+def _tell_unreadable(count: int) -> Sequence[str]:
+    return (f"not in the text: {count} broken character{'s' if count > 1 else ''}",) if count else ()
 
 
 def _page_spans(starts: Sequence[int], last_used: int, length: int) -> tuple[PageSpan, ...]:

@@ -18,7 +18,7 @@ from rag.text.language import sentence_spans
 from rag.types import CONTEXT_SEPARATOR, Document, Heading, Span
 
 # Changes with anything that can move a boundary; all chunks of one index come from one version.
-CHUNKER_VERSION: Final = "sentences-2"
+CHUNKER_VERSION: Final = "sentences-3"
 
 # Prices, in units of the squared relative distance from the target size: a chunk of half the target costs 0.25.
 _PRICE_SECTION_INSIDE: Final = 0.6  # two sections in one chunk, unless both are small

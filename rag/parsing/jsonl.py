@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from rag.errors import ParseError
-from rag.parsing import plain
+from rag.parsing import charsets
 from rag.parsing.blocks import Block, Draft
 
 _TEXT_FIELDS: Final = ("text", "content", "body")  # the first that a record has
@@ -23,7 +23,7 @@ def read(data: bytes) -> Draft:
     """
     blocks: list[Block] = []
     unread: list[int] = []
-    for number, line in enumerate(plain.decode(data).split("\n"), start=1):
+    for number, line in enumerate(charsets.decode(data).split("\n"), start=1):
         if line.strip():
             found = _read_record(line)
             if not found:

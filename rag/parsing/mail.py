@@ -9,7 +9,7 @@ from email.utils import parsedate_to_datetime
 from typing import Final
 
 from rag.errors import ParseError
-from rag.parsing import html, plain
+from rag.parsing import charsets, html
 from rag.parsing.blocks import Block, Draft
 
 _SIGNS: Final = ("from", "to", "subject", "date", "message-id", "received", "mime-version")
@@ -95,7 +95,7 @@ class _Reader:
         if not isinstance(payload, bytes) or not payload.strip():
             return
         self.has_body = True
-        text = plain.decode(payload, part.get_content_charset())
+        text = charsets.decode(payload, part.get_content_charset())
         if part.get_content_subtype() == "html":
             yield from html.read_text(text).blocks
             return

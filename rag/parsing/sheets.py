@@ -13,7 +13,7 @@ from decimal import ROUND_HALF_UP, Decimal
 from typing import Final
 
 from rag.errors import ParseError
-from rag.parsing import plain
+from rag.parsing import charsets
 from rag.parsing.blocks import MAX_TEXT_CHARS, Block, Draft
 from rag.parsing.tables import Cell, render_rows
 
@@ -63,7 +63,7 @@ class Grid:
 
 def read_csv(data: bytes) -> Draft:
     """Read a table with one row a line, and its cells parted by commas, semicolons, tabs or bars."""
-    text = plain.decode(data).replace("\r\n", "\n").replace("\r", "\n")
+    text = charsets.decode(data).replace("\r\n", "\n").replace("\r", "\n")
     told = _EXCEL_DELIMITER.match(text)
     if told is not None:
         text = text[told.end() :]

@@ -4,9 +4,11 @@ Run as a script, without the rest of the code: stdin is the file, stdout one JSO
 their names, what they are, where their cells begin, the ranges of merged cells, and the rows. Numbers stay numbers.
 """
 
+import ctypes
 import io
 import json
 import resource
+import signal
 import sys
 from collections.abc import Iterator
 from datetime import date, datetime, time, timedelta
@@ -17,6 +19,7 @@ from python_calamine import CalamineWorkbook, PasswordError, SheetTypeEnum, Shee
 MAX_MEMORY_BYTES: Final = 2 * 2**30
 MAX_CELLS: Final = 10_000_000
 MAX_CHARS: Final = 10_000_000
+PR_SET_PDEATHSIG: Final = 1  # linux/prctl.h
 
 Value = int | float | str | bool | time | date | datetime | timedelta
 
@@ -72,6 +75,8 @@ def _show(value: Value) -> int | float | str | bool:
 
 
 if __name__ == "__main__":
+    if sys.platform == "linux":  # whoever waits for it may be killed
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     resource.setrlimit(resource.RLIMIT_AS, (MAX_MEMORY_BYTES, MAX_MEMORY_BYTES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     sys.stdout.write(json.dumps(read(sys.stdin.buffer.read())))

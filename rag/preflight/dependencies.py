@@ -3,7 +3,6 @@
 import asyncio
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import asdict
 from typing import Any, Final
 
@@ -13,7 +12,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from rag import models
-from rag.clients.runtime_identity import ServedElsewhere
+from rag.clients.runtime_identity import SERVER_PATH, ServedElsewhere, read_json, without_metadata
 from rag.clients.runtime_protocols import base_url
 from rag.config.model_ref import ModelRef
 from rag.config.settings import OURS, Settings
@@ -130,17 +129,19 @@ def judge_runtime(client: httpx.Client, name: str, url: str, served: ServedElsew
     try:
         for path in served.paths:
             response = client.get(base_url(served.protocol, url) + path, headers=headers)
-            if response.status_code in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
-                found = f"{place} does not let us in ({response.status_code})"
+            status, described = response.status_code, read_json(response)
+            if served.may_lack(path, status):
+                server = read_json(client.get(base_url(served.protocol, url) + SERVER_PATH, headers=headers))
+                status, described = without_metadata(status, server)
+            if status in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
+                found = f"{place} does not let us in ({status})"
                 return Finding("missing", name, found, f"set {prefix}_API_KEY")
-            if not served.accepts(response.status_code):
-                found = f"{place} answers {path} with {response.status_code}"
+            if not served.accepts(status):
+                found = f"{place} answers {path} with {status}"
                 return Finding("missing", name, found, f"wait until it has loaded, or mend {prefix}_PROTOCOL or _NAME")
     except httpx.HTTPError as error:
         found = f"{place} does not answer: {type(error).__name__}"
         return Finding("missing", name, found, f"start it, or mend {prefix}_URL")
-    with suppress(ValueError, RecursionError):
-        described = response.json()
     if not served.is_described_by(described):
         return Finding("missing", name, f"{place} serves another model than {served.name!r}", f"set {prefix}_NAME")
     return Finding("ok", name, f"{place} is ready with {served.name} ({served.protocol})")

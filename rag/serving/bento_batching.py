@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from rag.engines.batching import CALLER_DEADLINE
 from rag.errors import DeadlineExceeded, NotReady
 from rag.observability.tracing import Tracer
+from rag.serving.direct import DirectPaths, find_paths
 from schemas.errors import ERROR_TABLE
 
 # As in nginx; no client ever sees this status.
@@ -30,7 +31,10 @@ Callback = Callable[[Sequence[Any]], Awaitable[Sequence[Any]]]
 
 
 class BatchedService(Service):  # type: ignore[misc]  # BentoML has no types here
-    """A service whose batchable APIs use our `Batcher`, and compute only for callers that are still waiting."""
+    """A service whose batchable APIs use our `Batcher`, and compute only for callers that are still waiting.
+
+    Its methods that are marked for it are served without BentoML (`rag.serving.direct`).
+    """
 
     def to_asgi(self, is_main: bool = True) -> ASGIApp:
         # Imported late: it takes a second, and the process that only starts the others does not need it.
@@ -41,8 +45,7 @@ class BatchedService(Service):  # type: ignore[misc]  # BentoML has no types her
         factory = ServiceAppFactory(self, is_main=is_main)
         # The factory has no other way to choose the dispatchers.
         factory.dispatchers = dict.fromkeys(factory.dispatchers, pass_on)
-        app: ASGIApp = factory()
-        return app
+        return DirectPaths(factory(), find_paths(self.inner), lambda: factory._service_instance, self.middlewares)
 
 
 def pass_on(callback: Callback) -> Callable[[Any], Awaitable[Any]]:

@@ -1,10 +1,9 @@
-"""Read what is given for documents: ids by names of files, groups, metadata; what a filter could not name is refused.
+"""Read what is given for documents: groups, metadata; what a filter could not name is refused.
 
 Here, because both doors need it: the command, and `POST /documents`.
 """
 
 import re
-import unicodedata
 from collections.abc import Iterable
 from typing import Final
 
@@ -13,7 +12,6 @@ from schemas.request import METADATA_KEY_PATTERN, METADATA_KEYS_MAX, METADATA_VA
 
 GROUPS_MAX: Final = 50
 _KEY: Final = re.compile(METADATA_KEY_PATTERN)
-_FOREIGN_CHAR: Final = re.compile(r"[^A-Za-z0-9._-]")
 
 
 class LabelError(ValueError):
@@ -50,8 +48,3 @@ def read_metadata(pairs: Iterable[tuple[str, str]]) -> dict[str, tuple[str, ...]
         limits = f"{METADATA_KEYS_MAX} keys of metadata, and a key at most {METADATA_VALUES_MAX} values"
         raise LabelError(f"a document has at most {limits}")
     return {key: tuple(sorted(values[key])) for key in sorted(values)}
-
-
-def name_document(name: str) -> str:
-    """Return the document id for a file's name without its suffix; it may be longer than an id may be."""
-    return _FOREIGN_CHAR.sub("-", unicodedata.normalize("NFC", name))

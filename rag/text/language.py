@@ -2,7 +2,7 @@
 
 Chunks, citations, the lexical index and the check of a sentence must agree on what a word and a sentence are. These are
 rules, not a library: pysbd and syntok do not support Vietnamese, and a streamed draft needs boundaries that later text
-does not move. A boundary here depends only on its own line and on the word after it.
+does not move. A boundary here depends only on its own line and on the two words after it.
 """
 
 import re
@@ -62,14 +62,28 @@ def _lexicon(*lines: str) -> frozenset[str]:
 
 # Abbreviations before a name: no sentence ends with them.
 _INTRODUCING: Final = _lexicon(
-    "mr mrs ms mx dr prof rev hon mt gen capt lt sgt vs cf e.g i.e viz approx dept",
-    "tp tx kp ts ths pgs gs bs ks ktv đc sđt đt stt vd nxb",
+    "mr mrs ms mx messrs dr prof rev hon mt gen capt lt sgt vs cf e.g i.e viz approx incl excl dept",
+    "tp tx kp ts t.s ths th.s tskh pgs gs bs bscki bsckii ks kts ktv ls đd nsnd nsưt ng cty đc stt vd nxb",
 )
+# The same with a stroke: "V/v. Khen thưởng", "Đ/c. Bảy".
+_SLASHED = re.compile(r"(?<!\w)[vVđĐ]/[vcVC]\Z")
 # Abbreviations only before a number: "No. 5", "tr. 12"; but "The answer is no." ends.
-_NUMBERING: Final = _lexicon("no nos nr fig figs eq sec ch vol p pp q f art tel ext tr đ k")
+_NUMBERING: Final = _lexicon(
+    "no nos nr fig figs eq sec ch vol p pp q f art arts para paras cl reg regs pt max min tel fax ext",
+    "tr đ k th số sđt đt nđ qđ tt nq ct cv tb kh hd hđ lđ pl tk stk mst cccd cmnd",
+)
+_ROMAN_NUMBER = re.compile("[IVXLC]{2,6}|[VX]")
+# Capital letters that stand before a name: "CTCP. Sữa Việt Nam", "KT. GIÁM ĐỐC". Far more often a sentence ends with
+# them, so the name must show: two words with capitals, of which the first begins no sentence.
+_BEFORE_NAMES: Final = _lexicon(
+    "CTCP TNHH BHXH BHYT UBND HĐND TT GD CN TCT VP VPĐD ĐH CĐ THPT THCS NH HTX TGĐ PGĐ GĐ KT TM TL TUQ",
+)
+_NO_NAMES: Final = _lexicon("Ông Bà Anh Chị Bộ Sở Công")
+_PLACES: Final = frozenset({("Thành", "phố"), ("Thị", "xã"), ("Thị", "trấn")})
+_SECOND_WORD = re.compile(r"\s+(\w{1,24})")
 # These end a sentence if the next word clearly begins one: "Acme Inc. The board met." but "Acme Inc. Board".
 _TRAILING: Final = _lexicon(
-    "inc corp ltd co bros jr sr al est ed eds ph.d m.sc st ave blvd rd ft",
+    "inc corp ltd pte co bros jr sr al est ed eds ph.d m.sc st ave blvd rd ft",
     "jan feb mar apr jun jul aug sep sept oct nov dec",
 )
 _SENTENCE_STARTERS: Final = _lexicon(
@@ -181,6 +195,11 @@ def ends_sentence(text: str, stop: int) -> bool:
     return found is not None and _ends_sentence(text, 0, found, len(text))
 
 
+def begins_own_line(line: str) -> bool:
+    """Return whether a line begins a sentence of its own wherever it stands: a list item, a heading line, a row."""
+    return bool(_OWN_LINE.match(line) or _HEADING_LINE.match(line)) or " | " in line
+
+
 def _blocks(text: str) -> Iterator[tuple[int, int]]:
     """Yield the stretches that no sentence crosses, trimmed and not empty."""
     start = end = 0
@@ -219,11 +238,13 @@ def _ends_sentence(text: str, start: int, stop: re.Match[str], block_end: int) -
     word = following.group(1)
     if word[:1].islower() and not word[1:2].isupper():  # `iPhone` and `eSIM` may begin a sentence
         return marks[-1] in "!?" and not closers
-    return marks != "." or not _is_abbreviation(text, start, stop.start(), word)
+    second = _SECOND_WORD.match(text, following.end(1), block_end)
+    return marks != "." or not _is_abbreviation(text, start, stop.start(), (word, second.group(1) if second else ""))
 
 
-def _is_abbreviation(text: str, start: int, stop: int, next_word: str) -> bool:
-    """Return whether the full stop at `stop` belongs to the word before it."""
+def _is_abbreviation(text: str, start: int, stop: int, following: tuple[str, str]) -> bool:
+    """Return whether the full stop at `stop` belongs to the word before it, and not to the sentence."""
+    next_word, second_word = following
     if stop - start <= _ENUMERATOR_CHARS and _ENUMERATOR.fullmatch(text, start, stop):
         return True
     found = _LAST_TOKEN.search(text, max(start, stop - _LOOK_BACK_CHARS), stop)
@@ -231,14 +252,26 @@ def _is_abbreviation(text: str, start: int, stop: int, next_word: str) -> bool:
         return False
     token = found.group()
     last_part = token.lower().rpartition(".")[2]  # "ts" in "PGS.TS"
-    if token.lower() in _INTRODUCING or last_part in _INTRODUCING:
+    if token.lower() in _INTRODUCING or last_part in _INTRODUCING or _SLASHED.search(text, max(start, stop - 3), stop):
         return True
-    if last_part in _NUMBERING and next_word[:1].isdigit():
+    if last_part in _NUMBERING and _is_number(next_word, last_part):
         return True
     is_initial = len(token) == 1 and token.isupper()
     if is_initial or token.lower() in _TRAILING or (_DOTTED_LETTERS.fullmatch(token) and token.lower() != "v.v"):
         return bool(next_word) and next_word not in _SENTENCE_STARTERS
-    return False
+    return token in _BEFORE_NAMES and _is_name(next_word, second_word)
+
+
+def _is_number(word: str, before: str) -> bool:
+    """Return whether a word is a number, in Roman figures too; "no. I" may be an answer and its reason."""
+    return word[:1].isdigit() or (before != "no" and _ROMAN_NUMBER.fullmatch(word) is not None)
+
+
+def _is_name(word: str, second: str) -> bool:
+    """Return whether two words after capital letters are a name, and not the beginning of a sentence."""
+    if (word, second) in _PLACES or (len(word) > 1 and word.isupper()):
+        return True
+    return word[:1].isupper() and second[:1].isupper() and word not in _SENTENCE_STARTERS and word not in _NO_NAMES
 
 
 def _is_vietnamese(word: str) -> bool:

@@ -133,9 +133,12 @@ def read_sentences(
     `relevances` belong to the sentences; `passage_relevances` belong to the passages, by passage number.
     """
     best = max(passage_relevances.values(), default=0.0)
+    sought = {each.source.passage.number: each.source.title for each in quotables}
+    by_passage = {number: _Sought(asked.claim, title) for number, title in sought.items()}
     return [
-        _read_sentence(asked, each, relevance, passage_relevances[each.source.passage.number] - best)
+        _read_sentence(asked, each, by_passage[number], relevance, passage_relevances[number] - best)
         for each, relevance in zip(quotables, relevances, strict=True)
+        for number in (each.source.passage.number,)
     ]
 
 
@@ -158,7 +161,7 @@ def answer_probability(signs: PassageSigns, model: AnswerModel) -> float:
 
 def weigh(signs: SentenceSigns | PassageSigns, weights: SentenceSigns | PassageSigns) -> float:
     """Return the weighted sum of the signs."""
-    return float(sum(getattr(signs, name) * getattr(weights, name) for name in signs.__slots__))
+    return float(sum([getattr(signs, name) * getattr(weights, name) for name in signs.__slots__]))
 
 
 def read_passages(
@@ -178,14 +181,10 @@ def read_passages(
     """
     claim = asked.claim
     sentences = [
-        (
-            _share(claim, facts.stems, source.title),
-            _share(claim, each.earlier - facts.stems, source.title),
-            _bigram_share(claim, facts, source.title),
-        )
+        (sought.share(unit.facts.stems), sought.share(unit.earlier), sought.bigram_share(unit.facts))
         for source in sources
-        for each in (Quotable(source, at) for at in range(len(source.statements)))
-        for facts in (each.facts,)
+        for sought in (_Sought(claim, source.title),)
+        for unit in source.units
     ]
     held = frozenset[str]().union(*(source.evidence.stems for source in sources))
     documents = {source.passage.chunk.document_id for source in sources}
@@ -253,16 +252,16 @@ def _stands_there(code: str, texts: Sequence[str]) -> bool:
     return any(f" {code} " in text or f" {code}." in text for text in texts)
 
 
-def _read_sentence(asked: Asked, quotable: Quotable, relevance: float, gap: float) -> SentenceSigns:
-    facts, statement, title = quotable.facts, quotable.statement, quotable.source.title
+def _read_sentence(asked: Asked, quotable: Quotable, sought: "_Sought", relevance: float, gap: float) -> SentenceSigns:
+    facts, statement = quotable.facts, quotable.statement
     is_head = statement.kind in ("lead", "heading")
     above = [quotable.source.statements[place].text for place in statement.above]
     return SentenceSigns(
         relevance=relevance,
         relevance_gap=gap,
-        words=_share(asked.claim, facts.stems, title),
-        earlier_words=_share(asked.claim, quotable.earlier - facts.stems, title),
-        bigrams=_bigram_share(asked.claim, facts, title),
+        words=sought.share(facts.stems),
+        earlier_words=sought.share(quotable.unit.earlier),
+        bigrams=sought.bigram_share(facts),
         is_of_kind=float(is_of_kind(asked, facts, quotable.text)),
         is_negated=float(asked.is_negated and any(map(is_negated, [quotable.text, *above]))),
         is_head=float(is_head),
@@ -281,13 +280,18 @@ def _where_sought(
         yield from zip(source.evidence.sentences, source.statements, strict=True)
 
 
-def _share(claim: Claim, stems: frozenset[str], title: frozenset[str]) -> float:
-    """Return the share, by weight, of the question's words that `stems` hold; words of the title are left out."""
-    asked = {stem: weight for stem, weight in claim.content.items() if stem not in title}
-    total = sum(asked.values())
-    return sum(weight for stem, weight in asked.items() if stem in stems) / total if total else 0.0
+class _Sought:
+    """The question's words and bigrams that a title does not hold."""
 
+    def __init__(self, claim: Claim, title: frozenset[str]) -> None:
+        self._words = [(stem, weight) for stem, weight in claim.content.items() if stem not in title]
+        self._weight = sum(weight for _, weight in self._words)
+        self._bigrams = {pair for pair in claim.bigrams if not title.issuperset(pair)}
 
-def _bigram_share(claim: Claim, facts: Facts, title: frozenset[str]) -> float:
-    pairs = {pair for pair in claim.bigrams if not title.issuperset(pair)}
-    return len(pairs & facts.bigrams) / len(pairs) if pairs else 0.0
+    def share(self, stems: frozenset[str]) -> float:
+        """Return the share, by weight, of the words that `stems` hold."""
+        return sum([weight for stem, weight in self._words if stem in stems]) / self._weight if self._weight else 0.0
+
+    def bigram_share(self, facts: Facts) -> float:
+        """Return the share of the bigrams that the facts hold."""
+        return len(self._bigrams & facts.bigrams) / len(self._bigrams) if self._bigrams else 0.0

@@ -8,6 +8,7 @@ are quoted, each with the name of its column.
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Final
 
 from rag.types import Chunk
@@ -16,6 +17,7 @@ from rag.verification.support import Claim, Evidence, coverage, read_facts
 
 _SECOND_SENTENCE_GAIN: Final = 0.15  # share of the claim's weight: a smaller gain is not worth a longer quote
 _SHORT_LIST_CHARS: Final = 450
+_KEPT_ROWS: Final = 2048
 _LABEL_MARK: Final = ": "
 # A sentence that begins like this is understood only with the one before it.
 _POINTS_BACK = re.compile(
@@ -40,17 +42,25 @@ class Quotation:
 
 
 def quote_statement(
-    chunk: Chunk, statements: Sequence[Statement], at: int, *, asked: Claim, seeks_list: bool
+    chunk: Chunk,
+    statements: Sequence[Statement],
+    at: int,
+    *,
+    unit: tuple[int, int],
+    asked: Claim,
+    seeks_list: bool,
 ) -> Quotation | None:
-    """Return the quotation of the statement `at` in answer to this question; None if it is too long to be shown."""
+    """Return the quotation of the statement `at` in answer to this question; None if it is too long to be shown.
+
+    `unit` is what `unit_of` returns for it.
+    """
     statement = statements[at]
     if statement.kind == "row":
         sent = _pick_cells(statement.text, asked)
         return Quotation(statement.start, statement.end, sent, at, at)
     if statement.first_item is not None and statement.last_item is not None:
         return _quote_list(chunk, statements, at, seeks_list=seeks_list)
-    first, last = unit_of(chunk, statements, at)
-    found = _verbatim(chunk, statements, first, last)
+    found = _verbatim(chunk, statements, *unit)
     # Where the lines of a file end says nothing of its sentences.
     return replace(found, sent=" ".join(found.sent.split())) if statement.kind == "sentence" else found
 
@@ -131,12 +141,10 @@ def _pick_cells(row: str, asked: Claim) -> str:
 
     The whole row is returned if the question names none of its columns, or if its cells have no names.
     """
-    cells = [cell.partition(_LABEL_MARK) for cell in row.split(ROW_MARK)]
-    if len(cells) < 3 or not all(mark for _, mark, _ in cells[1:]):
+    read = _read_cells(row)
+    if read is None:
         return row
-    name = cells[0][2] or cells[0][0]
-    known = read_facts(name).stems
-    labels = [read_facts(label).stems - known for label, _, _ in cells[1:]]
+    name, cells, labels = read
     shares = [coverage(asked, [stems]) for stems in labels]
     # `Birk D8` and not `Birk D8 Eco`, if the question does not say Eco.
     whole = [bool(stems) and stems <= asked.content.keys() for stems in labels]
@@ -145,8 +153,24 @@ def _pick_cells(row: str, asked: Claim) -> str:
     most = max(shares)
     if not most:
         return row
-    picked = [(label, value) for (label, _, value), share in zip(cells[1:], shares, strict=True) if share == most]
+    picked = [(label, value) for (label, value), share in zip(cells, shares, strict=True) if share == most]
     return f"{name}: " + ", ".join(f"{label} {value}" for label, value in picked)
+
+
+@lru_cache(_KEPT_ROWS)
+def _read_cells(row: str) -> tuple[str, list[tuple[str, str]], list[frozenset[str]]] | None:
+    """Return the name of a row, its other cells as (label, value), and the stems of each label that the name lacks.
+
+    None if its cells have no names. The results for the last rows are cached: a question meets every row of its
+    passages.
+    """
+    (label, _, value), *others = (cell.partition(_LABEL_MARK) for cell in row.split(ROW_MARK))
+    if len(others) < 2 or not all(mark for _, mark, _ in others):
+        return None
+    name = value or label
+    known = read_facts(name).stems
+    stems = [read_facts(label).stems - known for label, _, _ in others]
+    return name, [(label, value) for label, _, value in others], stems
 
 
 def _are_neighbours(chunk: Chunk, statements: Sequence[Statement], first: int) -> bool:

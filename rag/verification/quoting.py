@@ -48,14 +48,16 @@ class Quoting:
             shown = frozenset(self.shown)
             fresh = [each for each in of_part if not each.keys & shown]
             is_another_wanted = at > 0 and _is_clear(fresh)
+            said = self.said(of_part)
             for ranked in of_part:
-                has_enough = 0 < self.said(of_part) >= self._enough and not is_another_wanted
+                has_enough = 0 < said >= self._enough and not is_another_wanted
                 if has_enough or self._quotations >= self._most:
                     break
                 is_new = not ranked.keys & (self.sent | self.shown) and _case_of(ranked) not in self._cases
                 if ranked.relevance >= self._floor and is_new:
                     is_another_wanted = False
                     yield ranked
+                    said = self.said(of_part)  # who took it has recorded it as sent
 
     def quote(
         self, ranked: RankedQuote, reason: Reason | None, *, draft: DraftSentence, support: float | None = None

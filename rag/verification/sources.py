@@ -14,7 +14,7 @@ from rag.verification.quotation import Quotation, carrying_span, quote_statement
 from rag.verification.statements import Statement, read_statements
 from rag.verification.support import Claim, Evidence, Facts, Support, join_facts, measure, read_evidence, read_facts
 
-# About 40 KB each. The key includes the chunk's id, which names its tenant: tenants share nothing.
+# About 50 KB each. The key includes the chunk's id, which names its tenant: tenants share nothing.
 _KEPT_CHUNKS: Final = 512
 _DISPENSABLE_SUPPORT: Final = 0.02  # a marker that adds less support than this is removed
 # Shorter sentences tell too little about their language; so do rows and items, which are names and figures.
@@ -22,16 +22,28 @@ _TELLING_WORDS: Final = 4
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Source:
-    """A passage with its statements; `evidence` covers the statements, and the title and headings too.
+class Unit:
+    """The statements `first` to `last` of a chunk, which are understood only together, and what is known of them.
 
-    `topics` are, for each statement, the stems of the text above it: title, headings, the lead of its list.
+    `earlier` are the stems that they may refer to and do not hold: those of the text above them (title, headings, the
+    lead of their list) and of the sentence before.
     """
+
+    first: int
+    last: int
+    facts: Facts
+    earlier: frozenset[str]
+    language: Language
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Source:
+    """A passage with its statements, and the unit of each; `evidence` covers them, and the title and headings too."""
 
     passage: Passage
     statements: tuple[Statement, ...]
+    units: tuple[Unit, ...]
     evidence: Evidence
-    topics: tuple[frozenset[str], ...]
     title: frozenset[str]  # stems
     language: Language
 
@@ -53,9 +65,9 @@ class Quotable:
         return self.source.statements[self.at]
 
     @property
-    def unit(self) -> tuple[int, int]:
-        """The first and the last of the statements that are understood only together."""
-        return unit_of(self.source.passage.chunk, self.source.statements, self.at)
+    def unit(self) -> Unit:
+        """The statements that are understood only together with this one."""
+        return self.source.units[self.at]
 
     @property
     def text(self) -> str:
@@ -66,41 +78,37 @@ class Quotable:
     @property
     def span(self) -> tuple[int, int]:
         """Where `text` stands in the chunk's text."""
-        first, last = self.unit
-        return self.source.statements[first].start, self.source.statements[last].end
+        unit = self.unit
+        return self.source.statements[unit.first].start, self.source.statements[unit.last].end
 
     @property
     def facts(self) -> Facts:
         """The facts of the unit."""
-        first, last = self.unit
-        return join_facts(self.source.evidence.sentences[first : last + 1])
-
-    @property
-    def earlier(self) -> frozenset[str]:
-        """The stems that it may refer to: those of the text above it, and of the sentence before."""
-        first = self.unit[0]
-        before = self.source.evidence.sentences[first - 1].stems if first else frozenset[str]()
-        return before | self.source.topics[self.at]
+        return self.unit.facts
 
     @property
     def language(self) -> Language:
         """The language of the statement; that of the passage if the statement is too short to tell."""
-        statement = self.statement
-        is_telling = statement.kind == "sentence" and len(statement.text.split()) >= _TELLING_WORDS
-        return detect_language(statement.text) if is_telling else self.source.language
+        return self.unit.language
 
     @property
     def window(self) -> Window:
         """The statement in its passage, for the reranker to score."""
-        passage, (first, last) = self.source.passage, self.unit
+        passage, (start, end) = self.source.passage, self.span
         before = passage.chunk.text_start
-        start, end = self.source.statements[first].start, self.source.statements[last].end
         return Window(passage.chunk.ranked_text, before + start, before + end, before, passage.tokens)
 
     def quote(self, asked: Claim, *, seeks_list: bool) -> tuple[Quote, Quotation] | None:
         """Return the quotation for the statement; None if it is too long to be shown."""
-        chunk = self.source.passage.chunk
-        found = quote_statement(chunk, self.source.statements, self.at, asked=asked, seeks_list=seeks_list)
+        unit = self.unit.first, self.unit.last
+        found = quote_statement(
+            self.source.passage.chunk,
+            self.source.statements,
+            self.at,
+            unit=unit,
+            asked=asked,
+            seeks_list=seeks_list,
+        )
         return (Quote(self.source.passage, found.start, found.end), found) if found else None
 
 
@@ -115,16 +123,25 @@ def quotables(sources: Iterable[Source]) -> list[Quotable]:
 
 
 @lru_cache(_KEPT_CHUNKS)
-def _read(chunk: Chunk) -> tuple[tuple[Statement, ...], Evidence, tuple[frozenset[str], ...], frozenset[str], Language]:
+def _read(chunk: Chunk) -> tuple[tuple[Statement, ...], tuple[Unit, ...], Evidence, frozenset[str], Language]:
     statements = tuple(read_statements(chunk))
     evidence = read_evidence([statement.text for statement in statements])
     over_all = read_facts(". ".join(filter(None, (chunk.title, chunk.context, chunk.heading))))
     evidence = replace(evidence, stems=evidence.stems | over_all.stems, bigrams=evidence.bigrams | over_all.bigrams)
-    topics = tuple(
-        over_all.stems.union(*(evidence.sentences[place].stems for place in statement.above))
-        for statement in statements
-    )
-    return statements, evidence, topics, read_facts(chunk.title).stems, stored_language(chunk.text)
+    units = tuple(_read_unit(chunk, statements, evidence, over_all.stems, at) for at in range(len(statements)))
+    return statements, units, evidence, read_facts(chunk.title).stems, stored_language(chunk.text)
+
+
+def _read_unit(
+    chunk: Chunk, statements: Sequence[Statement], evidence: Evidence, over_all: frozenset[str], at: int
+) -> Unit:
+    statement, (first, last) = statements[at], unit_of(chunk, statements, at)
+    facts = join_facts(evidence.sentences[first : last + 1])
+    before = evidence.sentences[first - 1].stems if first else frozenset[str]()
+    above = over_all.union(*(evidence.sentences[place].stems for place in statement.above))
+    is_telling = statement.kind == "sentence" and len(statement.text.split()) >= _TELLING_WORDS
+    language = detect_language(statement.text) if is_telling else stored_language(chunk.text)
+    return Unit(first, last, facts, (before | above) - facts.stems, language)
 
 
 def measure_sources(claim: Claim, sources: Sequence[Source]) -> Support:

@@ -7,6 +7,7 @@ import pytest
 
 from rag.engines.fake import FakeCounter, FakeEmbedder
 from rag.identity import Principal
+from rag.observability import metrics
 from rag.pipeline import Pipeline, StageLimits
 from rag.ports import PassageScorer
 from rag.types import RelevanceScale
@@ -34,6 +35,19 @@ class Everybody:
 
     async def authenticate(self, headers: Mapping[str, str]) -> Principal:
         return Principal("everybody", None)
+
+
+async def test_tokens_are_counted_by_tenants_that_the_operator_names() -> None:
+    """A caller of all tenants cannot make a series for each name that it thinks of."""
+    pipeline = make_pipeline(ANSWER, {"named-1": Policy(), "thought-of": Policy()})
+    app = make_app(pipeline=pipeline, authenticator=Everybody(), names_tenant={"named-1"}.__contains__)
+    async with make_client(app) as client:
+        for tenant in ("named-1", "thought-of"):
+            await client.post("/query", json={"question": QUESTION, "tenant_id": tenant})
+
+    counted = {sample.labels["tenant"] for metric in metrics.TOKENS.collect() for sample in metric.samples}
+    assert "named-1" in counted
+    assert "thought-of" not in counted
 
 
 def make_pipeline(

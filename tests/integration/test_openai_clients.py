@@ -1,4 +1,4 @@
-"""Clients of others, unchanged, at OpenAI's routes of a real server on fake models.
+"""Clients of others, unchanged, at OpenAI's routes and at the UI message stream of a real server on fake models.
 
 They stand in folders of their own (`make test` installs requirements/clients.txt and requirements/node), and run
 without the project's packages.
@@ -92,11 +92,22 @@ def python(server: Server) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def node(server: Server) -> dict[str, Any]:
     """What Node's clients understood."""
+    require_node()
+    return run("node", SCRIPTS / "openai_clients.mjs", NODE_PACKAGES, f"{server.url}/v1", KEY, QUESTION)
+
+
+@pytest.fixture(scope="module")
+def chat_page(server: Server) -> dict[str, Any]:
+    """What a page with `useChat` would show."""
+    require_node()
+    return run("node", SCRIPTS / "ui_stream.mjs", NODE_PACKAGES, server.url, KEY, QUESTION)
+
+
+def require_node() -> None:
     if shutil.which("node") is None:
         pytest.skip("node is not on the PATH")
     if not (NODE_PACKAGES / "node_modules").exists():
         pytest.skip("the packages of requirements/node are not installed: there was no npm on the PATH")
-    return run("node", SCRIPTS / "openai_clients.mjs", NODE_PACKAGES, f"{server.url}/v1", KEY, QUESTION)
 
 
 def assert_annotated(found: list[Any], expected: Mapping[str, Any]) -> None:
@@ -186,6 +197,44 @@ def test_the_sources_arrive_in_vercels_sdk(node: dict[str, Any], expected: dict[
     assert {each["sourceType"] for each in found["sources"]} == {"url"}
     assert {each["url"] for each in found["sources"]} == addresses
     assert all(each["title"] for each in found["sources"])
+
+
+def test_the_ai_sdk_shows_the_answer_with_its_sources(chat_page: dict[str, Any], expected: dict[str, Any]) -> None:
+    """`DefaultChatTransport` and `readUIMessageStream`: text, sources, metadata; every part fits the SDK's schema."""
+    message, metadata = chat_page["message"], chat_page["message"]["metadata"]
+    sources = [part for part in message["parts"] if part["type"] == "source-url"]
+
+    assert "".join(part["text"] for part in message["parts"] if part["type"] == "text") == expected["answer"]
+    assert [part["providerMetadata"]["rag"] for part in sources] == expected["citations"]
+    assert [(part["sourceId"], part["url"], part["title"]) for part in sources] == [
+        (each["source_id"], each["url"], each["title"]) for each in expected["citations"]
+    ]
+    documents = [part for part in message["parts"] if part["type"] == "source-document"]
+    assert [(part["sourceId"], part["title"]) for part in documents] == [
+        (each["source_id"], each["title"]) for each in expected["citations"]
+    ]
+    assert message["id"] == metadata["trace_id"]
+    assert (metadata["model_version"], metadata["finish_reason"]) == (expected["model_version"], "stop")
+    assert chat_page["kinds"] == [
+        "start",
+        "source-url",
+        "source-document",
+        "text-start",
+        "text-delta",
+        "text-end",
+        "finish",
+    ]
+    assert chat_page["invalid"] == []
+
+
+def test_the_ai_sdk_carries_the_earlier_turns(chat_page: dict[str, Any]) -> None:
+    """The few lines of docs/clients.md map its messages to `question` and `history`."""
+    assert "[S1]" in chat_page["follow_up"]
+
+
+def test_the_ai_sdk_has_the_body_of_an_early_failure(chat_page: dict[str, Any]) -> None:
+    """It makes an error of the body, as it does of the `errorText` of a late failure."""
+    assert chat_page["refused"]["error"]["code"] == "UNAUTHORIZED"
 
 
 def test_a_caller_of_all_tenants_sees_those_with_an_index(server: Server) -> None:

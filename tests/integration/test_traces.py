@@ -17,6 +17,7 @@ pytestmark = pytest.mark.integration
 
 QUESTION = "Where do visitors park?"
 STAGES = {"retrieval", "rerank", "generation", "verification"}
+EMBEDDING, CHAT = "embeddings fake-embedder", "chat fake-generator"
 # Above the bound of two seconds for what is left to send, below the time after which the test would end it by force.
 STOPS_WITHIN_S = 20
 ARRIVES_WITHIN_S = 30
@@ -71,15 +72,15 @@ def arrived(collector: TraceCollector, trace_id: str) -> tuple[ReceivedSpan, lis
 
 
 def test_a_query_arrives_under_the_id_of_its_response(traced: Rag, collector: TraceCollector) -> None:
-    """The trace's id is that of `x-trace-id` without its prefix; a span per stage below the query's."""
+    """The trace's id is that of `x-trace-id` without its prefix; a span per stage and call of a model below it."""
     response = traced.ask(QUESTION)
 
     query, stages = arrived(collector, read_answer(response).trace_id)
     assert f"tr_{query.trace_id}" == response.headers["x-trace-id"]
     assert (query.service, query.name, query.parent_id) == ("RagService", "/query", "")
     assert query.attributes["rag.finish_reason"] == "stop"
-    assert {span.name for span in stages} == STAGES
-    assert {span.parent_id for span in stages} == {query.span_id}
+    assert {span.name for span in stages} == {*STAGES, EMBEDDING, CHAT}
+    assert {span.parent_id for span in stages if span.name != EMBEDDING} == {query.span_id}
 
 
 def test_a_stream_is_traced_as_a_whole(traced: Rag, collector: TraceCollector) -> None:
@@ -89,19 +90,21 @@ def test_a_stream_is_traced_as_a_whole(traced: Rag, collector: TraceCollector) -
 
     query, stages = arrived(collector, trace_id)
     assert query.name == "/query/stream"
-    assert {span.name for span in stages} == STAGES
+    assert {span.name for span in stages} == {*STAGES, EMBEDDING, CHAT}
 
 
 def test_the_generator_is_told_the_trace(traced: Rag, collector: TraceCollector, model: ScriptedModel) -> None:
-    """`traceparent` names the query's span, below which vLLM puts its own; the caller's own trace goes on in it."""
+    """`traceparent` names the call's span, below which vLLM puts its own; the caller's own trace goes on in it."""
     trace_id, above = make_trace_id(), "00-4bf92f3577b34da6a3ce929d0e0e4736-b7ad6b7169203331-01"
     headers = {"x-trace-id": trace_id, "traceparent": above}
     read_answer(traced.http.post("/query", json={"question": QUESTION}, headers=headers))
 
-    query, _ = arrived(collector, trace_id)
+    query, below = arrived(collector, trace_id)
+    (chat,) = (span for span in below if span.name == CHAT)
     (asked,) = model.seen(trace_id)
     assert (query.trace_id, query.parent_id) == tuple(above.split("-")[1:3])
-    assert asked.headers["traceparent"].split("-")[1:3] == [query.trace_id, query.span_id]
+    assert asked.headers["traceparent"].split("-")[1:3] == [query.trace_id, chat.span_id]
+    assert chat.attributes["server.address"] == "127.0.0.1"
 
 
 def test_nothing_of_the_content_arrives(traced: Rag, collector: TraceCollector) -> None:

@@ -117,3 +117,27 @@ def test_the_service_has_the_models_that_are_named(
     )
 
     assert done.stdout.decode().splitlines()[-1].split() == expected
+
+
+PRINT_SERVICES = "import service; print(*service.Embedder.apis, *service.RagService.all_services(exclude_urls=True))"
+
+
+@pytest.mark.parametrize(
+    ("named", "expected"),
+    [
+        ({}, ["describe", "embed", "embed_queries", "rerank", "RagService", "Embedder"]),
+        (
+            {"RAG_RERANKER_URL": "http://127.0.0.1:1"},
+            ["describe", "embed", "embed_queries", "rerank", "RagService", "Embedder"],
+        ),
+        ({"RAG_RERANKER_MODEL": "fake:"}, ["describe", "embed", "embed_queries", "RagService", "Embedder"]),
+    ],
+)
+def test_one_model_is_held_once(named: dict[str, str], expected: list[str]) -> None:
+    """With the local models the Embedder has what reranking needs, and no Reranker is spawned."""
+    environment = make_environment(**named)
+    done = subprocess.run(
+        [sys.executable, "-c", PRINT_SERVICES], cwd=ROOT, env=environment, capture_output=True, check=True
+    )
+
+    assert done.stdout.decode().splitlines()[-1].split() == expected

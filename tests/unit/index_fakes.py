@@ -16,6 +16,7 @@ from rag.index.manifest import StoredVersion
 from rag.index.store import IndexStore
 from rag.index.update import Makers, OnDamage, digest_document, update_index
 from rag.index.version import TenantIndex
+from rag.parsing import parse
 from rag.ports import Vectors
 from rag.text.language import words
 from rag.types import Chunk, Document, EncodedTexts, Labels, ModelInfo, Span, TokenVectors
@@ -69,6 +70,17 @@ class FakeEncoder:
 
     def encode_chunks(self, chunks: Sequence[Chunk]) -> EncodedTexts:
         return self.read_passages([chunk.text for chunk in chunks])
+
+
+class PlainReader:
+    """Reads files in this process, which costs no start: for tests that no file is to harm."""
+
+    def read(self, path: Path) -> Document:
+        return parse(path)
+
+
+def open_plain_reader() -> contextlib.AbstractContextManager[PlainReader]:
+    return contextlib.nullcontext(PlainReader())
 
 
 class FakeWatcher:

@@ -64,7 +64,7 @@ def start(batcher: Batcher, function: Any, items: Sequence[int]) -> asyncio.Task
 
 async def test_rows_keep_the_order_of_items() -> None:
     """n items, n rows, in order, whatever the lengths by which they were put together."""
-    rows = await Batcher((), BatchLimits(budget_tokens=50)).run(double, [3, 1, 2, 9, 4], lambda item: 10 * item)
+    rows = await Batcher(BatchLimits(budget_tokens=50)).run(double, [3, 1, 2, 9, 4], lambda item: 10 * item)
 
     assert rows.tolist() == [6.0, 2.0, 4.0, 18.0, 8.0]
     assert rows.dtype == np.float32
@@ -72,14 +72,14 @@ async def test_rows_keep_the_order_of_items() -> None:
 
 async def test_no_items_are_no_rows() -> None:
     """And nothing for the model."""
-    rows = await Batcher((4,), BatchLimits()).run(double, [], weigh)
+    rows = await Batcher(BatchLimits()).run(double, [], weigh, row_shape=(4,))
 
     assert rows.shape == (0, 4)
 
 
 async def test_a_bad_item_harms_nobody_else() -> None:
     """Its own row is NaN; all others, of other callers too, are as if it had not been there."""
-    batcher = Batcher((), BatchLimits())
+    batcher = Batcher(BatchLimits())
     rows, others = await asyncio.gather(batcher.run(double, [3, BAD, 2], weigh), batcher.run(double, [5], weigh))
 
     assert rows[[0, 2]].tolist() == [6.0, 4.0]
@@ -89,14 +89,14 @@ async def test_a_bad_item_harms_nobody_else() -> None:
 
 async def test_missing_rows_are_never_shifted() -> None:
     """A model that gives fewer rows than it got items fails; no caller gets another's."""
-    rows = await Batcher((), BatchLimits()).run(lambda items: [1.0] * (len(items) - 1), [1, 2], weigh)
+    rows = await Batcher(BatchLimits()).run(lambda items: [1.0] * (len(items) - 1), [1, 2], weigh)
 
     assert np.isnan(rows).all()
 
 
 async def test_what_came_while_the_model_was_busy_is_one_batch() -> None:
     """And each caller gets its own rows of it."""
-    model, batcher = GatedModel(), Batcher((), BatchLimits())
+    model, batcher = GatedModel(), Batcher(BatchLimits())
     first = start(batcher, model, [1])
     await model.wait_until_busy()
     others = [start(batcher, model, items) for items in ([2, 3], [4], [5, 6])]
@@ -111,7 +111,7 @@ async def test_what_came_while_the_model_was_busy_is_one_batch() -> None:
 
 async def test_functions_of_one_batcher_take_turns() -> None:
     """They share one device: never at once, and neither waits for more than one batch of the other."""
-    model, batcher = GatedModel(), Batcher((), BatchLimits(max_items=1))
+    model, batcher = GatedModel(), Batcher(BatchLimits(max_items=1))
     calls = [start(batcher, model, [1])]
     await model.wait_until_busy()
     calls += [start(batcher, model, [2, 3]), start(batcher, model.other, [4])]
@@ -125,7 +125,7 @@ async def test_functions_of_one_batcher_take_turns() -> None:
 
 async def test_what_a_gone_caller_had_queued_is_dropped() -> None:
     """It never reaches the model, and the others do."""
-    model, batcher = GatedModel(), Batcher((), BatchLimits())
+    model, batcher = GatedModel(), Batcher(BatchLimits())
     running = start(batcher, model, [1])
     await model.wait_until_busy()
     gone, waiting = start(batcher, model, [2, 3]), start(batcher, model, [4])
@@ -142,7 +142,7 @@ async def test_what_a_gone_caller_had_queued_is_dropped() -> None:
 
 async def test_a_caller_that_leaves_half_done_is_dropped_for_the_rest() -> None:
     """Its request was cut into several batches; those that have not begun are not run."""
-    model, batcher = GatedModel(), Batcher((), BatchLimits(max_items=1))
+    model, batcher = GatedModel(), Batcher(BatchLimits(max_items=1))
     gone = start(batcher, model, [1, 2, 3])
     await model.wait_until_busy()
     gone.cancel()
@@ -158,7 +158,7 @@ async def test_a_caller_that_leaves_half_done_is_dropped_for_the_rest() -> None:
 
 async def test_what_is_too_late_is_not_begun() -> None:
     """Its deadline has passed while it waited, or before it came: its caller reads no answer."""
-    model, batcher = GatedModel(), Batcher((), BatchLimits())
+    model, batcher = GatedModel(), Batcher(BatchLimits())
     running = start(batcher, model, [1])
     await model.wait_until_busy()
     now = asyncio.get_running_loop().time()
@@ -175,7 +175,7 @@ async def test_what_is_too_late_is_not_begun() -> None:
 
 async def test_too_much_at_once_is_refused() -> None:
     """At once, while there still is time to ask elsewhere; those who wait are served."""
-    model, batcher = GatedModel(), Batcher((), BatchLimits(waiting_tokens=20))
+    model, batcher = GatedModel(), Batcher(BatchLimits(waiting_tokens=20))
     accepted = [start(batcher, model, [1])]
     await model.wait_until_busy()
     accepted.append(start(batcher, model, [2, 3]))
@@ -193,7 +193,7 @@ async def test_too_much_at_once_is_refused() -> None:
 async def test_company_can_be_waited_for() -> None:
     """Two callers within the wait are one batch, although the model was free for the first."""
     reports: list[BatchReport] = []
-    batcher = Batcher((), BatchLimits(wait_s=0.02), reports.append)
+    batcher = Batcher(BatchLimits(wait_s=0.02), reports.append)
 
     await asyncio.gather(batcher.run(double, [1], weigh), batcher.run(double, [2], weigh))
 
@@ -203,7 +203,7 @@ async def test_company_can_be_waited_for() -> None:
 async def test_batches_are_reported() -> None:
     """With their size in items and in tokens, padding counted."""
     reports: list[BatchReport] = []
-    await Batcher((), BatchLimits(), reports.append).run(double, [4, 5, 5], lambda item: 10 * item)
+    await Batcher(BatchLimits(), reports.append).run(double, [4, 5, 5], lambda item: 10 * item)
 
     assert [(report.function, report.items, report.tokens) for report in reports] == [("double", 3, 150)]
     assert reports[0].waited_s >= 0

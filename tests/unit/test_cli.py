@@ -86,6 +86,32 @@ def test_the_question_goes_out_with_the_key(service: Service) -> None:
     assert service.headers["x-api-key"] == "k"
 
 
+@pytest.mark.parametrize("command", ["ask", "search"])
+def test_filters_go_out_as_the_contract_has_them(service: Service, command: str) -> None:
+    """Values of one key are alternatives; nothing is split but at the first `=`."""
+    service.reply = event("done") if command == "ask" else '{"results": []}'
+
+    options = ["--document", "hr", "--document", "it", "--metadata", "year=2025", "--metadata", "year=2026"]
+    arguments = [command, "How many?", "--url", service.url, *options, "--metadata", "place=a=b, c"]
+    result = CliRunner().invoke(main, arguments)
+
+    assert result.exit_code == 0, result.output
+    assert service.body["filters"] == {
+        "document_ids": ["hr", "it"],
+        "metadata": {"year": ["2025", "2026"], "place": ["a=b, c"]},
+    }
+
+
+@pytest.mark.parametrize("pair", ["year", "year=", "=2026"])
+def test_metadata_without_key_or_value_is_refused(service: Service, pair: str) -> None:
+    """Before anything is sent: a filter that is not meant would find nothing."""
+    result = service.ask("--metadata", pair)
+
+    assert result.exit_code == 2
+    assert "is not key=value" in result.stderr
+    assert service.body == {}
+
+
 def test_a_search_prints_passages(service: Service) -> None:
     """With what is needed to open them, and all of their text."""
     found = {**CITATION, "chunk_id": "demo:hr:v1:00003", "text": "Leave\n\n12 days.", "relevance": 0.8471}

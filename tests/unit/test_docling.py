@@ -15,8 +15,9 @@ from fpdf import FPDF
 from rag.clients.docling_client import DoclingClient
 from rag.config.environment import load_settings
 from rag.errors import ParseError
-from rag.ingestion.__main__ import choose_readers
-from rag.parsing import READERS, parse
+from rag.ingestion.docling_child import choose_readers
+from rag.ingestion.reading import open_file_reader
+from rag.parsing import READERS
 from rag.types import Document
 
 FORM = {  # the fields of the documented form that are used, and what they may be
@@ -96,8 +97,8 @@ def serve(answer: Callable[[dict[str, str], bytes], Reply]) -> Iterator[str]:
 def read_by(answer: Callable[[dict[str, str], bytes], Reply], folder: Path, data: bytes) -> Document:
     path = folder / "a.pdf"
     path.write_bytes(data)
-    with serve(answer) as url:
-        return parse(path, choose_readers(url))
+    with serve(answer) as url, open_file_reader(url) as reader:
+        return reader.read(path)
 
 
 def reason_of(reply: Reply, folder: Path) -> str:
@@ -187,7 +188,9 @@ def test_what_is_no_pdf_is_not_sent(tmp_path: Path) -> None:
 
 
 def test_the_server_reads_pdf_alone_and_only_where_one_is_set() -> None:
-    readers = choose_readers(load_settings({"RAG_DOCLING_URL": "http://docling:5001/"}).docling_url)
+    url = load_settings({"RAG_DOCLING_URL": "http://docling:5001/"}).docling_url
+    assert url is not None
+    readers = choose_readers(url)
 
-    assert choose_readers(load_settings({}).docling_url) is READERS
+    assert load_settings({}).docling_url is None
     assert {suffix for suffix in READERS if readers[suffix] != READERS[suffix]} == {".pdf"}

@@ -184,7 +184,7 @@ def test_only_tokens_of_the_hypothesis_are_judged(tmp_path: Path) -> None:
 
 def serve(classifier: EntailmentClassifier) -> FastAPI:
     """The wire of the Reranker's `entail`, without BentoML."""
-    app, batcher = FastAPI(), Batcher((), BatchLimits())
+    app, batcher = FastAPI(), Batcher(BatchLimits())
 
     @app.post("/entail")
     async def entail(request: Request) -> list[float]:

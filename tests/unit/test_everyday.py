@@ -17,6 +17,7 @@ from load.evaluation.everyday.questions import EverydayPart, FollowUpQuestion, K
 from load.evaluation.report import Report, render_tables
 from load.evaluation.xquad import DataError, Language, Question
 from rag.parsing import parse
+from rag.text.document_ids import make_id
 from rag.verification.notices import older_edition_text
 from schemas.request import Turn
 from schemas.response import Trace, Usage
@@ -153,7 +154,7 @@ def test_a_part_is_its_documents_and_its_questions(tmp_path: Path) -> None:
     (part,) = load_parts(tmp_path)
 
     assert part.name == "tuning"
-    assert [each.document_id for each in part.sources] == ["tuning.s--tay"]
+    assert [each.document_id for each in part.sources] == [f"tuning.{make_id('sổ tay')}"]
     assert part.questions[0].facts == (("12 ngày",),)
     assert part.questions[0].language == "vi"
 

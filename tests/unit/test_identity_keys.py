@@ -39,6 +39,7 @@ async def test_without_identities_everybody_may_use_the_tenant_demo_alone(logged
     assert isinstance(authenticator, OpenAuthenticator)
     assert principal.may_use("demo")
     assert not principal.may_use("acme")
+    assert (authenticator.names_tenant("demo"), authenticator.names_tenant("acme")) == (True, False)
     assert [record.msg for record in logged] == ["service_is_open"]
 
 
@@ -59,6 +60,14 @@ async def test_a_key_names_its_principal_with_tenants_and_quotas(tmp_path: Path)
     assert batch == Principal("key:batch", frozenset({"demo", "acme"}), 600, 1_000_000)
     assert admin == Principal("key:admin", None)
     assert admin.may_use("anything")
+
+
+async def test_the_tenants_of_the_file_are_named(tmp_path: Path) -> None:
+    """Whoever may use them; `*` names none, and a JWT would not either."""
+    file = write(tmp_path / "identities.yaml", entry("batch", "k1", "[demo, acme]"), entry("admin", "k2", '["*"]'))
+    authenticator = open_authenticator(identities_file=file)
+
+    assert [name for name in ("demo", "acme", "*", "other") if authenticator.names_tenant(name)] == ["demo", "acme"]
 
 
 async def test_a_key_may_have_groups(tmp_path: Path) -> None:

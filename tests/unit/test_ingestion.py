@@ -15,13 +15,23 @@ import pytest
 
 from load.small_disk import NoSmallDiskError, empty, fill, mounted_disk
 from rag.index.store import IndexStore
-from rag.ingestion import ingest
-from rag.ingestion.command import parse_arguments, run
-from rag.ingestion.ingest import Ingestion, Watcher
-from rag.ingestion.sources import Failure, Source, find_sources
+from rag.ingestion import reports
+from rag.ingestion.arguments import parse_arguments
+from rag.ingestion.command import run
+from rag.ingestion.ingest import Ingestion
+from rag.ingestion.ports import Watcher
+from rag.ingestion.sources import DOCUMENT_ID, Failure, Skipped, Source, find_sources
 from rag.ports import Vectors
 from rag.types import ModelInfo
-from tests.unit.index_fakes import EMBEDDER, OTHER_EMBEDDER, FakeEncoder, FakeWatcher, FaultyDisk, stored_texts
+from tests.unit.index_fakes import (
+    EMBEDDER,
+    OTHER_EMBEDDER,
+    FakeEncoder,
+    FakeWatcher,
+    FaultyDisk,
+    open_plain_reader,
+    stored_texts,
+)
 
 
 @pytest.fixture
@@ -47,11 +57,13 @@ class Desk:
         return self.encoders[-1]
 
     def ingestion(self, watcher: Watcher | None = None) -> Ingestion:
-        return Ingestion(self.store, watcher or self.watcher, lambda: self.embedder, self.open_encoder)
+        return Ingestion(
+            self.store, watcher or self.watcher, lambda: self.embedder, self.open_encoder, open_reader=open_plain_reader
+        )
 
-    def add(self, *paths: Path) -> ingest.AddReport:
+    def add(self, *paths: Path) -> reports.AddReport:
         findings = find_sources(paths)
-        return self.ingestion().add("demo", findings.sources, findings.failed)
+        return self.ingestion().add("demo", findings.sources, findings.failed, findings.skipped)
 
     @property
     def encoded(self) -> list[str]:
@@ -68,29 +80,34 @@ class TestSources:
         """The id is the path below the folder without its suffix; characters that ids cannot have become `-`."""
         findings = find_sources([documents])
 
-        assert [source.document_id for source in findings.sources] == ["hr-Ch-nh-s-ch-2026", "it"]
+        assert [source.document_id for source in findings.sources] == ["hr-Chinh-sach-2026-4e6ec4cd", "it"]
 
     def test_decomposed_file_names_give_the_same_id(self, tmp_path: Path) -> None:
         """macOS writes names decomposed; the same file has one id on every machine."""
         (tmp_path / "ha\u0300.md").touch()
 
-        assert find_sources([tmp_path]).sources[0].document_id == "h-"
+        assert find_sources([tmp_path]).sources[0].document_id == "ha-f20e9705"
 
     def test_file_has_its_stem_as_id(self, documents: Path) -> None:
         """A file that is given itself is not below a folder."""
-        assert find_sources([documents / "it.txt"]).sources == [Source(documents / "it.txt", "it")]
+        (source,) = find_sources([documents / "it.txt"]).sources
+
+        assert (source.path, source.document_id) == (documents / "it.txt", "it")
 
     def test_hidden_and_unknown_files_in_folders_are_left_out(self, documents: Path) -> None:
-        """A folder holds all sorts of things; only what cannot be hidden on purpose is worth a word."""
+        """What is hidden, or left there by a system or an office program, is worth no word; the rest is told."""
         (documents / ".git").mkdir()
         (documents / ".git" / "notes.md").touch()
-        (documents / ".hidden.md").touch()
+        (documents / "__MACOSX").mkdir()
+        (documents / "__MACOSX" / "notes.md").touch()
+        for name in (".hidden.md", ".DS_Store", ".~lock.it.odt#", "~$report.docx", "Thumbs.db", "Desktop.ini"):
+            (documents / name).touch()
         (documents / "photo.jpg").touch()
 
         findings = find_sources([documents])
 
         assert len(findings.sources) == 2
-        assert findings.skipped == [documents / "photo.jpg"]
+        assert findings.skipped == [Skipped(str(documents / "photo.jpg"), "not a kind of file that can be read")]
         assert findings.failed == []
 
     def test_links_out_of_the_folder_are_not_followed(self, documents: Path, tmp_path: Path) -> None:
@@ -108,7 +125,7 @@ class TestSources:
         reason = "it is a link that leads out of the folder"
         paths = [documents / "file.txt", documents / "folder", documents / "hr" / "again.txt"]
         assert findings.failed == [Failure(str(path), reason) for path in paths]
-        assert [source.document_id for source in findings.sources] == ["hr-Ch-nh-s-ch-2026", "inside", "it"]
+        assert [source.document_id for source in findings.sources] == ["hr-Chinh-sach-2026-4e6ec4cd", "inside", "it"]
 
     def test_a_link_that_is_given_itself_is_followed(self, documents: Path, tmp_path: Path) -> None:
         """Who runs the command has named it."""
@@ -123,32 +140,73 @@ class TestSources:
 
         assert len(find_sources([documents]).sources) == 2
 
-    def test_second_file_of_one_id_fails(self, documents: Path) -> None:
-        """Two files never overwrite one another in silence."""
+    def test_files_that_differ_in_the_suffix_are_two_documents(self, documents: Path) -> None:
+        """No file is left out because another has its name: the later one has its suffix in its id."""
         (documents / "it.md").write_text("Another text.")
 
         findings = find_sources([documents])
 
-        assert findings.failed == [
-            Failure(str(documents / "it.txt"), f"{documents / 'it.md'} has the same document id, it")
-        ]
+        assert [source.document_id for source in findings.sources[1:]] == ["it", "it.txt"]
+        assert findings.failed == []
+
+    def test_file_without_an_id_of_its_own_fails(self, tmp_path: Path) -> None:
+        """Two files never overwrite one another in silence, whatever they are called."""
+        for name in ("a b.md", "a+b.md", "a=b.md"):
+            (tmp_path / name).touch()
+
+        findings = find_sources([tmp_path])
+
+        assert [source.document_id for source in findings.sources] == ["a-b", "a-b.md"]
+        assert findings.failed == [Failure(str(tmp_path / "a=b.md"), "another file of this call has its document id")]
+
+    def test_empty_folder_fails(self, tmp_path: Path) -> None:
+        """Who names the wrong folder is told so."""
+        (tmp_path / "photo.jpg").touch()
+
+        assert find_sources([tmp_path]).failed == [Failure(str(tmp_path), "the folder holds no file that can be read")]
+
+    def test_links_to_themselves_and_to_nothing_are_named(self, documents: Path) -> None:
+        """One bad link harms nothing else."""
+        (documents / "self.txt").symlink_to("self.txt")
+        (documents / "nothing.txt").symlink_to("gone.txt")
+
+        findings = find_sources([documents, documents / "self.txt"])
+
+        assert findings.failed == [Failure(str(documents / "self.txt"), "it is a link that leads to itself")]
+        assert "nothing" in [source.document_id for source in findings.sources]
+
+    def test_folders_may_be_nested_deeper_than_calls(self, tmp_path: Path) -> None:
+        """A depth that no recursion reaches is walked."""
+        folder = tmp_path
+        for _ in range(sys.getrecursionlimit() + 100):
+            folder /= "d"
+            folder.mkdir()
+        (folder / "it.txt").touch()
+
+        try:
+            (source,) = find_sources([tmp_path]).sources
+        finally:
+            subprocess.run(["rm", "-r", tmp_path / "d"], check=True)  # pytest's own clearing up does not reach so deep
+
+        assert DOCUMENT_ID.fullmatch(source.document_id)
 
     def test_file_that_is_given_twice_is_read_once(self, documents: Path) -> None:
         """The folder and a file in it: the same file, the same id, no rival."""
         findings = find_sources([documents, documents / "it.txt"])
 
-        assert [source.document_id for source in findings.sources] == ["hr-Ch-nh-s-ch-2026", "it"]
+        assert [source.document_id for source in findings.sources] == ["hr-Chinh-sach-2026-4e6ec4cd", "it"]
         assert findings.failed == []
 
-    def test_id_that_would_be_too_long_fails(self, tmp_path: Path) -> None:
-        """An id has at most 128 characters."""
-        (tmp_path / ("x" * 129 + ".md")).touch()
-        (tmp_path / ("y" * 128 + ".md")).touch()
+    def test_id_that_would_be_too_long_is_shortened(self, tmp_path: Path) -> None:
+        """An id has at most 128 characters; a digest keeps apart what begins alike."""
+        for name in ("x" * 129, "x" * 130, "y" * 128):
+            (tmp_path / f"{name}.md").touch()
 
-        findings = find_sources([tmp_path])
+        ids = [source.document_id for source in find_sources([tmp_path]).sources]
 
-        assert [source.document_id for source in findings.sources] == ["y" * 128]
-        assert "128" in findings.failed[0].reason
+        assert ids[2] == "y" * 128
+        assert len(set(ids)) == 3
+        assert all(DOCUMENT_ID.fullmatch(each) and each.startswith(("x" * 100, "y")) for each in ids)
 
 
 class TestAdd:
@@ -156,7 +214,10 @@ class TestAdd:
         """Parsed, cut, embedded, stored under ids of the contract's form, and counted."""
         report = desk.add(documents)
 
-        assert [(added.document_id, added.chunks) for added in report.added] == [("hr-Ch-nh-s-ch-2026", 1), ("it", 1)]
+        assert [(added.document_id, added.chunks) for added in report.added] == [
+            ("hr-Chinh-sach-2026-4e6ec4cd", 1),
+            ("it", 1),
+        ]
         assert (report.failed, report.documents, report.chunks) == ([], 2, 2)
         assert stored_texts(desk.store)["demo:it:v1:00001"] == "Every new colleague gets a laptop."
         assert report.version == desk.store.serving_name("demo")
@@ -201,7 +262,7 @@ class TestAdd:
         desk.add(documents)
 
         assert desk.encoded == ["it\nEvery new colleague gets two laptops."]
-        assert sorted(stored_texts(desk.store)) == ["demo:hr-Ch-nh-s-ch-2026:v1:00001", "demo:it:v2:00001"]
+        assert sorted(stored_texts(desk.store)) == ["demo:hr-Chinh-sach-2026-4e6ec4cd:v1:00001", "demo:it:v2:00001"]
 
     def test_another_title_is_a_change(self, desk: Desk, documents: Path) -> None:
         """The title stands in every chunk, so the document gets its next version."""
@@ -211,7 +272,7 @@ class TestAdd:
         desk.ingestion().add("demo", [Source(source, "it", "Rules of IT")])
 
         assert list(stored_texts(desk.store)) == ["demo:it:v2:00001"]
-        assert desk.ingestion().list_documents("demo").documents == [ingest.Listed("it", "Rules of IT", 2, 1, (), {})]
+        assert desk.ingestion().list_documents("demo").documents == [reports.Listed("it", "Rules of IT", 2, 1, (), {})]
 
     def test_other_embedder_embeds_all_and_says_so(self, desk: Desk, documents: Path) -> None:
         """After a change of the model everything is embedded from the stored texts, the files not at hand included."""
@@ -222,7 +283,7 @@ class TestAdd:
 
         assert len(other.encoded) == 2
         assert any("another embedder" in line for line in other.watcher.lines)
-        assert sorted(stored_texts(desk.store)) == ["demo:hr-Ch-nh-s-ch-2026:v1:00001", "demo:it:v1:00001"]
+        assert sorted(stored_texts(desk.store)) == ["demo:hr-Chinh-sach-2026-4e6ec4cd:v1:00001", "demo:it:v1:00001"]
 
     def test_chunks_are_embedded_in_bounded_groups(
         self, desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -240,7 +301,7 @@ class TestAdd:
         for number in range(7):
             (tmp_path / f"{number}.txt").write_text(f"Text number {number}.")
             sources.append(Source(tmp_path / f"{number}.txt", str(number)))
-        ingestion = Ingestion(desk.store, desk.watcher, lambda: EMBEDDER, GroupedEncoder)
+        ingestion = Ingestion(desk.store, desk.watcher, lambda: EMBEDDER, GroupedEncoder, open_reader=open_plain_reader)
 
         report = ingestion.add("demo", sources)
 
@@ -268,7 +329,7 @@ class TestOthers:
 
         assert report is not None
         assert (report.documents, report.chunks) == (1, 1)
-        assert list(stored_texts(desk.store)) == ["demo:hr-Ch-nh-s-ch-2026:v1:00001"]
+        assert list(stored_texts(desk.store)) == ["demo:hr-Chinh-sach-2026-4e6ec4cd:v1:00001"]
         assert other.encoders == []
 
     @pytest.mark.parametrize("indexed", [True, False])
@@ -284,7 +345,7 @@ class TestOthers:
 
     def test_list_of_no_index_is_empty(self, desk: Desk) -> None:
         """A tenant without an index has no documents."""
-        assert desk.ingestion().list_documents("demo") == ingest.ListReport("demo", None, [])
+        assert desk.ingestion().list_documents("demo") == reports.ListReport("demo", None, [])
 
     def test_check_finds_nothing_in_a_whole_index(self, desk: Desk, documents: Path) -> None:
         """Checksums and embedder are as they should be."""
@@ -334,7 +395,17 @@ class TestCommand:
         status, report, progress = command("add", "--tenant", "demo", documents)
 
         assert status == 0
-        assert list(report) == ["tenant", "version", "added", "failed", "documents", "chunks", "seconds"]
+        assert list(report) == [
+            "tenant",
+            "version",
+            "added",
+            "failed",
+            "skipped",
+            "warnings",
+            "documents",
+            "chunks",
+            "seconds",
+        ]
         assert list(report["added"][0]) == ["path", "document_id", "chunks"]
         assert "embedding" in progress
 
@@ -349,6 +420,28 @@ class TestCommand:
         assert report["documents"] == 2
         assert "photo.jpg" in progress
 
+    def test_skipped_file_and_warning_are_in_the_object(
+        self, command: Callable[..., tuple[int, Any, str]], documents: Path
+    ) -> None:
+        """What is not in the index is told to scripts; a skipped file is in the status too, for it may be missed."""
+        (documents / "photo.jpg").touch()
+
+        status, report, progress = command("add", "--tenant", "demo", documents)
+
+        reason = "not a kind of file that can be read"
+        assert status == 1
+        assert report["skipped"] == [{"path": str(documents / "photo.jpg"), "reason": reason}]
+        assert f"skipped: {documents / 'photo.jpg'}: {reason}" in progress
+
+    def test_empty_folder_ends_with_1(self, command: Callable[..., tuple[int, Any, str]], tmp_path: Path) -> None:
+        """A script that adds the wrong folder does not go on."""
+        (tmp_path / "empty").mkdir()
+
+        status, report, _ = command("add", "--tenant", "demo", tmp_path / "empty")
+
+        assert status == 1
+        assert report["failed"][0]["reason"] == "the folder holds no file that can be read"
+
     def test_one_file_can_be_named(self, command: Callable[..., tuple[int, Any, str]], documents: Path) -> None:
         """Id and title from the command line; the title is kept as it is written."""
         command("add", "--tenant", "demo", "--document-id", "doc_hr", "--title", "Sổ tay", documents / "it.txt")
@@ -360,11 +453,15 @@ class TestCommand:
         assert report["documents"] == [{**listed, "groups": [], "metadata": {}}]
         assert list(report) == ["tenant", "version", "documents"]
 
+    @pytest.mark.parametrize(
+        "labels",
+        [("--group", "board", "--group", " audit ", "--group", "board"), ("--groups", "board, audit ,board")],
+        ids=["one by one", "at once"],
+    )
     def test_groups_and_metadata_are_those_of_all_files_of_the_call(
-        self, command: Callable[..., tuple[int, Any, str]], documents: Path
+        self, command: Callable[..., tuple[int, Any, str]], documents: Path, labels: tuple[str, ...]
     ) -> None:
         """Each once, sorted, as people see them; `list` shows them and `check` finds them in order."""
-        labels = ("--group", "board", "--group", " audit ", "--group", "board")
         metadata = (
             "--metadata",
             "year=2026",
@@ -477,6 +574,11 @@ class TestCommand:
             ["add", "--tenant", "demo", "--document-id", "x", "x.md", "y.md"],
             ["add", "--tenant", "demo", "--group", " ", "x.md"],
             ["add", "--tenant", "demo", "--group", "x" * 129, "x.md"],
+            ["add", "--tenant", "demo", "--groups", ",", "x.md"],
+            ["sync", "--tenant", "demo"],
+            ["sync", "--tenant", "demo", "a", "b"],
+            ["sync", "--tenant", "demo", "--document-id", "a", "a"],
+            ["sync", "--tenant", "demo", "--metadata", "year", "a"],
             ["add", "--tenant", "demo", "--group", "a\nb", "x.md"],
             ["add", "--tenant", "demo", "--group", "a", "--no-groups", "x.md"],
             ["add", "--tenant", "demo", *(f"--group={number}" for number in range(51)), "x.md"],
@@ -530,7 +632,7 @@ class TestCommand:
                 raise fault
 
         def make(store: IndexStore, watcher: Watcher) -> Ingestion:
-            return Ingestion(store, watcher, lambda: EMBEDDER, FailingEncoder)
+            return Ingestion(store, watcher, lambda: EMBEDDER, FailingEncoder, open_reader=open_plain_reader)
 
         arguments = parse_arguments(["add", "--tenant", "demo", str(documents)])
         capsys.readouterr()
@@ -568,7 +670,7 @@ class TestCommand:
         status, report, _ = command("add", "--tenant", "demo", tmp_path)
 
         assert status == 0
-        assert report["added"][0]["document_id"] == "caf-"
+        assert report["added"][0]["document_id"] == "caf-udce9"
 
 
 def test_full_disk_while_writing_keeps_the_old_version(desk: Desk, documents: Path, tmp_path: Path) -> None:
@@ -610,7 +712,7 @@ def _add_with_ever_more_space(disk: Path, documents: Path) -> Iterator[tuple[int
     """Yields: for each failure the status, the last line, the serving version, and the names in the tenant's folder."""
 
     def make(store: IndexStore, watcher: Watcher) -> Ingestion:
-        return Ingestion(store, watcher, lambda: EMBEDDER, FakeEncoder)
+        return Ingestion(store, watcher, lambda: EMBEDDER, FakeEncoder, open_reader=open_plain_reader)
 
     arguments = parse_arguments(["add", "--tenant", "demo", str(documents)])
     for pages in range(400):

@@ -11,7 +11,7 @@ import pytest
 
 from rag.engines.fake import FakeEncoder
 from rag.index.store import IndexStore
-from rag.ingestion.command import parse_arguments
+from rag.ingestion.arguments import parse_arguments
 from rag.ingestion.ingest import Ingestion
 from rag.ingestion.sources import Source
 from rag.ingestor.command import IngestionCommand, make_arguments

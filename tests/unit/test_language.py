@@ -74,6 +74,47 @@ def test_sentences_end_where_a_reader_ends_them(text: str, expected: list[str]) 
 
 
 @pytest.mark.parametrize(
+    "text",
+    [
+        "Theo NĐ. 145/2020/NĐ-CP thì mức lương tối thiểu tăng.",
+        "Ông Ng. Văn An ký hợp đồng với ThS. Bình và GS. TSKH. Lê Văn D.",
+        "Cổ đông của CTCP. Sữa Việt Nam được chia cổ tức.",
+        "Cơ quan BHXH. Việt Nam giải quyết.",
+        "UBND. Thành phố Huế ban hành văn bản.",
+        "Trụ sở tại P. Bến Nghé, Q. 1, TP. Hồ Chí Minh.",
+        "KT. GIÁM ĐỐC",
+        "Đ/c. Nguyễn Văn Bảy chủ trì.",
+        "V/v. Khen thưởng nhân viên.",
+        "MST. 0101234567 cấp ngày 1/1/2020, ĐT. 0123 456 789.",
+        "See No. 5, Art. IV, para. 2 and cl. 4, e.g. Hue, incl. VAT.",
+    ],
+)
+def test_no_sentence_ends_with_an_abbreviation_before_a_name_or_a_number(text: str) -> None:
+    """Half a sentence says something else, or nothing."""
+    assert sentences(text) == [text]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Nhân viên đóng BHXH.|Người lao động được trả lương.",
+        "Nhân viên đóng BHXH.|Doanh nghiệp phải báo cáo.",
+        "Theo quy định của BHXH.|12 tháng sau mới được hưởng.",
+        "Nộp hồ sơ tại UBND.|Ông Nam sẽ hướng dẫn.",
+        "Đây là loại hình CTCP.|Cổ đông góp vốn.",
+        "Thực hiện theo NĐ.|Doanh nghiệp tự chịu trách nhiệm.",
+        "Việc này do TGĐ.|Các phòng ban phối hợp.",
+        "Gọi số ĐT.|Nhân viên sẽ trả lời.",
+        "Giá chưa gồm VAT.|Hà Nội miễn phí giao hàng.",
+        "He said no.|I left.",
+    ],
+)
+def test_a_sentence_may_end_with_capital_letters(text: str) -> None:
+    """They are words like others unless a name or a number follows."""
+    assert sentences(text.replace("|", " ")) == text.split("|")
+
+
+@pytest.mark.parametrize(
     ("text", "expected"),
     [
         pytest.param("một dòng\nbị ngắt. Hai", ["một dòng\nbị ngắt.", "Hai"], id="a wrapped line does not end it"),

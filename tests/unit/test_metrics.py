@@ -14,8 +14,9 @@ from rag.observability import metrics
 from rag.types import IndexVersion
 from schemas.errors import ErrorCode
 
-# What a metric may be parted by; a tenant, a caller or a document is none of it.
+# What a metric may be parted by; a caller or a document is none of it, and a tenant only if the operator names it.
 LABELS = {
+    "tenant",
     *("route", "outcome", "reason", "code", "stage", "kind", "service", "quota", "decision", "dependency"),
     *("task", "function", "verdict", "bound", "version", "model_version", "prompt_version"),
 }
@@ -57,9 +58,9 @@ from rag.observability import metrics
 metrics.begin(version="1", model_version="m", prompt_version="p", places=8, good_ends={})
 fill(Path(sys.argv[1]))
 for number in range(1000):
-    metrics.TOKENS.labels(f"kind {number}").inc(2)
+    metrics.TOKENS.labels(f"kind {number}", "other").inc(2)
 metrics.LIMITED_LOCALLY.inc(4)
-print(metrics.TOKENS.labels("kind 999")._value.get())
+print(metrics.TOKENS.labels("kind 999", "other")._value.get())
 """
 SHOW_ALL = """
 from prometheus_client import CollectorRegistry, multiprocess

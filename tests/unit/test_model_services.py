@@ -10,13 +10,12 @@ import pytest
 from rag.clients.bento_client import (
     BentoEmbedder,
     BentoEntailment,
-    BentoQuestionReader,
+    BentoQuestionEncoder,
     BentoScorer,
     open_http_client,
 )
-from rag.engines.late_interaction import pack
 from rag.errors import DeadlineExceeded, NotReady, RagError, UpstreamError
-from rag.types import TokenVectors, Window
+from rag.types import EncodedQuestion, TokenVectors, Window
 
 Handler = Callable[[httpx.Request], httpx.Response]
 
@@ -52,9 +51,14 @@ async def entail(handler: Handler) -> float:
         return await BentoEntailment(http).entail("a text", "a claim", timeout_s=1, trace_id="tr-1")
 
 
-async def read_question(handler: Handler) -> TokenVectors:
+async def encode_question(handler: Handler) -> EncodedQuestion:
     async with client(handler) as http:
-        return await BentoQuestionReader(http, 2).read_question("x", timeout_s=1, trace_id="tr-1")
+        return await BentoQuestionEncoder(http, 2).encode_question("bao nhiêu?", timeout_s=1, trace_id="tr-1")
+
+
+def make_question(scale: float = 0.25) -> EncodedQuestion:
+    values, scales = np.array([[1, -2], [127, -127]], np.int8), np.array([0.5, scale], np.float32)
+    return EncodedQuestion(np.array([0.6, 0.8], np.float32), TokenVectors(values, scales, np.ones((2, 2), np.int32)))
 
 
 async def test_every_call_carries_the_trace_id_and_the_time_left() -> None:
@@ -94,37 +98,53 @@ async def test_numbers_of_another_shape_are_an_upstream_error(value: object) -> 
         await embed(answers(value))
 
 
-async def test_token_vectors_arrive_as_they_were_packed() -> None:
-    """Values and scales stay with their token."""
-    tokens = TokenVectors(
-        np.array([[1, -2], [127, -127]], np.int8), np.array([0.5, 0.25], np.float32), np.zeros((2, 2), np.int32)
+async def test_a_question_arrives_as_it_was_encoded() -> None:
+    """The question goes in UTF-8; its vector comes back with values and scales of each token."""
+    seen: list[httpx.Request] = []
+    encoded = make_question()
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        seen.append(request)
+        return httpx.Response(200, content=encoded.to_bytes())
+
+    read = await encode_question(answer)
+
+    assert seen[0].content.decode() == "bao nhiêu?"
+    assert (seen[0].headers["x-trace-id"], seen[0].headers["x-timeout-ms"]) == ("tr-1", "1000")
+    assert read.vector.tolist() == encoded.vector.tolist()
+    assert read.tokens.values.tolist() == encoded.tokens.values.tolist()
+    assert read.tokens.scales.tolist() == encoded.tokens.scales.tolist()
+    assert read.tokens.spans.shape == (2, 2)
+
+
+async def test_a_question_without_tokens_is_one() -> None:
+    """Such as one of punctuation that the model does not know."""
+    none = TokenVectors(np.zeros((0, 2), np.int8), np.zeros(0, np.float32), np.zeros((0, 2), np.int32))
+
+    read = await encode_question(
+        lambda _: httpx.Response(200, content=EncodedQuestion(np.ones(2, np.float32), none).to_bytes())
     )
-    packed = pack(tokens)
-    assert packed is not None
 
-    read = await read_question(answers([packed.model_dump()]))
-
-    assert read.values.tolist() == tokens.values.tolist()
-    assert read.scales.tolist() == tokens.scales.tolist()
+    assert read.tokens.values.shape == (0, 2)
 
 
 @pytest.mark.parametrize(
-    "value",
+    "content",
     [
-        [],
-        [pack(float("nan"))],
-        [{"values": "AAAA", "scales": [1.0]}],
-        [{"values": "AAA=", "scales": [1.0, 2.0]}],
-        [{"values": "AAA=", "scales": [float("nan")]}],
-        [{"values": 1, "scales": []}],
-        [{"scales": []}],
-        {"values": "", "scales": []},
+        b"",
+        b"{}",
+        make_question().to_bytes()[:-1],
+        make_question().to_bytes() + b"x",
+        make_question(float("nan")).to_bytes(),
+        make_question(float("inf")).to_bytes(),
+        b"\x02\x00\x00\x00\x03" + make_question().to_bytes()[5:],
+        b"\xff\xff\xff\xff" + make_question().to_bytes()[4:],
     ],
 )
-async def test_token_vectors_of_another_shape_are_an_upstream_error(value: object) -> None:
-    """A question whose tokens failed, or that are not what they say, is no question without tokens."""
+async def test_bytes_that_are_no_question_are_an_upstream_error(content: bytes) -> None:
+    """Cut, too long, of another dimension, with numbers that are none: no vector is believed unseen."""
     with pytest.raises(UpstreamError):
-        await read_question(answers(value))
+        await encode_question(lambda _: httpx.Response(200, content=content))
 
 
 async def test_a_missing_score_is_an_upstream_error() -> None:

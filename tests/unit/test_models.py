@@ -94,7 +94,7 @@ def unpack(tokens: TokenVectors) -> NDArray[np.float32]:
 
 @pytest.fixture
 def late_interaction(embedder_folder: Path) -> LateInteractionScorer:
-    return LateInteractionScorer(embedder_folder, models.describe(f"path:{embedder_folder}"))
+    return LateInteractionScorer(SentenceEncoder(embedder_folder, models.describe(f"path:{embedder_folder}")))
 
 
 def test_q4_blocks_become_their_weights() -> None:
@@ -172,7 +172,7 @@ def test_token_vectors_keep_their_length_in_8_bits(embedder_folder: Path) -> Non
     """Values times scale is a vector of unit length for each token of the text, and of no other."""
     encoder = SentenceEncoder(embedder_folder, models.describe(f"path:{embedder_folder}"))
 
-    tokens, empty = encoder.read_queries(["leave days", ""])
+    tokens, empty = (each.tokens for each in encoder.read_queries(["leave days", ""]))
 
     assert tokens.values.shape == (2, HIDDEN)
     assert np.allclose(np.linalg.norm(unpack(tokens), axis=1), 1, atol=0.01)

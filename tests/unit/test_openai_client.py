@@ -75,12 +75,12 @@ async def test_request_is_what_the_contract_says() -> None:
 
 
 async def test_deltas_carry_text_end_and_usage() -> None:
-    """A chunk without choices brings the usage; `[DONE]` ends the stream."""
-    usage = b'data: {"choices": [], "usage": {"prompt_tokens": 9, "completion_tokens": 2}}\n\n'
+    """A chunk without choices brings the usage; a chunk may name the model that answers; `[DONE]` ends the stream."""
+    usage = b'data: {"choices": [], "usage": {"prompt_tokens": 9, "completion_tokens": 2}, "model": "m-1"}\n\n'
 
     deltas = await read(answer(chunk("12 "), chunk("ngày"), chunk(None, "stop"), usage, b"data: [DONE]\n\n"))
 
-    assert deltas == [Delta("12 "), Delta("ngày"), Delta("", "stop"), Delta(usage=TokenUsage(9, 2))]
+    assert deltas == [Delta("12 "), Delta("ngày"), Delta("", "stop"), Delta(usage=TokenUsage(9, 2), model="m-1")]
 
 
 @given(cuts=st.lists(st.integers(1, 30), max_size=40), newline=st.sampled_from([b"\n", b"\r\n", b"\r"]))

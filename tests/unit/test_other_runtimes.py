@@ -151,6 +151,9 @@ OUTPUT = {"name": "V", "datatype": "FP32"}
         (OIP, {"/v2/health/ready": (200, None), "/v2/models/e5": (200, {"name": "bge"})}, "mismatch"),
         (OIP, {"/v2/health/ready": (200, None)}, "loading"),
         (OIP, {"/v2/health/ready": (400, None), "/v2/models/e5": (200, {})}, "loading"),
+        # TorchServe has metadata of itself alone; with another server, the model is not there.
+        (OIP, {"/v2/health/ready": (200, None), "/v2": (200, {"name": "Torchserve", "version": "0.12.0"})}, "ok"),
+        (OIP, {"/v2/health/ready": (200, None), "/v2": (200, {"name": "mlserver"})}, "loading"),
         (TEI, {"/health": (200, None), "/info": (200, {"model_id": "intfloat/e5", "model_sha": COMMIT})}, "ok"),
         (TEI, {"/health": (200, None), "/info": (200, {"model_id": "/data/intfloat/e5", "model_sha": None})}, "ok"),
         (TEI, {"/health": (200, None), "/info": (200, {"model_id": "BAAI/bge", "model_sha": COMMIT})}, "mismatch"),

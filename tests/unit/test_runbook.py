@@ -35,7 +35,7 @@ VARIABLES: Final = {"NS": "rag", "TENANT": "demo", "tenant": "demo", "URL": NOWH
 # The programs that the runbook calls with `python -m`, and what reads their arguments.
 READERS: Final = {
     "rag.preflight": "rag.preflight.command:parse_arguments",
-    "rag.ingestion": "rag.ingestion.command:parse_arguments",
+    "rag.ingestion": "rag.ingestion.arguments:parse_arguments",
     "load.gate": "load.gate.options:parse_options",
 }
 # What kubectl calls an object, by what the files call it.

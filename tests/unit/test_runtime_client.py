@@ -210,6 +210,39 @@ async def test_the_metadata_are_asked_for_once() -> None:
     assert runtime.bodies[0]["inputs"] == [{"name": "text", "datatype": "BYTES", "shape": [1], "data": ["x"]}]
 
 
+async def test_a_server_without_metadata_is_asked_by_the_default_names() -> None:
+    """TorchServe: once a request has succeeded so, the metadata are not asked for again."""
+    asked: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request.method)
+        return httpx.Response(404) if request.method == "GET" else httpx.Response(200, json=EMBEDDED["oip"])
+
+    async with client(answer) as http:
+        embedder = RuntimeEmbedder(http, embedding_protocol("oip", "e5"), dimension=2)
+        for _ in range(2):
+            await embedder.embed_query("x", timeout_s=1, trace_id="tr-1")
+
+    assert asked == ["GET", "POST", "POST"]
+
+
+async def test_a_model_that_is_not_there_yet_is_asked_for_its_metadata_again() -> None:
+    """Its inputs may have other names than the default ones."""
+    asked: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request.method)
+        return httpx.Response(404)
+
+    async with client(answer) as http:
+        embedder = RuntimeEmbedder(http, embedding_protocol("oip", "e5"), dimension=2)
+        for _ in range(2):
+            with pytest.raises(UpstreamError):
+                await embedder.embed_query("x", timeout_s=1, trace_id="tr-1")
+
+    assert asked == ["GET", "POST"] * 2
+
+
 BAD_VECTORS: dict[str, list[object]] = {
     "tei": [
         *([], [[1.0]], [[1.0, 2.0, 3.0]], [[1.0, 2.0]] * 2, [[1.0, float("nan")]]),

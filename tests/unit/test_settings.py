@@ -81,6 +81,24 @@ def test_the_searches_give_no_fewer_than_are_reranked() -> None:
     assert load_settings({"RAG_RERANK_K": "120"}).retrieve_k == 120
 
 
+@pytest.mark.parametrize(
+    ("environ", "expected"),
+    [
+        ({}, True),
+        ({"RAG_STORE_TOKEN_VECTORS": "false"}, True),
+        ({"RAG_VERIFIER_MODEL": "fake:"}, True),
+        ({"RAG_VERIFIER_MODEL": "path:verifier"}, False),
+        ({"RAG_RERANKER_MODEL": "path:other"}, False),
+        ({"RAG_EMBEDDER_MODEL": "fake:", "RAG_RERANKER_MODEL": "fake:"}, False),
+        ({"RAG_RERANKER_URL": "http://reranker:3000"}, False),
+        ({"RAG_EMBEDDER_URL": "http://embedder:3000"}, False),
+    ],
+)
+def test_one_process_holds_the_model_of_both_searches(environ: dict[str, str], expected: bool) -> None:
+    """Beside the front the Embedder reranks too, unless the Reranker has another model, an address, or more to do."""
+    assert load_settings(environ).embedder_reranks is expected
+
+
 def test_a_service_may_do_without_a_generator() -> None:
     """`none` is no model: production takes it, and the embedder's tokenizer counts."""
     settings = load_settings({**PRODUCTION, "RAG_GENERATOR_MODEL": "none"})

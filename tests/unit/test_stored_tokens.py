@@ -1,6 +1,5 @@
 """Token vectors in the index, and scoring a passage by them without encoding it again."""
 
-import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,15 +7,14 @@ import numpy as np
 import pytest
 
 from rag.engines.max_sim import NO_TOKENS
-from rag.engines.stored_interaction import READINGS_KEPT, EarlyReader, StoredInteraction
-from rag.errors import DeadlineExceeded, UpstreamError
+from rag.engines.stored_interaction import READINGS_KEPT, SharedPass, StoredInteraction
+from rag.errors import UpstreamError
 from rag.index.manifest import BrokenIndexError
 from rag.index.store import IndexStore
 from rag.index.tokens import SCALES_NAME
 from rag.index.update import update_index
 from rag.index.version import TenantIndex
-from rag.ports import Vectors
-from rag.types import TokenVectors, Window
+from rag.types import EncodedQuestion, TokenVectors, Window
 from tests.unit.index_fakes import FakeEncoder, change, embed_tokens
 
 DOCUMENTS = {"a": ["annual leave", "sick"], "b": ["rent is due"]}
@@ -132,6 +130,22 @@ class TestScoring:
         assert scores == pytest.approx([4, 1, 3])
         assert reader.asked == ["q"]
 
+    async def test_windows_are_scored_as_if_their_passages_had_not_been(self) -> None:
+        """What was compared for the passages is used again, for this question alone, and for longer ones not at all."""
+        passage, other = pack([1, 0], [0.6, 0.8]), pack([0, 1])
+        windows = [Window("a b", 2, 3, tokens=passage), Window("a", tokens=other)]
+        questions = {"q": pack([1, 0], [0, 1]), "p": pack([0, 1]), "long": pack(*[[0.6, 0.8]] * 150_000)}
+
+        for name, tokens in questions.items():
+            reader = Reader(tokens)
+            expected = await StoredInteraction(reader, Lengths()).score(name, windows, timeout_s=1, trace_id="t")
+            scorer = StoredInteraction(reader, Lengths())
+            for known in (pack([1, 0]), tokens):
+                reader.tokens = known
+                await scorer.score(name, [Window("a b", tokens=passage)], timeout_s=1, trace_id="t")
+
+            assert await scorer.score(name, windows, timeout_s=1, trace_id="t") == expected
+
     async def test_no_question_is_read_where_nothing_is_stored(self) -> None:
         """A pass of the model that nobody needs."""
         reader = Reader(pack([1, 0]))
@@ -140,81 +154,65 @@ class TestScoring:
         assert not reader.asked
 
 
-class SlowReader(Reader):
-    """Reads once it may, and remembers who left before."""
-
-    def __init__(self, tokens: TokenVectors) -> None:
-        super().__init__(tokens)
-        self.may_read = asyncio.Event()
-        self.left: list[str] = []
-
-    async def read_question(self, question: str, *, timeout_s: float, trace_id: str) -> TokenVectors:
-        try:
-            await self.may_read.wait()
-        except asyncio.CancelledError:
-            self.left.append(question)
-            raise
-        return await super().read_question(question, timeout_s=timeout_s, trace_id=trace_id)
-
-
-class Embedder:
-    """Embeds at once, or fails."""
+class Encoder:
+    """Encodes every question alike, or fails."""
 
     def __init__(self, error: Exception | None = None) -> None:
+        self.encoded = EncodedQuestion(np.array([0.6, 0.8], np.float32), pack([1, 0]))
         self.error = error
+        self.asked: list[str] = []
 
-    async def embed_query(self, text: str, *, timeout_s: float, trace_id: str) -> Vectors:
-        await asyncio.sleep(0)
+    async def encode_question(self, question: str, *, timeout_s: float, trace_id: str) -> EncodedQuestion:
+        self.asked.append(question)
         if self.error:
             raise self.error
-        return np.ones(2, np.float32)
+        return self.encoded
 
 
-class TestReadingEarly:
-    async def test_a_question_is_read_once_and_while_it_is_embedded(self) -> None:
-        """Reranking and the ranking of quotations find what retrieval began; another request's question is its own."""
-        reader = Reader(pack([1, 0]))
-        early = EarlyReader(Embedder(), reader)
+class TestOnePass:
+    async def test_a_question_is_encoded_once(self) -> None:
+        """Retrieval, reranking and the ranking of quotations share it; another request's question is its own."""
+        encoder = Encoder()
+        shared = SharedPass(encoder)
 
-        await early.embed_query("q", timeout_s=1, trace_id="t")
-        assert reader.asked == ["q"]
-        for _ in range(2):
-            assert await early.read_question("q", timeout_s=1, trace_id="t") is reader.tokens
-        assert reader.asked == ["q"]
+        vector = await shared.embed_query("q", timeout_s=1, trace_id="t")
+        read = [await shared.read_question("q", timeout_s=1, trace_id="t") for _ in range(2)]
 
-        await early.read_question("q", timeout_s=1, trace_id="other")
-        assert reader.asked == ["q", "q"]
+        assert vector is encoder.encoded.vector
+        assert read == [encoder.encoded.tokens] * 2
+        assert encoder.asked == ["q"]
+        await shared.read_question("q", timeout_s=1, trace_id="other")
+        assert encoder.asked == ["q", "q"]
 
-    async def test_nobody_reads_for_a_question_that_could_not_be_embedded(self) -> None:
-        """The request has failed, or its client has left."""
-        reader = SlowReader(pack([1, 0]))
+    async def test_a_question_that_was_not_embedded_is_encoded(self) -> None:
+        """Such as the sentence of a draft whose translation is sought."""
+        encoder = Encoder()
 
+        tokens = await SharedPass(encoder).read_question("a sentence", timeout_s=1, trace_id="t")
+
+        assert tokens is encoder.encoded.tokens
+        assert encoder.asked == ["a sentence"]
+
+    async def test_a_failure_is_not_kept(self) -> None:
+        """The next to ask gets an answer, if there is one by then."""
+        encoder = Encoder(UpstreamError())
+        shared = SharedPass(encoder)
         with pytest.raises(UpstreamError):
-            await EarlyReader(Embedder(UpstreamError()), reader).embed_query("q", timeout_s=1, trace_id="t")
-        await asyncio.sleep(0)
+            await shared.embed_query("q", timeout_s=1, trace_id="t")
 
-        assert reader.left == ["q"]
+        encoder.error = None
 
-    async def test_a_reading_that_takes_too_long_ends_with_its_stage(self) -> None:
-        """As if it had been asked for only then."""
-        reader = SlowReader(pack([1, 0]))
-        early = EarlyReader(Embedder(), reader)
-        await early.embed_query("q", timeout_s=1, trace_id="t")
-
-        with pytest.raises(DeadlineExceeded):
-            await early.read_question("q", timeout_s=0.001, trace_id="t")
-
-        assert reader.left == ["q"]
+        assert await shared.read_question("q", timeout_s=1, trace_id="t") is encoder.encoded.tokens
 
     async def test_questions_that_find_nothing_do_not_pile_up(self) -> None:
-        """Nobody comes for what was read of them."""
-        reader = Reader(pack([1, 0]))
-        early = EarlyReader(Embedder(), reader)
+        """Nobody comes for the vectors of their tokens."""
+        encoder = Encoder()
+        shared = SharedPass(encoder)
         for number in range(READINGS_KEPT + 1):
-            await early.embed_query("q", timeout_s=1, trace_id=str(number))
-        read = len(reader.asked)
+            await shared.embed_query("q", timeout_s=1, trace_id=str(number))
+        read = len(encoder.asked)
 
-        await early.read_question("q", timeout_s=1, trace_id=str(READINGS_KEPT))
-        assert len(reader.asked) == read
-        await early.read_question("q", timeout_s=1, trace_id="0")
-        assert len(reader.asked) == read + 1
+        await shared.read_question("q", timeout_s=1, trace_id=str(READINGS_KEPT))
+        assert len(encoder.asked) == read
+        await shared.read_question("q", timeout_s=1, trace_id="0")
+        assert len(encoder.asked) == read + 1

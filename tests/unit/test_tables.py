@@ -60,6 +60,13 @@ def test_a_header_without_rows_stays() -> None:
     assert render_rows([row("Model", "Power", header=True)]) == ["Model | Power"]
 
 
+def test_the_name_of_a_column_without_values_stays() -> None:
+    """An empty form has columns too."""
+    rows = [row("Model", "Power", "Notes", header=True), row("X2", "7,500 Pa", "")]
+
+    assert render_rows(rows) == ["Notes", "Model: X2 | Power: 7,500 Pa"]
+
+
 def test_a_long_name_above_many_rows_is_refused() -> None:
     """A megabyte that stands in a hundred thousand lines fills the memory."""
     rows = [row("x" * 999_999, "y", header=True), *[row("1", "2")] * 100_000]

@@ -62,13 +62,27 @@ def test_a_stage_that_fails_is_timed_too() -> None:
 
 
 def test_tokens_are_counted_once_they_are_known() -> None:
-    """Prompt and completion apart."""
-    before = REGISTRY.get_sample_value("rag_tokens_total", {"kind": "completion"}) or 0
+    """Prompt and completion apart, for the tenant where the record may name it."""
+    labels = {"kind": "completion", "tenant": "acme"}
     record = make_record()
+    record.tenant_label = "acme"
     record.usage = TokenUsage(10, 4)
     record.report("stop")
 
-    assert REGISTRY.get_sample_value("rag_tokens_total", {"kind": "completion"}) == before + 4
+    assert REGISTRY.get_sample_value("rag_tokens_total", labels) == 4
+
+
+def test_a_tenant_that_nobody_named_is_no_label() -> None:
+    """Its id may come from a request: it would make a series for each value."""
+    others = {"kind": "prompt", "tenant": "other"}
+    before = REGISTRY.get_sample_value("rag_tokens_total", others) or 0
+    record = make_record()
+    record.tenant_id = "made-up"
+    record.usage = TokenUsage(10, 4)
+    record.report("stop")
+
+    assert REGISTRY.get_sample_value("rag_tokens_total", others) == before + 10
+    assert REGISTRY.get_sample_value("rag_tokens_total", {"kind": "prompt", "tenant": "made-up"}) is None
 
 
 @pytest.mark.parametrize(

@@ -17,12 +17,16 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanKind, StatusCode
 from starlette.responses import PlainTextResponse
 
+from rag.engines.fake import FakeEmbedder
 from rag.engines.vllm_server import EngineOptions
 from rag.errors import RagError, UpstreamError
 from rag.observability.telemetry import QueryRecord
 from rag.observability.tracing import TRACE_HEADERS, Tracer, find_collector, recording
+from rag.observability.tracing.model_calls import CalledModel, TracedEmbedder, TracedGenerator
 from rag.observability.tracing.recording import CHILDREN_MAX, QuietExporter, Recorder
 from rag.pipeline import Pipeline
+from rag.ports import TextEmbedder, TextGenerator
+from rag.types import TokenUsage
 from schemas.errors import ErrorCode
 from schemas.request import QueryRequest
 from tests.asgi import Connection
@@ -39,7 +43,7 @@ from tests.fakes import (
     make_deadline,
     make_pipeline,
 )
-from tests.trace_collector import TraceCollector
+from tests.trace_collector import ReceivedSpan, TraceCollector
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # what BentoML warns of while it is imported is not ours to mend
@@ -354,6 +358,117 @@ def test_vllm_sends_its_spans_where_ours_go() -> None:
     traced = replace(options, collector="http://c/v1/traces").arguments(on_cpu=False, dtype="bfloat16")
 
     assert set(traced) - set(arguments) == {"--otlp-traces-endpoint=http://c/v1/traces"}
+
+
+# --- Calls of models
+
+CHAT: Final = CalledModel("qwen3", "openai", "https://models.example.org/v1")
+EMBEDDER: Final = CalledModel("e5", "bentoml", "http+unix://%2Ftmp%2Fsocket")
+
+
+async def trace_calls(generator: TextGenerator, embedder: TextEmbedder | None = None) -> list[ReceivedSpan]:
+    """The spans of one query whose models' calls are traced; the query's own first."""
+    with TraceCollector().running() as collector:
+        tracer = Tracer("RagService", f"{collector.url}/v1/traces")
+        pipeline = make_pipeline(
+            generator=TracedGenerator(generator, tracer, CHAT),
+            embedder=TracedEmbedder(embedder or FakeEmbedder(), tracer, EMBEDDER),
+        )
+        async with make_client(make_app(tracer=tracer, pipeline=pipeline)) as client:
+            with tracer.running():
+                answered = await client.post("/query", json={"question": QUESTION})
+        assert b"annual leave" not in collector.raw
+        return collector.of(answered.headers["x-trace-id"])
+
+
+async def test_a_draft_is_a_call_by_the_conventions() -> None:
+    """Named by operation and model, with what was asked for, who answered, how it finished and the tokens."""
+    generator = ScriptedGenerator(f"{ANNUAL_LEAVE} [S1]", usage=TokenUsage(90, 14), model="qwen3-8b-0907")
+    query, *below = await trace_calls(generator)
+
+    (chat,) = (span for span in below if span.name == "chat qwen3")
+    assert chat.is_call
+    assert (chat.parent_id, chat.failure) == (query.span_id, None)
+    assert chat.attributes == {
+        "gen_ai.operation.name": "chat",
+        "gen_ai.provider.name": "openai",
+        "gen_ai.request.model": "qwen3",
+        "gen_ai.request.max_tokens": 512,
+        "gen_ai.response.model": "qwen3-8b-0907",
+        "gen_ai.response.finish_reasons": ("stop",),
+        "gen_ai.usage.input_tokens": 90,
+        "gen_ai.usage.output_tokens": 14,
+        "server.address": "models.example.org",
+        "server.port": 443,
+    }
+
+
+async def test_what_a_generator_does_not_say_is_left_out() -> None:
+    """Neither usage nor the model that answered."""
+    _, *below = await trace_calls(ScriptedGenerator(f"{ANNUAL_LEAVE} [S1]"))
+
+    (chat,) = (span for span in below if span.name == "chat qwen3")
+    assert not {"gen_ai.usage.input_tokens", "gen_ai.response.model"} & chat.attributes.keys()
+
+
+async def test_an_embedded_question_is_a_call_by_the_conventions() -> None:
+    """Below the stage that waits for it; a Unix socket has no address."""
+    _, *below = await trace_calls(ScriptedGenerator(f"{ANNUAL_LEAVE} [S1]"))
+
+    (embedding,) = (span for span in below if span.name == "embeddings e5")
+    (stage,) = (span for span in below if span.name == "retrieval")
+    assert embedding.is_call
+    assert embedding.parent_id == stage.span_id
+    assert embedding.attributes == {
+        "gen_ai.operation.name": "embeddings",
+        "gen_ai.provider.name": "bentoml",
+        "gen_ai.request.model": "e5",
+        "gen_ai.embeddings.dimension.count": FakeEmbedder.info.dimension,
+    }
+
+
+async def test_a_failed_call_names_the_type_of_its_failure() -> None:
+    """As the conventions want it, and never by a message."""
+    query, *below = await trace_calls(ScriptedGenerator(UpstreamError(upstream_error="12 days of annual leave")))
+
+    (chat,) = (span for span in below if span.name == "chat qwen3")
+    assert (chat.attributes["error.type"], chat.failure) == ("UpstreamError", "UpstreamError")
+    assert query.attributes["rag.error_code"] == "UPSTREAM_ERROR"
+
+
+async def test_without_a_draft_there_is_no_chat() -> None:
+    """A question that nothing answers reaches no generator."""
+    with TraceCollector().running() as collector:
+        tracer = Tracer("RagService", f"{collector.url}/v1/traces")
+        generator = TracedGenerator(ScriptedGenerator("never"), tracer, CHAT)
+        app = make_app(tracer=tracer, pipeline=make_pipeline(generator=generator, indexes=FakeIndexes()))
+        async with make_client(app) as client:
+            with tracer.running():
+                await client.post("/query", json={"question": QUESTION})
+
+    assert [span.name for span in collector.spans] == ["/query"]
+
+
+async def test_a_call_outside_a_query_is_no_span() -> None:
+    """Such as those that warm the models up: they would be traces of their own."""
+    with TraceCollector().running() as collector:
+        tracer = Tracer("RagService", f"{collector.url}/v1/traces")
+        with tracer.running():
+            await TracedEmbedder(FakeEmbedder(), tracer, EMBEDDER).embed_query("x", timeout_s=1, trace_id="x")
+
+    assert collector.spans == []
+
+
+async def test_what_a_model_calls_is_below_its_call(recorded: Recording) -> None:
+    """`traceparent` of the request names the call's span, so that vLLM's own come below it."""
+    query = recorded.begin()
+    with recorded.recorder.calling("chat qwen3", {}, above=TRACE_HEADERS.get()):
+        carried = TRACE_HEADERS.get()["traceparent"]
+    query.end({}, failure=None)
+
+    call = next(span for span in recorded.spans() if span.name == "chat qwen3")
+    assert call.context is not None
+    assert carried.split("-")[2] == f"{call.context.span_id:016x}"
 
 
 # --- From the request to the collector

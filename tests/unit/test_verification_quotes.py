@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import pytest
 
 from rag.types import DraftSentence, Passage, Quote
+from rag.verification.quoting import Quoting
+from rag.verification.ranking import RankedQuote
 from rag.verification.sources import quotables, read_source
 from rag.verification.support import read_claim
 from tests.unit.verification_fakes import LEAVE, PASSAGES, REMOTE, begin, flat_idf, make_passages
@@ -73,3 +75,31 @@ class TestQuotable:
         assert [q.text for q in quotable(poisoned)][-1] == "Meals cost 5 euros each."
         assert not any("99" in quote.text for quote in quotable(poisoned))
         assert (verdict.kind, verdict.sent) == ("dropped", "")
+
+
+class CountingQuoting(Quoting):
+    """Counts how often it adds up what was said."""
+
+    def __init__(self, *, floor: float) -> None:
+        super().__init__(enough=0.9, floor=floor, asked_in="en", most=3)
+        self.additions = 0
+
+    def said(self, quotes: Sequence[RankedQuote]) -> float:
+        self.additions += 1
+        return super().said(quotes)
+
+
+@pytest.mark.parametrize(("floor", "quoted"), [(0.0, 3), (2.0, 0)])
+def test_what_was_said_is_added_up_once_for_each_quotation(floor: float, quoted: int) -> None:
+    """Once for each of all statements, a question with many of them would take the square of their number."""
+    (passage,) = make_passages(" ".join(f"Fact {name} is told of number {name}." for name in "abcdefghij"))
+    ranked = [
+        RankedQuote(Quote(passage, at, at + 1), f"Word{at} told.", frozenset({str(at)}), "en", 1.0, 0.01)
+        for at in range(200)
+    ]
+    quoting = CountingQuoting(floor=floor)
+
+    verdicts = [quoting.quote_alone(each) for each in quoting.wanted(ranked)]
+
+    assert len(verdicts) == quoted
+    assert quoting.additions == quoted + 1

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from rag.observability.tracing.recording import Recorder, Span
 
+Attribute = str | int | tuple[str, ...]
+
 # Headers for calls made in this context (a W3C `traceparent`), so that their spans join the query's trace.
 # Source: https://www.w3.org/TR/trace-context/
 TRACE_HEADERS: Final[ContextVar[Mapping[str, str]]] = ContextVar("trace_headers", default=MappingProxyType({}))
@@ -39,6 +41,11 @@ class Tracer:
         self._collector = collector
         self._recorder: Recorder | None = None
 
+    @property
+    def is_on(self) -> bool:
+        """Whether spans are made while it is running."""
+        return self._collector is not None
+
     @contextmanager
     def running(self) -> Iterator[None]:
         """Record spans during the block, then flush them; an unreachable collector delays the exit by at most 2 s."""
@@ -57,6 +64,20 @@ class Tracer:
     def begin(self, name: str, *, trace_id: str, headers: Iterable[tuple[bytes, bytes]]) -> "Span | None":
         """Start the span of a request with these headers; end it in the same context. None if tracing is off."""
         return self._recorder.begin(name, trace_id=trace_id, headers=headers) if self._recorder else None
+
+    @contextmanager
+    def calling(self, name: str, attributes: Mapping[str, Attribute]) -> Iterator[None]:
+        """Record the block as a call to another service; `attributes` are read at its end.
+
+        The span is below the one that `TRACE_HEADERS` name, and is named by them in the block; without one, or if
+        tracing is off, there is none.
+        """
+        above = TRACE_HEADERS.get()
+        if self._recorder is None or not above:
+            yield
+            return
+        with self._recorder.calling(name, attributes, above=above):
+            yield
 
 
 UNTRACED: Final = Tracer("", None)

@@ -21,7 +21,7 @@ from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.trace import SpanKind, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from rag.observability.tracing import TRACE_HEADERS
+from rag.observability.tracing import TRACE_HEADERS, Attribute
 
 # The last two stages of a long answer alternate sentence by sentence; later children get no span, and only the log line
 # has the sums.
@@ -61,6 +61,27 @@ class Recorder:
         above = _W3C.extract({name.decode("latin-1"): value.decode("latin-1") for name, value in headers})
         started = self._tracer.start_span(name, above, SpanKind.SERVER, {"rag.trace_id": trace_id})
         return Span(self._tracer, started)
+
+    @contextmanager
+    def calling(self, name: str, attributes: Mapping[str, Attribute], *, above: Mapping[str, str]) -> Iterator[None]:
+        """Record the block as a call, below the span of the W3C headers `above`; calls inside the block carry it.
+
+        An exception sets only its type; a call that is given up is no failure.
+        """
+        context = _W3C.extract(above)
+        span = self._tracer.start_span(name, context, SpanKind.CLIENT)
+        token = TRACE_HEADERS.set(_to_headers(trace.set_span_in_context(span, context)))
+        try:
+            yield
+        except Exception as error:
+            kind = type(error).__qualname__
+            span.set_attribute("error.type", kind)
+            span.set_status(StatusCode.ERROR, kind)
+            raise
+        finally:
+            TRACE_HEADERS.reset(token)
+            span.set_attributes(attributes)
+            span.end()
 
     def close(self) -> None:
         """Send the remaining spans, for at most two seconds."""

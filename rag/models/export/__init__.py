@@ -1,0 +1,1 @@
+"""`python -m rag.models.export`: the local embedder as other model servers take it, each by one command."""
