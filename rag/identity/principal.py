@@ -83,5 +83,5 @@ class OpenAuthenticator:
         return self._ANYBODY
 
     def names_tenant(self, tenant_id: str) -> bool:
-        """Return whether it is the one tenant."""
-        return tenant_id == OPEN_TENANT
+        """Return False: only an identities file names tenants."""
+        return False
