@@ -41,6 +41,18 @@ neither id nor name; the response has that header too. `start` comes first, then
 which is no JSON. A late failure is an `error`, whose `errorText` is the JSON of an `ErrorBody`, and no `[DONE]`
 follows."""
 _EVENT_STREAM: Final = "text/event-stream"
+# As `json_rpc.Message` takes it: what has a method has an id that is not null, or none.
+_MESSAGE: Final[Described] = {
+    "type": "object",
+    "required": ["jsonrpc"],
+    "properties": {
+        "jsonrpc": {"const": "2.0"},
+        "method": {"type": ["string", "null"]},
+        "id": {"type": ["integer", "string", "null"]},
+        "params": {"type": ["object", "null"]},
+    },
+    "anyOf": [{"properties": {"id": {"type": ["integer", "string"]}}}, {"properties": {"method": {"type": "null"}}}],
+}
 _QUERIES, _STATUS, _SERVER = "Queries", "Status", "Server"
 _TAGS: Final = (
     {"name": _QUERIES, "description": "Questions and their answers."},
@@ -221,7 +233,7 @@ def _mcp_body() -> Described:
     return {
         "required": True,
         "description": "A message of JSON-RPC 2.0 in UTF-8, at most 64 KiB.",
-        "content": {"application/json": {"schema": {"type": "object"}, "example": ping}},
+        "content": {"application/json": {"schema": _MESSAGE, "example": ping}},
     }
 
 

@@ -146,7 +146,7 @@ def test_both_descriptions_are_ours(scripted: Rag) -> None:
 
 
 def test_metrics_count_queries_and_name_no_tenant(scripted: Rag) -> None:
-    """Labels come from closed sets: never a trace id, a path of strangers, or a tenant that no identities file names."""
+    """Labels come from closed sets: never a trace id, a stranger's path, or a tenant that no identities file names."""
     scripted.http.get("/some-strangers-path")
     scripted.answer(QUESTION)
 
