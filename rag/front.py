@@ -124,7 +124,7 @@ class Front:
             public_url=settings.public_url,
             log_content_sample=settings.log_content_sample,
             tracer=self._tracer,
-            names_tenant=authenticator.names_tenant,
+            names_tenant=authenticator.names_tenant if settings.tenant_metrics == "on" else _names_none,
         )
         documents = DocumentDesk(
             ingestor=lambda: self._ingestor,
@@ -413,3 +413,7 @@ async def always_ok(_: str | None) -> DependencyState:
 def _secret_parts(value: str | None) -> list[str]:
     """A header's value, and what stands in it behind `Bearer` or the like; what is short is no secret."""
     return [part for part in (value or "", *(value or "").split()) if len(part) >= MIN_SECRET_CHARS]
+
+
+def _names_none(tenant_id: str) -> bool:
+    return False

@@ -394,6 +394,9 @@ class Settings(BaseSettings):
     log_content_sample: float = Field(
         0, ge=0, le=1, description="Share of requests whose log line may hold redacted text; for debugging only."
     )
+    tenant_metrics: Literal["on", "off"] = Field(
+        "off", description="on: rag_tokens_total names the tenants that the identities file names."
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -509,7 +512,7 @@ NEVER_IN_AN_ANSWER: Final = frozenset(
         "queue_timeout_s", "max_concurrent_requests", "max_connections",
         "rate_limit_window_s", "rate_limit_requests", "rate_limit_tokens", "redis_url", "redis_lost",
         "identities_file", "jwt_jwks", "jwt_audience", "jwt_issuer", "cors_origins", "public_url",
-        "log_level", "log_content_sample",
+        "log_level", "log_content_sample", "tenant_metrics",
         "tenants_file",  # what it says counts, not where it stands (rag.model_card)
     }
 )  # fmt: skip

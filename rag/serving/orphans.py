@@ -18,6 +18,8 @@ from typing import BinaryIO, Final
 VARIABLE: Final = "BENTO_SUPERVISOR"
 POLL_S: Final = 0.5
 _FRONTS: Final = "fronts"
+# Open until the process ends: a file that nothing refers to is closed, and its lock is gone.
+_HELD: Final[list[BinaryIO]] = []
 
 
 def name_supervisor(folder: str) -> dict[str, str]:
@@ -30,6 +32,7 @@ def stop_front_when_orphaned(environment: Mapping[str, str]) -> None:
     if VARIABLE in environment:
         pid, folder = _read(environment)
         fronts = _open(folder)
+        _HELD.append(fronts)
         fcntl.flock(fronts, fcntl.LOCK_SH)  # the kernel lets go of it when the process ends, however it ends
         _start(pid, fronts, wait_s=0)
 

@@ -53,7 +53,7 @@ def test_a_search_is_refused_like_a_query(guarded: Rag) -> None:
     """Without credentials, of another's tenant, and with a field that a search has not."""
     assert_error(search(guarded, {}), ErrorCode.UNAUTHORIZED)
     assert_error(search(guarded, READER, tenant_id="acme"), ErrorCode.FORBIDDEN)
-    assert_error(search(guarded, READER, filters={}), ErrorCode.VALIDATION_ERROR)
+    assert_error(search(guarded, READER, history=[]), ErrorCode.VALIDATION_ERROR)
 
 
 def test_every_result_can_be_read(guarded: Rag) -> None:

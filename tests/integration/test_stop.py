@@ -92,7 +92,7 @@ def test_without_their_supervisor_the_services_stop_in_the_same_order(
             stream = [*begun, *events]
         wait_for(lambda: not find_running(workers), within_s=STOPS_WITHIN_S)
 
-    assert len(running) == len(workers) == 2
+    assert len(running) == len(workers) == 3  # the Embedder, the Ingestor and the front
     assert stream[-1].name == "done"
     with pytest.raises(httpx.ConnectError):  # a bind fails if a connection has the port by chance
         httpx.get(server.url)

@@ -111,7 +111,9 @@ def test_the_service_has_the_models_that_are_named(
     named: list[str], expected: list[str], reranker_folder: Path
 ) -> None:
     """An API for each beside the one that names them; the front spawns the service for either, a fake needs neither."""
-    environment = make_environment(**{**FAKE_MODELS, **dict.fromkeys(named, f"path:{reranker_folder}")})
+    environment = make_environment(
+        RAG_UPLOADS="off", **{**FAKE_MODELS, **dict.fromkeys(named, f"path:{reranker_folder}")}
+    )
     done = subprocess.run(
         [sys.executable, "-c", PRINT_PARTS], cwd=ROOT, env=environment, capture_output=True, check=True
     )
@@ -135,7 +137,7 @@ PRINT_SERVICES = "import service; print(*service.Embedder.apis, *service.RagServ
 )
 def test_one_model_is_held_once(named: dict[str, str], expected: list[str]) -> None:
     """With the local models the Embedder has what reranking needs, and no Reranker is spawned."""
-    environment = make_environment(**named)
+    environment = make_environment(RAG_UPLOADS="off", **named)
     done = subprocess.run(
         [sys.executable, "-c", PRINT_SERVICES], cwd=ROOT, env=environment, capture_output=True, check=True
     )
