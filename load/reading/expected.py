@@ -4,6 +4,7 @@ from typing import Final
 
 REFUSED: Final = frozenset(
     {
+        "docx_xxe.docx",
         "pdf_flate_bomb.pdf",
         "pdf_no_tounicode.pdf",
         "pdf_scan_with_stamp.pdf",
