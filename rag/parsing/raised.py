@@ -9,7 +9,7 @@ _LOWERED: Final = str.maketrans("0123456789+-−=()", "₀₁₂₃₄₅₆₇�
 _RAISABLE = re.compile(r"(?=.)[0-9+\-−=()]*[ni]?[0-9+\-−=()]*")
 _LOWERABLE = re.compile(r"[0-9+\-−=()]+")
 # What is raised to a power: 10 or 2, a unit of length, or one letter; another word or figure before has a footnote.
-_BASE = re.compile(r"(?:(?<![\d.,])(?:10|2|e)|(?<![^\W\d_])(?:[kdcmµμn]?m|ft|in|yd|s|[^\W\d_])|[)\]])\Z")
+_BASE = re.compile(r"(?:(?<![\d.,])(?:10|2)|(?<![^\W\d_])(?:[kdcmµμn]?m|ft|in|yd|s|[^\W\d_])|[)\]])\Z")
 
 
 def to_raised(text: str) -> str | None:

@@ -7,8 +7,18 @@ from rag.parsing.raised import ends_in_base, shift_figures, to_lowered, to_raise
 
 @pytest.mark.parametrize(
     ("text", "raised"),
-    [("6", "⁶"), ("-2", "⁻²"), ("2+", "²⁺"), ("n", "ⁿ"), ("n-1", "ⁿ⁻¹"), ("(2)", "⁽²⁾"), ("in", None), ("th", None), ("", None)],
-)  # fmt: skip
+    [
+        ("6", "⁶"),
+        ("-2", "⁻²"),
+        ("2+", "²⁺"),
+        ("n", "ⁿ"),
+        ("n-1", "ⁿ⁻¹"),
+        ("(2)", "⁽²⁾"),
+        ("in", None),
+        ("th", None),
+        ("", None),
+    ],
+)
 def test_what_unicode_has_is_raised_and_words_are_not(text: str, raised: str | None) -> None:
     """A power is another number than the digits in a line; a raised word stays a word."""
     assert to_raised(text) == raised
