@@ -1,5 +1,6 @@
 """Read Word documents: paragraphs, headings, list items with their numbers, tables; they have no pages."""
 
+import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, pairwise
@@ -9,6 +10,7 @@ from lxml import etree
 
 from rag.errors import ParseError
 from rag.parsing.blocks import MAX_TEXT_CHARS, Block, Draft
+from rag.parsing.charts import read_chart
 from rag.parsing.docx_headings import MAX_LEVEL, Item, mark_bold_headings
 from rag.parsing.docx_math import EQUATIONS, linear
 from rag.parsing.docx_numbering import BULLET, Numbering
@@ -55,7 +57,7 @@ def read(data: bytes) -> Draft:
     relations = package.relations(main)
     parts = {each.kind: each.target for each in relations.values()}
     styles = Styles(package.parse(parts.get("styles", "")))
-    source = Source(styles, _read_notes(package, parts), _read_diagrams(package, relations))
+    source = Source(styles, _read_notes(package, parts), _read_drawings(package, relations))
     reader = _Body(source, Numbering(package.parse(parts.get("numbering", "")), styles))
     blocks = mark_bold_headings(list(reader.read(body)))
     core = next((each.target for each in root_relations.values() if each.kind == "core-properties"), "")
@@ -73,15 +75,22 @@ def _read_notes(package: Package, parts: dict[str, str]) -> dict[tuple[str, str]
     return notes
 
 
-def _read_diagrams(package: Package, relations: Mapping[str, Relation]) -> dict[str, list[str]]:
-    """Return the texts of the shapes of each diagram, such as a chart of an organisation."""
-    diagrams = {}
+def _read_drawings(package: Package, relations: Mapping[str, Relation]) -> dict[str, list[str]]:
+    """Return the texts of the shapes of each diagram, and titles and rows of each chart; a broken chart has none."""
+    drawings = {}
     for key, relation in relations.items():
-        root = package.parse(relation.target) if relation.kind == "diagramData" else None
-        if root is not None:
-            shapes = (" ".join(part.text or "" for part in shape.iter(qn("a:t"))) for shape in root.iter(qn("dgm:pt")))
-            diagrams[key] = [text for text in shapes if text.strip()]
-    return diagrams
+        if relation.kind == "diagramData" and (root := package.parse(relation.target)) is not None:
+            drawings[key] = [text for shape in root.iter(qn("dgm:pt")) if (text := _drawn_text(shape).strip())]
+        elif relation.kind == "chart":
+            with contextlib.suppress(etree.XMLSyntaxError):
+                root = package.parse(relation.target)
+                titles, rows = ([], []) if root is None else read_chart(root, _drawn_text)
+                drawings[key] = [*titles, "\n".join(rows)] if rows else []
+    return drawings
+
+
+def _drawn_text(element: etree._Element) -> str:
+    return " ".join(part.text or "" for part in element.iter(qn("a:t")))
 
 
 def _warnings(source: Source) -> tuple[str, ...]:

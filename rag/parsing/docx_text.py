@@ -30,9 +30,10 @@ _INLINE: Final = {
 }  # fmt: skip
 _NOTES: Final = {qn("w:footnoteReference"): "footnotes", qn("w:endnoteReference"): "endnotes"}
 _UNREAD: Final = {
-    qn("a:blip"): "picture", qn("v:imagedata"): "picture", qn("c:chart"): "chart", qn("dgm:relIds"): "diagram",
-    qn("o:OLEObject"): "embedded object",
+    qn("a:blip"): "picture", qn("v:imagedata"): "picture", qn("c:chart"): "chart", qn("cx:chart"): "chart",
+    qn("dgm:relIds"): "diagram", qn("o:OLEObject"): "embedded object",
 }  # fmt: skip
+_DRAWN: Final = {qn("dgm:relIds"): qn("r:dm"), qn("c:chart"): qn("r:id")}  # the attribute that names the part
 _W_ID: Final = qn("w:id")
 _TEXT: Final = frozenset({qn("w:t"), qn("m:t")})
 _BOX: Final = qn("w:txbxContent")
@@ -47,7 +48,7 @@ class Source:
 
     styles: Styles
     notes: Mapping[tuple[str, str], etree._Element]
-    diagrams: Mapping[str, Sequence[str]] = field(default_factory=dict)  # the texts of their shapes
+    drawings: Mapping[str, Sequence[str]] = field(default_factory=dict)  # the texts of diagrams and charts
     left_out: Counter[str] = field(default_factory=Counter)
 
 
@@ -136,8 +137,8 @@ class _Reader:
             return False
         elif tag in _NOTES:
             self._add_note(self._source.notes.get((_NOTES[tag], str(node.get(_W_ID, "")))))
-        elif tag == qn("dgm:relIds") and self._source.diagrams.get(shapes := str(node.get(qn("r:dm"), ""))):
-            self.notes += self._source.diagrams[shapes]
+        elif tag in _DRAWN and (texts := self._source.drawings.get(str(node.get(_DRAWN[tag], "")))):
+            self.notes += texts
         elif tag in _UNREAD:
             self._source.left_out[_UNREAD[tag]] += 1
         return True

@@ -15,8 +15,8 @@ from pptx.slide import Slide
 
 from rag.parsing.archives import check_elements, open_archive
 from rag.parsing.blocks import Block, Draft
+from rag.parsing.charts import read_chart
 from rag.parsing.raised import shift_figures
-from rag.parsing.sheets import show_formatted
 from rag.parsing.tables import Cell, render_rows
 
 _ALTERNATIVES: Final = "{http://schemas.openxmlformats.org/markup-compatibility/2006}AlternateContent"
@@ -188,33 +188,11 @@ class _SlideReader:
         root = self._read_part(relation)
         if root is None:
             return
-        for title in root.iter(f"{_CHART}title"):
-            yield self._block(_text_of(title))
-        series = list(root.iter(f"{_CHART}ser"))
-        names = [" ".join(_points(each, "tx").values()) for each in series]
-        categories: dict[int, str] = {}
-        values = []
-        for each in series:
-            categories = {**_points(each, "cat"), **_points(each, "xVal"), **categories}
-            values.append(_points(each, "val") or _points(each, "yVal"))
-        header = [Cell(text, is_header=True) for text in ("", *names)]
-        indexes = sorted({index for points in (categories, *values) for index in points})
-        rows = [[Cell(points.get(index, "")) for points in (categories, *values)] for index in indexes]
-        yield from self._render([header, *rows] if rows else [])
-
-
-def _points(series: etree._Element, name: str) -> dict[int, str]:
-    """Return the values of a series that are stored in the chart, by their numbers."""
-    found: dict[int, str] = {}
-    for holder in series.iterchildren(f"{_CHART}{name}"):
-        code = holder.findtext(f".//{_CHART}formatCode") or ""
-        for point in holder.iter(f"{_CHART}pt"):
-            text = point.findtext(f"{_CHART}v") or ""
-            if holder.find(f".//{_CHART}numCache") is not None:
-                text = show_formatted(text, point.get("formatCode", code))
-            number = _read_number(point.get("idx"))
-            found[number] = f"{found[number]} {text}" if number in found else text  # categories of several levels
-    return found
+        titles, rows = read_chart(root, _text_of)
+        for title in titles:
+            yield self._block(title)
+        for at, row in enumerate(rows):
+            yield self._block(row, is_next=at > 0)
 
 
 def _placeholder(shape: etree._Element) -> str | None:

@@ -16,6 +16,7 @@ NAMESPACES = (
     f'xmlns:w="{W}" xmlns:m="http://schemas.openxmlformats.org/officeDocument/2006/math"'
     ' xmlns:mc="http://schemas.openxmlformats.org/markup-compatibility/2006"'
     ' xmlns:a="http://schemas.openxmlformats.org/drawingml/2006/main"'
+    ' xmlns:c="http://schemas.openxmlformats.org/drawingml/2006/chart"'
     ' xmlns:dgm="http://schemas.openxmlformats.org/drawingml/2006/diagram"'
     ' xmlns:r="http://schemas.openxmlformats.org/officeDocument/2006/relationships"'
 )
@@ -318,6 +319,40 @@ def test_the_shapes_of_a_diagram_are_text(files: Files) -> None:
     document = files.read(p("Tổ chức:", runs=drawing), diagramData=shapes)
 
     assert (document.text, document.warnings) == ("Tổ chức:\n\nA\n\nB", ())
+
+
+def point(at: int, value: str) -> str:
+    return f'<c:pt idx="{at}"><c:v>{value}</c:v></c:pt>'
+
+
+def write_chart(files: Files, chart: str) -> Document:
+    chart_of = '<w:r><w:drawing><c:chart r:id="rchart"/></w:drawing></w:r>'
+    return files.read(p("Doanh thu theo năm:", runs=chart_of) + p("Hết."), chart=chart)
+
+
+def test_a_chart_gives_the_figures_that_it_shows(files: Files) -> None:
+    """Its title, and a row for each category with the names of the series."""
+    names = f"<c:cat><c:strRef><c:strCache>{point(0, '2024')}{point(1, '2025')}</c:strCache></c:strRef></c:cat>"
+    series = "".join(
+        f"<c:ser><c:tx><c:strRef><c:strCache>{point(0, name)}</c:strCache></c:strRef></c:tx>{names}<c:val><c:numRef>"
+        f"<c:numCache><c:formatCode>0%</c:formatCode>{point(0, first)}{point(1, second)}</c:numCache></c:numRef>"
+        "</c:val></c:ser>"
+        for name, first, second in (("Bắc", "0.1", "0.25"), ("Nam", "0.3", "0.4"))
+    )
+    title = "<c:title><c:tx><c:rich><a:p><a:r><a:t>Tăng trưởng</a:t></a:r></a:p></c:rich></c:tx></c:title>"
+    document = write_chart(
+        files, f"<c:chart>{title}<c:plotArea><c:barChart>{series}</c:barChart></c:plotArea></c:chart>"
+    )
+
+    assert document.warnings == ()
+    text = document.text
+    assert text.index("Tăng trưởng") < text.index("2024") < text.index("2025") < text.index("Hết.")
+    assert [line for line in text.split("\n") if line.startswith("2025")] == ["2025 | Bắc: 25% | Nam: 40%"]
+
+
+def test_a_chart_without_figures_is_said(files: Files) -> None:
+    """One whose figures are kept elsewhere shows what nobody reads."""
+    assert write_chart(files, "<c:chart/>").warnings == ("1 chart is not read",)
 
 
 def test_what_is_not_read_is_said(files: Files) -> None:
