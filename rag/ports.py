@@ -88,8 +88,11 @@ class ChunkIndex(Protocol):
         """Return the k best chunks by BM25 as (chunk id, score > 0), best first; ties as in `search_dense`."""
         ...
 
-    async def fetch(self, chunk_ids: Sequence[str]) -> list[StoredChunk]:
-        """Return the chunks of these ids, which this version found, in this order."""
+    async def fetch(self, chunk_ids: Sequence[str], *, with_tokens: bool = False) -> list[StoredChunk]:
+        """Return the chunks of these ids, which this version found, in this order; 60 KB more for each with its tokens.
+
+        Raises: LookupError: one of them is not in this version, or outside the scope: only a bug asks for it.
+        """
         ...
 
     async def find_chunk(self, chunk_id: ChunkId) -> PlacedChunk | None:

@@ -130,7 +130,7 @@ class TokenVectors:
 
 @dataclass(frozen=True, slots=True)
 class StoredChunk:
-    """A chunk as an index holds it: `tokens` are the embedder's vectors of its tokens, None if none are stored."""
+    """A chunk as an index holds it; `tokens` are the embedder's vectors of its tokens, if stored and asked for."""
 
     chunk: Chunk
     tokens: TokenVectors | None = field(default=None, compare=False, repr=False)
