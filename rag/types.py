@@ -25,11 +25,15 @@ _QUESTION_HEADER: Final = Struct("<II")  # tokens, dim
 
 @dataclass(frozen=True, slots=True)
 class PageSpan:
-    """The characters `start:end` of a document's text, which are on page `number` (from 1)."""
+    """The characters `start:end` of a document's text, which are on page `number` (from 1).
+
+    `label` is what is printed on the page instead of its number, such as "iv" or "A-1".
+    """
 
     number: int
     start: int
     end: int
+    label: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +71,7 @@ class Span:
     page_end: int | None
     heading: str | None
     context: str = ""
+    page_label: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +81,8 @@ class Chunk:
     `chunk_id` is `<tenant>:<document_id>:<document version>:<5-digit number>`. `heading` is the last heading at or
     before its start. `context` holds the headings above that its own text does not contain, from the highest down: they
     are searched and ranked with the text, and never shown as part of it. `edition` sorts the editions of one document
-    by age (`rag.text.editions`).
+    by age (`rag.text.editions`). `page_label` is what is printed on its pages, "iv" or "A-1–A-2", if that differs from
+    their numbers.
     """
 
     chunk_id: str
@@ -90,6 +96,7 @@ class Chunk:
     heading: str | None
     context: str = ""
     edition: str = ""
+    page_label: str | None = None
 
     @property
     def ranked_text(self) -> str:

@@ -1,6 +1,6 @@
 """Define the bodies of all successful responses; failures are in `schemas.errors`."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -93,6 +93,15 @@ class QueryResponse(_Body):
     trace: Trace | None = None
 
 
+PageLabel = Annotated[
+    str | None,
+    Field(
+        exclude_if=lambda label: label is None,
+        description='What is printed on the pages, as "iv" or "A-1–A-2"; only where it differs from their numbers.',
+    ),
+]
+
+
 class SearchResult(_Body):
     """A passage, and what each stage says of it; a score is null where a stage did not see the passage."""
 
@@ -102,6 +111,7 @@ class SearchResult(_Body):
     heading: str | None
     page_start: int | None
     page_end: int | None
+    page_label: PageLabel = None
     text: str
     similarity: float | None
     bm25_score: float | None
@@ -127,6 +137,7 @@ class ChunkText(_Body):
     heading: str | None
     page_start: int | None
     page_end: int | None
+    page_label: PageLabel = None
     text: str
     previous: str | None
     next: str | None

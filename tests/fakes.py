@@ -60,6 +60,7 @@ def make_chunk(
     tenant_id: str = "demo",
     document_id: str = "handbook",
     heading: str | None = None,
+    page_label: str | None = None,
 ) -> Chunk:
     return Chunk(
         chunk_id=f"{tenant_id}:{document_id}:v1:{number:05d}",
@@ -71,15 +72,19 @@ def make_chunk(
         page_start=number,
         page_end=number,
         heading=heading,
+        page_label=page_label,
     )
 
 
 class FakeIndex:
     """A `ChunkIndex` over a few chunks in memory."""
 
-    def __init__(self, *texts: str, tenant_id: str = "demo", heading: str | None = None) -> None:
+    def __init__(
+        self, *texts: str, tenant_id: str = "demo", heading: str | None = None, page_label: str | None = None
+    ) -> None:
         self._chunks = [
-            make_chunk(text, number, tenant_id=tenant_id, heading=heading) for number, text in enumerate(texts, start=1)
+            make_chunk(text, number, tenant_id=tenant_id, heading=heading, page_label=page_label)
+            for number, text in enumerate(texts, start=1)
         ]
         self._vectors = FakeEncoder().encode_passages(texts)
 

@@ -44,13 +44,14 @@ _WORDS_MAX: Final = 500
 class _Labels:
     page: str
     pages: str
+    printed: str
     previous: str
     next: str
 
 
-_ENGLISH: Final = _Labels("Page", "Pages", "Previous passage", "Next passage")
+_ENGLISH: Final = _Labels("Page", "Pages", "printed", "Previous passage", "Next passage")
 _LABELS: Final[Mapping[Language, _Labels]] = MappingProxyType(
-    {"en": _ENGLISH, "vi": _Labels("Trang", "Trang", "Đoạn trước", "Đoạn sau")}
+    {"en": _ENGLISH, "vi": _Labels("Trang", "Trang", "số in", "Đoạn trước", "Đoạn sau")}
 )
 
 
@@ -108,8 +109,10 @@ def _name_pages(chunk: Chunk, labels: _Labels) -> str | None:
     if chunk.page_start is None:
         return None
     if chunk.page_end is None or chunk.page_end == chunk.page_start:
-        return f"{labels.page} {chunk.page_start}"
-    return f"{labels.pages} {chunk.page_start}–{chunk.page_end}"
+        counted = f"{labels.page} {chunk.page_start}"
+    else:
+        counted = f"{labels.pages} {chunk.page_start}–{chunk.page_end}"
+    return f"{counted} ({labels.printed} {chunk.page_label})" if chunk.page_label else counted
 
 
 def _link(chunk_id: str | None, relation: str, label: str) -> str:

@@ -111,6 +111,7 @@ def _describe(found: PlacedChunk) -> ChunkText:
         heading=chunk.heading,
         page_start=chunk.page_start,
         page_end=chunk.page_end,
+        page_label=chunk.page_label,
         text=chunk.text,
         previous=found.previous,
         next=found.next,

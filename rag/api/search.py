@@ -56,6 +56,7 @@ def _describe(candidate: Candidate) -> SearchResult:
         heading=chunk.heading,
         page_start=chunk.page_start,
         page_end=chunk.page_end,
+        page_label=chunk.page_label,
         text=chunk.text,
         similarity=candidate.similarity,
         bm25_score=candidate.bm25_score,

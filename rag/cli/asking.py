@@ -173,4 +173,5 @@ def _describe(source: Mapping[str, Any]) -> str:
     """Return a citation or a passage as people cite it: title, pages, document."""
     first, last = source["page_start"], source["page_end"]
     pages = "" if first is None else f", page {first}" if first == last else f", pages {first}-{last}"
-    return f"{source['title']}{pages} ({source['document_id']})"
+    printed = f" (printed {source['page_label']})" if source.get("page_label") else ""
+    return f"{source['title']}{pages}{printed} ({source['document_id']})"

@@ -100,5 +100,8 @@ class ChunkWriter:
 
 
 def _render(chunk: Chunk) -> bytes:
+    described = asdict(chunk)
+    if chunk.page_label is None:  # versions of the code that know no labels read the others
+        del described["page_label"]
     # PDFs can hold lone surrogates; `json.loads` restores them from bytes written this way.
-    return (json.dumps(asdict(chunk), ensure_ascii=False) + "\n").encode("utf-8", "surrogatepass")
+    return (json.dumps(described, ensure_ascii=False) + "\n").encode("utf-8", "surrogatepass")

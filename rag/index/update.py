@@ -63,7 +63,11 @@ def _warn(damage: BrokenIndexError, base: StoredVersion | None) -> None:
 
 def digest_document(document: Document) -> str:
     """Return a digest that changes if anything changes that a chunk of the document could show."""
-    return hashlib.sha256(json.dumps(asdict(document)).encode()).hexdigest()
+    described = asdict(document)
+    for page in described["pages"]:
+        if page["label"] is None:  # so the digests of versions that knew no labels stay
+            del page["label"]
+    return hashlib.sha256(json.dumps(described).encode()).hexdigest()
 
 
 @contextmanager
@@ -210,6 +214,7 @@ class IndexUpdate:
                     heading=span.heading,
                     context=context,
                     edition=edition,
+                    page_label=span.page_label,
                 )
                 for position, (span, context) in enumerate(zip(spans, contexts, strict=True), start=1)
             ]

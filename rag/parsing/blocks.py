@@ -8,6 +8,7 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Final, Literal
 
 from rag.errors import ParseError
@@ -33,12 +34,16 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """The result of a reader; `page_count` is 0 for formats without pages, `warnings` as in `Document`."""
+    """The result of a reader; `page_count` is 0 for formats without pages, `warnings` as in `Document`.
+
+    `page_labels` are what is printed on the pages, in their order; empty for a page without a label, or for all.
+    """
 
     blocks: Sequence[Block]
     title: str = ""
     page_count: int = 0
     warnings: Sequence[str] = ()
+    page_labels: Sequence[str] = ()
 
 
 # Characters that look like nothing or like a bullet; U+F0B7 and U+F0A7 are the bullets of Word's Symbol and Wingdings
@@ -106,7 +111,7 @@ def assemble(draft: Draft, *, fallback_title: str) -> Document:
     return Document(
         title=_choose_title(draft.title, headings, fallback_title),
         text="".join(parts),
-        pages=_page_spans(page_starts, page, position),
+        pages=_page_spans(page_starts, page, position, draft.page_labels),
         headings=tuple(headings),
         warnings=(*draft.warnings, *_tell_unreadable(unreadable)),
     )
@@ -116,9 +121,18 @@ def _tell_unreadable(count: int) -> Sequence[str]:
     return (f"not in the text: {count} broken character{'s' if count > 1 else ''}",) if count else ()
 
 
-def _page_spans(starts: Sequence[int], last_used: int, length: int) -> tuple[PageSpan, ...]:
+def _page_spans(starts: Sequence[int], last_used: int, length: int, labels: Sequence[str]) -> tuple[PageSpan, ...]:
     bounds = [*starts[:last_used], *[length] * (len(starts) - last_used + 1)]
-    return tuple(PageSpan(number + 1, bounds[number], bounds[number + 1]) for number in range(len(starts)))
+    known = labels or [""] * len(starts)
+    return tuple(
+        PageSpan(number, start, end, _label_of(number, label))
+        for number, ((start, end), label) in enumerate(zip(pairwise(bounds), known, strict=True), 1)
+    )
+
+
+def _label_of(number: int, label: str) -> str | None:
+    label = " ".join(clean(label).split())
+    return label if label and label != str(number) else None
 
 
 def _choose_title(title: str, headings: Sequence[Heading], fallback: str) -> str:

@@ -15,7 +15,7 @@ from typing import Final
 
 from rag.ports import TokenCounter
 from rag.text.language import sentence_spans
-from rag.types import CONTEXT_SEPARATOR, Document, Heading, Span
+from rag.types import CONTEXT_SEPARATOR, Document, Heading, PageSpan, Span
 
 # Changes with anything that can move a boundary; all chunks of one index come from one version.
 CHUNKER_VERSION: Final = "sentences-3"
@@ -67,15 +67,17 @@ def split(document: Document, counter: TokenCounter, *, target_tokens: int = 200
     for first, last in _choose_cuts(units, target_tokens, limit_tokens):
         for start, end in _fit_chunk(document.text, units[first:last], counter, limit_tokens):
             heading = bisect_right(heading_starts, start) - 1
+            first_page, last_page = (_page_at(document, page_starts, at) for at in (start, end - 1))
             spans.append(
                 Span(
                     text=document.text[start:end],
                     start=start,
                     end=end,
-                    page_start=_page_at(document, page_starts, start),
-                    page_end=_page_at(document, page_starts, end - 1),
+                    page_start=first_page.number if first_page else None,
+                    page_end=last_page.number if last_page else None,
                     heading=document.headings[heading].text if heading >= 0 else None,
                     context=_context_of(document, paths[heading], start) if heading >= 0 else "",
+                    page_label=_label_of(first_page, last_page),
                 )
             )
     return spans
@@ -98,11 +100,19 @@ def _context_of(document: Document, path: Sequence[Heading], start: int) -> str:
     return context if len(context) <= MAX_CONTEXT_CHARS else context[-MAX_CONTEXT_CHARS:].partition(" ")[2]
 
 
-def _page_at(document: Document, page_starts: Sequence[int], position: int) -> int | None:
+def _page_at(document: Document, page_starts: Sequence[int], position: int) -> PageSpan | None:
     if not page_starts:
         return None
     # Pages without text begin where the next one does; the last page that begins here holds the character.
-    return document.pages[max(0, bisect_right(page_starts, position) - 1)].number
+    return document.pages[max(0, bisect_right(page_starts, position) - 1)]
+
+
+def _label_of(first: PageSpan | None, last: PageSpan | None) -> str | None:
+    """Return what is printed on the pages of a chunk; None if that is their numbers."""
+    if first is None or last is None or not (first.label or last.label):
+        return None
+    ends = [page.label or str(page.number) for page in (first, last)]
+    return ends[0] if first == last else "–".join(ends)
 
 
 def _fit(text: str, start: int, end: int, counter: TokenCounter, limit_tokens: int) -> Iterator[tuple[int, int, int]]:

@@ -91,7 +91,7 @@ def read(data: bytes) -> Draft:
         raise ParseError(notes.refusal(page_count))
     _render_tables(pages)
     blocks = layout.to_blocks([page.lines for page in pages], heights=[page.height for page in pages], labels=labels)
-    return Draft(blocks, title, page_count, [*notes.warnings(), *attachments])
+    return Draft(blocks, title, page_count, [*notes.warnings(), *attachments], labels)
 
 
 class _Notes:

@@ -68,6 +68,16 @@ async def test_a_chunk_has_exactly_the_fields_of_the_contract() -> None:
     }
 
 
+async def test_a_printed_page_stands_beside_the_number() -> None:
+    """In JSON and on the page, and only where the two differ."""
+    app = make_app(indexes=FakeIndexes(demo=FakeIndex(ANNUAL_LEAVE, page_label="A-7")))
+    body = (await read(app=app)).json()
+    page = (await read(app=app, headers={"accept": "text/html"})).text
+
+    assert (body["page_start"], body["page_label"]) == (1, "A-7")
+    assert "Page 1 (printed A-7)" in page
+
+
 def one_passage_and_more() -> Any:
     return make_app(indexes=FakeIndexes(demo=FakeIndex(ANNUAL_LEAVE, SICK_LEAVE, PARKING, heading="Leave")))
 

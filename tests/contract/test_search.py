@@ -83,6 +83,17 @@ async def test_a_result_is_the_chunk_itself() -> None:
     assert (result["page_start"], result["page_end"]) == (1, 1)
 
 
+async def test_a_printed_page_stands_beside_the_number() -> None:
+    """Only where the two differ; citations have the fields of the contract and no more."""
+    index = FakeIndexes(demo=FakeIndex(ANNUAL_LEAVE, page_label="iv"))
+    async with make_client(make_app(indexes=index)) as client:
+        (result,) = (await client.post("/search", json={"question": QUESTION})).json()["results"]
+        (citation,) = (await client.post("/query", json={"question": QUESTION})).json()["citations"]
+
+    assert (result["page_start"], result["page_end"], result["page_label"]) == (1, 1, "iv")
+    assert "page_label" not in citation
+
+
 async def test_a_search_finds_what_a_query_reranks() -> None:
     """The same candidates with the same scores in the same order as in the trace of an answer."""
     async with make_client(make_app()) as client:

@@ -14,6 +14,7 @@ import pytest
 from load.processes import find_family
 from load.server import Server, running_server
 from tests.servers import FAKE_MODELS, PATIENT, UNLIMITED, make_environment
+from tests.unit.pdf_files import make_pdf, show_lines
 
 pytestmark = pytest.mark.integration
 
@@ -115,6 +116,22 @@ def test_an_upload_is_answered_from_and_its_removal_is_not(client: httpx.Client)
     assert listed == ["leave-policy"]
     assert (removal.status_code, removed["status"], removed["result"]["removed"]) == (202, "succeeded", "leave-policy")
     assert list_ids(client) == []
+
+
+def test_the_printed_page_is_shown_beside_the_number(client: httpx.Client) -> None:
+    """From a PDF whose second page is "iii", by the passages that are found to the page of the one that is cited."""
+    text = LEAVE.decode().strip()
+    data = make_pdf(show_lines("Preface."), show_lines(text), catalog="/PageLabels<</Nums[0<</S/r/St 2>>]>>")
+    wait_until_ended(client, send(client, "printed.pdf", data))
+    citation = wait_for(lambda: ask(client)["citations"], TAKEN_UP_WITHIN_S + 1)[0]
+    (result,) = client.post("/search", json={"question": QUESTION}).json()["results"]
+    page = client.get(f"/chunks/{citation['chunk_id']}", headers={"accept": "text/html"}).text
+    wait_until_ended(client, client.delete("/documents/printed").json())
+    wait_for(lambda: not ask(client)["citations"], TAKEN_UP_WITHIN_S + 1)
+
+    assert (citation["page_start"], citation["page_end"]) == (result["page_start"], result["page_end"])
+    assert result["page_label"] == "ii–iii"
+    assert "(printed ii–iii)" in page
 
 
 def test_a_file_that_cannot_be_read_fails_with_its_reason(client: httpx.Client) -> None:

@@ -112,6 +112,16 @@ def test_metadata_without_key_or_value_is_refused(service: Service, pair: str) -
     assert service.body == {}
 
 
+def test_a_printed_page_is_shown_beside_the_number(service: Service) -> None:
+    """Where the service names one."""
+    found = {**CITATION, "chunk_id": "demo:hr:v1:00003", "text": "12 days.", "relevance": 0.8, "page_label": "iv"}
+    service.reply = json.dumps({"results": [found]})
+
+    result = CliRunner().invoke(main, ["search", "How many?", "--url", service.url])
+
+    assert result.stdout == "0.800 HR Policy, page 3 (printed iv) (hr) demo:hr:v1:00003\n    12 days.\n"
+
+
 def test_a_search_prints_passages(service: Service) -> None:
     """With what is needed to open them, and all of their text."""
     found = {**CITATION, "chunk_id": "demo:hr:v1:00003", "text": "Leave\n\n12 days.", "relevance": 0.8471}
