@@ -19,12 +19,18 @@ def open_engine(index_url: str | None, index_dir: Path) -> IndexEngine:
     Raises: ValueError: there is no engine for the scheme of the URL; the message does not show the URL, which may hold
         a password.
     """
-    if index_url is None:
-        return FileEngine(IndexStore(index_dir))
-    scheme = urlsplit(index_url).scheme
+    return FileEngine(IndexStore(index_dir)) if index_url is None else open_url(index_url)
+
+
+def open_url(url: str) -> IndexEngine:
+    """As `open_engine`, of a URL alone.
+
+    Raises: ValueError: as there.
+    """
+    scheme = urlsplit(url).scheme
     if scheme not in _OPENERS:
         raise ValueError(f"no index is kept at a URL that begins with {scheme}:; known are {', '.join(_OPENERS)}")
-    return _OPENERS[scheme](index_url)
+    return _OPENERS[scheme](url)
 
 
 def _open_files(url: str) -> IndexEngine:

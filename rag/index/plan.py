@@ -95,6 +95,7 @@ class Plan:
         self._kept: dict[str, DocumentEntry] = {}
         self._removed: dict[str, int] = {}
         self._is_relabelled = False
+        self._is_renumbered = False
         self.reembeds = False
         if base is not None:
             self._kept = {entry.document_id: entry for entry in base.manifest.document_list}
@@ -181,11 +182,30 @@ class Plan:
             self._removed[document_id] = max(entry.document_version, self._removed.get(document_id, 0))
         return entry is not None
 
+    def adopt(self, entry: DocumentEntry, chunks: Sequence[Chunk]) -> None:
+        """Take a document as another index of this tenant holds it: with its number and the ids of its chunks."""
+        assert len(chunks) == entry.chunks > 0
+        self._kept.pop(entry.document_id, None)
+        self._removed.pop(entry.document_id, None)
+        self._new.append(replace(entry, first_ordinal=len(self._writer)))
+        self._writer.append(chunks)
+
+    def continue_numbers(self, of: Manifest) -> None:
+        """Give documents no number that another index of this tenant gave already."""
+        present = {entry.document_id: entry.document_version for entry in (*self._kept.values(), *self._new)}
+        highest = {each: max(last, self._removed.get(each, 0)) for each, last in of.last_versions.items()}
+        missing = {each: last for each, last in highest.items() if last > present.get(each, 0)}
+        before = dict(self._removed), self._numbers_above
+        self._removed.update(missing)
+        self._numbers_above = max(self._numbers_above, of.numbers_above)
+        self._is_renumbered = before != (self._removed, self._numbers_above)
+
     @property
     def changes_nothing(self) -> bool:
         """Whether the serving version, if there is one, already is what the change asks for."""
         old_documents = self._base.manifest.documents if self._base else 0
-        is_same = not (self._new or self.reembeds or self._is_relabelled) and len(self._kept) == old_documents
+        is_changed = self._new or self.reembeds or self._is_relabelled or self._is_renumbered
+        is_same = not is_changed and len(self._kept) == old_documents
         return is_same and not (self._replaces_damage and self._base is not None)
 
     def describe(

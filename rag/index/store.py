@@ -111,6 +111,19 @@ class IndexStore:
                     raise
         raise BrokenIndexError("its versions change faster than they can be read")
 
+    def read_named(self, tenant_id: str, name: str, use: Callable[[StoredVersion], T]) -> T | None:
+        """Return what `use` makes of this version, whether or not it serves; None if it is gone.
+
+        Raises: BrokenIndexError: a file is missing or truncated, or `use` raises it.
+        """
+        folder = self.folder(tenant_id) / _VERSIONS / name
+        try:
+            return use(read_version(folder))
+        except (BrokenIndexError, FileNotFoundError):
+            if folder.is_dir():
+                raise
+            return None
+
     def current(self, tenant_id: str) -> StoredVersion | None:
         """Return the serving version without reading its files; None if the tenant has none.
 

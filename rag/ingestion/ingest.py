@@ -9,6 +9,7 @@ from rag.index.engine import IndexChange, IndexEngine, PublishedVersion
 from rag.index.manifest import BrokenIndexError
 from rag.index.plan import digest_document
 from rag.ingestion.intake import Intake
+from rag.ingestion.migration import Migration, NewEmbedder
 from rag.ingestion.ports import DocumentReader, PassageEncoder, Watcher
 from rag.ingestion.reading import FileReader
 from rag.ingestion.reports import (
@@ -16,6 +17,7 @@ from rag.ingestion.reports import (
     CheckReport,
     Listed,
     ListReport,
+    MigrateReport,
     Named,
     RemoveReport,
     RollbackReport,
@@ -25,7 +27,7 @@ from rag.ingestion.sources import Failure, Findings, Skipped, Source
 from rag.ingestion.sync import Changes, find_gone, list_failures
 from rag.parsing.chunking import CHUNKER_VERSION
 from rag.text.language import place_tones
-from rag.types import Chunk, ModelInfo
+from rag.types import Chunk, EncodedTexts, ModelInfo
 
 FindFiles = Callable[[], Findings]
 
@@ -155,6 +157,14 @@ class Ingestion:
         restored, stored = self._engine.rollback(tenant_id, self._describe_embedder(), self._tell_waiting)
         return RollbackReport(tenant_id, stored.name, restored, stored.manifest.documents, stored.manifest.chunks)
 
+    def migrate(self, target: IndexEngine, tenant_ids: Sequence[str] = (), *, reembeds: bool = False) -> MigrateReport:
+        """Copy these tenants, or all, to another engine; `reembeds`: with vectors of this embedder.
+
+        Raises: BrokenIndexError: a version of the source or of the target is damaged; OSError.
+        """
+        new = NewEmbedder(self._describe_embedder(), self._embed, self._keeps_tokens) if reembeds else None
+        return Migration(self._engine, target, self._watcher, new).run(tenant_ids)
+
     def list_documents(self, tenant_id: str) -> ListReport:
         """Return the documents of the serving version, sorted by id."""
         stored = self._engine.current(tenant_id)
@@ -198,9 +208,10 @@ class Ingestion:
         if update.reembeds:
             self._watcher.tell("the index is by another embedder, or without its tokens: all is embedded again")
         with self._watcher.measure("embedding", update.chunks_to_embed, "chunk") as advance:
-            return update.publish(
-                lambda chunks: self._use_encoder().read_passages([embedding_text(chunk) for chunk in chunks], advance)
-            )
+            return update.publish(lambda chunks: self._embed(chunks, advance))
+
+    def _embed(self, chunks: Sequence[Chunk], advance: Callable[[int], None]) -> EncodedTexts:
+        return self._use_encoder().read_passages([embedding_text(chunk) for chunk in chunks], advance)
 
     def _use_encoder(self) -> PassageEncoder:
         if self._encoder is None:
