@@ -126,8 +126,12 @@ def _execute(arguments: argparse.Namespace, ingestion: Ingestion, terminal: Term
             return ingestion.migrate(open_url(arguments.to), arguments.tenant or (), reembeds=arguments.reembed)
         case "remove":
             return ingestion.remove(arguments.tenant, arguments.document_id)
-    operations = {"list": ingestion.list_documents, "rollback": ingestion.rollback, "check": ingestion.check}
-    return operations[arguments.command](arguments.tenant)
+    of_tenant: dict[str, Callable[[str], Report]] = {
+        "list": ingestion.list_documents,
+        "rollback": ingestion.rollback,
+        "check": ingestion.check,
+    }
+    return of_tenant[arguments.command](arguments.tenant)
 
 
 def _add(arguments: argparse.Namespace, ingestion: Ingestion, terminal: Terminal) -> AddReport:
