@@ -20,6 +20,14 @@ EncodeChunks = Callable[[Sequence[Chunk]], EncodedTexts]
 OnRefresh = Callable[[Mapping[str, IndexVersion]], None]
 
 
+class RollbackError(Exception):
+    """There is no version to go back to; the serving one still serves."""
+
+
+class EmbedderMismatchError(BrokenIndexError):
+    """The vectors were made by another embedder than the one that embeds the questions."""
+
+
 class PublishedVersion(Protocol):
     """A version that serves, or did: its name, `<number>-<seal>`, and its description."""
 
@@ -82,11 +90,34 @@ class IndexChange(Protocol):
         """Remove a document; False if there is none with this id."""
         ...
 
+    def adopt(self, entry: DocumentEntry, chunks: Sequence[Chunk]) -> None:
+        """Take a document as another index of this tenant holds it: with its number and the ids of its chunks."""
+        ...
+
+    def continue_numbers(self, of: Manifest) -> None:
+        """Give documents no number that another index of this tenant gave already."""
+        ...
+
     def publish(self, encode: EncodeChunks) -> PublishedVersion | None:
         """Make the next version serve, all of it at once; if nothing changed, the serving version stays.
 
         Raises: OSError: the engine failed or is full; the old version still serves.
         """
+        ...
+
+
+class VersionContent(Protocol):
+    """All of one version, for a copy of it."""
+
+    @property
+    def version(self) -> PublishedVersion: ...
+
+    def chunks(self, entry: DocumentEntry) -> list[Chunk]:
+        """Return the chunks of one of its documents, in order."""
+        ...
+
+    def encoded(self, chunks: Sequence[Chunk]) -> EncodedTexts:
+        """Return the vectors of these chunks, in this order, and those of their tokens, if they are stored."""
         ...
 
 
@@ -147,6 +178,15 @@ class IndexEngine(Protocol):
         """Return the serving version after checking all of its content; None if the tenant has none.
 
         Raises: BrokenIndexError: with all problems found.
+        """
+        ...
+
+    def read(self, tenant_id: str, name: str | None = None) -> AbstractContextManager[VersionContent | None]:
+        """Read the version of this name, or the serving one; None if it is gone, or the tenant has none.
+
+        It stays readable until the context is left, whatever is published meanwhile.
+
+        Raises: BrokenIndexError: it is damaged.
         """
         ...
 
