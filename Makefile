@@ -34,10 +34,10 @@ INSTALL = @"$(PYTHON)" requirements/install.py
 COMPILE = @cd requirements && ../.venv/bin/uv pip compile --quiet --no-config --generate-hashes \
 	--python-version 3.11 --python-platform x86_64-manylinux_2_28 --custom-compile-command "make lock"
 
-.PHONY: help python setup serve dev check test eval everyday drafting bench load capacity growth endurance faults reading bento image image-test lock clean
+.PHONY: help python setup serve dev check test eval everyday drafting bench bench-peers load capacity growth endurance faults reading bento image image-test lock clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # By what it prints and not by its name: a python3.11 on the PATH may be anything.
 python:
@@ -84,6 +84,10 @@ drafting: setup ## What drafts of the local generator add to quotations: the eve
 bench: setup ## Speed as ratios measured in one run
 	$(RUN) load.bench
 
+bench-peers: setup ## Embedding and answering beside servers of others, as ratios for docs/benchmarks.md; 40 minutes
+	$(INSTALL) peers
+	$(RUN) load.peers
+
 load: setup ## Load from a seeded open loop; leaves a report with plots in .data/load
 	$(RUN) load.driver --scenario mixed --rate 0.2 --duration 45
 
@@ -129,6 +133,7 @@ lock: python ## Remake the pinned lists from requirements/*.in
 	$(COMPILE) clients.in -o clients.txt
 	$(COMPILE) runtimes.in -o runtimes.txt
 	$(COMPILE) extractors.in -o extractors.txt
+	$(COMPILE) peers.in --no-emit-package torch -o peers.txt --find-links ../.data/wheels
 	$(COMPILE) go.in --no-deps -o go.txt
 	$(COMPILE) browser.in --no-deps -o browser.txt
 	$(COMPILE) local.in --overrides overrides.in --no-emit-package torch --no-emit-package triton \
