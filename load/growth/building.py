@@ -10,7 +10,7 @@ import numpy as np
 from load.growth.documents import CHUNKS_PER_DOCUMENT, EMBEDDER, DrawnEncoder, DrawnSources, StageClock
 from load.growth.memory import watched_peak
 from rag.index.chunks import LINES_NAME, OFFSETS_NAME
-from rag.index.dense import build_dense
+from rag.index.dense import DensePlan, build_dense
 from rag.index.files import FileEngine
 from rag.index.lexical import build_lexical
 from rag.index.manifest import DenseInfo
@@ -78,7 +78,7 @@ def build_vectors(folder: Path, kind: DenseKind) -> Built:
     path = dense_path(folder, kind)
     with watched_peak() as peak:
         started = time.perf_counter()
-        info = build_dense(vectors, path, exact_max_chunks=len(vectors) if kind == "exact" else 0)
+        info = build_dense(vectors, path, DensePlan(exact_max_chunks=len(vectors) if kind == "exact" else 0))
         seconds = time.perf_counter() - started
     return Built(seconds, peak.own_bytes, _measure_size(path), info)
 

@@ -85,9 +85,12 @@ class DocumentEntry:
 
 @dataclass(frozen=True, slots=True)
 class DenseInfo:
-    """How the vectors are searched; `recall_at_10` is relative to exact search, measured when the version was built."""
+    """How the vectors are searched; `recall_at_10` is relative to exact search, measured when the version was built.
 
-    kind: Literal["flat", "ivf"]
+    Of an `hnsw` index `lists` is the number of its graphs, and `probes` the nodes that a walk keeps in sight.
+    """
+
+    kind: Literal["flat", "ivf", "hnsw"]
     lists: int
     probes: int
     recall_at_10: float

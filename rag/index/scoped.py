@@ -11,11 +11,12 @@ from typing import Final
 import numpy as np
 
 from rag.chunk_id import ChunkId
-from rag.index.dense import EXACT_MAX_CHUNKS, DenseSubset
+from rag.index.dense import EXACT_MAX_CHUNKS
 from rag.index.documents import Mask
 from rag.index.embedded import EmbeddedIndex
 from rag.index.languages import LANGUAGES
 from rag.index.lexical_subset import LexicalSubset
+from rag.index.neighbours import DenseSubset
 from rag.index.version import TenantIndex
 from rag.ports import Vectors
 from rag.text.language import Language, words

@@ -7,18 +7,19 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rag.index.chunks import ChunkFile, ChunkWriter
-from rag.index.dense import EXACT_MAX_CHUNKS, build_dense
+from rag.index.dense import EXACT_MAX_CHUNKS, GRAPH_MAX_CHUNKS, DensePlan, build_dense
 from rag.index.engine import EncodeChunks, OnDamage
-from rag.index.languages import LANGUAGES_NAME, detect_codes
+from rag.index.graphs import Carried
+from rag.index.languages import LANGUAGES_NAME, LanguageFile, detect_codes
 from rag.index.lexical import build_lexical
 from rag.index.manifest import BrokenIndexError, DenseInfo, DocumentEntry, StoredVersion, seal_files
 from rag.index.plan import Makers, Plan, warn_of_damage
 from rag.index.store import IndexStore
 from rag.index.tokens import TokenWriter
 from rag.index.version import DENSE_NAME, LEXICAL_NAME, TenantIndex
-from rag.ports import Vectors
 from rag.text.language import words
 from rag.types import EncodedTexts
 
@@ -98,7 +99,13 @@ class IndexUpdate(Plan):
         self._base: StoredVersion | None = base
         self._writer: ChunkWriter = writer
 
-    def publish(self, encode: EncodeChunks, *, exact_max_chunks: int = EXACT_MAX_CHUNKS) -> StoredVersion | None:
+    def publish(
+        self,
+        encode: EncodeChunks,
+        *,
+        exact_max_chunks: int = EXACT_MAX_CHUNKS,
+        graph_max_chunks: int = GRAPH_MAX_CHUNKS,
+    ) -> StoredVersion | None:
         """Build the next version and make it serve; if nothing changed, the serving version stays.
 
         `encode` is called with groups of chunks that have no vectors, and not at all if every chunk has some. The token
@@ -115,8 +122,14 @@ class IndexUpdate(Plan):
         dense = None
         if len(self._writer):
             self._write_languages(old, kept)
-            self._write_vectors(None if self.reembeds else old, kept, to_embed, encode)
-            dense = self._build_indexes(exact_max_chunks, None if self.reembeds or old is None else old.dense.centres)
+            embedded = None if self.reembeds else old
+            self._write_vectors(embedded, kept, to_embed, encode)
+            plan = DensePlan(exact_max_chunks, graph_max_chunks)
+            if embedded is not None:
+                old_graphs = embedded.dense.graphs
+                graphs = Carried(old_graphs, _trace(kept, to_embed)) if old_graphs else None
+                plan = replace(plan, centres=embedded.dense.centres, graphs=graphs)
+            dense = self._build_indexes(plan)
         return self._store.publish(
             self._tenant_id,
             self._building,
@@ -173,14 +186,21 @@ class IndexUpdate(Plan):
             yield writer
             writer.finish()
 
-    def _build_indexes(self, exact_max_chunks: int, centres: Vectors | None) -> DenseInfo:
+    def _build_indexes(self, plan: DensePlan) -> DenseInfo:
         chunks = ChunkFile.load(self._building)
         build_lexical((words(chunk.ranked_text) for chunk in chunks), self._building / LEXICAL_NAME)
         path = self._building / _VECTORS_NAME
         vectors = np.memmap(path, dtype=np.float32, mode="r", shape=(len(chunks), self._makers.embedder.dimension))
-        info = build_dense(vectors, self._building / DENSE_NAME, exact_max_chunks=exact_max_chunks, centres=centres)
+        parts = LanguageFile.load(self._building, len(chunks)).codes
+        info = build_dense(vectors, self._building / DENSE_NAME, replace(plan, parts=parts))
         path.unlink()
         return info
+
+
+def _trace(kept: Sequence[DocumentEntry], new: int) -> NDArray[np.int64]:
+    """Return the old ordinal of each chunk, or -1 of the new ones, which come first."""
+    old = [np.arange(entry.first_ordinal, entry.first_ordinal + entry.chunks) for entry in kept]
+    return np.concatenate([np.full(new, -1), *old])
 
 
 def _blocks(first: int, count: int) -> Iterator[tuple[int, int]]:

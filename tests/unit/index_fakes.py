@@ -147,6 +147,7 @@ def change(
     encoder: FakeEncoder | None = None,
     chunker_version: str = "c1",
     exact_max_chunks: int = 50_000,
+    graph_max_chunks: int = 300_000,
     keeps_tokens: bool = False,
     labels: Mapping[str, Labels] | None = None,
     on_wait: Callable[[], object] = lambda: None,
@@ -166,7 +167,9 @@ def change(
                 update.relabel(document_id, own)
         for document_id in drop:
             assert update.drop(document_id)
-        stored = update.publish(encoder.encode_chunks, exact_max_chunks=exact_max_chunks)
+        stored = update.publish(
+            encoder.encode_chunks, exact_max_chunks=exact_max_chunks, graph_max_chunks=graph_max_chunks
+        )
     assert stored is not None
     return stored
 

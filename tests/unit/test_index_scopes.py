@@ -28,7 +28,8 @@ WORDS = [
     *("nghỉ", "phép", "năm", "ngày", "nhân", "viên", "lương", "tháng", "hợp", "đồng", "nghi", "nằm", "tiền", "thuê"),
 ]
 RARE = [f"{word}{number}" for word in ("alpha", "omega", "workshop") for number in range(10)]
-SIZES = {"flat": 50_000, "ivf": 300}
+# By kind: up to where all are compared, and up to where graphs are walked.
+SIZES = {"flat": (50_000, 50_000), "ivf": (300, 0), "hnsw": (300, 50_000)}
 
 
 def draw_text(draw: random.Random) -> str:
@@ -74,7 +75,9 @@ class Library:
         self._folder = folder
         self.documents = {f"d{number}": [draw_text(draw) for _ in range(draw.randint(1, 25))] for number in range(40)}
         self.labels = {document_id: draw_labels(draw) for document_id in self.documents}
-        stored = change(IndexStore(folder / "whole"), self.documents, labels=self.labels, exact_max_chunks=SIZES[kind])
+        exact, graph = SIZES[kind]
+        store = IndexStore(folder / "whole")
+        stored = change(store, self.documents, labels=self.labels, exact_max_chunks=exact, graph_max_chunks=graph)
         assert stored.manifest.dense is not None
         assert stored.manifest.dense.kind == kind
         self.whole = TenantIndex(stored)
