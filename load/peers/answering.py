@@ -23,6 +23,7 @@ from load.bench.proxy import Bodies, make_environment, running_generator, runnin
 from load.bench.services import running_services
 from load.driver.own_server import ingest_examples
 from load.peers.cells import CLIENTS
+from load.peers.plan import Plan
 from load.peers.ratios import Ratios, print_table, take_turns
 from load.peers.starting import PROGRAMS, running_peer, write_chunks
 from load.processes import find_free_port
@@ -70,17 +71,17 @@ class Measured:
         return rows
 
 
-def print_answering(_: Settings, rounds: int) -> None:
+def print_answering(_: Settings, told: Plan) -> None:
     """Measure and print the table in Markdown.
 
     Raises: ServerError: a server did not become ready.
     """
     with tempfile.TemporaryDirectory() as folder, running_doors(Path(folder)) as doors:
-        measured = asyncio.run(measure(doors, rounds))
+        measured = asyncio.run(measure(doors, told.rounds))
         peers = [name for name in doors if name != SERVICE]
     print_table([["clients", "ours, questions/s", *peers], *measured.list_rows()])
-    told = ", ".join(f"{name} {statistics.median(each) * 1000:.0f} ms" for name, each in measured.first_s.items())
-    print(f"First text of one client, p50: {told}.")
+    firsts = ", ".join(f"{name} {statistics.median(each) * 1000:.0f} ms" for name, each in measured.first_s.items())
+    print(f"First text of one client, p50: {firsts}.")
 
 
 @contextmanager

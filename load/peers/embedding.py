@@ -14,6 +14,7 @@ import numpy as np
 
 from load.bench.driving import drive, verdict
 from load.peers.cells import CELLS, Cell, Texts, Wire, write_bodies
+from load.peers.plan import Plan
 from load.peers.ratios import Ratios, print_table, take_turns
 from load.peers.starting import EMBEDDER, Contestant, alone, running_embedders
 from load.processes import find_family
@@ -24,7 +25,7 @@ from rag.ports import Vectors
 GOAL: Final = 1.3
 # The least cosine of the same text's vectors, ours in 8 bits and theirs in bfloat16: else something else was computed.
 ALIKE: Final = 0.98
-PATIENCE_S: Final = 120.0
+PATIENCE_S: Final = 600.0
 READINGS: Final[Mapping[str, Callable[["Pace"], float]]] = {
     "texts/s": lambda pace: pace.by_clock,
     "texts/s of CPU": lambda pace: pace.by_cpu,
@@ -65,13 +66,14 @@ class Measured:
         return rows
 
 
-def print_embedding(settings: Settings, rounds: int, cells: Sequence[Cell] = CELLS) -> None:
+def print_embedding(settings: Settings, told: Plan) -> None:
     """Measure and print the table in Markdown.
 
     Raises: ServerError: a server did not become ready; UnlikeError: one embeds otherwise.
     """
-    with tempfile.TemporaryDirectory() as folder, running_embedders(Path(folder), settings) as servers:
-        measured = asyncio.run(measure(servers, rounds, cells))
+    cells = [cell for cell in CELLS if cell.clients * cell.batch <= told.most_texts]
+    with tempfile.TemporaryDirectory() as folder, running_embedders(Path(folder), settings, told.dtype) as servers:
+        measured = asyncio.run(measure(servers, told.rounds, cells))
         peers = [name for name in servers if name != EMBEDDER]
     for unit, read in READINGS.items():
         columns = ["texts, clients", f"ours, {unit}", *peers, f"all ≥ {GOAL}"]

@@ -14,7 +14,7 @@ from load.peers.weights import write_model
 from load.processes import ROOT, find_free_port, paused, running, wait_until_ready
 from load.server import SERVING, Server, running_server
 from rag.config.settings import Settings
-from rag.engines.device import best_dtype, count_cores
+from rag.engines.device import count_cores
 from rag.models import locate
 
 PACKAGES: Final = ROOT / ".data" / "tools" / "peers"
@@ -77,12 +77,12 @@ def running_peer(
 
 
 @contextmanager
-def running_embedders(folder: Path, settings: Settings) -> Iterator[dict[str, Contestant]]:
+def running_embedders(folder: Path, settings: Settings, dtype: str) -> Iterator[dict[str, Contestant]]:
     """Yields: ours first, then each peer, all of them ready.
 
     Raises: ServerError: one of them ended, or was not ready in time.
     """
-    model, dtype = str(write_model(locate(settings.embedder_model), folder / "model")), best_dtype()
+    model = str(write_model(locate(settings.embedder_model), folder / "model"))
     ports = {name: find_free_port() for name in ("infinity", "LitServe", "BentoML")}
     scripts = {"infinity": PROGRAMS / "infinity_server.py", "LitServe": PROGRAMS / "litserve_server.py"}
     ours = {**SERVING, **os.environ, **list_threads()}

@@ -9,7 +9,7 @@ MODEL = os.environ["PEER_MODEL"]
 DTYPE = os.environ["PEER_DTYPE"]
 
 
-@bentoml.service(name="embedding")
+@bentoml.service(name="embedding", traffic={"timeout": 600})
 class Embedding:
     """Texts to vectors."""
 

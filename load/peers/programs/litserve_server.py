@@ -40,5 +40,7 @@ class Embedding(litserve.LitAPI):  # type: ignore[misc]  # its types are not ins
 
 
 if __name__ == "__main__":
-    server = litserve.LitServer(Embedding(sys.argv[1], sys.argv[3]), accelerator="cpu", workers_per_device=1)
+    server = litserve.LitServer(
+        Embedding(sys.argv[1], sys.argv[3]), accelerator="cpu", workers_per_device=1, timeout=600
+    )
     server.run(host="127.0.0.1", port=int(sys.argv[2]), generate_client_file=False, log_level="warning")
