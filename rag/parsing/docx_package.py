@@ -14,11 +14,7 @@ from typing import Final
 from lxml import etree
 
 from rag.errors import ParseError
-from rag.parsing.archives import open_archive
-
-_MAX_XML_BYTES: Final = 64 * 2**20
-# An element takes up to 300 bytes of memory, and four in the file: ten times the elements of a thousand pages.
-_MAX_ELEMENTS: Final = 2_000_000
+from rag.parsing.archives import MAX_XML_BYTES, check_elements, open_archive
 
 _UTF16_MARKS: Final = (b"\xff\xfe", b"\xfe\xff")
 _DECLARATION = re.compile(r"\A\s*<\?xml[^>]*\?>")
@@ -97,7 +93,7 @@ class Package:
         self._archive = open_archive(data, "DOCX", ".doc")
         entries = self._archive.infolist()
         self._names = {entry.filename.casefold(): entry.filename for entry in entries}  # OPC ignores the case
-        self._bytes_left = _MAX_XML_BYTES
+        self._bytes_left = MAX_XML_BYTES
 
     def relations(self, part: str) -> dict[str, Relation]:
         """Return the relationships of a part by their ids; those of the archive itself for ""."""
@@ -129,8 +125,7 @@ class Package:
         data = self._archive.read(name)
         if data.startswith(_UTF16_MARKS):
             data = _DECLARATION.sub("", data.decode("utf-16")).encode()
-        if data.count(b"<") > 2 * _MAX_ELEMENTS or data.count(b"/>") > _MAX_ELEMENTS:
-            raise ParseError("too large when unpacked: it has millions of elements")
+        check_elements(data)
         data = _STRICT_NAMESPACE.sub(lambda found: _STRICT.get(found[0], found[0].decode()).encode(), data)
         parser = etree.XMLParser(
             resolve_entities=False,

@@ -15,6 +15,7 @@ from rag.parsing.docx_math import linear
 from rag.parsing.docx_package import W_VAL, is_on, number_of, qn, value_of
 from rag.parsing.docx_styles import Style, Styles, read_struck
 from rag.parsing.docx_symbols import read_symbol, read_symbols
+from rag.parsing.raised import ends_in_base, to_lowered, to_raised
 from rag.text.language import detect_language, sentence_spans
 
 _MAX_INLINE_NOTE_CHARS: Final = 160
@@ -38,11 +39,6 @@ _BOX: Final = qn("w:txbxContent")
 _RUN: Final = qn("w:r")
 _FONTS: Final = tuple(qn(f"w:{name}") for name in ("ascii", "hAnsi", "cs"))
 _ANY_WORD = re.compile(r"[^\W_]")
-_RAISED: Final = str.maketrans("0123456789+-−n", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁻ⁿ")
-_LOWERED: Final = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
-_RAISABLE = re.compile(r"[+\-−]?[0-9n]+")
-# What is raised to a power: 10 or 2, a unit of length, or one letter; any other word or figure has a note.
-_ENDS_IN_BASE = re.compile(r"(?:(?<![\d.,])(?:10|2)|(?<![^\W\d_])(?:[kdcmµ]?m|ft|in|[^\W\d_])|\))\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,16 +179,15 @@ class _Reader:
     def _set_off(self, text: str) -> str:
         """Return a raised or lowered text so that it does not become a part of the figure or word before it."""
         before = "".join(piece[-10:] for piece in self.pieces[-3:])
-        if not (text[0].isalnum() and before[-1:].isalnum()) and not _ENDS_IN_BASE.search(before):
+        is_power = ends_in_base(before)
+        if not (text[0].isalnum() and before[-1:].isalnum()) and not is_power:
             return text
         is_figure = before[-1:].isdigit() and text[0].isdigit()
         if self.run.script == "subscript":
-            return text.translate(_LOWERED) if is_figure else text  # CO2 is searched like that
-        if text.isdigit() and len(text) <= _MAX_NOTE_DIGITS and not _ENDS_IN_BASE.search(before):
+            return (is_figure and to_lowered(text)) or text  # CO2 is searched like that
+        if text.isdigit() and len(text) <= _MAX_NOTE_DIGITS and not is_power:
             return f"[{text}]"  # the mark of a note that is written by hand
-        if _RAISABLE.fullmatch(text):
-            return text.translate(_RAISED)
-        return f"^{text}" if is_figure else text
+        return to_raised(text) or (f"^{text}" if is_figure else text)
 
     def _add_note(self, note: etree._Element | None) -> None:
         if note is None or self.run.is_hidden or self.run.is_struck:

@@ -9,13 +9,9 @@ from typing import Final
 
 from lxml import etree
 
-_RAISED: Final = str.maketrans("0123456789+-−=()n", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁻⁼⁽⁾ⁿ")
-_LOWERED: Final = str.maketrans("0123456789+-−=()", "₀₁₂₃₄₅₆₇₈₉₊₋₋₌₍₎")
-_RAISABLE = re.compile(r"[0-9+\-−=()n]+")
-_LOWERABLE = re.compile(r"[0-9+\-−=()]+")
+from rag.parsing.raised import ends_in_base, to_lowered, to_raised
+
 _NUMBER = re.compile(r"\[?\(?(\d{1,3}|\*{1,3}|[†‡§¶]|[a-z])\)?\]?")
-# What is raised to a power: 10 or 2, a unit of length, or one letter; another word or figure before has a footnote.
-_BASE = re.compile(r"(?:(?<![\d.,])(?:10|2|e)|(?<![^\W\d_])(?:[kdcmµμn]?m|ft|in|yd|km|s|[^\W\d_])|[)\]])\Z")
 _NOTE_CLASS = re.compile(r"foot|note|refer|cite", re.IGNORECASE)
 
 
@@ -27,14 +23,16 @@ def read_script(element: etree._Element, before: str) -> str:
         return ""
     if element.tag == "sub":
         # `H₂O` is searched as `H2O`; between figures the small ones must be told apart.
-        if _LOWERABLE.fullmatch(text) and (before[-1:].isdigit() or after.isdigit()):
-            return text.translate(_LOWERED)
+        lowered = to_lowered(text)
+        if lowered and (before[-1:].isdigit() or after.isdigit()):
+            return lowered
         return f"_{text}" if before[-1:].isdigit() and text[0].isdigit() else text
-    is_note = _is_note(element) or not _BASE.search(before)
+    is_note = _is_note(element) or not ends_in_base(before)
     if is_note and (mark := _NUMBER.fullmatch(text)) and before.strip() and (mark[1].isdigit() or _is_note(element)):
         return f"[{mark[1]}]"
-    if _RAISABLE.fullmatch(text) and before.strip():
-        return text.translate(_RAISED)
+    raised = to_raised(text)
+    if raised and before.strip():
+        return raised
     return f"^{text}" if before[-1:].isdigit() and text[0].isdigit() else text
 
 
@@ -64,7 +62,7 @@ def _group(text: str) -> str:
 
 
 def _raise(base: str, power: str) -> str:
-    return base + (power.translate(_RAISED) if _RAISABLE.fullmatch(power) else f"^{_group(power)}")
+    return base + (to_raised(power) or f"^{_group(power)}")
 
 
 def _write_fraction(upper: str, lower: str) -> str:

@@ -8,6 +8,7 @@ from typing import Final
 
 from rag.parsing.layout import Line
 from rag.parsing.pdf_page import Piece
+from rag.parsing.raised import to_lowered, to_raised
 
 _SAME_LINE: Final = 0.5  # of the text size, between two baselines
 _BACK_STEP: Final = 0.5  # of the text size: a word that starts further left than this begins a line
@@ -21,9 +22,6 @@ _PROSE_WORDS: Final = 3.0  # for each line of a column
 _PROSE_FILL: Final = 0.55  # of the column's width
 _FIELD_ROW: Final = 10**9  # above all numbers of tables: the lines of a form are kept apart like rows
 
-_SUPERSCRIPTS: Final = str.maketrans("0123456789+-−=()ni", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁻⁼⁽⁾ⁿⁱ")
-_SUBSCRIPTS: Final = str.maketrans("0123456789+-−=()", "₀₁₂₃₄₅₆₇₈₉₊₋₋₌₍₎")
-_SCRIPT = re.compile(r"[0-9+\-−=()ni]+")
 _LETTER = re.compile(r"[^\W\d_]")
 
 
@@ -93,8 +91,9 @@ def join_text(row: Sequence[Piece]) -> str:
         if at and piece.size <= _SMALLER * main.size and piece is not main:
             shift = piece.baseline - main.baseline
             is_script = shift > _RAISED * main.size or -shift > 0.05 * main.size
-            if is_script and _SCRIPT.fullmatch(text):
-                text = text.translate(_SUPERSCRIPTS if shift > 0 else _SUBSCRIPTS)
+            shifted = (to_raised(text) if shift > 0 else to_lowered(text)) if is_script else None
+            if shifted:
+                text = shifted
             elif is_script and shift > 0 and parts and parts[-1][-1:].isalnum() and text[:1].isalnum():
                 parts.append(" ")  # a mark of a footnote is no part of the word or the figure
         is_spaced = piece.is_spaced or (at > 0 and piece.left - row[at - 1].right > 0.6 * main.size)

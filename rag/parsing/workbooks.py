@@ -17,7 +17,7 @@ from typing import Any, Final
 from lxml import etree
 
 from rag.errors import ParseError
-from rag.parsing.archives import MAX_ELEMENTS, OLE_SIGNATURE, ZIP_SIGNATURE, open_archive, read_xml
+from rag.parsing.archives import MAX_TAGS, OLE_SIGNATURE, ZIP_SIGNATURE, open_archive, read_xml
 from rag.parsing.blocks import Block, Draft
 from rag.parsing.sheets import MAX_CELLS, SHEET_LEVEL, UNNAMED_SHEET, Grid, read_grid, read_percent_format, show_number
 
@@ -141,7 +141,7 @@ def _scan_part(archive: zipfile.ZipFile, name: str, decimals: Mapping[str, int])
             tag = str(element.tag).rpartition("}")[2]
             if number == 0 and tag != "worksheet":
                 return None
-            if number > 2 * MAX_ELEMENTS:
+            if number > 2 * MAX_TAGS:
                 raise ParseError("too large when unpacked")
             if event == "start" and tag == "row":
                 row, column = _read_number(element.get("r"), row + 2) - 1, -1

@@ -4,8 +4,11 @@ The overlays are tested in test_kubernetes_overlays.py, the network policies in 
 number of pods in test_kubernetes_scaling.py.
 """
 
+import os
 import re
+import subprocess
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Final
 
 import kubernetes_validate  # type: ignore[import-untyped]  # it has no types
@@ -15,6 +18,7 @@ import yaml
 from rag.config.environment import environment_name, load_settings
 from rag.config.model_ref import ModelRef
 from rag.config.settings import PREFIX, Settings
+from rag.ingestion.arguments import parse_arguments
 from tests.unit.kubernetes_manifests import (
     NAME,
     OVERLAYS,
@@ -208,6 +212,29 @@ def test_only_the_ingestion_writes_the_index(overlay: str) -> None:
 
     assert readers == {"front": True} | ({} if overlay == "overlays/canary" else {"ingestion": False})
     assert {each["persistentVolumeClaim"]["claimName"] for each in found.values()} == {"rag-index"}
+
+
+def test_the_index_follows_the_folder_of_each_tenant(tmp_path: Path) -> None:
+    """Each is synced, also after one that failed, and the Job fails; an empty folder never empties an index."""
+    _, _, script = render("base").container("ingestion").spec["args"]
+    documents, programs = tmp_path / "documents", tmp_path / "bin"
+    for folder in (documents / "acme", documents / "demo", programs):
+        folder.mkdir(parents=True)
+    stand_in = programs / "python"
+    stand_in.write_text('#!/bin/sh\necho "$@"\ncase "$*" in *acme*) exit 1;; esac\n')
+    stand_in.chmod(0o755)
+    environment = {"PATH": f"{programs}:{os.environ['PATH']}"}
+    ran = subprocess.run(
+        ["sh", "-c", script.replace("/documents", str(documents))],
+        env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    called = [parse_arguments(line.split()[2:]) for line in ran.stdout.splitlines()]
+
+    assert ran.returncode == 1
+    assert [(each.command, each.tenant, each.allow_empty) for each in called] == [
+        ("sync", "acme", False),
+        ("sync", "demo", False),
+    ]
 
 
 @overlays
