@@ -41,6 +41,7 @@ _DOUBLED = re.compile("[\xc2-\xf4][^\x00-\x7f]")
 _MARKUP = re.compile(
     r"<(?:script|style)\b[^<]*(?:<(?!/(?:script|style)\b)[^<]*)*|</?[a-z!?][^<>]*>|&#?\w{1,8};", re.IGNORECASE
 )
+_ACCENT_AS_APOSTROPHE = re.compile(r"(?<=[A-Za-z])[´`](?=(?:s|t|re|ve|ll|d|m)\b)")  # we´re, as many type it
 _C1 = re.compile("[\x80-\x84\x86-\x9f]")
 
 # Declared names that are believed if the bytes fit, as the codec that browsers take for them; of Western ones the
@@ -121,7 +122,7 @@ def _decode(data: bytes, declared: str | None) -> str:
     found = trusted if trusted is not None else _detect(data)
     if found is None and declared and _codec_name(declared) in _WESTERN_NAMES:
         text = _try_decode(data, "cp1252") or ""
-        found = text if western.has_western_shape(_strip_markup(text)) else None
+        found = text if western.has_western_shape(_ACCENT_AS_APOSTROPHE.sub("’", _strip_markup(text))) else None
     if not found:
         raise ParseError(UNKNOWN)
     return found

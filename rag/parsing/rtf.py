@@ -49,9 +49,10 @@ _LEFT_OUT: Final = frozenset(
     }
 )  # fmt: skip
 # Those that are told by `\*` to old readers, and hold text.
-_HOLDING_TEXT: Final = frozenset({"footnote", "shpinst", "shppict", "endnote"})
+_HOLDING_TEXT: Final = frozenset({"footnote", "shpinst", "shppict", "endnote", "ud"})  # ud: again in Unicode
 _OWN_FLOWS: Final = frozenset({"footnote", "endnote", "shptxt"})
 _LIST_MARKS: Final = ("listtext", "pntext")
+_BULLET_FONT = re.compile("symbol|wingdings|webdings|marlett|opensymbol|starsymbol", re.IGNORECASE)
 _HEADING_STYLE = re.compile(r"heading ([1-9])", re.IGNORECASE)
 _CONTENTS_STYLE: Final = "toc "
 _BODY_LEVEL: Final = 9  # the value of \outlinelevel for text that is no heading
@@ -91,7 +92,8 @@ class _Flow:
     outline: int = _BODY_LEVEL
     in_table: bool = False
     in_list: bool = False
-    has_mark: bool = False  # what old readers print before the open paragraph of a list
+    mark: list[str] | None = None  # the number or bullet of the open paragraph, as old readers print it
+    follows_item: bool = False
     edges: list[int] = field(default_factory=list)
     continues: list[bool] = field(default_factory=list)
     cell_continues: bool = False
@@ -219,16 +221,18 @@ class _Reader:
             group.direction = 0  # the mark of the note is raised, not its text
             self._flows.append(_Flow())
             self._flow_depths.append(len(self._groups) - 1)
-        elif not self._format_characters(group, word, number):
+        elif not self._format_characters(group, word, number) and group.destination not in _LIST_MARKS:
             self._format_paragraph(self._flows[-1], word, number)
 
     def _enter(self, group: _Group, word: str) -> None:
         if word in _LIST_MARKS:
-            self._flows[-1].has_mark = True
-            group.skip = True
+            self._flows[-1].mark = []
+            group.destination = word
         elif word != "title" or group.destination == "info":
             group.destination = word
             self._entry = 0
+            if word == "title":
+                self.title = ""  # what comes again in Unicode stands for what was there
 
     def _define(self, table: str, word: str, number: int | None) -> None:
         if word == ("f" if table == "fonttbl" else "s") and number is not None:
@@ -346,6 +350,8 @@ class _Reader:
             self.title += text
         elif group.hidden:
             self._unread.update(["hidden or struck-out parts"] if text.strip() else [])
+        elif group.destination in _LIST_MARKS:
+            self._add_mark(group, text)
         elif group.destination != "info":
             if not text.isascii() and _OLD_FONT.match(self._font_names.get(group.font, "")):
                 raise ParseError("its text is in a font of the time before Unicode: save it with Unicode fonts")
@@ -353,6 +359,12 @@ class _Reader:
             if self._chars > MAX_TEXT_CHARS:
                 raise ParseError(f"too much text: more than {MAX_TEXT_CHARS:,} characters")
             self._flows[-1].pieces.append(shift_figures(text, group.direction))
+
+    def _add_mark(self, group: _Group, text: str) -> None:
+        """Add to the number of a list; in the fonts of bullets, letters draw dots and arrows."""
+        mark = self._flows[-1].mark
+        if mark is not None and not _BULLET_FONT.match(self._font_names.get(group.font, "")):
+            mark.append(text)
 
     def _end_flow(self) -> None:
         flow = self._flows.pop()
@@ -373,12 +385,14 @@ class _Reader:
         heading = _HEADING_STYLE.fullmatch(style)
         level = int(heading[1]) if heading else flow.outline + 1 if flow.outline < _BODY_LEVEL else 0
         if text and not style.lower().startswith(_CONTENTS_STYLE):
-            is_item = (flow.in_list or flow.has_mark) and not level
-            is_next = is_item and bool(flow.blocks) and flow.blocks[-1][1].text.startswith("- ")
-            flow.blocks.append(
-                (style, Block(f"- {text}" if is_item else text, min(level, 6), "\n" if is_next else "\n\n"))
-            )
-        flow.has_mark = False
+            is_item = (flow.in_list or flow.mark is not None) and not level
+            number = _read_number("".join(flow.mark or ()))
+            if number or is_item:
+                text = f"{number or '-'} {text}"
+            is_next = is_item and flow.follows_item and not flow.beside
+            flow.blocks.append((style, Block(text, min(level, 6), "\n" if is_next else "\n\n")))
+            flow.follows_item = is_item
+        flow.mark = None
         flow.blocks += flow.beside
         flow.beside = []
 
@@ -390,6 +404,12 @@ class _Reader:
             flow.blocks.append(("", Block(line, glue="\n" if at else "\n\n")))
         flow.blocks += flow.beside
         flow.beside, flow.rows, flow.cells = [], [], []
+
+
+def _read_number(mark: str) -> str:
+    """Return the number that a mark shows; empty if it is a bullet, which Word also draws as the letter o."""
+    text = " ".join(mark.split())
+    return text if text != "o" and any(map(str.isalnum, text)) else ""
 
 
 def _join(pieces: Sequence[str]) -> str:
