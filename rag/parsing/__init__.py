@@ -15,6 +15,7 @@ from rag.errors import ParseError
 from rag.parsing import docx, epub, html, jsonl, mail, markdown, ods, odt, pdf, plain, rtf, sheets, slides, workbooks
 from rag.parsing.articles import mark_articles
 from rag.parsing.blocks import Block, Draft, assemble, restore
+from rag.parsing.official_titles import first_own_heading, is_preamble, official_title
 from rag.types import Document
 
 __all__ = ["MAX_FILE_BYTES", "READERS", "SUFFIXES", "Reader", "parse"]
@@ -70,9 +71,15 @@ def parse(path: Path, readers: Mapping[str, Reader] = READERS) -> Document:
     blocks: Sequence[Block] = restore(draft.blocks)
     if suffix not in _WITHOUT_ARTICLES:  # a row of a sheet is no heading
         blocks = mark_articles(blocks, has_styles=suffix not in _WITHOUT_STYLES)
-    return assemble(
-        replace(draft, blocks=blocks), fallback_title=re.sub(r"[\s_-]+", " ", path.stem).strip() or path.stem
-    )
+    fallback = re.sub(r"[\s_-]+", " ", path.stem).strip() or path.stem
+    title = _choose_title(draft.title, blocks, fallback)
+    return assemble(replace(draft, blocks=blocks, title=title), fallback_title=fallback)
+
+
+def _choose_title(title: str, blocks: Sequence[Block], fallback: str) -> str:
+    """Return the title that a document states; "" leaves it to its first heading."""
+    official = official_title(blocks) if not title or is_preamble(title) else None
+    return title if official is None else official or first_own_heading(blocks) or fallback
 
 
 def _read_bytes(path: Path) -> bytes:

@@ -9,8 +9,8 @@ from typing import Any, Final
 import pypdfium2 as pdfium
 import pypdfium2.raw as pdfium_c
 
+from rag.parsing.pdf_content import Piece
 from rag.parsing.pdf_drawings import Box
-from rag.parsing.pdf_page import Piece
 
 _MAX_FIELDS: Final = 2_000  # of one page
 _MAX_VALUE_BYTES: Final = 200_000

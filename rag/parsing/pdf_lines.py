@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
-from rag.parsing.layout import Line
-from rag.parsing.pdf_page import Piece
+from rag.parsing.line import Line
+from rag.parsing.pdf_content import Piece
 from rag.parsing.raised import to_lowered, to_raised
 
 _SAME_LINE: Final = 0.5  # of the text size, between two baselines

@@ -17,7 +17,8 @@ from rag.errors import ParseError
 from rag.parsing import MAX_FILE_BYTES, SUFFIXES, html, markdown, parse, plain
 from rag.parsing.blocks import Block, Draft, assemble, clean
 from rag.parsing.chunking import split
-from rag.parsing.layout import Line, to_blocks
+from rag.parsing.layout import to_blocks
+from rag.parsing.line import Line
 from rag.text.language import sentence_spans
 from rag.types import Document
 

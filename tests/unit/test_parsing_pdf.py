@@ -9,7 +9,8 @@ import pytest
 from rag.errors import ParseError
 from rag.parsing import parse
 from rag.parsing.blocks import assemble
-from rag.parsing.layout import Line, to_blocks
+from rag.parsing.layout import to_blocks
+from rag.parsing.line import Line
 from rag.parsing.pdf import read
 from rag.types import Document
 from tests.unit.pdf_files import make_pdf, show, show_lines
