@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final, TypeVar
 
-from rag.index.disk import Disk, open_private
+from rag.index.disk import Disk, link_file, open_private
 from rag.index.manifest import (
     MANIFEST_NAME,
     BrokenIndexError,
@@ -209,7 +209,7 @@ class IndexStore:
                 old = _read_previous(self.folder(tenant_id) / _VERSIONS, serving, embedder)
                 manifest = _restore(old.manifest, after=name, serving=serving)
             for seal in old.manifest.files:
-                _link(old.folder / seal.name, building / seal.name)
+                link_file(old.folder / seal.name, building / seal.name)
             return old.name, self.publish(tenant_id, building, manifest)
 
     def _prune(self, tenant_id: str) -> None:
@@ -266,12 +266,3 @@ def _restore(old: Manifest, *, after: str, serving: Manifest) -> Manifest:
     restored = {entry.document_id: entry.document_version for entry in old.document_list}
     removed = {each: last for each, last in serving.last_versions.items() if last > restored.get(each, 0)}
     return replace(old, previous=after, removed=removed, numbers_above=serving.numbers_above)
-
-
-def _link(source: Path, target: Path) -> None:
-    """Hard-link a file, which takes neither time nor space; copy it if the file system refuses links."""
-    target.parent.mkdir(exist_ok=True)
-    try:
-        target.hardlink_to(source)
-    except OSError:
-        shutil.copyfile(source, target)
