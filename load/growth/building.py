@@ -14,8 +14,9 @@ from rag.index.dense import DensePlan, build_dense
 from rag.index.files import FileEngine
 from rag.index.lexical import build_lexical
 from rag.index.manifest import DenseInfo
+from rag.index.segments import DENSE_NAME, LEXICAL_NAME
 from rag.index.store import IndexStore
-from rag.index.version import DENSE_NAME, LEXICAL_NAME, TenantIndex
+from rag.index.version import TenantIndex
 from rag.ingestion.ingest import Ingestion
 from rag.ports import Vectors
 from rag.text.language import words

@@ -11,6 +11,7 @@ from rag.index.faiss_files import read_mapped, write_index
 from rag.index.graphs import Carried, GraphVectors, build_graphs
 from rag.index.inverted import ListedVectors, build_exact, build_lists
 from rag.index.manifest import DenseInfo
+from rag.index.neighbour_segments import SegmentedVectors
 from rag.index.neighbours import DenseSubset, Neighbours
 from rag.index.ranking import take_best
 from rag.index.recall import SIMILARITY_DECIMALS
@@ -27,7 +28,7 @@ class DenseIndex:
     """Vectors by ordinal, in files that stay mapped: processes on one machine share their memory."""
 
     def __init__(self, neighbours: Neighbours) -> None:
-        self._neighbours = neighbours
+        self.neighbours: Final = neighbours
 
     @classmethod
     def load(cls, path: Path) -> "DenseIndex":
@@ -39,21 +40,35 @@ class DenseIndex:
         return cls(GraphVectors.load(folder) if folder.is_dir() else ListedVectors(read_mapped(path)))
 
     def __len__(self) -> int:
-        return len(self._neighbours)
+        return len(self.neighbours)
 
     @property
     def dimension(self) -> int:
-        return self._neighbours.dimension
+        return self.neighbours.dimension
 
     @property
     def centres(self) -> Vectors | None:
-        """The centres of its lists, float32, (lists, dim); None if it has no lists."""
-        return self._neighbours.centres if isinstance(self._neighbours, ListedVectors) else None
+        """The centres of its lists, or of those of its main segment, float32, (lists, dim); None if it has none."""
+        return self._main.centres if isinstance(self._main, ListedVectors) else None
 
     @property
     def graphs(self) -> GraphVectors | None:
-        """Its graphs; None if it has none."""
-        return self._neighbours if isinstance(self._neighbours, GraphVectors) else None
+        """Its graphs, or those of its main segment; None if it has none."""
+        return self._main if isinstance(self._main, GraphVectors) else None
+
+    def carry(self, ordinals: NDArray[np.int64]) -> Carried | None:
+        """Return its graphs for an index of which these are the vectors, -1: a new one; None if it has none."""
+        if self.graphs is None:
+            return None
+        if isinstance(self.neighbours, SegmentedVectors):
+            places = self.neighbours.places
+            in_main = ordinals >= places.delta
+            ordinals = np.where(in_main, places.live[np.where(in_main, ordinals - places.delta, 0)], -1)
+        return Carried(self.graphs, ordinals)
+
+    @property
+    def _main(self) -> Neighbours:
+        return self.neighbours.main if isinstance(self.neighbours, SegmentedVectors) else self.neighbours
 
     def search(self, vector: Vectors, k: int, subset: DenseSubset | None = None) -> list[tuple[int, float]]:
         """Return the k nearest as (ordinal, cosine), best first; ties by ordinal, at the cut too.
@@ -61,14 +76,14 @@ class DenseIndex:
         `subset`, made by this index, restricts the search; None: all vectors.
         """
         query = np.ascontiguousarray(vector, dtype=np.float32).reshape(1, -1)
-        within = subset or self._neighbours.everything
+        within = subset or self.neighbours.everything
         total, options = within.size, within.options
         k = min(k, total)
         if k <= 0:
             return []
         fetched = min(k + 1, total)
         while True:
-            similarities, ordinals = self._neighbours.find(query, fetched, options)
+            similarities, ordinals = self.neighbours.find(query, fetched, options)
             similarities = similarities.round(SIMILARITY_DECIMALS)
             if len(ordinals) < k and options is not within.exhaustive:
                 options = within.exhaustive
@@ -85,11 +100,11 @@ class DenseIndex:
 
         Raises: BrokenIndexError: the lists hold ordinals that the index does not have.
         """
-        return self._neighbours.subset(ordinals, exact_max_chunks=exact_max_chunks)
+        return self.neighbours.subset(ordinals, exact_max_chunks=exact_max_chunks)
 
     def vectors(self, first: int, count: int) -> Vectors:
         """Return `count` vectors from ordinal `first` on, float32, (count, dim)."""
-        return self._neighbours.vectors(first, count)
+        return self.neighbours.vectors(first, count)
 
 
 @dataclass(frozen=True, slots=True)

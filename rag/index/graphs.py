@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from rag.index.faiss_files import fill, read_copy, read_mapped, select, write_index
 from rag.index.manifest import BrokenIndexError, DenseInfo
-from rag.index.neighbours import DenseSubset, Found
+from rag.index.neighbours import DenseSubset, Found, take_nearest
 from rag.index.recall import RECALL_MIN, RecallSample
 from rag.ports import Vectors
 
@@ -165,12 +165,8 @@ class GraphVectors:
         return DenseSubset(len(ordinals), exact if len(ordinals) <= exact_max_chunks else tuple(walks), exact)
 
     def find(self, query: Vectors, k: int, options: Any) -> Found:  # Any: see `DenseSubset`
-        found = [probe.graph.find(query, k, probe) for probe in options]
-        similarities = np.concatenate([each[0][0] for each in found])
-        ordinals = np.concatenate([each[1][0] for each in found])
-        best = np.argsort(-np.where(ordinals >= 0, similarities, -np.inf), kind="stable")
-        best = best[: min(k, int((ordinals >= 0).sum()))]
-        return similarities[best], ordinals[best]
+        rows = [probe.graph.find(query, k, probe) for probe in options]
+        return take_nearest([(similarities[0], ordinals[0].astype(np.int64)) for similarities, ordinals in rows], k)
 
     def vectors(self, first: int, count: int) -> Vectors:
         graph_of, node_of = self._graph_of[first : first + count], self._node_of[first : first + count]

@@ -1,5 +1,6 @@
 """Say what every kind of dense index can do, whether it compares all vectors, lists of them, or walks a graph."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -48,3 +49,12 @@ class Neighbours(Protocol):
     def vectors(self, first: int, count: int) -> Vectors:
         """Return `count` vectors from ordinal `first` on, float32, (count, dim)."""
         ...
+
+
+def take_nearest(found: Sequence[Found], k: int) -> Found:
+    """Return the k nearest of what several searches found, best first; ordinals below 0 are no hits."""
+    similarities: Vectors = np.concatenate([each[0] for each in found])
+    ordinals = np.concatenate([each[1] for each in found])
+    hits = np.flatnonzero(ordinals >= 0)
+    best = hits[np.argsort(-similarities[hits], kind="stable")[:k]]
+    return similarities[best], ordinals[best]

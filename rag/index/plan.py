@@ -15,7 +15,16 @@ from typing import Final, Protocol
 from rag.chunk_id import ChunkId
 from rag.index.contexts import contexts_of
 from rag.index.engine import PublishedVersion, RollbackError
-from rag.index.manifest import BrokenIndexError, DenseInfo, DocumentEntry, FileSeal, Manifest, Origin, format_of
+from rag.index.manifest import (
+    BrokenIndexError,
+    DeltaInfo,
+    DenseInfo,
+    DocumentEntry,
+    FileSeal,
+    Manifest,
+    Origin,
+    format_of,
+)
 from rag.types import Chunk, Document, Labels, ModelInfo, Span
 
 NO_LABELS: Final = Labels()
@@ -214,12 +223,17 @@ class Plan:
         return is_same and not (self._replaces_damage and self._base is not None)
 
     def describe(
-        self, documents: tuple[DocumentEntry, ...], *, dense: DenseInfo | None = None, files: tuple[FileSeal, ...] = ()
+        self,
+        documents: Sequence[DocumentEntry],
+        *,
+        dense: DenseInfo | None = None,
+        files: tuple[FileSeal, ...] = (),
+        delta: DeltaInfo | None = None,
     ) -> Manifest:
         """Return what the next version, of these documents, says of itself."""
         chunks = sum(entry.chunks for entry in documents)
         return Manifest(
-            format=format_of(documents),
+            format=format_of(documents, delta),
             previous=self._base.name if self._base else None,
             built_at=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
             embedder=self._makers.embedder,
@@ -228,8 +242,9 @@ class Plan:
             chunks=chunks,
             dense=dense,
             files=files,
-            document_list=documents,
+            document_list=tuple(documents),
             removed=self._removed,
             has_tokens=self._makers.keeps_tokens and chunks > 0,
             numbers_above=self._numbers_above,
+            delta=delta,
         )

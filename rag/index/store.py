@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final, TypeVar
 
-from rag.index.disk import Disk, open_private
+from rag.index.disk import Disk, link_file, open_private
 from rag.index.engine import RollbackError
 from rag.index.manifest import (
     MANIFEST_NAME,
@@ -220,7 +220,7 @@ class IndexStore:
                 old = _read_previous(self.folder(tenant_id) / _VERSIONS, serving, embedder)
                 manifest = restore(old.manifest, after=name, serving=serving)
             for seal in old.manifest.files:
-                _link(old.folder / seal.name, building / seal.name)
+                link_file(old.folder / seal.name, building / seal.name)
             return old.name, self.publish(tenant_id, building, manifest)
 
     def _prune(self, tenant_id: str) -> None:
@@ -257,12 +257,3 @@ def _read_previous(versions: Path, serving: Manifest, embedder: ModelInfo) -> St
         raise RollbackError(f"the version before, {serving.previous}, is damaged: {error}") from error
     require_embedder(old, embedder)
     return old
-
-
-def _link(source: Path, target: Path) -> None:
-    """Hard-link a file, which takes neither time nor space; copy it if the file system refuses links."""
-    target.parent.mkdir(exist_ok=True)
-    try:
-        target.hardlink_to(source)
-    except OSError:
-        shutil.copyfile(source, target)

@@ -10,16 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rag.index.chunks import ChunkFile, ChunkWriter
+from rag.index.delta import DEFAULT_LIMITS, DeltaLimits, Split, place_segment, split_documents
 from rag.index.dense import EXACT_MAX_CHUNKS, GRAPH_MAX_CHUNKS, DensePlan, build_dense
 from rag.index.engine import EncodeChunks, OnDamage
-from rag.index.graphs import Carried
 from rag.index.languages import LANGUAGES_NAME, LanguageFile, detect_codes
 from rag.index.lexical import build_lexical
-from rag.index.manifest import BrokenIndexError, DenseInfo, DocumentEntry, StoredVersion, seal_files
+from rag.index.manifest import BrokenIndexError, DenseInfo, DocumentEntry, Manifest, StoredVersion, seal_files
 from rag.index.plan import Makers, Plan, warn_of_damage
+from rag.index.segments import DENSE_NAME, LEXICAL_NAME
 from rag.index.store import IndexStore
 from rag.index.tokens import TokenWriter
-from rag.index.version import DENSE_NAME, LEXICAL_NAME, TenantIndex
+from rag.index.version import TenantIndex
 from rag.text.language import words
 from rag.types import EncodedTexts
 
@@ -105,11 +106,13 @@ class IndexUpdate(Plan):
         *,
         exact_max_chunks: int = EXACT_MAX_CHUNKS,
         graph_max_chunks: int = GRAPH_MAX_CHUNKS,
+        delta_limits: DeltaLimits = DEFAULT_LIMITS,
     ) -> StoredVersion | None:
         """Build the next version and make it serve; if nothing changed, the serving version stays.
 
         `encode` is called with groups of chunks that have no vectors, and not at all if every chunk has some. The token
-        vectors that it returns are stored if the makers say so.
+        vectors that it returns are stored if the makers say so. Of a large version only what is new is written, up to
+        `delta_limits`.
 
         Raises: OSError: the disk is full or failed; the old version still serves.
         """
@@ -117,24 +120,32 @@ class IndexUpdate(Plan):
             return self._base
         to_embed, kept = self.chunks_to_embed, list(self._kept.values())
         old = TenantIndex(self._base) if self._base and kept else None
-        carried = self._carry_chunks(old, kept) if old else []
+        split = self._split(old, kept, delta_limits)
+        written = split.rewritten if split else kept
+        entries = [*self._new, *(self._carry_chunks(old, written) if old else [])]
         self._writer.finish()
-        dense = None
-        if len(self._writer):
-            self._write_languages(old, kept)
-            embedded = None if self.reembeds else old
-            self._write_vectors(embedded, kept, to_embed, encode)
-            plan = DensePlan(exact_max_chunks, graph_max_chunks)
-            if embedded is not None:
-                old_graphs = embedded.dense.graphs
-                graphs = Carried(old_graphs, _trace(kept, to_embed)) if old_graphs else None
-                plan = replace(plan, centres=embedded.dense.centres, graphs=graphs)
-            dense = self._build_indexes(plan)
-        return self._store.publish(
-            self._tenant_id,
-            self._building,
-            self.describe((*self._new, *carried), dense=dense, files=seal_files(self._building)),
+        if not len(self._writer):
+            empty = self.describe(entries, files=seal_files(self._building))
+            return self._store.publish(self._tenant_id, self._building, empty)
+        self._write_languages(old, written)
+        embedded = None if self.reembeds else old
+        self._write_vectors(embedded, written, to_embed, encode)
+        plan = DensePlan(exact_max_chunks, graph_max_chunks)
+        if embedded is not None and split is None:
+            graphs = embedded.dense.carry(_trace(kept, to_embed))
+            plan = replace(plan, centres=embedded.dense.centres, graphs=graphs)
+        dense = self._build_indexes(plan)
+        manifest = (
+            self.describe(entries, dense=dense, files=seal_files(self._building))
+            if split is None
+            else self._describe_segments(entries, split)
         )
+        return self._store.publish(self._tenant_id, self._building, manifest)
+
+    def _split(self, old: TenantIndex | None, kept: Sequence[DocumentEntry], limits: DeltaLimits) -> Split | None:
+        if old is None or self.reembeds or self._makers.keeps_tokens != (old.token_file is not None):
+            return None
+        return split_documents(old, kept, len(self._writer), limits)
 
     def _carry_chunks(self, old: TenantIndex, kept: Sequence[DocumentEntry]) -> list[DocumentEntry]:
         carried = []
@@ -195,6 +206,17 @@ class IndexUpdate(Plan):
         info = build_dense(vectors, self._building / DENSE_NAME, replace(plan, parts=parts))
         path.unlink()
         return info
+
+    def _describe_segments(self, entries: Sequence[DocumentEntry], split: Split) -> Manifest:
+        """Put what was built beside the main segment, and describe both."""
+        assert self._base is not None
+        delta, seals = place_segment(self._building, self._base, split.live)
+        documents, first = list(entries), delta.chunks
+        for entry in split.left:
+            documents.append(replace(entry, first_ordinal=first))
+            first += entry.chunks
+        files = seal_files(self._building, seals)
+        return self.describe(documents, dense=self._base.manifest.dense, files=files, delta=delta)
 
 
 def _trace(kept: Sequence[DocumentEntry], new: int) -> NDArray[np.int64]:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from rag.index.delta import DEFAULT_LIMITS, DeltaLimits
 from rag.index.disk import Disk
 from rag.index.engine import OnDamage
 from rag.index.manifest import StoredVersion
@@ -148,6 +149,7 @@ def change(
     chunker_version: str = "c1",
     exact_max_chunks: int = 50_000,
     graph_max_chunks: int = 300_000,
+    delta_limits: DeltaLimits = DEFAULT_LIMITS,
     keeps_tokens: bool = False,
     labels: Mapping[str, Labels] | None = None,
     on_wait: Callable[[], object] = lambda: None,
@@ -168,7 +170,10 @@ def change(
         for document_id in drop:
             assert update.drop(document_id)
         stored = update.publish(
-            encoder.encode_chunks, exact_max_chunks=exact_max_chunks, graph_max_chunks=graph_max_chunks
+            encoder.encode_chunks,
+            exact_max_chunks=exact_max_chunks,
+            graph_max_chunks=graph_max_chunks,
+            delta_limits=delta_limits,
         )
     assert stored is not None
     return stored

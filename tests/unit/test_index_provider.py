@@ -258,7 +258,7 @@ async def test_a_version_that_makes_a_library_fail_is_a_broken_one(
     def fail(*_: object) -> None:
         raise RuntimeError("faiss has seen something")
 
-    monkeypatch.setattr("rag.index.version.DenseIndex.load", fail)
+    monkeypatch.setattr("rag.index.segments.DenseIndex.load", fail)
     await served.refresh()
 
     assert opened is await served.current("demo")  # which serves on
