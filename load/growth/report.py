@@ -15,7 +15,7 @@ class Size:
     """The measurements of one size.
 
     `exact`, `approximate` and `lexical` are parts built alone; `parts` are the bytes on disk by part.
-    `approximate.dense.kind` is `flat` if neither graphs nor lists find enough; then the approximate index was not searched.
+    `approximate.dense.kind` is `flat` if neither graphs nor lists find enough; then it was not searched.
     """
 
     ingested: Ingested
