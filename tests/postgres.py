@@ -20,7 +20,12 @@ OWNER: Final = "rag_owner"
 FRONT: Final = "rag_front"
 _NOBODY: Final = 65534
 # A killed process loses nothing that it gave to the kernel, and no test takes the power away.
-_SETTINGS: Final = {"fsync": "off", "listen_addresses": "127.0.0.1", "unix_socket_directories": "", "max_connections": "60"}
+_SETTINGS: Final = {
+    "fsync": "off",
+    "listen_addresses": "127.0.0.1",
+    "unix_socket_directories": "",
+    "max_connections": "60",
+}
 _READY_S: Final = 30.0
 
 

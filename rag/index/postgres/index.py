@@ -5,7 +5,6 @@ from dataclasses import replace
 from typing import Any, Final, LiteralString
 
 import numpy as np
-from psycopg import sql
 
 from rag.chunk_id import ChunkId
 from rag.index.languages import LANGUAGES
@@ -28,7 +27,7 @@ _TIES: Final = 8
 _NEAREST: Final[LiteralString] = """
 SELECT c.document_id, c.document_version, n.number, -n.distance AS similarity FROM (
     SELECT r.doc, r.number, {distance} AS distance FROM rag.vectors r
-    WHERE {rows} AND {language} {dimension} ORDER BY distance {ties} LIMIT %(fetched)s
+    WHERE {rows} AND {language} ORDER BY distance {ties} LIMIT %(fetched)s
 ) n JOIN rag.contents c ON c.tenant = %(tenant)s AND c.doc = n.doc ORDER BY n.distance, n.doc, n.number
 """
 _FETCH: Final[LiteralString] = """
@@ -135,23 +134,29 @@ class DatabaseIndex:
 
     def _nearest(self, language: Language | None, dimension: int | None) -> Statement:
         """Return the search, by the graph if it has a dimension."""
+        distance: LiteralString = "r.vector <#> %(vector)s"
+        ties: LiteralString = ", r.doc, r.number"
         of_language: LiteralString = "true" if language is None else "r.language = %(language)s"
-        if dimension is None:
-            parts = ("r.vector <#> %(vector)s", "", ", r.doc, r.number")
-        else:
-            parts = ("r.vector::vector({d}) <#> %(vector)s", "AND vector_dims(r.vector) = {d}", "")
-        statement = _NEAREST.replace("{distance}", parts[0]).replace("{dimension}", parts[1]).replace("{ties}", parts[2])
+        if dimension is not None:
+            distance, ties = "r.vector::vector({d}) <#> %(vector)s", ""
+            of_language += " AND vector_dims(r.vector) = {d}"
+        statement = _NEAREST.replace("{distance}", distance).replace("{ties}", ties).replace("{language}", of_language)
         statement = statement.replace("{rows}", self._view.rows(in_turn=dimension is not None))
-        statement = statement.replace("{language}", of_language)
-        return statement if dimension is None else sql.SQL(statement).format(d=sql.Literal(dimension))
+        # The type of a vector takes no parameter.
+        return statement if dimension is None else statement.replace("{d}", str(int(dimension))).encode()
 
     async def _ask(self, statement: Statement, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
         return await self._pool.ask(self._view.served.tenant, statement, {**self._view.parameters, **values})
 
-    def _name(self, hits: Sequence[Hit], k: int, decimals: int | None = _SIMILARITY_DECIMALS) -> list[tuple[str, float]]:
+    def _name(
+        self, hits: Sequence[Hit], k: int, decimals: int | None = _SIMILARITY_DECIMALS
+    ) -> list[tuple[str, float]]:
         """Return the hits with their chunks' ids; equals keep the order of their documents' numbers."""
         named = [
-            (str(ChunkId(self._tenant_id, document_id, version, number)), score if decimals is None else round(score, decimals))
+            (
+                str(ChunkId(self._tenant_id, document_id, version, number)),
+                score if decimals is None else round(score, decimals),
+            )
             for document_id, version, number, score in hits
         ]
         return sorted(named, key=lambda hit: -hit[1])[:k]

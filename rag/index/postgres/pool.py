@@ -1,6 +1,6 @@
 """Ask the database from one event loop: a few connections, opened when they are needed and dropped when one fails.
 
-psycopg's own pool was rejected: it opens connections in the background, and after minutes without the database gives up.
+psycopg's own pool was rejected: it opens connections in the background, and gives up after minutes without a database.
 Each question here finds out by itself, so the first one after a fail-over is answered.
 """
 
@@ -13,7 +13,7 @@ from contextlib import suppress
 from typing import Any, Final, LiteralString
 
 import psycopg
-from psycopg import AsyncConnection, sql
+from psycopg import AsyncConnection
 
 from rag.errors import IndexUnavailable
 from rag.index.postgres.adapters import register
@@ -21,7 +21,7 @@ from rag.index.postgres.address import describe, read_address
 from rag.index.postgres.schema import SCHEMA_VERSION
 
 Row = tuple[Any, ...]
-Statement = LiteralString | sql.Composed
+Statement = LiteralString | bytes
 
 SIZE: Final = 8  # connections of a front; more questions wait
 CONNECT_S: Final = 5.0

@@ -16,7 +16,8 @@ from rag.index.postgres.writing import Connection
 HIDDEN_MAX: Final = 500
 
 _BURY: Final[LiteralString] = """
-UPDATE rag.documents SET died = %(number)s WHERE tenant = %(tenant)s AND doc = ANY(%(docs)b::int[]) AND died = %(forever)s
+UPDATE rag.documents SET died = %(number)s
+WHERE tenant = %(tenant)s AND doc = ANY(%(docs)b::int[]) AND died = %(forever)s
 """
 _BEAR: Final[LiteralString] = """
 INSERT INTO rag.documents (tenant, doc, born, died, document_id, groups, labels, entry)
@@ -144,7 +145,10 @@ def _switch(connection: Connection, tenant: int, version: DatabaseVersion, servi
             languages = [each + more for each, more in zip(languages, of_languages, strict=True)]
         elif doc < last:
             hidden.append(doc)
-    header, grouped = write_header(replace(manifest, document_list=())), write_grouped(sum_by_groups(manifest.document_list))
+    header, grouped = (
+        write_header(replace(manifest, document_list=())),
+        write_grouped(sum_by_groups(manifest.document_list)),
+    )
     listed = hidden if len(hidden) <= HIDDEN_MAX else None
     values = (tenant, version.number, version.name, header, grouped, words, languages, last, listed)
     connection.execute(_VERSION, values)

@@ -13,7 +13,14 @@ READERS: Final = "rag_reader"
 FOREVER: Final = 2**31 - 1  # `died` of what lives
 
 _CONTENT: Final[tuple[LiteralString, ...]] = (
-    "contents", "documents", "chunks", "tokens", "vectors", "words", "counts", "postings",
+    "contents",
+    "documents",
+    "chunks",
+    "tokens",
+    "vectors",
+    "words",
+    "counts",
+    "postings",
 )
 
 _FIRST: Final[LiteralString] = """

@@ -55,7 +55,7 @@ class View:
         """
         if self.is_whole and self.served.hidden is not None:
             return "r.tenant = %(tenant)s AND r.doc <= %(last_doc)s AND r.doc <> ALL(%(hidden)s::int[])"
-        found: LiteralString = "r.doc IN (SELECT d.doc FROM rag.documents d WHERE " + self.documents + ")"
+        found = "r.doc IN (SELECT d.doc FROM rag.documents d WHERE " + self.documents + ")"  # noqa: S608 - literals
         # `coalesce` keeps the planner from making a join of it, in which the order of the graph is lost.
         return "r.tenant = %(tenant)s AND " + ("coalesce(" + found + ", false)" if in_turn else found)
 

@@ -1,7 +1,7 @@
 """Serve from the database: know which version of each tenant serves, and hand it to each question.
 
-The database is asked for new versions each second. LISTEN was rejected: it needs a connection of its own, which a pooler
-does not give, and a lost notice would have to be found by asking anyway.
+The database is asked for new versions each second. LISTEN was rejected: it needs a connection of its own, which a
+pooler does not give, and a lost notice would have to be found by asking anyway.
 """
 
 import asyncio

@@ -107,7 +107,9 @@ def _is_whole(connection: Connection, tenant: int, doc: int, chunks: int) -> boo
         for body, vector, tokens in cursor.execute(_CONTENT, key):
             seal_chunk(digest, body, vector, tokens)
             found += 1
-    row = connection.execute("SELECT seal FROM rag.contents WHERE tenant = %(tenant)s AND doc = %(doc)s", key).fetchone()
+    row = connection.execute(
+        "SELECT seal FROM rag.contents WHERE tenant = %(tenant)s AND doc = %(doc)s", key
+    ).fetchone()
     return row is not None and found == chunks and bytes(row[0]) == digest.digest()
 
 
