@@ -14,7 +14,7 @@ from rag.index.engine import EncodeChunks
 from rag.index.manifest import DocumentEntry, Manifest, Origin, format_of
 from rag.index.postgres.approximate import keep_searchable
 from rag.index.postgres.pruning import discard_orphans, prune
-from rag.index.postgres.publishing import Difference, publish
+from rag.index.postgres.publishing import Difference, publish, restore
 from rag.index.postgres.rows import read_chunk
 from rag.index.postgres.staging import Staging
 from rag.index.postgres.versions import DatabaseVersion, serving_number
@@ -31,11 +31,11 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Base:
-    """What a change starts from: `replaces_damage` is whether the serving version is damaged, and to be replaced."""
+    """What a change starts from; `damaged` is the number of the serving version if that is damaged, to be replaced."""
 
     version: DatabaseVersion | None
     numbers_above: int
-    replaces_damage: bool
+    damaged: int | None = None
 
 
 class DatabaseChange:
@@ -139,7 +139,7 @@ class DatabaseChange:
         base = self._base.version
         old_documents = len(base.docs) if base else 0
         is_same = not (self._new or self.reembeds or self._relabelled) and len(self._kept) == old_documents
-        if is_same and not (self._base.replaces_damage and base):
+        if is_same and not (self._base.damaged is not None and base):
             return base
         self._writer.finish()
         with telling():
@@ -152,7 +152,7 @@ class DatabaseChange:
         return version
 
     def _publish(self, encode: EncodeChunks) -> DatabaseVersion:
-        base, makers = self._base.version, self._makers
+        base, makers = self._repair(), self._makers
         discard_orphans(self._connection, self._tenant)
         staging = Staging(self._connection, self._tenant, keeps_tokens=makers.keeps_tokens)
         again = list(self._kept.values()) if self.reembeds else []
@@ -172,6 +172,17 @@ class DatabaseChange:
         serving = serving_number(self._connection, self._tenant)
         manifest = self._describe(list(live.values()), base)
         return publish(self._connection, self._tenant, manifest, list(live), difference, serving=serving)
+
+    def _repair(self) -> DatabaseVersion | None:
+        """Publish what the change starts from if the serving version is damaged: all that is written refers to it."""
+        base, damaged = self._base.version, self._base.damaged
+        if damaged is None:
+            return base
+        old = base or DatabaseVersion("000000-", self._describe([], None), ())
+        previous = base.name if base else None
+        manifest = replace(old.manifest, previous=previous, numbers_above=self._base.numbers_above)
+        restored = restore(self._connection, self._tenant, manifest, old, serving=damaged)
+        return restored
 
     def _stage(self, staging: Staging, docs: Sequence[int], encode: EncodeChunks) -> None:
         """Embed and write the new documents' chunks, and, if all are embedded again, those of the kept ones."""

@@ -112,7 +112,7 @@ def _find_base(connection: Connection, tenant: int, on_damage: OnDamage | None) 
     """Return what a change starts from: the serving version, or, if that is damaged, the one before it, or nothing."""
     number = serving_number(connection, tenant)
     if number is None:
-        return Base(None, 0, replaces_damage=False)
+        return Base(None, 0)
     try:
         version = read_version(connection, tenant, number)
     except BrokenIndexError as damage:
@@ -120,8 +120,8 @@ def _find_base(connection: Connection, tenant: int, on_damage: OnDamage | None) 
             raise
         base = _find_whole(connection, tenant, below=number)
         on_damage(damage, base)
-        return Base(base, number, replaces_damage=True)
-    return Base(version, version.manifest.numbers_above, replaces_damage=False)
+        return Base(base, number, damaged=number)
+    return Base(version, version.manifest.numbers_above)
 
 
 def _find_whole(connection: Connection, tenant: int, *, below: int) -> DatabaseVersion | None:

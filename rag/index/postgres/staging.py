@@ -122,8 +122,8 @@ class Staging:
     def _write_postings(self, docs: Sequence[int], numbers: Sequence[int], counts: Sequence[Counter[str]]) -> None:
         rows = np.array(
             [
-                (self._word_ids[word], doc, number, _length(each), count)
-                for doc, number, each in zip(docs, numbers, counts, strict=True)
+                (self._word_ids[word], doc, number, length, count)
+                for doc, number, each, length in zip(docs, numbers, counts, map(_length, counts), strict=True)
                 for word, count in each.items()
             ],
             dtype=np.int32,

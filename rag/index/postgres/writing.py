@@ -1,9 +1,8 @@
 """Connect to write: one connection, of one tenant, that keeps other writers of the tenant out while it lives."""
 
-import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any, Final, LiteralString
 
 import psycopg
 
@@ -17,7 +16,10 @@ Connection = psycopg.Connection[tuple[Any, ...]]
 _SCHEMA_LOCK: Final = (1_380_009_777, 0)
 _TENANT_LOCK: Final = 1_380_009_778
 
-logger = logging.getLogger(__name__)
+_HAS_TABLES: Final[LiteralString] = """
+SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname = 'rag' AND c.relname = 'schema_version'
+"""
 
 
 @contextmanager
@@ -62,8 +64,8 @@ def _migrate(connection: Connection) -> None:
 
 
 def _find_version(connection: Connection) -> int:
-    found = connection.execute("SELECT to_regclass('rag.schema_version') IS NOT NULL").fetchone()
-    if not (found and found[0]):
+    # Not by `to_regclass`: it may remember that there was none before another writer made it.
+    if connection.execute(_HAS_TABLES).fetchone() is None:
         return 0
     row = connection.execute("SELECT version FROM rag.schema_version").fetchone()
     return int(row[0]) if row else 0
