@@ -60,9 +60,9 @@ class Postgres:
         self._run(*command, "--no-instructions", "--wal-segsize=1")
         self.start()
         with self.admin() as connection:
-            connection.execute(f"CREATE ROLE {OWNER} LOGIN")  # type: ignore[call-overload]
+            connection.execute(f"CREATE ROLE {OWNER} LOGIN")
             connection.execute("CREATE ROLE rag_reader")
-            connection.execute(f"CREATE ROLE {FRONT} LOGIN IN ROLE rag_reader")  # type: ignore[call-overload]
+            connection.execute(f"CREATE ROLE {FRONT} LOGIN IN ROLE rag_reader")
             self.make_database("template_rag")
 
     def _run(self, program: str, *arguments: str | Path) -> None:
@@ -70,7 +70,7 @@ class Postgres:
 
     def start(self) -> None:
         """Start it at the same address, and wait until it takes connections."""
-        command = [PROGRAMS / "postgres", "-D", self.data, "-p", str(self.port)]
+        command = [str(PROGRAMS / "postgres"), "-D", str(self.data), "-p", str(self.port)]
         command += [word for name, value in self._settings.items() for word in ("-c", f"{name}={value}")]
         with (self.data.parent / "log").open("ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log, cwd="/", **self._user)
@@ -78,7 +78,7 @@ class Postgres:
 
     def wait_ready(self) -> None:
         """Wait until it takes connections, which it does a while after it has been started or has crashed."""
-        command = [PROGRAMS / "pg_isready", "-h", "127.0.0.1", "-p", str(self.port), "-t", "1", "-q"]
+        command = [str(PROGRAMS / "pg_isready"), "-h", "127.0.0.1", "-p", str(self.port), "-t", "1", "-q"]
         for _ in range(round(_READY_S / 0.02)):
             if subprocess.run(command, check=False).returncode == 0:
                 return
@@ -119,7 +119,7 @@ class Postgres:
     def make_database(self, name: str, template: str = "template1") -> str:
         """Make a database as an administrator does who hands it over; returns the owner's URL."""
         with self.admin() as connection:
-            connection.execute(f"CREATE DATABASE {name} OWNER {OWNER} TEMPLATE {template}")  # type: ignore[call-overload]
+            connection.execute(f"CREATE DATABASE {name} OWNER {OWNER} TEMPLATE {template}")
         with self.admin(name) as connection:
             connection.execute("CREATE EXTENSION IF NOT EXISTS vector")
         return self.url(name)

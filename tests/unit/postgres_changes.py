@@ -5,12 +5,12 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
 
+from rag.index.plan import digest_document
 from rag.index.postgres.engine import PostgresEngine
 from rag.index.postgres.index import DatabaseIndex
 from rag.index.postgres.rows import read_chunk
 from rag.index.postgres.server import DatabaseServer
 from rag.index.postgres.versions import DatabaseVersion
-from rag.index.update import digest_document
 from rag.types import Chunk, Document, EncodedTexts, Labels, ModelInfo, Scope, Span
 from tests.postgres import Postgres
 from tests.unit.index_fakes import EMBEDDER, FakeEncoder

@@ -80,7 +80,7 @@ async def test_both_engines_give_the_same_answers(
             assert dict(lexical[0]) == pytest.approx(dict(lexical[1]), abs=2e-6)
             vector = embed(question)
             for language in (None, "vi", "en", "other"):
-                dense = [await each.search_dense(vector, 200, language) for each in (embedded, other)]  # type: ignore[arg-type]
+                dense = [await each.search_dense(vector, 200, language) for each in (embedded, other)]
                 assert dict(dense[0]) == pytest.approx(dict(dense[1]), abs=2e-6)
         assert await embedded.idf([*WORDS, "unknown"]) == pytest.approx(await other.idf([*WORDS, "unknown"]))
         asked = ["nghi", "phep", "secrte", "repport", "anual", "bord", "x"]
@@ -135,7 +135,7 @@ async def test_a_graph_finds_what_comparing_all_finds(
             assert connection.execute("SELECT to_regclass('rag.vectors_of_1_32')").fetchone() != (None,)
         for question in QUESTIONS[:3]:
             for language in (None, "vi"):
-                dense = [await each.search_dense(embed(question), 10, language) for each in (embedded, other)]  # type: ignore[arg-type]
+                dense = [await each.search_dense(embed(question), 10, language) for each in (embedded, other)]
                 assert [score for _, score in dense[0]] == pytest.approx([score for _, score in dense[1]], abs=2e-6)
 
 

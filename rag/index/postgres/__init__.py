@@ -1,4 +1,4 @@
-"""Keep the indexes in PostgreSQL with pgvector: rows for files, one transaction for the switch, one schema for all tenants.
+"""Keep the indexes in PostgreSQL with pgvector: rows for files, one transaction for the switch.
 
 A document's content (its chunks, vectors, words, token vectors) is written once and never changed. It gets a number,
 `doc`, and the table `documents` says in which versions it is: from `born` to before `died`. So a change writes only

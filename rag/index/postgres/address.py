@@ -29,7 +29,7 @@ def read_address(url: str, role: str) -> str:
         given = conninfo_to_dict(url)
     except psycopg.Error:
         raise ValueError("the URL of the database cannot be read") from None  # the cause repeats parts of it
-    return make_conninfo("", **(_DEFAULTS | {"application_name": f"rag-{role}"} | given))  # type: ignore[arg-type]
+    return make_conninfo("", **(_DEFAULTS | {"application_name": f"rag-{role}"} | given))
 
 
 def describe(error: psycopg.Error) -> str:

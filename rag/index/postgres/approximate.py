@@ -15,7 +15,7 @@ from rag.index.postgres.writing import Connection
 EXACT_MAX_CHUNKS: Final = 5_000
 # A vector of pgvector's graphs has no more.
 DIMENSION_MAX: Final = 2_000
-_ANALYZE_FROM: Final = 1_000
+ANALYZE_FROM: Final = 1_000  # chunks that a change has written
 _ANALYZED: Final = ("contents", "documents", "chunks", "vectors", "words", "counts", "postings")
 
 _STATE: Final[LiteralString] = """
@@ -39,8 +39,6 @@ def keep_searchable(connection: Connection, tenant: int, manifest: Manifest) -> 
     A graph that was interrupted is built anew.
     """
     dimension = manifest.embedder.dimension
-    if manifest.chunks >= _ANALYZE_FROM and connection.info.transaction_status.name == "IDLE":
-        _analyze(connection, tenant)
     if not has_graph(manifest.chunks, dimension):
         return
     name = graph_name(tenant, dimension)
@@ -60,12 +58,7 @@ def keep_searchable(connection: Connection, tenant: int, manifest: Manifest) -> 
     connection.execute(statement.format(**parts))
 
 
-def _analyze(connection: Connection, tenant: int) -> None:
+def analyze(connection: Connection) -> None:
     """Tell the planner of many new rows now, and not when the database gets to it."""
-    row = connection.execute(
-        "SELECT n_mod_since_analyze > 0.2 * n_live_tup FROM pg_stat_user_tables"
-        " WHERE schemaname = 'rag' AND relname = 'postings'"
-    ).fetchone()
-    if row and row[0]:
-        for table in _ANALYZED:
-            connection.execute(sql.SQL("ANALYZE rag.{}").format(sql.Identifier(table)))
+    for table in _ANALYZED:
+        connection.execute(sql.SQL("ANALYZE rag.{}").format(sql.Identifier(table)))

@@ -37,34 +37,26 @@ SELECT DISTINCT w.folded FROM rag.words w WHERE w.tenant = %(tenant)s AND w.shap
 """
 
 _SCORE: Final[LiteralString] = "q.weight * r.count / (r.count + %(damping)s::float8 + %(per_word)s::float8 * r.length)"
-_ALL_WORDS: Final[LiteralString] = (
-    """
+_ALL_WORDS: Final[LiteralString] = """
 SELECT c.document_id, c.document_version, best.number, best.score FROM (
-    SELECT r.doc, r.number, round((sum("""
-    + _SCORE
-    + """) * 1e6)::float8) / 1e6 AS score
+    SELECT r.doc, r.number, round((sum({score}) * 1e6)::float8) / 1e6 AS score
     FROM unnest(%(word_ids)s::int[], %(weights)s::float8[]) AS q (word_id, weight)
     JOIN rag.postings r ON r.word_id = q.word_id
     WHERE {rows} GROUP BY r.doc, r.number ORDER BY score DESC, r.doc, r.number LIMIT %(k)s
 ) best JOIN rag.contents c ON c.tenant = %(tenant)s AND c.doc = best.doc
 ORDER BY best.score DESC, best.doc, best.number
 """
-)
 # What the rare words find, and what the frequent ones could still bring to the top; `bound` is all that these give.
-_RARE_FIRST: Final[LiteralString] = (
-    """
+_RARE_FIRST: Final[LiteralString] = """
 WITH found AS MATERIALIZED (
-    SELECT r.doc, r.number, sum("""
-    + _SCORE
-    + """) AS score FROM unnest(%(word_ids)s::int[], %(weights)s::float8[]) AS q (word_id, weight)
+    SELECT r.doc, r.number, sum({score}) AS score
+    FROM unnest(%(word_ids)s::int[], %(weights)s::float8[]) AS q (word_id, weight)
     JOIN rag.postings r ON r.word_id = q.word_id WHERE {rows} GROUP BY r.doc, r.number
 ), cut AS MATERIALIZED (
     SELECT coalesce((SELECT score FROM found ORDER BY score DESC OFFSET %(k)s - 1 LIMIT 1), 0) AS score
 ), best AS (
     SELECT f.doc, f.number, round(((f.score + coalesce((
-        SELECT sum("""
-    + _SCORE
-    + """) FROM unnest(%(rest_ids)s::int[], %(rest_weights)s::float8[]) AS q (word_id, weight)
+        SELECT sum({score}) FROM unnest(%(rest_ids)s::int[], %(rest_weights)s::float8[]) AS q (word_id, weight)
         JOIN rag.postings r ON r.word_id = q.word_id AND r.doc = f.doc AND r.number = f.number
         WHERE r.tenant = %(tenant)s
     ), 0)) * 1e6)::float8) / 1e6 AS score
@@ -74,7 +66,6 @@ SELECT c.document_id, c.document_version, best.number, best.score
 FROM best JOIN rag.contents c ON c.tenant = %(tenant)s AND c.doc = best.doc
 ORDER BY best.score DESC, best.doc, best.number LIMIT %(k)s
 """
-)
 
 
 class Corpus:
@@ -146,7 +137,7 @@ class Corpus:
             statement: LiteralString = _STORED + which
         else:
             statement = _COUNTED.replace("{rows}", view.rows()).replace("{words}", which)
-        return await self._pool.ask(view.served.tenant, statement, {**view.parameters, **values})  # type: ignore[return-value]  # what the statement selects
+        return await self._pool.ask(view.served.tenant, statement, {**view.parameters, **values})
 
     async def _rank(
         self,
@@ -166,8 +157,8 @@ class Corpus:
             "per_word": K1 * B / view.mean_length,
             "k": k,
         }
-        filled = statement.replace("{rows}", view.rows())
-        return await self._pool.ask(view.served.tenant, filled, {**view.parameters, **values})  # type: ignore[return-value]  # what the statement selects
+        filled = statement.replace("{score}", _SCORE).replace("{rows}", view.rows())
+        return await self._pool.ask(view.served.tenant, filled, {**view.parameters, **values})
 
 
 def _count_rare(chunks: Iterable[int]) -> int:

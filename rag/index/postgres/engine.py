@@ -1,17 +1,17 @@
 """The index in PostgreSQL: what writes to it; who asks it is in `server.py`."""
 
-import logging
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import replace
 from pathlib import Path
 
-from rag.index.engine import OnDamage, OnRefresh, PublishedVersion
-from rag.index.manifest import BrokenIndexError, Manifest
+from rag.index.engine import OnDamage, OnRefresh, RollbackError
+from rag.index.manifest import BrokenIndexError
+from rag.index.plan import Makers, require_embedder, warn_of_damage
+from rag.index.plan import restore as restored
 from rag.index.postgres.address import read_address
 from rag.index.postgres.approximate import keep_searchable
-from rag.index.postgres.change import Base, DatabaseChange
+from rag.index.postgres.change import Base, DatabaseChange, Place
 from rag.index.postgres.pruning import prune
 from rag.index.postgres.publishing import restore
 from rag.index.postgres.server import DatabaseServer
@@ -23,16 +23,7 @@ from rag.index.postgres.versions import (
     verify_contents,
 )
 from rag.index.postgres.writing import Connection, connected, enter_tenant, lock_tenant
-from rag.index.store import RollbackError
-from rag.index.update import Makers
 from rag.types import ModelInfo
-
-logger = logging.getLogger(__name__)
-
-
-def _warn(damage: BrokenIndexError, base: PublishedVersion | None) -> None:
-    fields = {"reason": str(damage), "starts_from": base.name if base else None}
-    logger.warning("index_damaged", extra={"fields": fields})
 
 
 class PostgresEngine:
@@ -72,7 +63,7 @@ class PostgresEngine:
         *,
         chunker_version: str = "",
         keeps_tokens: bool = False,
-        on_damage: OnDamage = _warn,
+        on_damage: OnDamage = warn_of_damage,
     ) -> Iterator[DatabaseChange]:
         makers = Makers(embedder, chunker_version, keeps_tokens) if embedder else None
         with connected(self._url) as connection, tempfile.TemporaryDirectory(prefix="rag-index-") as folder:
@@ -86,7 +77,7 @@ class PostgresEngine:
                     raise BrokenIndexError("there is no index")
                 of = base.version.manifest
                 makers = Makers(of.embedder, of.chunker_version, of.has_tokens)
-            change = DatabaseChange(connection, tenant, tenant_id, Path(folder), base, makers)
+            change = DatabaseChange(Place(connection, tenant, tenant_id), Path(folder), base, makers)
             with closing(change):
                 yield change
 
@@ -101,7 +92,7 @@ class PostgresEngine:
             serving = read_serving(connection, tenant)
             assert serving is not None
             old = _read_previous(connection, tenant, serving, embedder)
-            manifest = _restore(old.manifest, serving)
+            manifest = restored(old.manifest, after=serving.name, serving=serving.manifest)
             version = restore(connection, tenant, manifest, old, serving=serving.number)
             prune(connection, tenant, serving.number)
             keep_searchable(connection, tenant, version.manifest)
@@ -150,18 +141,5 @@ def _read_previous(
         verify_contents(connection, tenant, old)
     except BrokenIndexError as error:
         raise RollbackError(f"the version before, {serving.manifest.previous}, is damaged: {error}") from error
-    made_by = old.manifest.embedder
-    if old.manifest.chunks and made_by != embedder:
-        raise RollbackError(
-            f"the version before, {old.name}, was made by {made_by.name} {made_by.revision}, "
-            f"but {embedder.name} {embedder.revision} is set"
-        )
+    require_embedder(old, embedder)
     return old
-
-
-def _restore(old: Manifest, serving: DatabaseVersion) -> Manifest:
-    """Return the manifest of the old content as the version after the serving one; numbers continue."""
-    restored = {entry.document_id: entry.document_version for entry in old.document_list}
-    last = serving.manifest.last_versions
-    removed = {each: number for each, number in last.items() if number > restored.get(each, 0)}
-    return replace(old, previous=serving.name, removed=removed, numbers_above=serving.manifest.numbers_above)

@@ -51,7 +51,7 @@ class Pool:
         self._ending: set[asyncio.Task[None]] = set()
 
     async def ask(self, tenant: int | None, statement: Statement, parameters: Mapping[str, Any]) -> list[Row]:
-        """Return the rows that a statement finds among those of this tenant.
+        """Return the rows that a statement finds among those of this tenant; none before the first change of all.
 
         A connection that was lost while nobody used it is replaced once. Raises: IndexUnavailable.
         """
@@ -60,6 +60,8 @@ class Pool:
         try:
             while True:
                 connection, is_new = await self._take()
+                if connection is None:
+                    return []
                 task = asyncio.create_task(_ask(connection, tenant, statement, parameters))
                 try:
                     rows = await asyncio.shield(task)
@@ -87,7 +89,8 @@ class Pool:
         if self._ending:
             await asyncio.wait(self._ending)
 
-    async def _take(self) -> tuple[AsyncConnection[Row], bool]:
+    async def _take(self) -> tuple[AsyncConnection[Row] | None, bool]:
+        """Return a connection, and whether it is new; None if nothing was ever written to the database."""
         while self._idle:
             connection = self._idle.pop()
             if not connection.closed:
@@ -99,9 +102,13 @@ class Pool:
             told = describe(error) if isinstance(error, psycopg.Error) else type(error).__name__
             raise IndexUnavailable from ConnectionError(told)
 
-    async def _connect(self) -> AsyncConnection[Row]:
+    async def _connect(self) -> AsyncConnection[Row] | None:
         connection = await AsyncConnection.connect(self._address, autocommit=True, prepare_threshold=None)
         try:
+            cursor = await connection.execute("SELECT to_regclass('rag.schema_version') IS NULL")
+            if await cursor.fetchone() == (True,):
+                await connection.close()
+                return None
             cursor = await connection.execute(
                 "SELECT version, 'vector'::regtype::oid, 'vector[]'::regtype::oid FROM rag.schema_version"
             )

@@ -1,10 +1,10 @@
 """Switch a tenant to its next version, in one transaction: all of it is seen, or nothing."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, LiteralString
 
-from rag.index.manifest import DocumentEntry, Manifest, name_version, number_of, render_manifest, sum_by_groups
+from rag.index.manifest import DocumentEntry, Manifest, name_version, render_manifest, sum_by_groups
 from rag.index.postgres.adapters import Ints
 from rag.index.postgres.rows import group_label, labels_of, write_entry, write_grouped, write_header
 from rag.index.postgres.schema import FOREVER
@@ -78,8 +78,8 @@ class Difference:
     """
 
     gone: Sequence[int]
-    new: Mapping[int, DocumentEntry]
-    relabelled: Mapping[int, DocumentEntry]
+    new: Sequence[int]
+    relabelled: Sequence[int]
     contents: Mapping[int, Content]
 
 
@@ -97,11 +97,11 @@ def publish(
         version = _name(connection, tenant, manifest, docs)
         keys = {"tenant": tenant, "number": version.number, "forever": FOREVER}
         connection.execute(_BURY, keys | {"docs": Ints([*difference.gone, *difference.relabelled])})
-        born = {**difference.new, **difference.relabelled}
+        born = [*difference.new, *difference.relabelled]
         placed = dict(zip(docs, version.manifest.document_list, strict=True))
         with connection.cursor() as cursor:
             cursor.executemany(_BEAR, [_row(tenant, version.number, doc, placed[doc]) for doc in born])
-        connection.execute(_COUNT, keys | {"new": Ints(list(difference.new)), "gone": Ints(difference.gone)})
+        connection.execute(_COUNT, keys | {"new": Ints(difference.new), "gone": Ints(difference.gone)})
         _switch(connection, tenant, version, serving)
     return version
 
@@ -154,13 +154,3 @@ def _switch(connection: Connection, tenant: int, version: DatabaseVersion, servi
     connection.execute(_VERSION, values)
     switched = connection.execute(_SWITCH, (version.number, tenant, serving)).rowcount
     assert switched == 1, "another writer published in spite of the lock"
-
-
-def number_after(previous: str | None) -> int:
-    """Return the number of the version of this name, 0 for none."""
-    return number_of(previous) if previous else 0
-
-
-def entries_of(entries: Iterable[DocumentEntry]) -> dict[str, DocumentEntry]:
-    """Return documents by their ids."""
-    return {entry.document_id: entry for entry in entries}

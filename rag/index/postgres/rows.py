@@ -1,4 +1,4 @@
-"""Turn values into what the tables hold, and back; bytes where text may hold what PostgreSQL refuses, as a null does."""
+"""Turn values into what the tables hold, and back; bytes where text may hold what PostgreSQL refuses."""
 
 import hashlib
 import json

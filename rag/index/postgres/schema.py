@@ -122,7 +122,7 @@ CREATE POLICY of_tenant ON rag.{table}
 """
 
 MIGRATIONS: Final[tuple[LiteralString, ...]] = (
-    _FIRST + "".join(_POLICY.replace("{table}", table) for table in _CONTENT),  # type: ignore[assignment]  # `join` of a generator is str to mypy
+    _FIRST + "".join(_POLICY.replace("{table}", table) for table in _CONTENT),
 )
 
 # After each migration, for tables that it made; the role may be made later than the tables.

@@ -120,7 +120,7 @@ class DatabaseServer:
     async def refresh(self) -> None:
         """Look once which versions serve; never fails."""
         try:
-            names = dict(await self._pool.ask(None, _NAMES, {}))
+            names: dict[str, str] = dict(await self._pool.ask(None, _NAMES, {}))
             changed = [each for each, name in names.items() if each not in self._seen or self._seen[each].name != name]
             await self._look_at(changed)
         except IndexUnavailable as error:

@@ -16,6 +16,7 @@ from rag.index.manifest import (
 from rag.index.postgres.rows import read_entry, read_header
 from rag.index.postgres.writing import Connection
 
+NOTHING: Final = "000000-00000000"  # the name of what was before the first version
 CONTENTS_NAME: Final = "contents"  # in the place of a file, in a manifest: what all documents hold
 
 
