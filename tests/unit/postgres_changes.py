@@ -1,6 +1,5 @@
 """Shared by the tests of the index in PostgreSQL: databases, a change in one call, a front."""
 
-import itertools
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
@@ -15,17 +14,9 @@ from rag.types import Chunk, Document, EncodedTexts, Labels, ModelInfo, Scope, S
 from tests.postgres import Postgres
 from tests.unit.index_fakes import EMBEDDER, FakeEncoder
 
-_NUMBERS: Final = itertools.count()
 EVERYTHING: Final = Scope()
 
 Encode = Callable[[Sequence[Chunk]], EncodedTexts]
-
-
-def make_database(postgres: Postgres) -> str:
-    """Make an empty database with pgvector; returns its name."""
-    name = f"test_{next(_NUMBERS)}"
-    postgres.make_database(name, "template_rag")
-    return name
 
 
 def change(
