@@ -134,7 +134,8 @@ lock: python ## Remake the pinned lists from requirements/*.in
 	$(COMPILE) local.in --overrides overrides.in --no-emit-package torch --no-emit-package triton \
 		--no-emit-package openvino-telemetry -o local.txt \
 		--find-links ../.data/wheels
-	$(COMPILE) dev.in --constraints local.txt -o dev.txt
+	$(COMPILE) postgres.in --constraints local.txt --no-emit-package typing-extensions -o postgres.txt
+	$(COMPILE) dev.in --constraints local.txt --constraints postgres.txt -o dev.txt
 	$(COMPILE) gpu.in --overrides overrides.in -o gpu.txt
 
 clean: ## Remove what make has made here: .venv, .data with the indexes, caches; the models stay in BentoML's store

@@ -15,7 +15,7 @@ from rag.index.postgres.writing import Connection
 EXACT_MAX_CHUNKS: Final = 5_000
 # A vector of pgvector's graphs has no more.
 DIMENSION_MAX: Final = 2_000
-ANALYZE_FROM: Final = 1_000  # chunks that a change has written
+ANALYZE_FROM: Final = 200  # chunks that a change has written, if they are a tenth of all
 _ANALYZED: Final = ("contents", "documents", "chunks", "vectors", "words", "counts", "postings")
 
 _STATE: Final[LiteralString] = """

@@ -79,7 +79,7 @@ class DatabaseChange(Plan):
             version = self._publish(encode)
             try:
                 prune(self._connection, self._tenant, version.number - 1)
-                if self.chunks_to_embed >= ANALYZE_FROM:
+                if self.chunks_to_embed >= max(ANALYZE_FROM, version.manifest.chunks // 10):
                     analyze(self._connection)
                 keep_searchable(self._connection, self._tenant, version.manifest)
             except Exception as error:  # noqa: BLE001 - the version serves; what is left is done by the next change
