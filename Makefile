@@ -12,6 +12,7 @@ SAMPLE ?= 200
 MINUTES ?= 30
 RAG_EVAL_VERIFICATION_DATA ?= ../shared/data/verification
 PROFILE ?= local
+ENGINE ?= files
 IMAGE ?= rag:1.0.0$(if $(filter gpu,$(PROFILE)),-gpu)
 BACKEND ?= $(shell docker info >/dev/null 2>&1 && echo docker || echo buildah)
 # Makes a base image where no registry can be reached.
@@ -106,8 +107,8 @@ endurance: setup ## Callers of every kind for MINUTES at fake models; memory, fi
 faults: setup ## What callers see while processes, Valkey, files and the log fail; into docs/faults.md
 	$(RUN) load.endurance.faults > docs/faults.md
 
-bento: setup ## Build the Bento of PROFILE (local, gpu)
-	$(RUN) bentoml build --arg profile=$(PROFILE)
+bento: setup ## Build the Bento of PROFILE (local, gpu) and ENGINE (files, postgresql)
+	$(RUN) bentoml build --arg profile=$(PROFILE) --arg engine=$(ENGINE)
 
 image: bento ## Put the Bento into a container image, by Docker where it runs, else by buildah
 	$(RUN) bentoml containerize rag:latest --backend $(BACKEND) --image-tag $(IMAGE)
