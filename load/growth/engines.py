@@ -6,6 +6,7 @@
 import argparse
 import asyncio
 import json
+import os
 import sys
 import tempfile
 import time
@@ -49,11 +50,14 @@ _SIMILARITY_ERROR: Final = 2e-6
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """The times of one engine."""
+    """The times of one engine, and the processor's for each question, which others on the machine do not stretch."""
 
     lexical: Latency
     dense: Latency
     retrieval: Latency
+    lexical_cpu_ms: float
+    dense_cpu_ms: float
+    retrieval_cpu_ms: float
     recall_at_10: float
     same_words_at_10: float
 
@@ -120,7 +124,7 @@ def compare(folder: Path, url: str, chunks: int) -> Compared:
     engine = PostgresEngine(url)
     other_load = _load(engine, folder)
     _tell("loaded", other_load)
-    embedded, other = asyncio.run(_ask_both(engine, folder))
+    embedded, other = asyncio.run(_ask_both(engine, folder, url))
     _tell("asked", (embedded, other))
     return Compared(
         chunks=embedded_load.chunks,
@@ -172,7 +176,7 @@ def _span(chunk: Chunk) -> Span:
     return Span(chunk.text, chunk.start, chunk.end, chunk.page_start, chunk.page_end, chunk.heading, "")
 
 
-async def _ask_both(engine: IndexEngine, folder: Path) -> tuple[Asked, Asked]:
+async def _ask_both(engine: IndexEngine, folder: Path, url: str) -> tuple[Asked, Asked]:
     questions: list[str] = json.loads((folder / "questions.json").read_text("utf-8"))
     vectors: Vectors = np.load(folder / "questions.npy")
     embedded, other = ServedIndexes(folder, EMBEDDER), engine.serve(EMBEDDER, lambda _: None)
@@ -185,14 +189,26 @@ async def _ask_both(engine: IndexEngine, folder: Path) -> tuple[Asked, Asked]:
         "dense": lambda index, at: index.search_dense(vectors[at], RETRIEVE_K),
         "retrieval": lambda index, at: _retrieve(index, questions[at], vectors[at]),
     }
-    times = {kind: await _time((first, second), ask) for kind, ask in kinds.items()}
+    times, cpu = {}, {}
+    for kind, ask in kinds.items():
+        times[kind], cpu[kind] = await _time((first, second), ask, url)
     floors = _find_floors(folder, vectors)
     words = [await _find_words(index, questions) for index in (first, second)]
     shared = float(np.mean([len(set(a) & set(b)) / max(1, len(a)) for a, b in zip(*words, strict=True)]))
     results = []
     for at, index in enumerate((first, second)):
         recall = await _measure_recall(index, vectors, floors)
-        results.append(Asked(times["lexical"][at], times["dense"][at], times["retrieval"][at], recall, shared))
+        asked = Asked(
+            lexical=times["lexical"][at],
+            dense=times["dense"][at],
+            retrieval=times["retrieval"][at],
+            lexical_cpu_ms=cpu["lexical"][at],
+            dense_cpu_ms=cpu["dense"][at],
+            retrieval_cpu_ms=cpu["retrieval"][at],
+            recall_at_10=recall,
+            same_words_at_10=shared,
+        )
+        results.append(asked)
     await other.aclose()
     return results[0], results[1]
 
@@ -210,15 +226,41 @@ async def _retrieve(index: ChunkIndex, question: str, vector: Vectors) -> object
     )
 
 
-async def _time(indexes: Sequence[ChunkIndex], ask: Callable[[ChunkIndex, int], Awaitable[object]]) -> list[Latency]:
-    """Ask the engines in turn, question by question; the first round is not timed."""
+async def _time(
+    indexes: Sequence[ChunkIndex], ask: Callable[[ChunkIndex, int], Awaitable[object]], url: str
+) -> tuple[list[Latency], list[float]]:
+    """Ask the engines in turn, question by question; the first round is not timed.
+
+    Returns also the processor's time for a question, in milliseconds: this process's, and for the second engine that of
+    the database's processes, which are on this machine.
+    """
     seconds: list[list[float]] = [[] for _ in indexes]
-    for number in [*range(ASKED)] * (1 + ROUNDS):
+    cpu = [0.0 for _ in indexes]
+    before = 0.0
+    for turn, number in enumerate([*range(ASKED)] * (1 + ROUNDS)):
+        if turn == ASKED:
+            cpu, before = [0.0 for _ in indexes], _read_backends(url)
         for at, index in enumerate(indexes):
-            started = time.perf_counter()
+            started, used = time.perf_counter(), time.process_time()
             await ask(index, number)
             seconds[at].append(time.perf_counter() - started)
-    return [Latency(*(float(np.percentile(each[ASKED:], percent)) * 1000 for percent in (50, 99))) for each in seconds]
+            cpu[at] += time.process_time() - used
+    cpu[1] += _read_backends(url) - before
+    latencies = [
+        Latency(*(float(np.percentile(each[ASKED:], percent)) * 1000 for percent in (50, 99))) for each in seconds
+    ]
+    return latencies, [each / (ASKED * ROUNDS) * 1000 for each in cpu]
+
+
+def _read_backends(url: str) -> float:
+    """Return the seconds of processor that the fronts' processes in the database have used."""
+    with psycopg.connect(url) as connection:
+        found = connection.execute("SELECT pid FROM pg_stat_activity WHERE application_name = 'rag-front'").fetchall()
+    ticks = 0
+    for (process,) in found:
+        fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+        ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def _find_floors(folder: Path, vectors: Vectors) -> list[float]:

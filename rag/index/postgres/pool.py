@@ -30,10 +30,12 @@ _STATEMENT_MS: Final = 30_000
 _CANCEL_S: Final = 1.0
 
 # In one answer with the statement, and for its transaction alone: a pooler between us may give the next one another
-# connection. A graph is searched on until enough is found that the caller may see.
+# connection. Neither compiling nor helpers: both take longer to start than most statements. A graph is searched on
+# until enough is found that the caller may see.
 _ENTER: Final[LiteralString] = """
 SELECT set_config('rag.tenant', %s, true), set_config('statement_timeout', %s, true), set_config('jit', 'off', true),
-set_config('hnsw.ef_search', %s, true), set_config('hnsw.iterative_scan', 'strict_order', true)
+set_config('max_parallel_workers_per_gather', '0', true), set_config('hnsw.ef_search', %s, true),
+set_config('hnsw.iterative_scan', 'strict_order', true)
 """
 EF_SEARCH: Final = 200
 
@@ -77,6 +79,9 @@ class Pool:
                         raise IndexUnavailable from error
                     await self._drop_idle()
                     continue
+                except BaseException:  # a bug of ours: what the connection is in the middle of is unknown
+                    await self._drop(connection)
+                    raise
                 self._idle.append(connection)
                 return rows
         finally:
