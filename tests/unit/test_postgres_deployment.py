@@ -52,7 +52,7 @@ def test_fronts_read_by_a_role_that_cannot_write() -> None:
     assert {name for name, url in urls.items() if "//rag_front:" in url} == {"rag"}
     assert {name for name, url in urls.items() if "//rag_owner:" in url} == {"ingestor", "ingest"}
     for url in urls.values():
-        settings = Settings(index_url=url)  # type: ignore[arg-type]  # pydantic reads it
+        settings = Settings(index_url=url)
         assert isinstance(open_engine(settings.secret_index_url, settings.index_dir), PostgresEngine)
 
 
