@@ -12,6 +12,7 @@ SAMPLE ?= 200
 MINUTES ?= 30
 RAG_EVAL_VERIFICATION_DATA ?= ../shared/data/verification
 PROFILE ?= local
+ENGINE ?= files
 IMAGE ?= rag:1.0.0$(if $(filter gpu,$(PROFILE)),-gpu)
 BACKEND ?= $(shell docker info >/dev/null 2>&1 && echo docker || echo buildah)
 # Makes a base image where no registry can be reached.
@@ -110,8 +111,8 @@ endurance: setup ## Callers of every kind for MINUTES at fake models; memory, fi
 faults: setup ## What callers see while processes, Valkey, files and the log fail; into docs/faults.md
 	$(RUN) load.endurance.faults > docs/faults.md
 
-bento: setup ## Build the Bento of PROFILE (local, gpu)
-	$(RUN) bentoml build --arg profile=$(PROFILE)
+bento: setup ## Build the Bento of PROFILE (local, gpu) and ENGINE (files, postgresql)
+	$(RUN) bentoml build --arg profile=$(PROFILE) --arg engine=$(ENGINE)
 
 image: bento ## Put the Bento into a container image, by Docker where it runs, else by buildah
 	$(RUN) bentoml containerize rag:latest --backend $(BACKEND) --image-tag $(IMAGE)
@@ -139,7 +140,8 @@ lock: python ## Remake the pinned lists from requirements/*.in
 	$(COMPILE) local.in --overrides overrides.in --no-emit-package torch --no-emit-package triton \
 		--no-emit-package openvino-telemetry -o local.txt \
 		--find-links ../.data/wheels
-	$(COMPILE) dev.in --constraints local.txt -o dev.txt
+	$(COMPILE) postgres.in --constraints local.txt --no-emit-package typing-extensions -o postgres.txt
+	$(COMPILE) dev.in --constraints local.txt --constraints postgres.txt -o dev.txt
 	$(COMPILE) gpu.in --overrides overrides.in -o gpu.txt
 
 clean: ## Remove what make has made here: .venv, .data with the indexes, caches; the models stay in BentoML's store

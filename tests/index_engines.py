@@ -15,6 +15,7 @@ from rag.index.engine import IndexEngine, PublishedVersion
 from rag.index.opening import open_engine
 from rag.index.plan import digest_document
 from rag.types import Chunk, Document, EncodedTexts, Labels, ModelInfo, Span
+from tests.postgres import shared_postgres
 from tests.unit.index_fakes import EMBEDDER, embed, embed_tokens
 
 OpenEngine = Callable[[], IndexEngine]
@@ -27,8 +28,19 @@ def keep_files(folder: Path) -> Iterator[OpenEngine]:
     yield lambda: open_engine(None, folder / "index")
 
 
+@contextmanager
+def keep_rows(folder: Path) -> Iterator[OpenEngine]:
+    """A place in a database of a PostgreSQL."""
+    server = shared_postgres()
+    url = server.url(server.make_empty_database())
+    yield lambda: open_engine(url, folder)
+
+
 # May skip on entering, with the reason, where what the engine needs is not on this machine.
-ENGINES: Final[Mapping[str, Place]] = {"files": keep_files}
+ENGINES: Final[Mapping[str, Place]] = {
+    "files": keep_files,
+    "postgresql": keep_rows,
+}
 
 
 class ChunkEncoder:

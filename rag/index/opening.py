@@ -37,6 +37,16 @@ def _open_files(url: str) -> IndexEngine:
     return FileEngine(IndexStore(Path(unquote(urlsplit(url).path))))
 
 
+def _open_postgres(url: str) -> IndexEngine:
+    from rag.index.postgres.engine import PostgresEngine  # noqa: PLC0415 - its driver is optional
+
+    return PostgresEngine(url)
+
+
 # By the scheme of the URL; `rag.config.settings.INDEX_SCHEMES` has the same.
-_OPENERS: Final[Mapping[str, Callable[[str], IndexEngine]]] = {"file": _open_files}
+_OPENERS: Final[Mapping[str, Callable[[str], IndexEngine]]] = {
+    "file": _open_files,
+    "postgres": _open_postgres,
+    "postgresql": _open_postgres,
+}
 SCHEMES: Final = frozenset(_OPENERS)
