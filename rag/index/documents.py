@@ -1,5 +1,6 @@
-"""Know which documents of a version a scope admits, and which chunks are theirs."""
+"""Know which documents of a version a scope admits, which chunks are theirs, and what their ids are."""
 
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import TypeVar
@@ -28,6 +29,7 @@ class DocumentTable:
         if [entry.first_ordinal for entry in entries] != (ends - self._chunks).tolist():
             raise BrokenIndexError("the documents' chunks do not follow each other")
         places = range(len(entries))
+        self._firsts = [entry.first_ordinal for entry in entries]
         self._by_id = {entry.document_id: at for at, entry in enumerate(entries)}
         self._by_group = _arrange((group, at) for at in places for group in entries[at].groups)
         self._by_value = _arrange(
@@ -38,6 +40,22 @@ class DocumentTable:
     @property
     def chunks(self) -> int:
         return int(self._chunks.sum())
+
+    def name(self, ordinal: int) -> str:
+        """Return the id of a chunk, without its tenant."""
+        entry = self._entries[bisect_right(self._firsts, ordinal) - 1]
+        return f"{entry.document_id}:v{entry.document_version}:{ordinal - entry.first_ordinal + 1:05d}"
+
+    def locate(self, chunk_id: str) -> int:
+        """Return the ordinal of the chunk with this id, which may be of any tenant.
+
+        Raises: LookupError: there is none.
+        """
+        _, document_id, document_version, number = chunk_id.split(":")
+        entry, at = self._entries[self._by_id[document_id]], int(number)
+        if document_version != f"v{entry.document_version}" or not 1 <= at <= entry.chunks:
+            raise LookupError("a chunk of another version")
+        return entry.first_ordinal + at - 1
 
     def find(self, document_id: str, admitted: Mask | None = None) -> DocumentEntry | None:
         """Return the document of this id, if there is one, and it is one of those admitted."""

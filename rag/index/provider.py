@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Final, Literal
 
 from rag.errors import IndexUnavailable
+from rag.index.embedded import EmbeddedIndex
 from rag.index.manifest import BrokenIndexError, StoredVersion
-from rag.index.scoped import ScopedIndex, ScopedIndexes
+from rag.index.scoped import ScopedIndexes
 from rag.index.store import IndexStore
 from rag.index.version import TenantIndex
 from rag.types import IndexVersion, ModelInfo, Scope
@@ -59,7 +60,7 @@ class ServedIndexes:
         self._seen: dict[str, _Seen] = {}
         self._has_looked = False
 
-    async def current(self, tenant_id: str, scope: Scope = OF_ALL_CALLERS) -> TenantIndex | ScopedIndex | None:
+    async def current(self, tenant_id: str, scope: Scope = OF_ALL_CALLERS) -> EmbeddedIndex | None:
         """Return the serving version as the scope shows it, or None if there is no document in it.
 
         Raises: IndexUnavailable: it is broken, or made by another embedder.

@@ -5,6 +5,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import cached_property
 from typing import Final
 
 from rag.chunk_id import ChunkId
@@ -18,7 +19,7 @@ from rag.index.manifest import BrokenIndexError, StoredVersion
 from rag.index.tokens import TokenFile
 from rag.ports import Vectors
 from rag.text.language import Language, words
-from rag.types import Chunk, IndexVersion, PlacedChunk, TokenVectors
+from rag.types import Chunk, IndexVersion, PlacedChunk, StoredChunk, TokenVectors
 
 DENSE_NAME: Final = "dense.faiss"
 LEXICAL_NAME: Final = "lexical"
@@ -27,7 +28,7 @@ TRUSTED_S: Final = 0.05
 
 
 class TenantIndex:
-    """A `rag.ports.ChunkIndex` on disk; its files stay readable after they are pruned."""
+    """A `rag.index.embedded.OpenedIndex` of all of a version; its files stay readable after they are pruned."""
 
     def __init__(self, stored: StoredVersion) -> None:
         """Open the files of a version.
@@ -82,6 +83,24 @@ class TenantIndex:
 
     def near(self, word: str) -> dict[str, int]:
         return self.lexical.vocabulary.near(word)
+
+    @property
+    def total(self) -> int:
+        return len(self.chunk_file)
+
+    def ids(self, ordinals: Sequence[int]) -> list[str]:
+        prefix = self._prefix if ordinals else ""
+        return [prefix + self.documents.name(ordinal) for ordinal in ordinals]
+
+    @cached_property
+    def _prefix(self) -> str:
+        """The beginning of all chunk ids: the tenant, which the manifest does not name."""
+        return self.chunks([0])[0].chunk_id.partition(":")[0] + ":"
+
+    def fetch(self, chunk_ids: Sequence[str], *, with_tokens: bool) -> list[StoredChunk]:
+        ordinals = list(map(self.documents.locate, chunk_ids))
+        tokens = self.token_vectors(ordinals) if with_tokens else [None] * len(ordinals)
+        return [StoredChunk(*pair) for pair in zip(self.chunks(ordinals), tokens, strict=True)]
 
     def chunks(self, ordinals: Sequence[int]) -> list[Chunk]:
         try:

@@ -9,7 +9,7 @@ from typing import Final, Literal
 from rag.question.parts import find_names
 from rag.text.language import fold, words
 from rag.text.stems import stem
-from rag.verification.support import Claim, Facts, Idf, read_claim
+from rag.verification.support import Claim, Facts, Idf, read_claim, weighed_words
 
 AnswerKind = Literal["figure", "money", "duration", "time", "name", "contact", "reason", "called"]
 
@@ -113,7 +113,7 @@ class Asked:
 
 def read_asked(question: str, idf: Idf) -> Asked:
     """Read a question, in any Unicode form and spacing."""
-    question = " ".join(unicodedata.normalize("NFC", question).split())
+    question = _tidy(question)
     return Asked(
         read_claim(question, idf),
         names=tuple(tuple(fold(stem(word)) for word in words(name)) for name in find_names(question)),
@@ -123,6 +123,15 @@ def read_asked(question: str, idf: Idf) -> Asked:
         is_negated=is_negated(_YES_OR_NO.sub("", question)),
         is_yes_or_no=_ASKS_WHETHER.search(question) is not None,
     )
+
+
+def asked_words(question: str) -> list[str]:
+    """Return the words whose weights `read_asked` asks for."""
+    return weighed_words(_tidy(question))
+
+
+def _tidy(question: str) -> str:
+    return " ".join(unicodedata.normalize("NFC", question).split())
 
 
 def is_negated(text: str) -> bool:

@@ -17,7 +17,7 @@ from rag.index.store import IndexStore
 from rag.index.update import Makers, OnDamage, digest_document, update_index
 from rag.index.version import TenantIndex
 from rag.parsing import parse
-from rag.ports import Vectors
+from rag.ports import ChunkIndex, Vectors
 from rag.text.language import words
 from rag.types import Chunk, Document, EncodedTexts, Labels, ModelInfo, Span, TokenVectors
 
@@ -44,6 +44,12 @@ def embed_tokens(text: str, dimension: int = EMBEDDER.dimension) -> TokenVectors
         np.ones(len(starts), np.float32),
         np.array(spans, np.int32).reshape(-1, 2),
     )
+
+
+async def all_chunks(index: ChunkIndex, dimension: int = EMBEDDER.dimension) -> list[Chunk]:
+    """All that the index holds, by the order of their ids."""
+    found = await index.search_dense(embed("any", dimension), index.version.chunks)
+    return [stored.chunk for stored in await index.fetch(sorted(chunk_id for chunk_id, _ in found))]
 
 
 class FakeEncoder:

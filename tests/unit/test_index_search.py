@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from rag.index import embedded
 from rag.index.dense import DenseIndex, build_dense
+from rag.index.embedded import EmbeddedIndex
 from rag.index.lexical import K1, METHOD, B, LexicalIndex, build_lexical
 from rag.index.manifest import BrokenIndexError
 from rag.index.store import IndexStore
@@ -37,12 +39,22 @@ def clusters(count: int, size: int, dimension: int) -> Vectors:
     return unit_rows((centres + 0.3 * random.standard_normal((count, size, dimension))).reshape(-1, dimension))
 
 
-def test_index_fulfils_the_port(index: TenantIndex) -> None:
-    """Retrieval knows only `ChunkIndex`."""
-    port: ChunkIndex = index
+@pytest.mark.parametrize("most_inline", [0, 100], ids=["in a thread", "in the event loop"])
+async def test_index_fulfils_the_port(index: TenantIndex, most_inline: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Retrieval knows only `ChunkIndex`: the same answers by chunk id, wherever the work is done."""
+    monkeypatch.setattr(embedded, "INLINE_MAX_CHUNKS", most_inline)
+    port: ChunkIndex = EmbeddedIndex(index)
+    dense, lexical = await port.search_dense(embed(RENT), 4), await port.search_lexical("leave", 4)
+    stored = await port.fetch([chunk_id for chunk_id, _ in dense])
 
-    assert port.version.chunks == 4
-    assert port.version.documents == 2
+    assert (port.version.chunks, port.version.documents) == (4, 2)
+    assert dense[0][0] == "demo:rent:v1:00001"
+    assert [score for _, score in dense] == [score for _, score in index.search_dense(embed(RENT), 4)]
+    assert [each.chunk.chunk_id for each in stored] == [chunk_id for chunk_id, _ in dense]
+    assert [chunk_id for chunk_id, _ in lexical] == index.ids([at for at, _ in index.search_lexical("leave", 4)])
+    assert await port.spellings(["ma", "??"]) == {"ma": index.spellings("ma"), "??": {}}
+    assert await port.near(["leavee"]) == {"leavee": index.near("leavee")}
+    assert await port.idf(["ma", "??"]) == index.idf(["ma", "??"])
 
 
 def test_dense_search_finds_the_nearest_first(index: TenantIndex) -> None:

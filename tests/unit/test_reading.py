@@ -1,5 +1,6 @@
 """A question is read in the words of the index that it is asked of, however it was typed."""
 
+import asyncio
 import unicodedata
 
 import pytest
@@ -14,8 +15,8 @@ REFUND = "A refund is paid within 14 days. The holiday allowance is 25 days for 
 INDEX = FakeIndex(LEAVE, KEYS, REFUND)
 
 
-def read(question: str) -> Reading:
-    return read_question(question, INDEX)
+def read(question: str, index: FakeIndex = INDEX) -> Reading:
+    return asyncio.run(read_question(question, index))
 
 
 class TestDiacritics:
@@ -48,7 +49,7 @@ class TestDiacritics:
         """Then it is the question that has too many of them."""
         index = FakeIndex("Nhan vien chinh thuc co 12 ngay nghi phep nam.")
 
-        assert read_question("Nhân viên có mấy ngày nghỉ phép?", index).text == "Nhan vien co may ngay nghi phep?"
+        assert read("Nhân viên có mấy ngày nghỉ phép?", index).text == "Nhan vien co may ngay nghi phep?"
 
 
 @pytest.mark.parametrize(
