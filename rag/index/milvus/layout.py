@@ -20,6 +20,8 @@ EF_MIN: Final = 128
 TERMS_MAX: Final = 4_096
 # Documents have few; the settings of ingestion allow fewer.
 _MARKS_MAX: Final = 1_024
+# What filters select few rows by; the other fields are compared row by row within what a tenant's partition holds.
+_INDEXED: Final = frozenset({"chunk_id", "document_id", "word", "folded", "shape"})
 # Milvus spreads tenants over this many partitions of a collection; 1 024 is the most.
 _PARTITIONS: Final = 64
 # Each is a folder of files to Milvus Lite, and takes it 60 ms to make.
@@ -118,7 +120,7 @@ def _make(
         indexes.add_index("dense", index_type="HNSW", metric_type="IP", params=_HNSW)
         indexes.add_index("sparse", index_type="SPARSE_INVERTED_INDEX", metric_type="IP")
     for field, *_ in fields:
-        if field not in {"body", "text"}:
+        if field in _INDEXED:
             indexes.add_index(field, index_type="INVERTED")
     lite = is_lite(writer)
     if not lite:  # it scans arrays, and refuses an index on one
