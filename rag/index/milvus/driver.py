@@ -156,6 +156,9 @@ class MilvusReader:
                     await self._client.load_collection(collection, retry_times=0)
                     return await work(self._client)
         except (driver.MilvusException, grpc.RpcError, TimeoutError, OSError) as error:
+            if getattr(error, "code", None) == driver.Status.CONNECT_FAILED:
+                # A connection that failed waits longer and longer before it tries again; a new one tries at once.
+                await self.aclose()
             raise IndexUnavailable from error
 
 
