@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Final
 
 from rag.chunk_id import ChunkId
-from rag.index.provider import ServedIndexes
+from rag.index.engine import IndexServer
 from rag.limits import Deadline
 from rag.observability.telemetry import QueryRecord
 from rag.pipeline import Pipeline, StageLimits
@@ -60,7 +60,7 @@ def with_patience(limits: StageLimits, *, timeout_s: float = TIMEOUT_S) -> Stage
 class AnyIndex:
     """A `rag.ports.IndexProvider` of the first index that can be served, for any tenant; else of one passage."""
 
-    def __init__(self, served: ServedIndexes) -> None:
+    def __init__(self, served: IndexServer) -> None:
         self._served = served
 
     async def current(self, tenant_id: str, scope: Scope) -> ChunkIndex:

@@ -18,9 +18,7 @@ from rag.chunk_id import ChunkId
 from rag.clients.ingestor_client import IngestorClient
 from rag.engines.fake import FakeCounter, FakeEmbedder, FakeEncoder, FakeScorer, overlap
 from rag.identity import Authenticator, OpenAuthenticator
-from rag.index.listing import DocumentLists
 from rag.index.provider import OF_ALL_CALLERS, ServedIndexes
-from rag.index.store import IndexStore
 from rag.index.vocabulary import Vocabulary
 from rag.limits import Deadline, Gate, Places
 from rag.model_card import ModelCard
@@ -379,7 +377,7 @@ def make_app(
     )
     documents = DocumentDesk(
         ingestor=lambda: ingestor,
-        lists=DocumentLists(IndexStore(index_dir)),
+        lists=ServedIndexes(index_dir, ModelInfo("any", "1")),
         upload_max_bytes=upload_max_bytes,
         upload_timeout_s=upload_timeout_s,
     )

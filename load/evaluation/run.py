@@ -33,6 +33,7 @@ from load.evaluation.xquad import Language, QuestionSet
 from rag import models
 from rag.config.settings import Settings
 from rag.index.embedded import EmbeddedIndex
+from rag.index.files import FileEngine
 from rag.index.store import IndexStore
 from rag.ingestion.command import Terminal
 from rag.ingestion.ingest import Ingestion
@@ -63,7 +64,7 @@ def ingest_by(settings: Settings) -> Callable[[IndexStore], Ingestion]:
     """Return the factory for `Corpus.ingest`, which raises FileNotFoundError if a model is not on this machine."""
     model, terminal = settings.embedder_model, Terminal()
     return lambda store: Ingestion(
-        store,
+        FileEngine(store),
         terminal,
         lambda: models.describe(model),
         lambda: open_encoder(model),

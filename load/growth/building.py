@@ -11,6 +11,7 @@ from load.growth.documents import CHUNKS_PER_DOCUMENT, EMBEDDER, DrawnEncoder, D
 from load.growth.memory import watched_peak
 from rag.index.chunks import LINES_NAME, OFFSETS_NAME
 from rag.index.dense import build_dense
+from rag.index.files import FileEngine
 from rag.index.lexical import build_lexical
 from rag.index.manifest import DenseInfo
 from rag.index.store import IndexStore
@@ -115,7 +116,7 @@ def dense_path(folder: Path, kind: DenseKind) -> Path:
 
 def _add(folder: Path, documents: int, *, seed: int, prefix: str) -> Ingested:
     sources, encoder, clock = DrawnSources(folder, documents, seed, prefix), DrawnEncoder(seed), StageClock()
-    ingestion = Ingestion(IndexStore(folder), clock, lambda: EMBEDDER, lambda: encoder)
+    ingestion = Ingestion(FileEngine(IndexStore(folder)), clock, lambda: EMBEDDER, lambda: encoder)
     with watched_peak() as peak:
         report = ingestion.add(TENANT, sources)
     return Ingested(

@@ -20,6 +20,14 @@ EncodeChunks = Callable[[Sequence[Chunk]], EncodedTexts]
 OnRefresh = Callable[[Mapping[str, IndexVersion]], None]
 
 
+class RollbackError(Exception):
+    """There is no version to go back to; the serving one still serves."""
+
+
+class EmbedderMismatchError(BrokenIndexError):
+    """The vectors were made by another embedder than the one that embeds the questions."""
+
+
 class PublishedVersion(Protocol):
     """A version that serves, or did: its name, `<number>-<seal>`, and its description."""
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from rag.index.disk import Disk, open_private
+from rag.index.engine import RollbackError
 from rag.index.manifest import (
     MANIFEST_NAME,
     BrokenIndexError,
@@ -26,6 +27,7 @@ from rag.index.manifest import (
     read_version,
     render_manifest,
 )
+from rag.index.plan import require_embedder, restore
 from rag.index.recovery import find_highest_number, find_whole, read_all
 from rag.types import ModelInfo
 
@@ -39,10 +41,6 @@ _BUILDING: Final = "building"
 _VERSIONS: Final = "versions"
 # A reader loses a version only if two newer ones are published while it opens one; five times in a row is no race.
 _READ_ATTEMPTS: Final = 5
-
-
-class RollbackError(Exception):
-    """There is no version to go back to; the serving one still serves."""
 
 
 def folder_name(tenant_id: str) -> str:
@@ -66,19 +64,19 @@ class IndexStore:
     """The versions of all tenants below one directory."""
 
     def __init__(self, index_dir: Path, disk: Disk | None = None) -> None:
-        self._index_dir = index_dir
+        self.index_dir: Final = index_dir
         self._disk = disk or Disk()
 
     def tenants(self) -> list[str]:
         """Return all tenants that have a folder, sorted, whether or not a version serves."""
-        if not self._index_dir.is_dir():
+        if not self.index_dir.is_dir():
             return []
-        found = (tenant_of(entry.name) for entry in os.scandir(self._index_dir) if entry.is_dir())
+        found = (tenant_of(entry.name) for entry in os.scandir(self.index_dir) if entry.is_dir())
         return sorted(tenant_id for tenant_id in found if tenant_id is not None)
 
     def folder(self, tenant_id: str) -> Path:
         """Return the folder of a tenant, whether or not it exists."""
-        return self._index_dir / folder_name(tenant_id)
+        return self.index_dir / folder_name(tenant_id)
 
     def serving_name(self, tenant_id: str) -> str | None:
         """Return the name of the serving version, or None if the tenant has none.
@@ -203,11 +201,11 @@ class IndexStore:
                 old, numbers_above = self.recover(tenant_id)
                 if old is None:
                     raise RollbackError(f"the serving version is damaged, and no other is whole: {damage}") from damage
-                _require_embedder(old, embedder)
+                require_embedder(old, embedder)
                 manifest = replace(old.manifest, previous=old.name, numbers_above=numbers_above)
             else:
                 old = _read_previous(self.folder(tenant_id) / _VERSIONS, serving, embedder)
-                manifest = _restore(old.manifest, after=name, serving=serving)
+                manifest = restore(old.manifest, after=name, serving=serving)
             for seal in old.manifest.files:
                 _link(old.folder / seal.name, building / seal.name)
             return old.name, self.publish(tenant_id, building, manifest)
@@ -244,28 +242,8 @@ def _read_previous(versions: Path, serving: Manifest, embedder: ModelInfo) -> St
         old = read_all(read_version(versions / serving.previous))
     except BrokenIndexError as error:
         raise RollbackError(f"the version before, {serving.previous}, is damaged: {error}") from error
-    _require_embedder(old, embedder)
+    require_embedder(old, embedder)
     return old
-
-
-def _require_embedder(old: StoredVersion, embedder: ModelInfo) -> None:
-    """Refuse vectors of another embedder: servers refuse them too, so after a restart they would find no index.
-
-    Raises: RollbackError.
-    """
-    made_by = old.manifest.embedder
-    if old.manifest.chunks and made_by != embedder:
-        raise RollbackError(
-            f"the version before, {old.name}, was made by {made_by.name} {made_by.revision}, "
-            f"but {embedder.name} {embedder.revision} is set"
-        )
-
-
-def _restore(old: Manifest, *, after: str, serving: Manifest) -> Manifest:
-    """Return the manifest of the old content as the version after the serving one; numbers continue."""
-    restored = {entry.document_id: entry.document_version for entry in old.document_list}
-    removed = {each: last for each, last in serving.last_versions.items() if last > restored.get(each, 0)}
-    return replace(old, previous=after, removed=removed, numbers_above=serving.numbers_above)
 
 
 def _link(source: Path, target: Path) -> None:

@@ -1,69 +1,30 @@
 """Change one tenant's index: build the next version from the serving one, invisible until it is published."""
 
-import hashlib
-import json
-import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 
-from rag.chunk_id import ChunkId
 from rag.index.chunks import ChunkFile, ChunkWriter
-from rag.index.contexts import contexts_of
 from rag.index.dense import EXACT_MAX_CHUNKS, build_dense
+from rag.index.engine import EncodeChunks, OnDamage
 from rag.index.languages import LANGUAGES_NAME, detect_codes
 from rag.index.lexical import build_lexical
-from rag.index.manifest import (
-    BrokenIndexError,
-    DenseInfo,
-    DocumentEntry,
-    Manifest,
-    Origin,
-    StoredVersion,
-    format_of,
-    seal_files,
-)
+from rag.index.manifest import BrokenIndexError, DenseInfo, DocumentEntry, StoredVersion, seal_files
+from rag.index.plan import Makers, Plan, warn_of_damage
 from rag.index.store import IndexStore
 from rag.index.tokens import TokenWriter
 from rag.index.version import DENSE_NAME, LEXICAL_NAME, TenantIndex
 from rag.ports import Vectors
 from rag.text.language import words
-from rag.types import Chunk, Document, EncodedTexts, Labels, ModelInfo, Span
+from rag.types import EncodedTexts
 
 # Large enough to fill batches with texts of similar length, small enough to hold: a few MB of text and vectors.
 GROUP_CHUNKS: Final = 2_000
 _VECTORS_NAME: Final = "vectors.f32"
-NO_LABELS: Final = Labels()
-
-EncodeChunks = Callable[[Sequence[Chunk]], EncodedTexts]
-# Called with the damage of the serving version, and with the version that the update starts from instead.
-OnDamage = Callable[[BrokenIndexError, StoredVersion | None], object]
-
-logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Makers:
-    """The embedder and the chunker of a new version, and whether token vectors are stored."""
-
-    embedder: ModelInfo
-    chunker_version: str
-    keeps_tokens: bool = False
-
-
-def _warn(damage: BrokenIndexError, base: StoredVersion | None) -> None:
-    fields = {"reason": str(damage), "starts_from": base.name if base else None}
-    logger.warning("index_damaged", extra={"fields": fields})
-
-
-def digest_document(document: Document) -> str:
-    """Return a digest that changes if anything changes that a chunk of the document could show."""
-    return hashlib.sha256(json.dumps(asdict(document)).encode()).hexdigest()
 
 
 @contextmanager
@@ -72,7 +33,7 @@ def update_index(
     tenant_id: str,
     on_wait: Callable[[], object],
     makers: Makers | None = None,
-    on_damage: OnDamage = _warn,
+    on_damage: OnDamage = warn_of_damage,
 ) -> Iterator["IndexUpdate"]:
     """Start an update and keep other writers out; `on_wait` is called if another writer is active.
 
@@ -108,7 +69,7 @@ def update_index(
         )
 
 
-class IndexUpdate:
+class IndexUpdate(Plan):
     """A change in progress. New documents come first in the next version, in the order of `put`, then those kept."""
 
     def __init__(
@@ -123,104 +84,19 @@ class IndexUpdate:
         numbers_above: int,
         replaces_damage: bool,
     ) -> None:
-        """New document versions are numbered above `numbers_above`; damage is replaced even if no document changed."""
-        self._store = store
-        self._tenant_id = tenant_id
-        self._building = building
-        self._writer = writer
-        self._base = base
-        self._makers = makers
-        self._numbers_above = numbers_above
-        self._replaces_damage = replaces_damage
-        self._new: list[DocumentEntry] = []
-        self._kept: dict[str, DocumentEntry] = {}
-        self._removed: dict[str, int] = {}
-        self._is_relabelled = False
-        self.reembeds = False
-        if base is not None:
-            self._kept = {entry.document_id: entry for entry in base.manifest.document_list}
-            self._removed = dict(base.manifest.removed)
-            lacks = base.manifest.embedder != makers.embedder or (makers.keeps_tokens and not base.manifest.has_tokens)
-            self.reembeds = base.manifest.chunks > 0 and lacks
-
-    @property
-    def chunks_to_embed(self) -> int:
-        """The number of chunks without vectors so far."""
-        carried = sum(entry.chunks for entry in self._kept.values())
-        return len(self._writer) + (carried if self.reembeds else 0)
-
-    @property
-    def documents(self) -> Mapping[str, DocumentEntry]:
-        """The stored documents, by id, without those that were replaced or dropped so far."""
-        return self._kept
-
-    def find_unchanged(self, document_id: str, digest: str) -> DocumentEntry | None:
-        """Return the stored document if its digest is this one and the current chunker split it; else None."""
-        entry = self._kept.get(document_id)
-        same = entry is not None and (entry.digest, entry.chunker_version) == (digest, self._makers.chunker_version)
-        return entry if same else None
-
-    def labels_of(self, document_id: str) -> Labels:
-        """Return the labels of a stored document; none if there is no such document."""
-        entry = self._kept.get(document_id)
-        return entry.labels if entry else Labels()
-
-    def relabel(self, document_id: str, labels: Labels, origin: Origin | None = None) -> None:
-        """Give a stored document, which does not change otherwise, these labels and this origin."""
-        entry = self._kept[document_id]
-        if (entry.labels, entry.origin) != (labels, origin):
-            labelled = replace(entry, groups=labels.groups, metadata=labels.metadata, origin=origin)
-            self._kept[document_id] = labelled
-            self._is_relabelled = True
-
-    def put(
-        self,
-        document_id: str,
-        title: str,
-        spans: Sequence[Span],
-        digest: str,
-        *,
-        edition: str = "",
-        labels: Labels = NO_LABELS,
-        origin: Origin | None = None,
-    ) -> None:
-        """Add a document, or its next version; each id at most once, and each with at least one span.
-
-        `edition` is the document's own statement of its age.
-        """
-        assert spans
-        old = self._kept.pop(document_id, None)
-        last = max(old.document_version if old else 0, self._removed.pop(document_id, 0))
-        number = 1 + max(last, self._numbers_above)
-        first, cutter = len(self._writer), self._makers.chunker_version
-        contexts = contexts_of(title, spans)
-        entry = DocumentEntry(document_id, title, number, len(spans), first, digest, cutter)
-        self._new.append(replace(entry, groups=labels.groups, metadata=labels.metadata, origin=origin))
-        self._writer.append(
-            [
-                Chunk(
-                    chunk_id=str(ChunkId(self._tenant_id, document_id, number, position)),
-                    document_id=document_id,
-                    title=title,
-                    text=span.text,
-                    start=span.start,
-                    end=span.end,
-                    page_start=span.page_start,
-                    page_end=span.page_end,
-                    heading=span.heading,
-                    context=context,
-                    edition=edition,
-                )
-                for position, (span, context) in enumerate(zip(spans, contexts, strict=True), start=1)
-            ]
+        """As `Plan`; the next version is built in the folder `building`."""
+        super().__init__(
+            tenant_id,
+            writer=writer,
+            base=base,
+            makers=makers,
+            numbers_above=numbers_above,
+            replaces_damage=replaces_damage,
         )
-
-    def drop(self, document_id: str) -> bool:
-        """Remove a document; False if there is none with this id."""
-        entry = self._kept.pop(document_id, None)
-        if entry is not None:
-            self._removed[document_id] = max(entry.document_version, self._removed.get(document_id, 0))
-        return entry is not None
+        self._store = store
+        self._building = building
+        self._base: StoredVersion | None = base
+        self._writer: ChunkWriter = writer
 
     def publish(self, encode: EncodeChunks, *, exact_max_chunks: int = EXACT_MAX_CHUNKS) -> StoredVersion | None:
         """Build the next version and make it serve; if nothing changed, the serving version stays.
@@ -230,9 +106,7 @@ class IndexUpdate:
 
         Raises: OSError: the disk is full or failed; the old version still serves.
         """
-        old_documents = self._base.manifest.documents if self._base else 0
-        is_same = not (self._new or self.reembeds or self._is_relabelled) and len(self._kept) == old_documents
-        if is_same and not (self._replaces_damage and self._base):
+        if self.changes_nothing:
             return self._base
         to_embed, kept = self.chunks_to_embed, list(self._kept.values())
         old = TenantIndex(self._base) if self._base and kept else None
@@ -243,7 +117,11 @@ class IndexUpdate:
             self._write_languages(old, kept)
             self._write_vectors(None if self.reembeds else old, kept, to_embed, encode)
             dense = self._build_indexes(exact_max_chunks, None if self.reembeds or old is None else old.dense.centres)
-        return self._store.publish(self._tenant_id, self._building, self._describe((*self._new, *carried), dense))
+        return self._store.publish(
+            self._tenant_id,
+            self._building,
+            self.describe((*self._new, *carried), dense=dense, files=seal_files(self._building)),
+        )
 
     def _carry_chunks(self, old: TenantIndex, kept: Sequence[DocumentEntry]) -> list[DocumentEntry]:
         carried = []
@@ -303,23 +181,6 @@ class IndexUpdate:
         info = build_dense(vectors, self._building / DENSE_NAME, exact_max_chunks=exact_max_chunks, centres=centres)
         path.unlink()
         return info
-
-    def _describe(self, documents: tuple[DocumentEntry, ...], dense: DenseInfo | None) -> Manifest:
-        return Manifest(
-            format=format_of(documents),
-            previous=self._base.name if self._base else None,
-            built_at=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-            embedder=self._makers.embedder,
-            chunker_version=self._makers.chunker_version,
-            documents=len(documents),
-            chunks=len(self._writer),
-            dense=dense,
-            files=seal_files(self._building),
-            document_list=documents,
-            removed=self._removed,
-            has_tokens=self._makers.keeps_tokens and len(self._writer) > 0,
-            numbers_above=self._numbers_above,
-        )
 
 
 def _blocks(first: int, count: int) -> Iterator[tuple[int, int]]:

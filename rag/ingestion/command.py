@@ -8,14 +8,13 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import Final
 
 from tqdm import tqdm
 
 from rag.errors import RagError, UpstreamFailure
+from rag.index.engine import IndexEngine, RollbackError
 from rag.index.manifest import BrokenIndexError
-from rag.index.store import IndexStore, RollbackError
 from rag.ingestion.ingest import Ingestion
 from rag.ingestion.ports import Watcher
 from rag.ingestion.reports import AddReport, CheckReport, ListReport, RemoveReport, RollbackReport, SyncReport
@@ -56,13 +55,12 @@ class Terminal:
 
 
 def run(
-    arguments: argparse.Namespace, index_dir: Path, make_ingestion: Callable[[IndexStore, Watcher], Ingestion]
+    arguments: argparse.Namespace, engine: IndexEngine, make_ingestion: Callable[[IndexEngine, Watcher], Ingestion]
 ) -> int:
     """Execute the command, print one JSON object to stdout unless it failed altogether, and return the exit status."""
     terminal = Terminal()
-    store = IndexStore(index_dir)
     try:
-        report = _execute(arguments, make_ingestion(store, terminal), terminal)
+        report = _execute(arguments, make_ingestion(engine, terminal), terminal)
     except KeyboardInterrupt:
         terminal.tell("interrupted: the index is as it was")
         return EXIT_INTERRUPTED

@@ -7,6 +7,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from rag.background import kept_running
 from rag.config.settings import Settings
+from rag.index.opening import open_engine
 from rag.ingestor.app import PATHS, make_app
 from rag.ingestor.command import IngestionCommand
 from rag.ingestor.desk import JobDesk
@@ -50,5 +51,6 @@ class Ingestor:
 
 def open_ingestor(settings: Settings, environment: Mapping[str, str]) -> Ingestor:
     """Make the Ingestor; nothing is read or written before it runs."""
-    command = IngestionCommand(settings.index_dir, environment, timeout_s=settings.job_timeout_s)
+    engine = open_engine(settings.secret_index_url, settings.index_dir)
+    command = IngestionCommand(engine, settings.index_dir, environment, timeout_s=settings.job_timeout_s)
     return Ingestor(JobDesk(settings.spool_dir, command), is_on=settings.uploads == "on")

@@ -14,6 +14,7 @@ import pytest
 
 from rag.engines.fake import FakeEncoder
 from rag.identity import Principal
+from rag.index.files import FileEngine
 from rag.index.provider import ServedIndexes
 from rag.index.store import IndexStore
 from rag.ingestion.ingest import Ingestion
@@ -112,7 +113,9 @@ class Always:
 def index_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The index of two tenants, as the command makes it."""
     folder = tmp_path_factory.mktemp("filters")
-    ingestion = Ingestion(IndexStore(folder / "index"), FakeWatcher(), lambda: FakeEncoder.info, FakeEncoder)
+    ingestion = Ingestion(
+        FileEngine(IndexStore(folder / "index")), FakeWatcher(), lambda: FakeEncoder.info, FakeEncoder
+    )
 
     def source(word: str, groups: tuple[str, ...], **metadata: tuple[str, ...]) -> Source:
         path = folder / f"{word}.txt"

@@ -12,9 +12,11 @@ from pathlib import Path
 import numpy as np
 
 from rag.index.disk import Disk
+from rag.index.engine import OnDamage
 from rag.index.manifest import StoredVersion
+from rag.index.plan import Makers, digest_document
 from rag.index.store import IndexStore
-from rag.index.update import Makers, OnDamage, digest_document, update_index
+from rag.index.update import update_index
 from rag.index.version import TenantIndex
 from rag.parsing import parse
 from rag.ports import ChunkIndex, Vectors

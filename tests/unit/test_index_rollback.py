@@ -12,10 +12,12 @@ from pathlib import Path
 import pytest
 
 from rag.index.disk import Disk
+from rag.index.engine import RollbackError
 from rag.index.manifest import StoredVersion
+from rag.index.plan import Makers
 from rag.index.provider import ServedIndexes
-from rag.index.store import IndexStore, RollbackError
-from rag.index.update import Makers, update_index
+from rag.index.store import IndexStore
+from rag.index.update import update_index
 from tests.unit.index_fakes import EMBEDDER, OTHER_EMBEDDER, FakeEncoder, FaultyDisk, all_chunks, change, stored_texts
 
 GOOD_DOCUMENTS = {"hr": ["twelve days of leave", "a doctor's note"], "it": ["a laptop"]}

@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 
 from rag.index.manifest import BrokenIndexError
+from rag.index.plan import Makers
 from rag.index.store import IndexStore, folder_name, tenant_of
-from rag.index.update import Makers, update_index
+from rag.index.update import update_index
 from rag.index.version import TenantIndex
 from rag.types import Span
 from tests.unit.index_crash_child import NEW_DOCUMENTS

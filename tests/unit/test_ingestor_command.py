@@ -10,6 +10,7 @@ import psutil
 import pytest
 
 from rag.engines.fake import FakeEncoder
+from rag.index.files import FileEngine
 from rag.index.store import IndexStore
 from rag.ingestion.arguments import parse_arguments
 from rag.ingestion.ingest import Ingestion
@@ -47,6 +48,7 @@ async def run(
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("text")
     command = IngestionCommand(
+        FileEngine(IndexStore(tmp_path / "index")),
         tmp_path / "index",
         {**os.environ, **environment},
         timeout_s=timeout_s,
@@ -201,7 +203,9 @@ async def test_nobody_changes_what_he_does_not_see(
     tmp_path: Path, fields: dict[str, Any], groups: list[str], may: bool
 ) -> None:
     """By the version that serves when the job runs, whatever the front has seen."""
-    ingestion = Ingestion(IndexStore(tmp_path / "index"), FakeWatcher(), lambda: FakeEncoder.info, FakeEncoder)
+    ingestion = Ingestion(
+        FileEngine(IndexStore(tmp_path / "index")), FakeWatcher(), lambda: FakeEncoder.info, FakeEncoder
+    )
     sources = []
     for name, of in (("handbook", ()), ("minutes", ("board",))):
         path = tmp_path / f"{name}.txt"

@@ -1,0 +1,36 @@
+"""Open the engine that the settings name: files in a folder, or what the scheme of the URL says.
+
+An engine's driver is imported when it is opened, so that no process pays for one that it does not use.
+"""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Final
+from urllib.parse import unquote, urlsplit
+
+from rag.index.engine import IndexEngine
+from rag.index.files import FileEngine
+from rag.index.store import IndexStore
+
+
+def open_engine(index_url: str | None, index_dir: Path) -> IndexEngine:
+    """Return the engine at the URL; without one, the files in the folder. Nothing is read or written yet.
+
+    Raises: ValueError: there is no engine for the scheme of the URL; the message does not show the URL, which may hold
+        a password.
+    """
+    if index_url is None:
+        return FileEngine(IndexStore(index_dir))
+    scheme = urlsplit(index_url).scheme
+    if scheme not in _OPENERS:
+        raise ValueError(f"no index is kept at a URL that begins with {scheme}:; known are {', '.join(_OPENERS)}")
+    return _OPENERS[scheme](index_url)
+
+
+def _open_files(url: str) -> IndexEngine:
+    return FileEngine(IndexStore(Path(unquote(urlsplit(url).path))))
+
+
+# By the scheme of the URL; `rag.config.settings.INDEX_SCHEMES` has the same.
+_OPENERS: Final[Mapping[str, Callable[[str], IndexEngine]]] = {"file": _open_files}
+SCHEMES: Final = frozenset(_OPENERS)
