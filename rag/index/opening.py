@@ -10,6 +10,8 @@ from urllib.parse import unquote, urlsplit
 
 from rag.index.engine import IndexEngine
 from rag.index.files import FileEngine
+from rag.index.milvus.address import MilvusAddress
+from rag.index.milvus.engine import MilvusEngine
 from rag.index.store import IndexStore
 
 
@@ -31,6 +33,14 @@ def _open_files(url: str) -> IndexEngine:
     return FileEngine(IndexStore(Path(unquote(urlsplit(url).path))))
 
 
+def _open_milvus(url: str) -> IndexEngine:
+    return MilvusEngine(MilvusAddress.parse(url))
+
+
 # By the scheme of the URL; `rag.config.settings.INDEX_SCHEMES` has the same.
-_OPENERS: Final[Mapping[str, Callable[[str], IndexEngine]]] = {"file": _open_files}
+_OPENERS: Final[Mapping[str, Callable[[str], IndexEngine]]] = {
+    "file": _open_files,
+    "milvus+http": _open_milvus,
+    "milvus+https": _open_milvus,
+}
 SCHEMES: Final = frozenset(_OPENERS)

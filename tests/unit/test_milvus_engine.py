@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
-from rag.index.engine import IndexEngine
+from rag.index.engine import IndexEngine, RollbackError
 from rag.index.manifest import BrokenIndexError
 from rag.index.milvus import lease
 from rag.index.milvus.address import MilvusAddress
@@ -21,7 +21,6 @@ from rag.index.milvus.driver import MilvusWriter
 from rag.index.milvus.engine import MilvusEngine
 from rag.index.milvus.filters import of_tenant
 from rag.index.milvus.layout import META, UNUSED, chunks_of, tokens_of
-from rag.index.store import RollbackError
 from rag.types import Chunk, EncodedTexts, Labels, Span
 from tests.milvus import MilvusLite, MortalWriter, change
 from tests.unit import milvus_crash_child

@@ -236,7 +236,7 @@ class TestServing:
         change(engine, {"a": ["text"]}, tenant_id=tenant_id)
         broken = change(engine, {"a": ["text"]}, tenant_id=f"{tenant_id}-broken")
         writer = MilvusWriter(MilvusAddress.parse(milvus.url))
-        writer.delete(META, f'name == "{broken.name}" and kind == "manifest"')
+        writer.delete(META, f'tenant == "{tenant_id}-broken" and kind == "manifest"')
         writer.close()
         await served.refresh()
 

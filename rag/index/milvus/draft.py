@@ -17,6 +17,8 @@ from rag.types import Chunk, EncodedTexts, Labels, ModelInfo
 
 T = TypeVar("T")
 
+# As in the embedded engine: fills batches of the embedder, and is a few MB of text and vectors.
+GROUP_CHUNKS: Final = 2_000
 # Rows in one write, so that it stays below the 64 MB that Milvus takes: of chunks, of token vectors, of small rows.
 _CHUNK_ROWS: Final = 500
 _TOKEN_ROWS: Final = 200

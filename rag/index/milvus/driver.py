@@ -22,6 +22,8 @@ _READ_TIMEOUT_S: Final = 10.0
 _WRITE_TIMEOUT_S: Final = 60.0
 # merr.ErrCollectionNotLoaded of Milvus: a collection that was released, as all are after a restart of Milvus Lite.
 _NOT_LOADED: Final = 101
+# Channels to one address share their waits for it otherwise, also those that were closed.
+_CHANNEL: Final = {"grpc.use_local_subchannel_pool": 1, "grpc.max_reconnect_backoff_ms": 1_000}
 # Rows that one page of an iteration brings; a row of a chunk has some 5 KB.
 _PAGE_ROWS: Final = 1_000
 
@@ -147,6 +149,7 @@ class MilvusReader:
                         token=self._address.token,
                         db_name=_name_of(self._address),
                         dedicated=True,
+                        grpc_options=_CHANNEL,
                     )
                 try:
                     return await work(self._client)
@@ -183,6 +186,7 @@ class MilvusWriter:
                     token=self._address.token,
                     db_name=_name_of(self._address),
                     dedicated=True,
+                    grpc_options=_CHANNEL,
                     timeout=_READ_TIMEOUT_S,
                 )
         return self._kept

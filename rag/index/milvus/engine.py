@@ -1,15 +1,14 @@
 """Keep the versions of all tenants in one database of a Milvus: the writing side, and the door to the serving one."""
 
-import logging
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from rag.index.engine import OnDamage, OnRefresh, PublishedVersion
+from rag.index.engine import OnDamage, OnRefresh, PublishedVersion, RollbackError
 from rag.index.manifest import BrokenIndexError, DocumentEntry, Manifest, is_version_name, number_of
 from rag.index.milvus.address import MilvusAddress
-from rag.index.milvus.change import Makers, MilvusChange, Place, publish, spool_folder
+from rag.index.milvus.change import MilvusChange, Place, publish, spool_folder
 from rag.index.milvus.draft import Draft
 from rag.index.milvus.driver import MilvusReader, MilvusWriter, Row
 from rag.index.milvus.filters import of_tenant, seen_at
@@ -28,15 +27,9 @@ from rag.index.milvus.versions import (
     switch_filter,
 )
 from rag.index.milvus.words import number_of as number_of_word
-from rag.index.store import RollbackError, folder_name
+from rag.index.plan import Makers, require_embedder, restore, warn_of_damage
+from rag.index.store import folder_name
 from rag.types import ModelInfo
-
-_log = logging.getLogger(__name__)
-
-
-def _warn(damage: BrokenIndexError, base: PublishedVersion | None) -> None:
-    fields = {"reason": str(damage), "starts_from": base.name if base else None}
-    _log.warning("index_damaged", extra={"fields": fields})
 
 
 class MilvusEngine:
@@ -77,7 +70,7 @@ class MilvusEngine:
         *,
         chunker_version: str = "",
         keeps_tokens: bool = False,
-        on_damage: OnDamage = _warn,
+        on_damage: OnDamage = warn_of_damage,
     ) -> Iterator[MilvusChange]:
         """Start a change.
 
@@ -133,7 +126,9 @@ class MilvusEngine:
             ended = [each.document_id for each in serving.manifest.document_list if _content(each) not in staying]
             draft.end(ended, serving.manifest.embedder)
             draft.end_words()
-            return old.name, publish(place, _restore(old.manifest, serving), old.lengths)
+            return old.name, publish(
+                place, restore(old.manifest, after=serving.name, serving=serving.manifest), old.lengths
+            )
 
     def _restore_whole(
         self, place: Place, embedder: ModelInfo, damage: BrokenIndexError
@@ -142,7 +137,7 @@ class MilvusEngine:
         old, numbers_above = self._recover(place.tenant_id)
         if old is None:
             raise RollbackError(f"the serving version is damaged, and no other is whole: {damage}") from damage
-        _require_embedder(old, embedder)
+        require_embedder(old, embedder)
         self._sweep(place.tenant_id, old)
         manifest = replace(old.manifest, previous=old.name, numbers_above=numbers_above)
         return old.name, publish(place, manifest, old.lengths)
@@ -155,7 +150,7 @@ class MilvusEngine:
             self._check_all(tenant_id, old)
         except BrokenIndexError as error:
             raise RollbackError(f"the version before, {serving.manifest.previous}, is damaged: {error}") from error
-        _require_embedder(old, embedder)
+        require_embedder(old, embedder)
         return old
 
     @contextmanager
@@ -255,19 +250,3 @@ def _content(entry: DocumentEntry) -> tuple[object, ...]:
     """Return what two versions must share of a document to share its rows."""
     metadata = tuple(sorted((key, tuple(values)) for key, values in entry.metadata.items()))
     return entry.document_id, entry.document_version, tuple(sorted(entry.groups)), metadata
-
-
-def _require_embedder(old: MilvusVersion, embedder: ModelInfo) -> None:
-    made_by = old.manifest.embedder
-    if old.manifest.chunks and made_by != embedder:
-        raise RollbackError(
-            f"the version before, {old.name}, was made by {made_by.name} {made_by.revision}, "
-            f"but {embedder.name} {embedder.revision} is set"
-        )
-
-
-def _restore(old: Manifest, serving: MilvusVersion) -> Manifest:
-    """Return the manifest of the old content as the version after the serving one; numbers continue."""
-    restored = {entry.document_id: entry.document_version for entry in old.document_list}
-    removed = {each: last for each, last in serving.manifest.last_versions.items() if last > restored.get(each, 0)}
-    return replace(old, previous=serving.name, removed=removed, numbers_above=serving.manifest.numbers_above)

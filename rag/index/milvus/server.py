@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from rag.errors import IndexUnavailable
-from rag.index.engine import IndexState, OnRefresh
+from rag.index.engine import EmbedderMismatchError, IndexState, OnRefresh
 from rag.index.manifest import BrokenIndexError, DocumentEntry
 from rag.index.milvus.driver import MilvusReader
 from rag.index.milvus.filters import seen_at
@@ -25,7 +25,6 @@ from rag.index.milvus.versions import (
     read_switch,
     switch_filter,
 )
-from rag.index.provider import EmbedderMismatchError
 from rag.types import IndexVersion, ModelInfo, Scope
 
 # By contract a new version is in use within 5 s.
