@@ -135,6 +135,7 @@ lock: python ## Remake the pinned lists from requirements/*.in
 		--no-emit-package openvino-telemetry -o local.txt \
 		--find-links ../.data/wheels
 	$(COMPILE) dev.in --constraints local.txt -o dev.txt
+	$(COMPILE) milvus.in --constraints local.txt -o milvus.txt
 	$(COMPILE) gpu.in --overrides overrides.in -o gpu.txt
 
 clean: ## Remove what make has made here: .venv, .data with the indexes, caches; the models stay in BentoML's store

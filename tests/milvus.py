@@ -16,8 +16,9 @@ from rag.index.milvus.address import MilvusAddress
 from rag.index.milvus.driver import MilvusWriter, Row
 from rag.index.milvus.engine import MilvusEngine
 from rag.index.milvus.versions import MilvusVersion
+from rag.index.plan import digest_document
 from rag.types import Document, Labels, ModelInfo, Span
-from tests.unit.index_fakes import EMBEDDER, FakeEncoder, digest_document
+from tests.unit.index_fakes import EMBEDDER, FakeEncoder
 
 _START = "from milvus_lite.cmdline import main; main()"
 

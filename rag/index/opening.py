@@ -4,6 +4,7 @@ An engine's driver is imported when it is opened, so that no process pays for on
 """
 
 from collections.abc import Callable, Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 from urllib.parse import unquote, urlsplit
@@ -34,6 +35,8 @@ def _open_files(url: str) -> IndexEngine:
 
 
 def _open_milvus(url: str) -> IndexEngine:
+    if find_spec("pymilvus") is None:
+        raise ValueError("an index in Milvus needs the packages of requirements/milvus.txt")
     return MilvusEngine(MilvusAddress.parse(url))
 
 

@@ -38,7 +38,7 @@ def load_driver() -> Any:  # Any: a module
     try:
         import pymilvus  # noqa: PLC0415
     except ImportError as error:
-        raise RuntimeError("an index in Milvus needs the packages of requirements/milvus.in") from error
+        raise RuntimeError("an index in Milvus needs the packages of requirements/milvus.txt") from error
     finally:
         if before is None:
             del os.environ["PYTHON_DOTENV_DISABLED"]
