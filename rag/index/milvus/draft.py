@@ -23,6 +23,9 @@ GROUP_CHUNKS: Final = 2_000
 _CHUNK_ROWS: Final = 500
 _TOKEN_ROWS: Final = 200
 _SMALL_ROWS: Final = 2_000
+# From here on a collection's new rows are put under its indexes before the switch; fewer are searched one by one as
+# fast. Milvus wants this seldom, and does it by itself in time.
+_FLUSHED_ROWS: Final = 500
 # Ids in one filter.
 _IDS: Final = 500
 
@@ -38,6 +41,7 @@ class Draft:
         self._embedder = embedder
         self._words: Counter[str] = Counter()
         self._is_made = False
+        self._written: Counter[str] = Counter()
 
     def add(self, chunks: Sequence[Chunk], encoded: EncodedTexts, labels: Mapping[str, Labels]) -> dict[str, int]:
         """Insert chunks with their vectors; returns the words of each document in them.
@@ -102,6 +106,9 @@ class Draft:
                     rows.append(word_row(self._tenant_id, word, count, self._number))
             self._write(WORDS, rows, _SMALL_ROWS)
             self._mark(WORDS, list(old.values()))
+        for collection, rows in self._written.items():
+            if rows >= _FLUSHED_ROWS:
+                self._writer.flush(collection)
 
     def _find(
         self, collection: str, document_ids: Sequence[str], fields: Sequence[str], *, seen: int, rows: int = _SMALL_ROWS
@@ -117,6 +124,7 @@ class Draft:
     def _write(self, collection: str, rows: Iterable[Row], size: int) -> None:
         for some in blocks(rows, size):
             self._writer.upsert(collection, some)
+            self._written[collection] += len(some)
 
     def _make(self, *, has_tokens: bool) -> None:
         if not self._is_made:

@@ -240,6 +240,14 @@ class MilvusWriter:
         with as_os_error():
             self._loaded(collection, lambda: self.client.delete(collection, filter=filter_, timeout=_WRITE_TIMEOUT_S))
 
+    def flush(self, collection: str) -> None:
+        """Put all rows so far under the indexes.
+
+        Raises: OSError.
+        """
+        with as_os_error():
+            self.client.flush(collection, timeout=_WRITE_TIMEOUT_S)
+
     def has(self, collection: str) -> bool:
         """Return whether the collection exists.
 

@@ -21,7 +21,7 @@ from rag.index.milvus.filters import any_number, of_tenant, one_of, seen_at
 from rag.index.milvus.layout import EF_MIN, WORDS, chunks_of, tokens_of
 from rag.index.milvus.rows import HIT_FIELDS, read_chunk, read_tokens
 from rag.index.milvus.versions import MilvusVersion
-from rag.index.milvus.words import ask, near_shapes, number_of, rarity_of, score
+from rag.index.milvus.words import ask, near_shapes, number_of, rarity_of, score, weigh_question
 from rag.index.vocabulary import NEAR_MIN_CHARS, Vocabulary, is_one_slip
 from rag.ports import Vectors
 from rag.text.language import Language, fold, words
@@ -131,22 +131,23 @@ class MilvusIndex:
     async def search_lexical(self, text: str, k: int) -> list[Hit]:
         asked = words(text)
         rarity = rarity_of(self._summary.chunks, await self._count(asked))
-        query = ask(asked, rarity)
-        if not query or k <= 0:
+        weights = weigh_question(asked, rarity)
+        if not weights or k <= 0:
             return []
         limit = min(max(_RESCORED * k, _RESCORED_MIN), _LIMIT_MAX)
         rows = await self._opened.reader.search(
             self._opened.chunks,
             "sparse",
-            query,
+            ask(weights),
             limit=limit,
             filter_=self._filter,
             fields=HIT_FIELDS,
             params={},
             level=self._opened.level,
         )
+        counted = ((row, dict(zip(row["terms"], row["counts"], strict=True))) for row, _ in rows)
         return self._rank(
-            [(row["chunk_id"], score(row["sparse"], row["words"], query, self._mean_length)) for row, _ in rows], k
+            ((row["chunk_id"], score(counts, row["words"], weights, self._mean_length)) for row, counts in counted), k
         )
 
     async def fetch(self, chunk_ids: Sequence[str], *, with_tokens: bool = False) -> list[StoredChunk]:

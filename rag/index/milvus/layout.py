@@ -4,6 +4,7 @@ import hashlib
 from typing import Any, Final
 
 from rag.index.milvus.driver import MilvusWriter, as_os_error, load_driver
+from rag.index.milvus.words import TERMS_MAX
 from rag.types import ModelInfo
 
 META: Final = "rag_meta"
@@ -16,8 +17,6 @@ TEXT_BYTES: Final = 65_535
 # and more. `EF` is raised with k.
 _HNSW: Final = {"M": 16, "efConstruction": 200}
 EF_MIN: Final = 128
-# A chunk has fewer distinct words than this; one that had more would be found by the first ones.
-TERMS_MAX: Final = 4_096
 # Documents have few; the settings of ingestion allow fewer.
 _MARKS_MAX: Final = 1_024
 # What filters select few rows by; the other fields are compared row by row within what a tenant's partition holds.
@@ -86,7 +85,7 @@ def make_chunks(writer: MilvusWriter, embedder: ModelInfo) -> None:
     texts = [("tenant", 64), ("chunk_id", 256), ("document_id", 128), ("body", TEXT_BYTES)]
     fields: Fields = [(name, types.VARCHAR, length) for name, length in texts]
     fields += [(name, types.INT64, None) for name in ("born", "died", "language", "words")]
-    arrays = [("groups", _MARKS_MAX), ("labels", _MARKS_MAX), ("terms", TERMS_MAX)]
+    arrays = [("groups", _MARKS_MAX), ("labels", _MARKS_MAX), ("terms", TERMS_MAX), ("counts", TERMS_MAX)]
     _make(writer, chunks_of(embedder), fields, arrays=arrays, dimension=embedder.dimension)
 
 
@@ -124,7 +123,7 @@ def _make(
             indexes.add_index(field, index_type="INVERTED")
     lite = is_lite(writer)
     if not lite:  # it scans arrays, and refuses an index on one
-        for field, _ in arrays:
+        for field in ("groups", "labels", "terms") if arrays else ():
             indexes.add_index(field, index_type="INVERTED")
     with as_os_error():
         options = {"num_partitions": _LITE_PARTITIONS if lite else _PARTITIONS} if key else {}

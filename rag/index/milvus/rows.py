@@ -13,18 +13,18 @@ from numpy.typing import NDArray
 from rag.index.languages import LANGUAGES
 from rag.index.milvus.driver import Row
 from rag.index.milvus.filters import NEVER, OPEN, group_number, label_number
-from rag.index.milvus.layout import TERMS_MAX, TEXT_BYTES, UNUSED
-from rag.index.milvus.words import NO_WORD, number_of, shape_of, weigh
+from rag.index.milvus.layout import TEXT_BYTES, UNUSED
+from rag.index.milvus.words import count_terms, number_of, shape_of, weigh
 from rag.ports import Vectors
 from rag.text.language import detect_language, fold, words
 from rag.types import Chunk, Labels, TokenVectors
 
 # What a search brings of a chunk, to score its words again.
-HIT_FIELDS: Final = ("chunk_id", "sparse", "words")
+HIT_FIELDS: Final = ("chunk_id", "terms", "counts", "words")
 # What a row is copied from when only its labels change, or when it is restored.
 COPIED_FIELDS: Final = (
-    "pk", "tenant", "chunk_id", "document_id", "language", "words", "groups", "labels", "terms", "body", "dense",
-    "sparse", "born", "died",
+    "pk", "tenant", "chunk_id", "document_id", "language", "words", "groups", "labels", "terms", "counts", "body",
+    "dense", "sparse", "born", "died",
 )  # fmt: skip
 _TOKENS: Final = Struct("<II")  # tokens, dim
 _PART_BYTES: Final = 48_000  # as base64 less than a text may hold, and a multiple of three
@@ -39,6 +39,7 @@ def row_key(chunk_id: str, born: int) -> str:
 def make_row(chunk: Chunk, vector: NDArray[np.float32], labels: Labels, *, tenant_id: str, born: int) -> Row:
     """Return the row of a chunk that versions from number `born` on see."""
     found = words(chunk.ranked_text)
+    terms = count_terms(found)
     return {
         "pk": row_key(chunk.chunk_id, born),
         "tenant": tenant_id,
@@ -48,7 +49,8 @@ def make_row(chunk: Chunk, vector: NDArray[np.float32], labels: Labels, *, tenan
         "document_id": chunk.document_id,
         "language": LANGUAGES.index(detect_language(chunk.text)),
         "words": max(1, len(found)),
-        "terms": _terms(found),
+        "terms": list(terms),
+        "counts": list(terms.values()),
         "body": _render(chunk),
         "dense": vector.tolist(),
         "sparse": weigh(found),
@@ -133,10 +135,6 @@ def count_words(rows: Iterable[Mapping[str, str]]) -> dict[str, int]:
         for word in set(words(Chunk(**json.loads(row["body"])).ranked_text)):
             counts[word] = counts.get(word, 0) + 1
     return counts
-
-
-def _terms(found: Sequence[str]) -> list[int]:
-    return list(map(number_of, dict.fromkeys(found or [NO_WORD])))[:TERMS_MAX]
 
 
 def _render(chunk: Chunk) -> str:

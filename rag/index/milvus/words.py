@@ -9,9 +9,9 @@ mean length, with an inverted index. The best of it, and some more, are then sco
 """
 
 import hashlib
-import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import Final
 
 import numpy as np
@@ -23,6 +23,8 @@ from rag.text.language import fold
 REFERENCE_WORDS: Final = 128
 # Stands for a chunk without words, as in the embedded engine; no text holds it.
 NO_WORD: Final = ""
+# The distinct words of a chunk that are stored; a chunk has fewer.
+TERMS_MAX: Final = 4_096
 # Milvus's sparse vectors have indices below this.
 _SPARSE_INDICES: Final = 2**32 - 1
 
@@ -55,27 +57,37 @@ def weigh(words: Sequence[str]) -> dict[int, float]:
     return {index: count / (count + damping) for index, count in counts.items()}
 
 
-def ask(words: Sequence[str], rarity: Mapping[str, float]) -> dict[int, float]:
-    """Return the sparse vector of a question; a repeated word counts each time, one without rarity not at all."""
-    weights: dict[int, float] = {}
-    for word in words:
-        if word in rarity:
-            weights[sparse_index(word)] = weights.get(sparse_index(word), 0.0) + rarity[word]
-    return weights
+def count_terms(words: Sequence[str]) -> dict[int, int]:
+    """Return how often each word stands in a chunk, by its number; at most `TERMS_MAX` of them."""
+    counts = Counter(words or [NO_WORD])
+    return {number_of(word): count for word, count in islice(counts.items(), TERMS_MAX)}
 
 
-def score(stored: Mapping[int, float], length: int, asked: Mapping[int, float], mean_length: float) -> float:
-    """Return BM25 of a chunk for a question, from its sparse vector and its words, by the mean length of what is seen.
+def weigh_question(words: Sequence[str], rarity: Mapping[str, float]) -> dict[int, float]:
+    """Return what each word of a question weighs, by its number; a repeated word counts each time."""
+    counts = Counter(word for word in words if word in rarity)
+    return {number_of(word): rarity[word] * count for word, count in counts.items()}
 
-    As in `rag.index.lexical`, but for the last bits of the sum.
+
+def ask(weights: Mapping[int, float]) -> dict[int, float]:
+    """Return the sparse vector of a question."""
+    vector: dict[int, float] = {}
+    for number, weight in weights.items():
+        vector[number % _SPARSE_INDICES] = vector.get(number % _SPARSE_INDICES, 0.0) + weight
+    return vector
+
+
+def score(counts: Mapping[int, int], length: int, weights: Mapping[int, float], mean_length: float) -> float:
+    """Return BM25 of a chunk for a question, by the mean length of what is seen.
+
+    As in `rag.index.lexical`, but for the last bits of the sum. `counts` are those of the chunk's words, `length` their
+    number, `weights` those of the question's words.
     """
-    reference, true = damp(length, REFERENCE_WORDS), damp(length, mean_length)
-    total = np.float32(0)
-    for index, weight in asked.items():
-        share = stored.get(index)
-        if share is not None:
-            count = round(reference * share / (1 - share)) if share < 1 else math.inf
-            total += np.float32(weight) * np.float32(count / (true + count))
+    damping, total = damp(length, mean_length), np.float32(0)
+    for number, weight in weights.items():
+        count = counts.get(number)
+        if count is not None:
+            total += np.float32(weight) * np.float32(count / (damping + count))
     return float(total)
 
 
