@@ -234,7 +234,7 @@ class TestServing:
     ) -> None:
         """Others are served, and the state stays ok."""
         change(engine, {"a": ["text"]}, tenant_id=tenant_id)
-        broken = change(engine, {"a": ["text"]}, tenant_id=f"{tenant_id}-broken")
+        change(engine, {"a": ["text"]}, tenant_id=f"{tenant_id}-broken")
         writer = MilvusWriter(MilvusAddress.parse(milvus.url))
         writer.delete(META, f'tenant == "{tenant_id}-broken" and kind == "manifest"')
         writer.close()
