@@ -24,6 +24,7 @@ _WRITE_TIMEOUT_S: Final = 60.0
 _NOT_LOADED: Final = 101
 # Channels to one address share their waits for it otherwise, also those that were closed.
 _CHANNEL: Final = {"grpc.use_local_subchannel_pool": 1, "grpc.max_reconnect_backoff_ms": 1_000}
+_LOST_KEPT: Final = 4
 # Rows that one page of an iteration brings; a row of a chunk has some 5 KB.
 _PAGE_ROWS: Final = 1_000
 
@@ -71,9 +72,12 @@ def _reason(error: Exception) -> str:
 class MilvusReader:
     """The asynchronous side: reads of one event loop, each with a limit, failures as IndexUnavailable."""
 
-    def __init__(self, address: MilvusAddress) -> None:
+    def __init__(self, address: MilvusAddress, *, timeout_s: float = _READ_TIMEOUT_S) -> None:
         self._address = address
+        self._timeout_s = timeout_s
         self._client: Any = None  # Any: the driver's type is known only once it is loaded
+        self._is_connected = False
+        self._lost: list[Any] = []  # Any: as above
 
     async def query(self, collection: str, filter_: str, fields: Sequence[str], *, level: str = "Strong") -> list[Row]:
         """Return the rows that meet the filter, all of them.
@@ -133,16 +137,29 @@ class MilvusReader:
 
     async def aclose(self) -> None:
         """Close the connection; a later read opens another."""
-        client, self._client = self._client, None
-        if client is not None:
-            await client.close()
+        clients, self._client, self._lost = [*self._lost, self._client], None, []
+        for client in clients:
+            if client is not None:
+                await client.close()
+
+    async def _replace(self) -> None:
+        """Let the next read open another connection: one that failed waits longer and longer before it tries again.
+
+        The lost one is closed only after some more were lost, because that cancels the calls that still wait on it,
+        and a cancelled call looks as if its caller had left.
+        """
+        if self._is_connected:
+            self._lost.append(self._client)
+        self._client, self._is_connected = None, False
+        if len(self._lost) > _LOST_KEPT:
+            await self._lost.pop(0).close()
 
     async def _read(self, collection: str, work: Callable[[Any], Awaitable[T]]) -> T:
         import grpc  # noqa: PLC0415
 
         driver = load_driver()
         try:
-            async with asyncio.timeout(_READ_TIMEOUT_S):
+            async with asyncio.timeout(self._timeout_s):
                 if self._client is None:
                     self._client = driver.AsyncMilvusClient(
                         self._address.uri,
@@ -151,17 +168,19 @@ class MilvusReader:
                         dedicated=True,
                         grpc_options=_CHANNEL,
                     )
+                client = self._client
                 try:
-                    return await work(self._client)
+                    result = await work(client)
                 except driver.MilvusException as error:
                     if error.code != _NOT_LOADED:
                         raise
-                    await self._client.load_collection(collection, retry_times=0)
-                    return await work(self._client)
-        except (driver.MilvusException, grpc.RpcError, TimeoutError, OSError) as error:
+                    await client.load_collection(collection, retry_times=0)
+                    result = await work(client)
+                self._is_connected = True
+                return result
+        except (driver.MilvusException, grpc.RpcError, grpc.aio.UsageError, TimeoutError, OSError) as error:
             if getattr(error, "code", None) == driver.Status.CONNECT_FAILED:
-                # A connection that failed waits longer and longer before it tries again; a new one tries at once.
-                await self.aclose()
+                await self._replace()
             raise IndexUnavailable from error
 
 
