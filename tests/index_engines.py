@@ -53,7 +53,8 @@ def keep_milvus(folder: Path) -> Iterator[OpenEngine]:
 def _shared_milvus() -> MilvusLite:
     folder = tempfile.TemporaryDirectory()
     server = MilvusLite(Path(folder.name) / "data").start()
-    atexit.register(lambda: (server.kill(), folder.cleanup()))
+    atexit.register(folder.cleanup)
+    atexit.register(server.kill)  # runs first
     return server
 
 

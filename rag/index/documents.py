@@ -3,7 +3,8 @@
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from typing import TypeVar
+from functools import lru_cache
+from typing import Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,8 @@ from rag.types import Scope
 
 Mask = NDArray[np.bool_]
 Key = TypeVar("Key", bound=Hashable)
+# A search names a hundred chunks, 1 µs each; of a small index all are kept.
+_KEPT_NAMES: Final = 4096
 
 
 class DocumentTable:
@@ -30,6 +33,8 @@ class DocumentTable:
             raise BrokenIndexError("the documents' chunks do not follow each other")
         places = range(len(entries))
         self._firsts = [entry.first_ordinal for entry in entries]
+        self.name = lru_cache(_KEPT_NAMES)(self._name)
+        self.locate = lru_cache(_KEPT_NAMES)(self._locate)
         self._by_id = {entry.document_id: at for at, entry in enumerate(entries)}
         self._by_group = _arrange((group, at) for at in places for group in entries[at].groups)
         self._by_value = _arrange(
@@ -41,12 +46,12 @@ class DocumentTable:
     def chunks(self) -> int:
         return int(self._chunks.sum())
 
-    def name(self, ordinal: int) -> str:
+    def _name(self, ordinal: int) -> str:
         """Return the id of a chunk, without its tenant."""
         entry = self._entries[bisect_right(self._firsts, ordinal) - 1]
         return f"{entry.document_id}:v{entry.document_version}:{ordinal - entry.first_ordinal + 1:05d}"
 
-    def locate(self, chunk_id: str) -> int:
+    def _locate(self, chunk_id: str) -> int:
         """Return the ordinal of the chunk with this id, which may be of any tenant.
 
         Raises: LookupError: there is none.

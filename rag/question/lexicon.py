@@ -18,13 +18,18 @@ class Lexicon:
     def __init__(self, index: ChunkIndex) -> None:
         self.index: Final = index
         self._found: dict[str, Mapping[str, int]] = {}  # by the word without diacritics
+        self._learned: set[str] = set()  # a question is mostly read as it was asked: its words are taken apart once
 
     async def learn(self, *texts: str) -> None:
         """Look up the words of these texts, and what their shorthand stands for; the index is asked for new ones only.
 
         Raises: IndexUnavailable.
         """
-        asked = set(map(fold, chain.from_iterable(map(_words_of, texts)))) - self._found.keys()
+        new = [text for text in texts if text not in self._learned]
+        if not new:
+            return
+        self._learned.update(new)
+        asked = set(map(fold, chain.from_iterable(map(_words_of, new)))) - self._found.keys()
         if asked:
             self._found |= await self.index.spellings(asked)
 

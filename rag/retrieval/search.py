@@ -45,7 +45,7 @@ async def retrieve(
             embedder.embed_query(question, timeout_s=deadline.left_s(), trace_id=trace_id),
             index.search_lexical(question, k),
         )
-        dense, across = await _both(index.search_dense(vector, k), _search_across(index, vector, asked_in, k))
+        dense, across = await _search_by_meaning(index, vector, asked_in, k)
         fused = _fuse(dense, lexical, across, limit)
         stored = await index.fetch([chunk_id for chunk_id, _ in fused], with_tokens=True)
     similarity, bm25_score = dict([*across, *dense]), dict(lexical)
@@ -67,9 +67,19 @@ async def _both(first: Awaitable[First], second: Awaitable[Second]) -> tuple[Fir
     return tasks[0].result(), tasks[1].result()
 
 
-async def _search_across(index: ChunkIndex, vector: Vectors, asked_in: Language, k: int) -> list[tuple[str, float]]:
+async def _search_by_meaning(index: ChunkIndex, vector: Vectors, asked_in: Language, k: int) -> tuple[Ranking, Ranking]:
+    """Return the nearest of all, and the nearest in the other language; both are searched for at the same time."""
     other = _OTHER.get(asked_in)
-    return await index.search_dense(vector, min(k, ACROSS_K), other) if other else []
+    if other is None:
+        return await index.search_dense(vector, k), []
+    # One task and not two: where nothing has to be waited for, tasks are most of the time of a search.
+    across = asyncio.ensure_future(index.search_dense(vector, min(k, ACROSS_K), other))
+    try:
+        return await index.search_dense(vector, k), await across
+    finally:
+        if not across.done():
+            across.cancel()
+            await asyncio.gather(across, return_exceptions=True)
 
 
 def _fuse(dense: Ranking, lexical: Ranking, across: Ranking, limit: int) -> list[tuple[str, float]]:

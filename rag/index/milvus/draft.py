@@ -101,13 +101,13 @@ class Draft:
             rows = []
             for number in some:
                 word = changed[number]
-                count = self._words[word] + (old[number]["chunks"] if number in old else 0)
-                if count > 0:
-                    rows.append(word_row(self._tenant_id, word, count, self._number))
+                chunks = self._words[word] + (old[number]["chunks"] if number in old else 0)
+                if chunks > 0:
+                    rows.append(word_row(self._tenant_id, word, chunks, self._number))
             self._write(WORDS, rows, _SMALL_ROWS)
             self._mark(WORDS, list(old.values()))
-        for collection, rows in self._written.items():
-            if rows >= _FLUSHED_ROWS:
+        for collection, count in self._written.items():
+            if count >= _FLUSHED_ROWS:
                 self._writer.flush(collection)
 
     def _find(
