@@ -141,7 +141,8 @@ lock: python ## Remake the pinned lists from requirements/*.in
 		--no-emit-package openvino-telemetry -o local.txt \
 		--find-links ../.data/wheels
 	$(COMPILE) postgres.in --constraints local.txt --no-emit-package typing-extensions -o postgres.txt
-	$(COMPILE) dev.in --constraints local.txt --constraints postgres.txt -o dev.txt
+	$(COMPILE) milvus.in --constraints local.txt -o milvus.txt
+	$(COMPILE) dev.in --constraints local.txt --constraints postgres.txt --constraints milvus.txt -o dev.txt
 	$(COMPILE) gpu.in --overrides overrides.in -o gpu.txt
 
 clean: ## Remove what make has made here: .venv, .data with the indexes, caches; the models stay in BentoML's store

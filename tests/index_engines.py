@@ -4,17 +4,23 @@ A place is where an engine keeps its indexes; it is empty at first, and each han
 process would have one.
 """
 
+import atexit
+import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 
 from rag.index.engine import IndexEngine, PublishedVersion
+from rag.index.milvus.address import MilvusAddress
+from rag.index.milvus.engine import MilvusEngine
 from rag.index.opening import open_engine
 from rag.index.plan import digest_document
 from rag.types import Chunk, Document, EncodedTexts, Labels, ModelInfo, Span
+from tests.milvus import MilvusLite, remove_rows
 from tests.postgres import shared_postgres
 from tests.unit.index_fakes import EMBEDDER, embed, embed_tokens
 
@@ -36,11 +42,33 @@ def keep_rows(folder: Path) -> Iterator[OpenEngine]:
     yield lambda: open_engine(url, folder)
 
 
+@contextmanager
+def keep_milvus(folder: Path) -> Iterator[OpenEngine]:
+    """The Milvus Lite of this process, emptied: it proves what the client does, and nothing of a cluster."""
+    address = MilvusAddress.parse(_shared_milvus().url)
+    remove_rows(address)
+    opened: list[MilvusEngine] = []
+
+    def open_one() -> IndexEngine:
+        opened.append(MilvusEngine(address))
+        return opened[-1]
+
+    yield open_one
+    for each in opened:
+        each.close()
+
+
+@cache
+def _shared_milvus() -> MilvusLite:
+    folder = tempfile.TemporaryDirectory()
+    server = MilvusLite(Path(folder.name) / "data").start()
+    atexit.register(folder.cleanup)
+    atexit.register(server.kill)  # runs first
+    return server
+
+
 # May skip on entering, with the reason, where what the engine needs is not on this machine.
-ENGINES: Final[Mapping[str, Place]] = {
-    "files": keep_files,
-    "postgresql": keep_rows,
-}
+ENGINES: Final[Mapping[str, Place]] = {"files": keep_files, "postgresql": keep_rows, "milvus": keep_milvus}
 
 
 class ChunkEncoder:

@@ -39,7 +39,7 @@ OFFLINE: Final[Mapping[str, object]] = {
     "stream_timeout_s": 200,
 }
 # How a URL of an index may begin: what `rag.index.opening` opens.
-INDEX_SCHEMES: Final = ("file", "postgres", "postgresql")
+INDEX_SCHEMES: Final = ("file", "postgres", "postgresql", "milvus+http", "milvus+https")
 ANY_ORIGIN: Final = "*"
 # What a parser reads of one file.
 UPLOAD_MAX_BYTES: Final = 50 * 2**20

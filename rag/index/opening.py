@@ -4,12 +4,15 @@ An engine's driver is imported when it is opened, so that no process pays for on
 """
 
 from collections.abc import Callable, Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
 from rag.index.engine import IndexEngine
 from rag.index.files import FileEngine
+from rag.index.milvus.address import MilvusAddress
+from rag.index.milvus.engine import MilvusEngine
 from rag.index.store import IndexStore
 
 
@@ -43,10 +46,18 @@ def _open_postgres(url: str) -> IndexEngine:
     return PostgresEngine(url)
 
 
+def _open_milvus(url: str) -> IndexEngine:
+    if find_spec("pymilvus") is None:
+        raise ValueError("an index in Milvus needs the packages of requirements/milvus.txt")
+    return MilvusEngine(MilvusAddress.parse(url))
+
+
 # By the scheme of the URL; `rag.config.settings.INDEX_SCHEMES` has the same.
 _OPENERS: Final[Mapping[str, Callable[[str], IndexEngine]]] = {
     "file": _open_files,
     "postgres": _open_postgres,
     "postgresql": _open_postgres,
+    "milvus+http": _open_milvus,
+    "milvus+https": _open_milvus,
 }
 SCHEMES: Final = frozenset(_OPENERS)

