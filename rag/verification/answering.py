@@ -18,9 +18,10 @@ from rag.text.language import Language, fold, words
 from rag.types import Chunk
 from rag.verification.asking import Asked, is_of_kind, is_stored_negated
 from rag.verification.judging import differ
-from rag.verification.sources import Quotable, Source, Unit
+from rag.verification.shares import Shares
+from rag.verification.sources import Quotable, Source
 from rag.verification.statements import Statement
-from rag.verification.support import Claim, Facts
+from rag.verification.support import Facts
 
 _EARLIER_SHARE: Final = 0.5  # the words of the question that only the text before a sentence holds count half
 _RIVALS: Final = 5  # the best candidate is compared with the mean of this many after it
@@ -128,7 +129,7 @@ def read_sentences(
     quotables: Sequence[Quotable],
     relevances: Sequence[float],
     passage_relevances: Mapping[int, float],
-    shares: "Shares | None" = None,
+    shares: Shares | None = None,
 ) -> list[SentenceSigns]:
     """Return the signs of each sentence, in the order of `quotables`.
 
@@ -175,7 +176,7 @@ def read_passages(
     relevances: Sequence[float],
     likeliest: Sequence[tuple[Quotable, float, float]],
     asked_in: Language,
-    shares: "Shares | None" = None,
+    shares: Shares | None = None,
 ) -> PassageSigns:
     """Return the signs of these passages.
 
@@ -260,7 +261,7 @@ def _stands_there(code: str, texts: Sequence[str]) -> bool:
     return any(f" {code} " in text or f" {code}." in text for text in texts)
 
 
-def _read_sentence(asked: Asked, quotable: Quotable, shares: "Shares", relevance: float, gap: float) -> SentenceSigns:
+def _read_sentence(asked: Asked, quotable: Quotable, shares: Shares, relevance: float, gap: float) -> SentenceSigns:
     unit, statement = quotable.unit, quotable.statement
     is_head = statement.kind in ("lead", "heading")
     own, earlier, bigrams = shares.of(quotable.source, unit)
@@ -292,48 +293,6 @@ def _where_sought(
         return
     for source in sources:
         yield from zip(source.evidence.sentences, source.statements, strict=True)
-
-
-class Shares:
-    """The shares of a question's words that the units of passages hold, each computed once."""
-
-    def __init__(self, claim: Claim) -> None:
-        self._claim = claim
-        self._sought: dict[frozenset[str], _Sought] = {}  # by the words of the passage's title
-        self._known: dict[Unit, tuple[float, float, float]] = {}
-
-    def of(self, source: Source, unit: Unit) -> tuple[float, float, float]:
-        """Return the shares of the words, by weight, that a unit holds and that only the text before and above it does,
-        and the share of the bigrams that it holds.
-        """
-        known = self._known.get(unit)
-        if known is None:
-            sought = self._sought.get(source.title)
-            if sought is None:
-                sought = self._sought[source.title] = _Sought(self._claim, source.title)
-            known = sought.share(unit.facts.stems), sought.share(unit.earlier), sought.bigram_share(unit.facts)
-            self._known[unit] = known
-        return known
-
-
-class _Sought:
-    """The question's words and bigrams that a title does not hold."""
-
-    def __init__(self, claim: Claim, title: frozenset[str]) -> None:
-        self._words = [(stem, weight) for stem, weight in claim.content.items() if stem not in title]
-        self._stems = frozenset(stem for stem, _ in self._words)
-        self._weight = sum(weight for _, weight in self._words)
-        self._bigrams = {pair for pair in claim.bigrams if not title.issuperset(pair)}
-
-    def share(self, stems: frozenset[str]) -> float:
-        """Return the share, by weight, of the words that `stems` hold."""
-        if not self._weight or self._stems.isdisjoint(stems):
-            return 0.0
-        return sum([weight for stem, weight in self._words if stem in stems]) / self._weight
-
-    def bigram_share(self, facts: Facts) -> float:
-        """Return the share of the bigrams that the facts hold."""
-        return len(self._bigrams & facts.bigrams) / len(self._bigrams) if self._bigrams else 0.0
 
 
 _READ: Final = {kind: attrgetter(*kind.__slots__) for kind in (SentenceSigns, PassageSigns)}

@@ -8,13 +8,13 @@ from rag.text.language import Language
 from rag.types import Candidate, Quote
 from rag.verification.answering import (
     AnswerModel,
-    Shares,
     answer_probability,
     read_passages,
     read_sentences,
     sentence_probabilities,
 )
 from rag.verification.asking import Asked
+from rag.verification.shares import Shares
 from rag.verification.sources import Quotable
 from rag.verification.superseding import Superseded
 
