@@ -26,7 +26,7 @@ from rag.verification import AnswerModel, PassageSigns, SentenceSigns, WordWeigh
 from rag.verification.answering import read_passages, read_sentences, sentence_probabilities
 from rag.verification.asking import Asked, read_asked
 from rag.verification.ranking import LIKELIEST
-from rag.verification.sources import Quotable, quotables, read_source
+from rag.verification.sources import Quotable, quotables, read_source, windows_of
 
 # Tenants have few documents or many, on related subjects: half of a small collection is of one article.
 SMALL_COLLECTIONS: Final = (8,)
@@ -138,7 +138,7 @@ class Observatory:
     async def _score(self, reading: Reading, found: Sequence[Quotable]) -> list[float]:
         scores = await score_windows(
             reading.text,
-            [each.window for each in found],
+            windows_of(found),
             scorer=self._stages.scorer,
             deadline=Deadline.after(NO_HURRY_S),
             trace_id=TRACE_ID,

@@ -18,7 +18,7 @@ from rag.verification.notices import older_edition_text
 from rag.verification.policy import Policy
 from rag.verification.quoting import MAX_QUOTATIONS, Quoting, by_part
 from rag.verification.ranking import Part, RankedQuote, rank_part
-from rag.verification.sources import Source, quotables, quote_for, read_source
+from rag.verification.sources import Source, quotables, quote_for, read_source, windows_of
 from rag.verification.statements import Statement, sameness_key
 from rag.verification.superseding import find_older, find_superseded
 from rag.verification.support import Claim, Idf, read_claim, weighed_words
@@ -124,7 +124,7 @@ class RequestCheck:
     @property
     def windows(self) -> list[Window]:
         """The statements that may be quoted, as windows for the reranker to score."""
-        return [each.window for each in self._quotables]
+        return windows_of(self._quotables)
 
     def rank(self, relevances: Sequence[Sequence[float]]) -> list[RankedQuote]:
         """Rank the statements that may be quoted, part by part, likeliest first; parts without an answer are left out.
@@ -134,10 +134,11 @@ class RequestCheck:
         ranked: list[RankedQuote] = []
         for at, (part, scores) in enumerate(zip(self._inquiry.parts, relevances, strict=True)):
             calibrated = [
-                self._verifier.scale.calibrate(score, self._searched_in, each.language)
+                self._verifier.scale.calibrate(score, self._searched_in, each.unit.language)
                 for each, score in zip(self._quotables, scores, strict=True)
             ]
-            asked = read_asked(part.question, self._inquiry.idf)
+            is_whole = part.question == self._inquiry.question
+            asked = self._asked if is_whole else read_asked(part.question, self._inquiry.idf)
             quotes, probability = rank_part(
                 at,
                 part,
@@ -293,7 +294,7 @@ class RequestCheck:
         """
         found = quotables(judgement.sources)
         alike = self._inquiry.alike
-        scores = await alike(sentence.text, [each.window for each in found]) if alike and found else []
+        scores = await alike(sentence.text, windows_of(found)) if alike and found else []
         if not scores or max(scores) < _TRANSLATED_FROM:
             return Verdict("skipped", sentence.text, "", (), Reason.LANGUAGES_DIFFER, None, lead=sentence.lead)
         source = found[scores.index(max(scores))]

@@ -9,7 +9,7 @@ of the same passage: `rag.verification.alignment` finds those afterwards.
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
@@ -174,8 +174,12 @@ def _covered(claim: Claim, passages: Sequence[Evidence]) -> float:
     return (_weight(claim, best) + _weight(claim, second)) / total
 
 
-def _weight(claim: Claim, stems: Iterable[str]) -> float:
-    return sum(claim.content[stem] for stem in stems)
+def _weight(claim: Claim, stems: Set[str]) -> float:
+    """Return the weight of the claim's words among these, summed in the claim's order.
+
+    The order of a set differs from process to process: equal sentences differed in the last bit, and so did citations.
+    """
+    return sum([weight for stem, weight in claim.content.items() if stem in stems])
 
 
 def _holds_name(claim: Claim, name: str, passage: Evidence) -> bool:
