@@ -9,6 +9,7 @@ from rag.index.engine import OnDamage, OnRefresh, PublishedVersion, RollbackErro
 from rag.index.manifest import BrokenIndexError, DocumentEntry, Manifest, is_version_name, number_of
 from rag.index.milvus.address import MilvusAddress
 from rag.index.milvus.change import MilvusChange, Place, publish, spool_folder
+from rag.index.milvus.content import MilvusContent
 from rag.index.milvus.draft import Draft
 from rag.index.milvus.driver import MilvusReader, MilvusWriter, Row
 from rag.index.milvus.filters import of_tenant, seen_at
@@ -60,6 +61,16 @@ class MilvusEngine:
         if version is not None:
             self._check_all(tenant_id, version)
         return version
+
+    @contextmanager
+    def read(self, tenant_id: str, name: str | None = None) -> Iterator[MilvusContent | None]:
+        name = name or self._serving_name(tenant_id)
+        if name is None or not self._writer.query(META, blob_filter(tenant_id, name), BLOB_FIELDS):
+            yield None
+            return
+        version = self._read(tenant_id, name)
+        self._check_all(tenant_id, version)
+        yield MilvusContent(self._writer, tenant_id, version)
 
     @contextmanager
     def update(

@@ -6,17 +6,19 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from rag.index.engine import OnDamage, OnRefresh, RollbackError
-from rag.index.manifest import BrokenIndexError
+from rag.index.manifest import BrokenIndexError, number_of
 from rag.index.plan import Makers, require_embedder, warn_of_damage
 from rag.index.plan import restore as restored
 from rag.index.postgres.address import read_address
 from rag.index.postgres.approximate import keep_searchable
 from rag.index.postgres.change import Base, DatabaseChange, Place
+from rag.index.postgres.content import SNAPSHOT, DatabaseContent
 from rag.index.postgres.pruning import prune
 from rag.index.postgres.publishing import restore
 from rag.index.postgres.server import DatabaseServer
 from rag.index.postgres.versions import (
     DatabaseVersion,
+    is_kept,
     read_serving,
     read_version,
     serving_number,
@@ -53,6 +55,23 @@ class PostgresEngine:
             if tenant is not None and version is not None:
                 verify_contents(connection, tenant, version)
             return version
+
+    @contextmanager
+    def read(self, tenant_id: str, name: str | None = None) -> Iterator[DatabaseContent | None]:
+        with connected(self._url) as connection:
+            tenant = enter_tenant(connection, tenant_id)
+            if tenant is None:
+                yield None
+                return
+            with connection.transaction():
+                connection.execute(SNAPSHOT)
+                number = number_of(name) if name else serving_number(connection, tenant)
+                if number is None or not is_kept(connection, tenant, number):
+                    yield None
+                    return
+                version = read_version(connection, tenant, number)
+                verify_contents(connection, tenant, version)
+                yield DatabaseContent(connection, tenant, version)
 
     @contextmanager
     def update(

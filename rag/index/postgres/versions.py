@@ -45,6 +45,12 @@ def serving_number(connection: Connection, tenant: int) -> int | None:
     return row[0] if row else None
 
 
+def is_kept(connection: Connection, tenant: int, number: int) -> bool:
+    """Return whether the version of this number is still there."""
+    key = (tenant, number)
+    return connection.execute("SELECT FROM rag.versions WHERE tenant = %s AND number = %s", key).fetchone() is not None
+
+
 def read_version(connection: Connection, tenant: int, number: int) -> DatabaseVersion:
     """Return a version that is kept.
 
