@@ -50,7 +50,9 @@ class OpenDocument:
     """The body of a file; `parents` names the style that an automatic one is made from.
 
     `list_styles` are the definitions of lists by their names, `outline` that of numbered headings, and `listed` the
-    list style of those paragraph styles that have one. `hidden` are the styles that hide or strike out, `directions` those that raise (1) or lower (-1).
+    list style of those paragraph styles that have one.
+
+    `hidden` are the styles that hide or strike out, `directions` those that raise (1) or lower (-1).
     """
 
     body: etree._Element
