@@ -1,8 +1,9 @@
 """Decode the bytes of text: by their marks, by evidence, or not at all.
 
 Text in a wrong encoding is found by no question and answers with broken words, so an encoding is taken only if its text
-looks like a language that is written in it, and no other encoding does as well. charset-normalizer was weighed: it is
-right for long texts, but it always names something, for Vietnamese code pages too, of which it knows only one.
+looks like a language that is written in it, and no other encoding does as well. charset-normalizer 3.5 and chardet 7.7
+were measured and rejected (`python -m load.reading.encodings`): both know UTF-16 and windows-1258 as well as this, and
+more languages; but of TCVN3 and VNI, which they do not know, they read 99 and all of 160 samples as something else.
 """
 
 import codecs
