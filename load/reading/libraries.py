@@ -52,7 +52,7 @@ def _read_pptx(path: Path) -> Iterator[Any]:
 
 
 def _read_xlsx(path: Path) -> Iterator[Any]:
-    import openpyxl  # type: ignore[import-untyped]  # noqa: PLC0415
+    import openpyxl  # noqa: PLC0415
 
     for sheet in openpyxl.load_workbook(path, data_only=True).worksheets:
         yield sheet.title
@@ -61,7 +61,7 @@ def _read_xlsx(path: Path) -> Iterator[Any]:
 
 
 def _read_xls(path: Path) -> Iterator[Any]:
-    import xlrd  # type: ignore[import-untyped]  # noqa: PLC0415
+    import xlrd  # noqa: PLC0415
 
     for sheet in xlrd.open_workbook(path).sheets():
         yield sheet.name
