@@ -13,6 +13,8 @@ from rag.types import IndexVersion, PlacedChunk, StoredChunk
 # Up to here a search in the event loop is faster than in a thread: 0.1 ms, against 5 ms of waiting for Python's lock on
 # a busy server. A longer one would block the loop.
 INLINE_MAX_CHUNKS: Final = 2_000
+# The candidates of a question: 0.1 ms, or 0.6 ms if none of them was parsed before; a thread's turn costs as much.
+INLINE_MAX_FETCHED: Final = 50
 
 Result = TypeVar("Result")
 
@@ -65,7 +67,7 @@ class OpenedIndex(Protocol):
 class EmbeddedIndex:
     """A `rag.ports.ChunkIndex` over an opened version; it works in the event loop if that is short, else in a thread.
 
-    What reads a few chunks stays in the loop: their pages were just found, and a thread's turn may take longer.
+    What reads a few chunks by their ids, and looks up weights, stays in the loop.
     """
 
     opened: OpenedIndex
@@ -81,6 +83,8 @@ class EmbeddedIndex:
         return await self._work(lambda: self._name(self.opened.search_lexical(text, k)))
 
     async def fetch(self, chunk_ids: Sequence[str], *, with_tokens: bool = False) -> list[StoredChunk]:
+        if len(chunk_ids) <= INLINE_MAX_FETCHED:
+            return self.opened.fetch(chunk_ids, with_tokens=with_tokens)
         return await self._work(lambda: self.opened.fetch(chunk_ids, with_tokens=with_tokens))
 
     async def find_chunk(self, chunk_id: ChunkId) -> PlacedChunk | None:

@@ -47,7 +47,8 @@ _ASKED_COUNT: Final = 3  # as if this many chunks held each of these words, and 
 _ASKED_PHRASES: Final = [phrase.split() for phrase in _ASKING_VI.replace("\n", " ").split(",")]
 _ASKED_PAIRS: Final = Counter({pair: _ASKED_COUNT for phrase in _ASKED_PHRASES for pair in pairwise(phrase)})
 _ASKED_AS: Final[Mapping[str, Collection[str]]] = {
-    fold(word): {each for phrase in _ASKED_PHRASES for each in phrase if fold(each) == fold(word)}
+    # Sorted: of two that fit alike the first is taken, and the order of a set is another one in each process.
+    fold(word): sorted({each for phrase in _ASKED_PHRASES for each in phrase if fold(each) == fold(word)})
     for word in {word for phrase in _ASKED_PHRASES for word in phrase}
 }
 

@@ -7,6 +7,7 @@ import pytest
 
 from rag.index.vocabulary import is_one_slip
 from rag.question.reading import Reading, is_small_talk, read_question
+from rag.question.spelling import _ASKED_AS
 from tests.fakes import FakeIndex
 
 LEAVE = "Nhân viên chính thức có 12 ngày nghỉ phép năm. Lương được trả vào ngày 5. Công ty hỗ trợ tiền ăn trưa."
@@ -33,6 +34,10 @@ class TestDiacritics:
     def test_they_are_restored_by_the_words_that_stand_together(self, typed: str, meant: str) -> None:
         """One syllable can stand for many; its neighbours in the documents, and how people ask, tell which."""
         assert read(typed) == Reading(meant, "vi")
+
+    def test_of_two_that_fit_alike_every_process_takes_the_same(self) -> None:
+        """The order of a set of words is another one in each process, and with it the answer would be."""
+        assert all(list(meant) == sorted(meant) for meant in _ASKED_AS.values())
 
     @pytest.mark.parametrize("question", ["How many days of holiday are there?", "Is a refund paid?", "refund"])
     def test_english_stays_english(self, question: str) -> None:
