@@ -26,7 +26,7 @@ from rag.index.provider import ServedIndexes
 from rag.index.store import IndexStore
 from rag.ports import ChunkIndex
 from rag.types import Labels, Scope
-from tests.milvus import MilvusLite, change, running_milvus
+from tests.milvus import MilvusLite, change, remove_rows, running_milvus
 from tests.unit import index_fakes
 from tests.unit.index_fakes import EMBEDDER, OTHER_EMBEDDER, embed
 from tests.unit.test_index_scopes import draw_labels, draw_scope, draw_text
@@ -233,6 +233,7 @@ class TestServing:
         self, engine: MilvusEngine, served: MilvusServer, tenant_id: str, milvus: MilvusLite
     ) -> None:
         """Others are served, and the state stays ok."""
+        remove_rows(MilvusAddress.parse(milvus.url))  # what other tests have left may be of another embedder
         change(engine, {"a": ["text"]}, tenant_id=tenant_id)
         change(engine, {"a": ["text"]}, tenant_id=f"{tenant_id}-broken")
         writer = MilvusWriter(MilvusAddress.parse(milvus.url))
