@@ -147,7 +147,7 @@ async def test_a_command_that_is_killed_may_be_tried_again(tmp_path: Path) -> No
 def is_running(pid: int) -> bool:
     """Whether it does anything: what nobody has waited for keeps its number."""
     try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return False
 
