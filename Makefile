@@ -35,7 +35,7 @@ INSTALL = @"$(PYTHON)" requirements/install.py
 COMPILE = @cd requirements && ../.venv/bin/uv pip compile --quiet --no-config --generate-hashes \
 	--python-version 3.11 --python-platform x86_64-manylinux_2_28 --custom-compile-command "make lock"
 
-.PHONY: help python setup serve dev check test eval everyday drafting bench bench-peers load capacity growth endurance faults reading bento image image-test lock clean
+.PHONY: help python setup serve dev check test eval everyday drafting bench bench-peers load capacity growth engines endurance faults reading bento image image-test lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -104,6 +104,12 @@ reading: setup ## What is read of RAG_FILES_DATA beside other extractors, for do
 
 growth: setup ## Search, memory and build time at 1 000 to 1 000 000 synthetic chunks; an hour
 	$(RUN) load.growth --out .data/growth
+	$(RUN) load.growth.nearest --sizes 51000,100000
+	$(RUN) load.growth.adding --sizes 10000,100000
+
+engines: setup ## The same searches in PostgreSQL and Milvus Lite beside files, for docs/engines.md
+	$(RUN) load.growth.engines --sizes 1000,10000,100000
+	$(RUN) load.growth.milvus --sizes 1000,3000,10000
 
 endurance: setup ## Callers of every kind for MINUTES at fake models; memory, files, threads and tasks into docs/endurance.md
 	$(RUN) load.endurance --minutes $(MINUTES)
