@@ -49,7 +49,11 @@ def test_those_who_need_it_are_told_where_it_is(component: str) -> None:
     container = render(OVERLAY).container(component)
     given = {each["name"]: each for each in container.spec["env"]}
 
-    assert given["RAG_INDEX_URL"]["valueFrom"]["secretKeyRef"] == {"name": "rag-index", "key": "RAG_INDEX_URL"}
+    assert given["RAG_INDEX_URL"]["valueFrom"]["secretKeyRef"] == {
+        "name": "rag-index",
+        "key": "RAG_INDEX_URL",
+        "optional": False,  # without it they would take an empty folder for the index
+    }
     assert may_ask_milvus(component)
 
 

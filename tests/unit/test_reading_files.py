@@ -212,9 +212,11 @@ def test_a_folder_with_bombs_goes_in_without_them(tmp_path: Path) -> None:
     assert report.documents == len(names)
 
 
+# A shell that runs the tests in the background has them, and what they start, ignore Ctrl-C.
 PARENT = """
-import sys
+import signal, sys
 from pathlib import Path
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from tests.unit.test_reading_files import ingestion_into
 from rag.ingestion.sources import Source
 folder = Path(sys.argv[1])
