@@ -12,6 +12,7 @@ SAMPLE ?= 200
 MINUTES ?= 30
 RAG_EVAL_VERIFICATION_DATA ?= ../shared/data/verification
 PROFILE ?= local
+ENGINE ?= files
 IMAGE ?= rag:1.0.0$(if $(filter gpu,$(PROFILE)),-gpu)
 BACKEND ?= $(shell docker info >/dev/null 2>&1 && echo docker || echo buildah)
 # Makes a base image where no registry can be reached.
@@ -34,10 +35,10 @@ INSTALL = @"$(PYTHON)" requirements/install.py
 COMPILE = @cd requirements && ../.venv/bin/uv pip compile --quiet --no-config --generate-hashes \
 	--python-version 3.11 --python-platform x86_64-manylinux_2_28 --custom-compile-command "make lock"
 
-.PHONY: help python setup serve dev check test eval everyday drafting bench load capacity growth endurance faults reading bento image image-test lock clean
+.PHONY: help python setup serve dev check test eval everyday drafting bench bench-peers load capacity growth engines endurance faults reading bento image image-test lock clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # By what it prints and not by its name: a python3.11 on the PATH may be anything.
 python:
@@ -84,6 +85,10 @@ drafting: setup ## What drafts of the local generator add to quotations: the eve
 bench: setup ## Speed as ratios measured in one run
 	$(RUN) load.bench
 
+bench-peers: setup ## Embedding and answering beside servers of others, as ratios for docs/benchmarks.md; 40 minutes
+	$(INSTALL) peers
+	$(RUN) load.peers
+
 load: setup ## Load from a seeded open loop; leaves a report with plots in .data/load
 	$(RUN) load.driver --scenario mixed --rate 0.2 --duration 45
 
@@ -99,6 +104,12 @@ reading: setup ## What is read of RAG_FILES_DATA beside other extractors, for do
 
 growth: setup ## Search, memory and build time at 1 000 to 1 000 000 synthetic chunks; an hour
 	$(RUN) load.growth --out .data/growth
+	$(RUN) load.growth.nearest --sizes 51000,100000
+	$(RUN) load.growth.adding --sizes 10000,100000
+
+engines: setup ## The same searches in PostgreSQL and Milvus Lite beside files, for docs/engines.md
+	$(RUN) load.growth.engines --sizes 1000,10000,100000
+	$(RUN) load.growth.milvus --sizes 1000,3000,10000
 
 endurance: setup ## Callers of every kind for MINUTES at fake models; memory, files, threads and tasks into docs/endurance.md
 	$(RUN) load.endurance --minutes $(MINUTES)
@@ -106,8 +117,8 @@ endurance: setup ## Callers of every kind for MINUTES at fake models; memory, fi
 faults: setup ## What callers see while processes, Valkey, files and the log fail; into docs/faults.md
 	$(RUN) load.endurance.faults > docs/faults.md
 
-bento: setup ## Build the Bento of PROFILE (local, gpu)
-	$(RUN) bentoml build --arg profile=$(PROFILE)
+bento: setup ## Build the Bento of PROFILE (local, gpu) and ENGINE (files, postgresql)
+	$(RUN) bentoml build --arg profile=$(PROFILE) --arg engine=$(ENGINE)
 
 image: bento ## Put the Bento into a container image, by Docker where it runs, else by buildah
 	$(RUN) bentoml containerize rag:latest --backend $(BACKEND) --image-tag $(IMAGE)
@@ -129,12 +140,15 @@ lock: python ## Remake the pinned lists from requirements/*.in
 	$(COMPILE) clients.in -o clients.txt
 	$(COMPILE) runtimes.in -o runtimes.txt
 	$(COMPILE) extractors.in -o extractors.txt
+	$(COMPILE) peers.in --no-emit-package torch -o peers.txt --find-links ../.data/wheels
 	$(COMPILE) go.in --no-deps -o go.txt
 	$(COMPILE) browser.in --no-deps -o browser.txt
 	$(COMPILE) local.in --overrides overrides.in --no-emit-package torch --no-emit-package triton \
 		--no-emit-package openvino-telemetry -o local.txt \
 		--find-links ../.data/wheels
-	$(COMPILE) dev.in --constraints local.txt -o dev.txt
+	$(COMPILE) postgres.in --constraints local.txt --no-emit-package typing-extensions -o postgres.txt
+	$(COMPILE) milvus.in --constraints local.txt -o milvus.txt
+	$(COMPILE) dev.in --constraints local.txt --constraints postgres.txt --constraints milvus.txt -o dev.txt
 	$(COMPILE) gpu.in --overrides overrides.in -o gpu.txt
 
 clean: ## Remove what make has made here: .venv, .data with the indexes, caches; the models stay in BentoML's store

@@ -26,10 +26,11 @@ from rag.engines.device import share_cores
 from rag.engines.entailment import EntailmentClassifier
 from rag.engines.late_interaction import LateInteractionScorer
 from rag.engines.sentence_transformer import SentenceEncoder
-from rag.engines.vllm_server import EngineOptions, VllmServer, dying_on_sigterm
+from rag.engines.vllm_server import ENGINE_PATHS, EngineOptions, VllmServer, dying_on_sigterm
 from rag.errors import NotReady
 from rag.front import Front
 from rag.identity import SourceError
+from rag.ingestor.app import PATHS
 from rag.ingestor.service import open_ingestor
 from rag.model_card import is_fake
 from rag.observability import logs, metrics
@@ -39,6 +40,7 @@ from rag.serving.bento_batching import BatchedService, Traced
 from rag.serving.connection import bound_connections
 from rag.serving.direct import answered_directly
 from rag.serving.orphans import stop_service_when_orphaned
+from rag.serving.past import past_middleware
 from rag.serving.supervisor import listen_privately, stop_front_first
 from rag.tenants import TenantsError
 from rag.types import EncodedQuestion
@@ -205,7 +207,14 @@ if COLLECTOR is not None:
 GENERATOR_APP: Final = FastAPI(openapi_url=None)
 
 
-@bentoml.service(name="Generator", **MODEL_SERVICE)
+class GeneratorService(bentoml.Service):  # type: ignore[misc]  # BentoML has no types here
+    """vLLM's own paths go past BentoML's middleware, which takes CPU time from the model for each piece of a stream."""
+
+    def to_asgi(self, is_main: bool = True) -> ASGIApp:
+        return past_middleware(super().to_asgi(is_main=is_main), GENERATOR_APP, ENGINE_PATHS)
+
+
+@bentoml.service(name="Generator", service_class=GeneratorService, **MODEL_SERVICE)
 @bentoml.asgi_app(GENERATOR_APP, path="/")
 class Generator:
     """vLLM's own OpenAI-compatible API, and whole completions for batch jobs."""
@@ -263,7 +272,7 @@ class IngestorService(bentoml.Service):  # type: ignore[misc]  # BentoML has no 
     """Its own paths go past BentoML's middleware, whose `traffic.timeout` is shorter than a file may take."""
 
     def to_asgi(self, is_main: bool = True) -> ASGIApp:
-        return INGESTOR.beside(super().to_asgi(is_main=is_main))
+        return past_middleware(super().to_asgi(is_main=is_main), INGESTOR.app, PATHS)
 
 
 @bentoml.service(name="Ingestor", service_class=IngestorService, **CALLED)

@@ -40,9 +40,7 @@ from rag.engines.stored_interaction import SharedPass, StoredInteraction
 from rag.engines.tokenizer import FileTokenCounter
 from rag.errors import NotReady
 from rag.identity import open_authenticator
-from rag.index.listing import DocumentLists
-from rag.index.provider import ServedIndexes
-from rag.index.store import IndexStore
+from rag.index.opening import open_engine
 from rag.limits import Gate, Places
 from rag.model_card import FAKE, is_fake, make_card, served_embedder, served_reranker
 from rag.observability import metrics
@@ -79,7 +77,8 @@ class Front:
         self._settings = settings
         self._policies = load_policies(settings)
         self._card = make_card(settings, self._policies)
-        self._indexes = ServedIndexes(settings.index_dir, self._card.embedder, metrics.note_indexes)
+        engine = open_engine(settings.secret_index_url, settings.index_dir)
+        self._indexes = engine.serve(self._card.embedder, metrics.note_indexes)
         self._limiter = open_limiter(
             Quotas(settings.rate_limit_window_s, settings.rate_limit_requests, settings.rate_limit_tokens),
             redis_url=settings.redis_url.get_secret_value() if settings.redis_url else None,
@@ -128,7 +127,7 @@ class Front:
         )
         documents = DocumentDesk(
             ingestor=lambda: self._ingestor,
-            lists=DocumentLists(IndexStore(settings.index_dir)),
+            lists=self._indexes,
             upload_max_bytes=settings.upload_max_bytes,
             upload_timeout_s=settings.upload_timeout_s,
             origins=settings.allowed_origins - {ANY_ORIGIN},
@@ -198,6 +197,7 @@ class Front:
         self._probes["index"] = self._index_state
         self._probes["limiter"] = self._limiter_state
         stack.push_async_callback(self._limiter.aclose)
+        stack.push_async_callback(self._indexes.aclose)
         limits, scale = self._stage_limits(), self._relevance_scale()
         make = partial(
             Pipeline,

@@ -30,6 +30,8 @@ class BuildArguments(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     profile: Literal["local", "gpu"] = "local"
+    # What keeps the indexes: files, or a database, whose driver is installed too (docs/engines.md).
+    engine: Literal["files", "postgresql"] = "files"
 
 
 def read_arguments() -> BuildArguments:
@@ -42,13 +44,13 @@ def make_image(arguments: BuildArguments) -> bentoml.images.Image:
     """A slim Debian with the packages of the profile."""
     if arguments.profile == "gpu":  # with BentoML's default packages of Debian: kernels are compiled at the first start
         image = bentoml.images.Image(python_version=PYTHON, lock_python_packages=False).build_include("uv.toml")
-        return image.python_packages(_read_list("gpu")).run(PREPARE_FOLDERS)
+        return image.python_packages(_read_lists("gpu", arguments)).run(PREPARE_FOLDERS)
     image = bentoml.images.Image(
         base_image=f"python:{PYTHON}-slim", distro="", python_version=PYTHON, lock_python_packages=False
     ).build_include("uv.toml")
     image.run(f"apt-get update && apt-get install -y --no-install-recommends {SYSTEM_PACKAGES} && {CLEAN}")
     install = f"uv pip install --no-deps {_read_list('torch').splitlines()[-1]}"
-    image.python_packages(_read_list("local"))
+    image.python_packages(_read_lists("local", arguments))
     return image.run(f"{install} || {install} --index {TORCH_INDEX}").run(PREPARE_FOLDERS)
 
 
@@ -64,6 +66,11 @@ def list_environment(arguments: BuildArguments) -> list[dict[str, str]]:
 def describe_resources(arguments: BuildArguments) -> Mapping[str, Any]:
     """What a model service asks of a platform that reads it from the Bento, beside configuration.yaml."""
     return {"resources": {"gpu": 1}} if arguments.profile == "gpu" else {}
+
+
+def _read_lists(name: str, arguments: BuildArguments) -> str:
+    """The list of this name, with the driver of the engine."""
+    return "\n".join(map(_read_list, (name, *(["postgres"] if arguments.engine == "postgresql" else []))))
 
 
 def _read_list(name: str) -> str:

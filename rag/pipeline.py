@@ -3,7 +3,6 @@
 follow-up → retrieval → reranking → context → prompt → generation → citations → verification → events
 """
 
-import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Collection, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
@@ -29,10 +28,21 @@ from rag.question.conversation import gist, read_follow_up
 from rag.question.reading import Reading, is_small_talk
 from rag.retrieval.context import fit_into_budget
 from rag.retrieval.finding import Finder, best_of_each
-from rag.retrieval.search import INLINE_MAX_CHUNKS
 from rag.text.language import Language, detect_language
 from rag.types import Candidate, DraftSentence, HistoryMode, Passage, Scope, Verdict, Window
-from rag.verification import Alike, Entail, Inquiry, Part, Policies, RankedQuote, Reason, RequestCheck, Verifier
+from rag.verification import (
+    Alike,
+    Entail,
+    Inquiry,
+    Part,
+    Policies,
+    RankedQuote,
+    Reason,
+    RequestCheck,
+    Verifier,
+    WordWeights,
+    asked_words,
+)
 from schemas.events import CitationEvent, DoneEvent, ErrorEvent, Event, MetaEvent, TokenEvent
 from schemas.request import QueryRequest, SearchRequest, Turn
 from schemas.response import Citation, QueryResponse
@@ -149,7 +159,7 @@ class Pipeline:
         if index and not small_talk:
             parts = await self._finder.find(job.reading, index, record=record, deadline=deadline)
         passages = self._finder.choose(parts, top_k=query.top_k)
-        check = self._begin_check(job, index, parts, passages) if index and passages else None
+        check = await self._begin_check(job, index, parts, passages) if index and passages else None
         shown = passages[: query.top_k]
         quotes = await self._rank(job, check, parts) if check else []
         if check is None or not check.is_answerable:
@@ -183,7 +193,7 @@ class Pipeline:
             index = await self._indexes.current(asked.tenant_id, Scope.of(groups, asked.filters))
         if index is None:
             return []
-        reading = await self._read(asked.question, index)
+        reading = await self._read(asked.question, index, deadline)
         parts = await self._finder.find(reading, index, record=record, deadline=deadline)
         return best_of_each([part.candidates for part in parts])[: asked.top_k]
 
@@ -196,7 +206,7 @@ class Pipeline:
         """Read the question, and complete it from its history if it is a follow-up."""
         history = self._history_of(query)
         record.history_turns = len(query.history)
-        reading = await self._read(query.question, index, history)
+        reading = await self._read(query.question, index, deadline, history)
         if index is None or not history:
             return reading
         record.follow_up = "terms" if reading.standalone else "standalone"
@@ -204,30 +214,45 @@ class Pipeline:
             return reading
         return await self._rewriter.rewrite(query.question, history, reading, index, record=record, deadline=deadline)
 
-    async def _read(self, question: str, index: ChunkIndex | None, history: Sequence[Turn] = ()) -> Reading:
+    async def _read(
+        self, question: str, index: ChunkIndex | None, deadline: Deadline, history: Sequence[Turn] = ()
+    ) -> Reading:
         if index is None:
             return Reading(question, detect_language(question), is_small_talk=is_small_talk(question))
-        if index.version.chunks <= INLINE_MAX_CHUNKS and not history:
-            return read_follow_up(question, history, index)
-        return await asyncio.to_thread(read_follow_up, question, history, index)
+        async with deadline.enforced():
+            return await read_follow_up(question, history, index)
 
-    def _begin_check(
+    async def _begin_check(
         self, job: _Job, index: ChunkIndex, parts: Sequence[Part], passages: Sequence[Passage]
     ) -> RequestCheck:
         with job.record.stage("verification"):
+            weights = await self._weigh(job, index, parts)
             inquiry = Inquiry(
                 job.reading.text,
                 job.language,
                 parts,
                 passages,
-                index.idf,
+                weights,
                 shown=job.query.top_k,
                 decline=no_answer_text(job.language),
                 entail=self._asker(job, self._entailment) if self._entailment else None,
                 alike=self._comparer(job),
                 searched_in=job.reading.searched_in,
+                learn=weights.learn,
             )
             return self._verifier.begin(self._policies.of(job.query.tenant_id), inquiry)
+
+    async def _weigh(self, job: _Job, index: ChunkIndex, parts: Sequence[Part]) -> WordWeights:
+        """Return the weights of the words of the questions, to which those of drafted sentences may be added."""
+
+        async def ask(words: Sequence[str]) -> list[float]:
+            async with job.deadline.enforced():
+                return await index.idf(words)
+
+        weights = WordWeights(ask)
+        questions = (job.reading.text, *(part.question for part in parts))
+        await weights.learn([word for question in questions for word in asked_words(question)])
+        return weights
 
     async def _rank(self, job: _Job, check: RequestCheck, parts: Sequence[Part]) -> list[RankedQuote]:
         """Return the quotations that the passages offer, likeliest to answer first."""

@@ -1,6 +1,6 @@
 """Define as protocols what is replaced in tests or runs in another process; the stages know nothing else of it."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from rag.chunk_id import ChunkId
 from rag.text.language import Language
-from rag.types import Chunk, Delta, IndexVersion, Message, PlacedChunk, Reservation, Scope, TokenVectors, Window
+from rag.types import Delta, IndexVersion, Message, PlacedChunk, Reservation, Scope, StoredChunk, Window
 from schemas.response import DependencyState
 
 Vectors = NDArray[np.float32]
@@ -68,36 +68,46 @@ class TextGenerator(Protocol):
 
 
 class ChunkIndex(Protocol):
-    """One immutable version of one tenant's index; safe to read from several threads."""
+    """One immutable version of one tenant's index, as far as a scope shows it: it answers as if it held nothing else.
+
+    Chunks are named by their ids. Every method raises IndexUnavailable if the version cannot be read now; callers set
+    the deadline and may cancel at any time.
+    """
 
     @property
     def version(self) -> IndexVersion: ...
 
-    def search_dense(self, vector: Vectors, k: int, language: Language | None = None) -> list[tuple[int, float]]:
-        """Return the k nearest chunks (only those in `language`) as (ordinal, cosine), best first; ties by ordinal."""
+    async def search_dense(self, vector: Vectors, k: int, language: Language | None = None) -> list[tuple[str, float]]:
+        """Return the k nearest chunks (only those in `language`) as (chunk id, cosine), best first.
+
+        Ties keep the order of the index, which is the same at each call.
+        """
         ...
 
-    def search_lexical(self, text: str, k: int) -> list[tuple[int, float]]:
-        """Return the k best chunks by BM25 as (ordinal, score > 0), best first; ties by ordinal."""
+    async def search_lexical(self, text: str, k: int) -> list[tuple[str, float]]:
+        """Return the k best chunks by BM25 as (chunk id, score > 0), best first; ties as in `search_dense`."""
         ...
 
-    def chunks(self, ordinals: Sequence[int]) -> list[Chunk]:
-        """Return the chunks with these ordinals, in this order."""
+    async def fetch(self, chunk_ids: Sequence[str], *, with_tokens: bool = False) -> list[StoredChunk]:
+        """Return the chunks of these ids, which this version found, in this order; 60 KB more for each with its tokens.
+
+        Raises: LookupError: one of them is not in this version, or outside the scope: only a bug asks for it.
+        """
         ...
 
-    def token_vectors(self, ordinals: Sequence[int]) -> Sequence[TokenVectors | None]:
-        """Return the embedder's token vectors of these chunks, in this order; None if none are stored."""
+    async def find_chunk(self, chunk_id: ChunkId) -> PlacedChunk | None:
+        """Return the chunk of this id; None if this version of the index does not hold that version of the document."""
         ...
 
-    def spellings(self, word: str) -> Mapping[str, int]:
-        """Return the words of the index that equal this one without diacritics, and how many chunks hold each."""
+    async def spellings(self, words: Collection[str]) -> Mapping[str, Mapping[str, int]]:
+        """Return for each word the words of the index that equal it without diacritics, with their chunk counts."""
         ...
 
-    def near(self, word: str) -> Mapping[str, int]:
-        """Return the words of the index that are one typing error away, and how many chunks hold each."""
+    async def near(self, words: Collection[str]) -> Mapping[str, Mapping[str, int]]:
+        """Return for each word the words of the index that are one typing error away, with their chunk counts."""
         ...
 
-    def idf(self, words: Sequence[str]) -> list[float]:
+    async def idf(self, words: Sequence[str]) -> list[float]:
         """Return the inverse document frequency of each lower-case word; unknown words get the highest."""
         ...
 
@@ -111,25 +121,6 @@ class IndexProvider(Protocol):
         Returns None if there are none, or if the tenant has no index.
 
         Raises: IndexUnavailable: it exists but is broken, or was made by another embedder.
-        """
-        ...
-
-
-class ChunkReader(Protocol):
-    """One immutable version of one tenant's index, of which single chunks are read."""
-
-    def find_chunk(self, chunk_id: ChunkId) -> PlacedChunk | None:
-        """Return the chunk of this id; None if this version of the index does not hold that version of the document."""
-        ...
-
-
-class ReaderProvider(Protocol):
-    """Hands out the same versions as an `IndexProvider`, to be read."""
-
-    async def current(self, tenant_id: str, scope: Scope) -> ChunkReader | None:
-        """Return the serving version as if it held only the documents in the scope; None if there are none.
-
-        Raises: IndexUnavailable: it is there but broken, or made by another embedder.
         """
         ...
 

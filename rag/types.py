@@ -135,6 +135,14 @@ class TokenVectors:
         return self.values.nbytes + self.scales.nbytes + self.spans.nbytes
 
 
+@dataclass(frozen=True, slots=True)
+class StoredChunk:
+    """A chunk as an index holds it; `tokens` are the embedder's vectors of its tokens, if stored and asked for."""
+
+    chunk: Chunk
+    tokens: TokenVectors | None = field(default=None, compare=False, repr=False)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class EncodedQuestion:
     """The result of one forward pass over a question: its vector, float32, (dim,), of unit length, and token vectors.

@@ -6,18 +6,19 @@ any tenant's index or of one passage of its own, with every threshold off, so th
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from typing import Final
 
-from rag.index.provider import ServedIndexes
+from rag.chunk_id import ChunkId
+from rag.index.engine import IndexServer
 from rag.limits import Deadline
 from rag.observability.telemetry import QueryRecord
 from rag.pipeline import Pipeline, StageLimits
 from rag.ports import ChunkIndex, Vectors
 from rag.text.language import Language
-from rag.types import Chunk, IndexVersion, Scope
+from rag.types import Chunk, IndexVersion, Scope, StoredChunk
 from rag.verification import Policies, Policy
 from schemas.request import QueryRequest
 
@@ -26,6 +27,7 @@ TIMEOUT_S: Final = 10.0
 TRIED_WHATEVER_IT_SAYS: Final = Policies(Policy(answerable_from=0.0))
 _QUESTION: Final = "What do the documents say?"
 _PASSAGE: Final = "The documents say what they are about. Tài liệu nói về những gì có trong đó."
+_CHUNK: Final = Chunk("warm-up", "warm-up", "", _PASSAGE, 0, len(_PASSAGE), None, None, None)
 _OUTPUT_TOKENS: Final = 16  # the minimum of a request
 
 _log = logging.getLogger(__name__)
@@ -58,7 +60,7 @@ def with_patience(limits: StageLimits, *, timeout_s: float = TIMEOUT_S) -> Stage
 class AnyIndex:
     """A `rag.ports.IndexProvider` of the first index that can be served, for any tenant; else of one passage."""
 
-    def __init__(self, served: ServedIndexes) -> None:
+    def __init__(self, served: IndexServer) -> None:
         self._served = served
 
     async def current(self, tenant_id: str, scope: Scope) -> ChunkIndex:
@@ -74,24 +76,23 @@ class _OnePassage:
 
     version: Final = IndexVersion("warm-up", 1, 1, "1970-01-01T00:00:00Z")
 
-    def search_dense(self, vector: Vectors, k: int, language: Language | None = None) -> list[tuple[int, float]]:
-        return [(0, 1.0)]
+    async def search_dense(self, vector: Vectors, k: int, language: Language | None = None) -> list[tuple[str, float]]:
+        return [(_CHUNK.chunk_id, 1.0)]
 
-    def search_lexical(self, text: str, k: int) -> list[tuple[int, float]]:
-        return [(0, 1.0)]
+    async def search_lexical(self, text: str, k: int) -> list[tuple[str, float]]:
+        return [(_CHUNK.chunk_id, 1.0)]
 
-    def chunks(self, ordinals: Sequence[int]) -> list[Chunk]:
-        chunk = Chunk("warm-up", "warm-up", "", _PASSAGE, 0, len(_PASSAGE), None, None, None)
-        return [chunk for _ in ordinals]
+    async def fetch(self, chunk_ids: Sequence[str], *, with_tokens: bool = False) -> list[StoredChunk]:
+        return [StoredChunk(_CHUNK) for _ in chunk_ids]
 
-    def token_vectors(self, ordinals: Sequence[int]) -> list[None]:
-        return [None for _ in ordinals]
+    async def find_chunk(self, chunk_id: ChunkId) -> None:
+        return None
 
-    def spellings(self, word: str) -> dict[str, int]:
-        return {word: 1}
+    async def spellings(self, words: Collection[str]) -> dict[str, dict[str, int]]:
+        return {word: {word: 1} for word in words}
 
-    def near(self, word: str) -> dict[str, int]:
-        return {}
+    async def near(self, words: Collection[str]) -> dict[str, dict[str, int]]:
+        return {word: {} for word in words}
 
-    def idf(self, words: Sequence[str]) -> list[float]:
+    async def idf(self, words: Sequence[str]) -> list[float]:
         return [1.0 for _ in words]

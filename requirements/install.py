@@ -34,14 +34,11 @@ VENV_STAMPS: Final = VENV / ".stamps"
 LOG: Final = DATA / "setup.log"
 # BentoML's own, as BentoML finds it.
 STORE: Final = Path(os.environ.get("BENTOML_HOME") or Path.home() / "bentoml")
-UPSTREAMS: Final = DATA / "tools" / "upstreams"
-CLIENTS: Final = DATA / "tools" / "clients"
-NODE_CLIENTS: Final = DATA / "tools" / "node"
-RUNTIMES: Final = DATA / "tools" / "runtimes"
-EXTRACTORS: Final = DATA / "tools" / "extractors"
-GO_CLIENT: Final = DATA / "tools" / "ask-go"
-BROWSER: Final = DATA / "tools" / "browser"
-MCP_CLIENT: Final = DATA / "tools" / "mcp-client"
+TOOLS: Final = DATA / "tools"
+NODE_CLIENTS: Final = TOOLS / "node"
+GO_CLIENT: Final = TOOLS / "ask-go"
+BROWSER: Final = TOOLS / "browser"
+MCP_CLIENT: Final = TOOLS / "mcp-client"
 
 # PyTorch's own index of CPU builds, asked only where the configured sources do not have the build.
 TORCH_INDEX: Final = "https://download.pytorch.org/whl/cpu"
@@ -122,6 +119,7 @@ def install_list(name: str, target: Path | None = None) -> None:
     arguments: tuple[str | Path, ...] = ("install", "--no-deps", "--require-hashes", "-r", LISTS / f"{name}.txt")
     if target is not None:
         shutil.rmtree(target, ignore_errors=True)
+        target.parent.mkdir(exist_ok=True)
         arguments += ("--target", target)
     # pip compiles by itself. Where PYTHONDONTWRITEBYTECODE is set, each process would else compile all that it imports
     # at every start: 6 s for the front alone.
@@ -187,7 +185,6 @@ def get_browser() -> None:
     them libraries and a font, and they are unpacked into .data, where the command that starts the browser finds them.
     """
     doing, command = "getting a browser", BROWSER / "chromium"
-    BROWSER.parent.mkdir(exist_ok=True)
     install_list("browser", BROWSER)
     names = ("chromium", "chromium-browser", "google-chrome", "chromium-headless-shell")
     if found := next(filter(None, map(shutil.which, names)), None):
@@ -218,18 +215,6 @@ exec "{unpacked}/usr/lib/chromium/chromium-headless-shell" "$@"
     command.chmod(0o755)
 
 
-def install_upstreams() -> None:
-    """Into a folder of their own: tests start them with it on the path, and nothing else sees them."""
-    UPSTREAMS.parent.mkdir(exist_ok=True)
-    install_list("upstreams", UPSTREAMS)
-
-
-def install_clients() -> None:
-    """Into a folder of their own, with all that they declare: they run without the environment's packages."""
-    CLIENTS.parent.mkdir(exist_ok=True)
-    install_list("clients", CLIENTS)
-
-
 def install_node_clients() -> None:
     """Install the packages that requirements/node locks; without npm there is nothing to run them, and tests skip."""
     if not shutil.which("npm"):
@@ -243,10 +228,10 @@ def install_node_clients() -> None:
     run_logged("installing requirements/node", "npm", "ci", "--ignore-scripts", *quiet, cwd=NODE_CLIENTS)
 
 
-def install_runtimes() -> None:
-    """As `install_upstreams`."""
-    RUNTIMES.parent.mkdir(exist_ok=True)
-    install_list("runtimes", RUNTIMES)
+def install_peers(target: Path) -> None:
+    """Install the peers, and beside them the torch that they run on: the build that the product has."""
+    install_list("peers", target)
+    get_torch("install", "--target", target)
 
 
 def build_go_client() -> None:
@@ -301,6 +286,24 @@ def installs(name: str, disk_gib: float, run: Callable[[], None] | None = None) 
     )
 
 
+def installs_apart(
+    name: str, disk_gib: float, run: Callable[[Path], None] | None = None, more: tuple[str, ...] = ()
+) -> Step:
+    """Make the step that installs a pinned list into a folder of its own, by `install_list` if it is not told how.
+
+    Whoever starts what stands there puts the folder on its path; nothing else sees it.
+    """
+    target = TOOLS / name
+    return Step(
+        does=f"installing requirements/{name}.txt",
+        made_from=(f"requirements/{name}.txt", *more),
+        makes=target,
+        stamp=STAMPS / name,
+        run=lambda: run(target) if run else install_list(name, target),
+        disk_gib=disk_gib,
+    )
+
+
 def ingests(stamp: str) -> Step:
     """Make the step that ingests the example documents into the index that the environment names."""
     return Step(
@@ -351,22 +354,8 @@ STEPS: Final = {
         run=get_promtool,
         disk_gib=0.2,
     ),
-    "upstreams": Step(
-        does="installing requirements/upstreams.txt",
-        made_from=("requirements/upstreams.txt",),
-        makes=UPSTREAMS,
-        stamp=STAMPS / "upstreams",
-        run=install_upstreams,
-        disk_gib=0.2,
-    ),
-    "clients": Step(
-        does="installing requirements/clients.txt",
-        made_from=("requirements/clients.txt",),
-        makes=CLIENTS,
-        stamp=STAMPS / "clients",
-        run=install_clients,
-        disk_gib=0.3,
-    ),
+    "upstreams": installs_apart("upstreams", disk_gib=0.2),
+    "clients": installs_apart("clients", disk_gib=0.3),
     "node-clients": Step(
         does="installing requirements/node",
         made_from=("requirements/node",),
@@ -375,22 +364,9 @@ STEPS: Final = {
         run=install_node_clients,
         disk_gib=0.1,
     ),
-    "runtimes": Step(
-        does="installing requirements/runtimes.txt",
-        made_from=("requirements/runtimes.txt",),
-        makes=RUNTIMES,
-        stamp=STAMPS / "runtimes",
-        run=install_runtimes,
-        disk_gib=0.3,
-    ),
-    "extractors": Step(
-        does="installing requirements/extractors.txt",
-        made_from=("requirements/extractors.txt",),
-        makes=EXTRACTORS,
-        stamp=STAMPS / "extractors",
-        run=lambda: install_list("extractors", EXTRACTORS),
-        disk_gib=0.6,
-    ),
+    "runtimes": installs_apart("runtimes", disk_gib=0.3),
+    "extractors": installs_apart("extractors", disk_gib=0.6),
+    "peers": installs_apart("peers", disk_gib=1.3, run=install_peers, more=("requirements/torch.txt",)),
     "go-client": Step(
         does="building tests/clients/ask.go",
         made_from=("requirements/go.txt", "tests/clients/ask.go"),

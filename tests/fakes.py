@@ -18,9 +18,7 @@ from rag.chunk_id import ChunkId
 from rag.clients.ingestor_client import IngestorClient
 from rag.engines.fake import FakeCounter, FakeEmbedder, FakeEncoder, FakeScorer, overlap
 from rag.identity import Authenticator, OpenAuthenticator
-from rag.index.listing import DocumentLists
 from rag.index.provider import OF_ALL_CALLERS, ServedIndexes
-from rag.index.store import IndexStore
 from rag.index.vocabulary import Vocabulary
 from rag.limits import Deadline, Gate, Places
 from rag.model_card import ModelCard
@@ -40,6 +38,7 @@ from rag.types import (
     PlacedChunk,
     RelevanceScale,
     Scope,
+    StoredChunk,
     TokenUsage,
     Window,
 )
@@ -91,42 +90,44 @@ class FakeIndex:
     def version(self) -> IndexVersion:
         return IndexVersion("v1", len(self._chunks), 1, "2026-05-10T10:00:00Z")
 
-    def search_dense(self, vector: Vectors, k: int, language: Language | None = None) -> list[tuple[int, float]]:
+    async def search_dense(self, vector: Vectors, k: int, language: Language | None = None) -> list[tuple[str, float]]:
         similarities = self._vectors @ vector
         order = [int(each) for each in np.argsort(-similarities, kind="stable")]
         found = [each for each in order if language in (None, detect_language(self._chunks[each].text))]
-        return [(ordinal, float(similarities[ordinal])) for ordinal in found[:k]]
+        return [(self._chunks[each].chunk_id, float(similarities[each])) for each in found[:k]]
 
-    def search_lexical(self, text: str, k: int) -> list[tuple[int, float]]:
-        scores = [(ordinal, overlap(text, chunk.text)) for ordinal, chunk in enumerate(self._chunks)]
+    async def search_lexical(self, text: str, k: int) -> list[tuple[str, float]]:
+        scores = [(chunk.chunk_id, overlap(text, chunk.text)) for chunk in self._chunks]
         return sorted((pair for pair in scores if pair[1] > 0), key=lambda pair: -pair[1])[:k]
 
-    def chunks(self, ordinals: Sequence[int]) -> list[Chunk]:
-        return [self._chunks[ordinal] for ordinal in ordinals]
+    @property
+    def chunks(self) -> list[Chunk]:
+        """All its chunks, in order."""
+        return self._chunks
 
-    def find_chunk(self, chunk_id: ChunkId) -> PlacedChunk | None:
-        ids = [chunk.chunk_id for chunk in self._chunks]
+    async def fetch(self, chunk_ids: Sequence[str], *, with_tokens: bool = False) -> list[StoredChunk]:
+        by_id = {chunk.chunk_id: chunk for chunk in self.chunks}
+        return [StoredChunk(by_id[each]) for each in chunk_ids]
+
+    async def find_chunk(self, chunk_id: ChunkId) -> PlacedChunk | None:
+        ids = [chunk.chunk_id for chunk in self.chunks]
         if str(chunk_id) not in ids:
             return None
         at = ids.index(str(chunk_id))
-        (chunk,) = self.chunks([at])
-        return PlacedChunk(chunk, ids[at - 1] if at else None, ids[at + 1] if at + 1 < len(ids) else None)
-
-    def token_vectors(self, ordinals: Sequence[int]) -> list[None]:
-        return [None] * len(ordinals)
+        return PlacedChunk(self.chunks[at], ids[at - 1] if at else None, ids[at + 1] if at + 1 < len(ids) else None)
 
     @cached_property
     def _vocabulary(self) -> Vocabulary:
         counts = Counter(word for chunk in self._chunks for word in word_set(chunk.text))
         return Vocabulary(counts, counts.__getitem__)
 
-    def spellings(self, word: str) -> dict[str, int]:
-        return self._vocabulary.spellings(word)
+    async def spellings(self, words: Collection[str]) -> dict[str, dict[str, int]]:
+        return {word: self._vocabulary.spellings(word) for word in words}
 
-    def near(self, word: str) -> dict[str, int]:
-        return self._vocabulary.near(word)
+    async def near(self, words: Collection[str]) -> dict[str, dict[str, int]]:
+        return {word: self._vocabulary.near(word) for word in words}
 
-    def idf(self, words: Sequence[str]) -> list[float]:
+    async def idf(self, words: Sequence[str]) -> list[float]:
         return [1.0] * len(words)
 
 
@@ -381,7 +382,7 @@ def make_app(
     )
     documents = DocumentDesk(
         ingestor=lambda: ingestor,
-        lists=DocumentLists(IndexStore(index_dir)),
+        lists=ServedIndexes(index_dir, ModelInfo("any", "1")),
         upload_max_bytes=upload_max_bytes,
         upload_timeout_s=upload_timeout_s,
     )

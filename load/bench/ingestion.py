@@ -14,6 +14,7 @@ from load.bench.driving import verdict
 from rag.config.environment import load_settings
 from rag.engines.forward import EncoderModel
 from rag.engines.sentence_transformer import BATCH_TEXTS, SentenceEncoder
+from rag.index.files import FileEngine
 from rag.index.store import IndexStore
 from rag.index.version import TenantIndex
 from rag.ingestion.ingest import Ingestion
@@ -65,7 +66,9 @@ def time_bare_loop(model: EncoderModel, texts: Sequence[str]) -> float:
 
 def time_ingestion(encoder: SentenceEncoder, sources: Sequence[Source], folder: Path) -> float:
     """Return the seconds from files to a serving version: parse, chunk, embed, index, write and switch."""
-    ingestion = Ingestion(IndexStore(folder), Silent(), lambda: encoder.info, lambda: encoder, keeps_tokens=True)
+    ingestion = Ingestion(
+        FileEngine(IndexStore(folder)), Silent(), lambda: encoder.info, lambda: encoder, keeps_tokens=True
+    )
     started = time.monotonic()
     ingestion.add("bench", sources)
     return time.monotonic() - started

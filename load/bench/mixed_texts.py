@@ -25,6 +25,13 @@ def draw_texts(count: int) -> list[str]:
     return [_draw_text(words, size) for size in sizes]
 
 
+def draw_sized(count: int, size: tuple[int, int]) -> list[str]:
+    """Draw texts of so many words, the least and the most; every call gives the same ones."""
+    random.seed(SEED)
+    words = _example_words()
+    return [_draw_text(words, size) for _ in range(count)]
+
+
 def draw_pairs(questions: int, passages: int, *, seed: int) -> list[Pair]:
     """Draw `questions` questions with `passages` passages each; another seed gives others."""
     random.seed(SEED + seed)

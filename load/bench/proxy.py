@@ -69,7 +69,7 @@ class Measured:
 def print_proxy(rounds: int) -> None:
     """Measure and print."""
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
-        generator = stack.enter_context(_running_generator(Path(folder)))
+        generator = stack.enter_context(running_generator(Path(folder)))
         service, urls = _start(Path(folder), generator, stack)
         measured, cpu_ms = asyncio.run(_measure(urls, service, rounds))
         health = asyncio.run(_measure_health(service.url))
@@ -119,12 +119,13 @@ def _start(folder: Path, generator: str, stack: ExitStack) -> tuple[Server, Mapp
     service = stack.enter_context(running_server(folder / "service", environment))
     embedder = stack.enter_context(running_services(folder / "models", {"embedder": "embedder_budget"}, {}))["embedder"]
     bare = {EMBEDDER: embedder.url, GENERATOR: generator, INDEX_DIR: environment["RAG_INDEX_DIR"]}
-    proxy = stack.enter_context(_running_proxy(folder, {**environment, **bare}))
+    proxy = stack.enter_context(running_proxy(folder, {**environment, **bare}))
     return service, {"service": service.url, "proxy": proxy}
 
 
 @contextmanager
-def _running_generator(folder: Path) -> Iterator[str]:
+def running_generator(folder: Path) -> Iterator[str]:
+    """Yields: the URL, up to /v1, of a generator that answers at once."""
     port, log_path = find_free_port(), folder / "generator.log"
     command = [sys.executable, "-m", "load.bench.instant", str(port)]
     with running(command, environment=os.environ, log_path=log_path) as process:
@@ -133,7 +134,8 @@ def _running_generator(folder: Path) -> Iterator[str]:
 
 
 @contextmanager
-def _running_proxy(folder: Path, environment: Mapping[str, str]) -> Iterator[str]:
+def running_proxy(folder: Path, environment: Mapping[str, str]) -> Iterator[str]:
+    """Yields: the URL of a bare proxy for the servers that the environment names."""
     port, log_path = find_free_port(), folder / "proxy.log"
     app = ["--factory", "load.bench.bare_proxy:open_app", "--port", str(port)]
     command = [sys.executable, "-m", "uvicorn", *app, "--no-access-log", "--log-level", "warning"]

@@ -89,13 +89,13 @@ class RetrievalStages:
 
     async def rank(self, question: str, index: ChunkIndex) -> dict[RankingStage, list[str]]:
         """Return the documents of the ranked chunks after each stage, best first, with repeats."""
-        asked = read_question(question, index)
+        asked = await read_question(question, index)
         vector = await self.embedder.embed_query(asked.text, timeout_s=NO_HURRY_S, trace_id=TRACE_ID)
         fused = await self._retrieve(asked, index)
         reranked = await self._rerank(asked, fused)
         return {
-            "dense": _look_up(index, index.search_dense(vector, self.retrieve_k)),
-            "BM25": _look_up(index, index.search_lexical(asked.text, self.retrieve_k)),
+            "dense": await _look_up(index, await index.search_dense(vector, self.retrieve_k)),
+            "BM25": await _look_up(index, await index.search_lexical(asked.text, self.retrieve_k)),
             "fused": _documents(fused),
             "reranked": _documents(reranked),
         }
@@ -137,8 +137,8 @@ async def measure_retrieval(asked: Iterable[tuple[Question, ChunkIndex]], stages
     return {stage: measure_ranking(found) for stage, found in ranks.items()}
 
 
-def _look_up(index: ChunkIndex, hits: Sequence[tuple[int, float]]) -> list[str]:
-    return [chunk.document_id for chunk in index.chunks([ordinal for ordinal, _ in hits])]
+async def _look_up(index: ChunkIndex, hits: Sequence[tuple[str, float]]) -> list[str]:
+    return [stored.chunk.document_id for stored in await index.fetch([chunk_id for chunk_id, _ in hits])]
 
 
 def _documents(candidates: Iterable[Candidate]) -> list[str]:

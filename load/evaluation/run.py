@@ -32,6 +32,8 @@ from load.evaluation.situations import Observatory, Situation
 from load.evaluation.xquad import Language, QuestionSet
 from rag import models
 from rag.config.settings import Settings
+from rag.index.embedded import EmbeddedIndex
+from rag.index.files import FileEngine
 from rag.index.store import IndexStore
 from rag.ingestion.command import Terminal
 from rag.ingestion.ingest import Ingestion
@@ -62,7 +64,7 @@ def ingest_by(settings: Settings) -> Callable[[IndexStore], Ingestion]:
     """Return the factory for `Corpus.ingest`, which raises FileNotFoundError if a model is not on this machine."""
     model, terminal = settings.embedder_model, Terminal()
     return lambda store: Ingestion(
-        store,
+        FileEngine(store),
         terminal,
         lambda: models.describe(model),
         lambda: open_encoder(model),
@@ -99,7 +101,7 @@ async def rank_all(parts: Parts, stages: RetrievalStages) -> dict[str, RankingQu
     """Measure retrieval in each direction, by name."""
     measured = {}
     for name, language, documents in DIRECTIONS:
-        index = parts[documents].corpus.open_index()
+        index = EmbeddedIndex(parts[documents].corpus.open_index())
         questions = tqdm(parts[language].questions.questions, desc=f"ranking {name}", unit="question")
         measured[name] = await measure_retrieval(((each, index) for each in questions), stages)
     return measured
@@ -118,7 +120,7 @@ async def rank_mixed(
         corpus.ingest(corpus.write(mixed.paragraphs), ingest_by(settings))
         index = corpus.open_index()
         questions = tqdm(mixed.sample(MIXED_SAMPLE), desc=f"ranking {asked}-({other})", unit="question")
-        asked_of = mixed.put(questions, index, list(index.chunk_file))
+        asked_of = mixed.put(questions, EmbeddedIndex(index), list(index.chunk_file))
         measured[f"{asked}-({other})"] = await measure_retrieval(asked_of, stages)
     return measured
 
@@ -141,12 +143,14 @@ async def calibrate_all(
     for part in parts.values():
         index = part.corpus.open_index()
         questions = tqdm(part.questions.questions, desc=f"observing {part.questions.language}", unit="question")
-        situations += await observatory.observe(part.questions, questions, index, list(index.chunk_file))
+        chunks = list(index.chunk_file)
+        situations += await observatory.observe(part.questions, questions, EmbeddedIndex(index), chunks)
     if everyday:
         corpus.ingest(everyday.sources, ingest_by(settings))
         index = corpus.open_index()
         asked = tqdm(everyday.questions, desc="observing everyday questions", unit="question")
-        situations += await observe_everyday(observatory, everyday, asked, index, list(index.chunk_file))
+        chunks = list(index.chunk_file)
+        situations += await observe_everyday(observatory, everyday, asked, EmbeddedIndex(index), chunks)
     return calibrate(situations, LATE_INTERACTION, settings.answerable_from)
 
 

@@ -22,11 +22,11 @@ from rag.retrieval.finding import READ_K
 from rag.retrieval.reranking import score_windows
 from rag.text.language import words
 from rag.types import Candidate, Chunk
-from rag.verification import AnswerModel, PassageSigns, SentenceSigns
+from rag.verification import AnswerModel, PassageSigns, SentenceSigns, WordWeights, asked_words
 from rag.verification.answering import read_passages, read_sentences, sentence_probabilities
 from rag.verification.asking import Asked, read_asked
 from rag.verification.ranking import LIKELIEST
-from rag.verification.sources import Quotable, quotables, read_source
+from rag.verification.sources import Quotable, quotables, read_source, windows_of
 
 # Tenants have few documents or many, on related subjects: half of a small collection is of one article.
 SMALL_COLLECTIONS: Final = (8,)
@@ -104,11 +104,13 @@ class Observatory:
 
     async def look(self, question: str, index: ChunkIndex, worth: Worth) -> Sight:
         """Return what the models see of the question, asked of this index."""
-        reading = read_question(question, index)
+        reading = await read_question(question, index)
         if reading.is_small_talk:
             return Sight()
         candidates = await self._stages.find(reading, index)
-        return await self._read(reading, read_asked(reading.text, index.idf), candidates, worth)
+        weights = WordWeights(index.idf)
+        await weights.learn(asked_words(reading.text))
+        return await self._read(reading, read_asked(reading.text, weights), candidates, worth)
 
     async def _read(self, reading: Reading, asked: Asked, candidates: Sequence[Candidate], worth: Worth) -> Sight:
         scores = [each.relevance or 0.0 for each in candidates]
@@ -136,7 +138,7 @@ class Observatory:
     async def _score(self, reading: Reading, found: Sequence[Quotable]) -> list[float]:
         scores = await score_windows(
             reading.text,
-            [each.window for each in found],
+            windows_of(found),
             scorer=self._stages.scorer,
             deadline=Deadline.after(NO_HURRY_S),
             trace_id=TRACE_ID,

@@ -51,7 +51,7 @@ def measure(folder: Path, chunks: int) -> Size:
         exact=exact,
         approximate=approximate,
         lexical=run_alone(build_words, folder),
-        searched=run_alone(search, folder, with_approximate=approximate.dense.kind == "ivf"),
+        searched=run_alone(search, folder, with_approximate=approximate.dense.kind != "flat"),
         added=run_alone(add_one, folder),
     )
 

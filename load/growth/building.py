@@ -10,11 +10,13 @@ import numpy as np
 from load.growth.documents import CHUNKS_PER_DOCUMENT, EMBEDDER, DrawnEncoder, DrawnSources, StageClock
 from load.growth.memory import watched_peak
 from rag.index.chunks import LINES_NAME, OFFSETS_NAME
-from rag.index.dense import build_dense
+from rag.index.dense import DensePlan, build_dense
+from rag.index.files import FileEngine
 from rag.index.lexical import build_lexical
 from rag.index.manifest import DenseInfo
+from rag.index.segments import DENSE_NAME, LEXICAL_NAME
 from rag.index.store import IndexStore
-from rag.index.version import DENSE_NAME, LEXICAL_NAME, TenantIndex
+from rag.index.version import TenantIndex
 from rag.ingestion.ingest import Ingestion
 from rag.ports import Vectors
 from rag.text.language import words
@@ -77,7 +79,7 @@ def build_vectors(folder: Path, kind: DenseKind) -> Built:
     path = dense_path(folder, kind)
     with watched_peak() as peak:
         started = time.perf_counter()
-        info = build_dense(vectors, path, exact_max_chunks=len(vectors) if kind == "exact" else 0)
+        info = build_dense(vectors, path, DensePlan(exact_max_chunks=len(vectors) if kind == "exact" else 0))
         seconds = time.perf_counter() - started
     return Built(seconds, peak.own_bytes, _measure_size(path), info)
 
@@ -115,7 +117,7 @@ def dense_path(folder: Path, kind: DenseKind) -> Path:
 
 def _add(folder: Path, documents: int, *, seed: int, prefix: str) -> Ingested:
     sources, encoder, clock = DrawnSources(folder, documents, seed, prefix), DrawnEncoder(seed), StageClock()
-    ingestion = Ingestion(IndexStore(folder), clock, lambda: EMBEDDER, lambda: encoder)
+    ingestion = Ingestion(FileEngine(IndexStore(folder)), clock, lambda: EMBEDDER, lambda: encoder)
     with watched_peak() as peak:
         report = ingestion.add(TENANT, sources)
     return Ingested(

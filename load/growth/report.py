@@ -15,7 +15,7 @@ class Size:
     """The measurements of one size.
 
     `exact`, `approximate` and `lexical` are parts built alone; `parts` are the bytes on disk by part.
-    `approximate.dense.kind` is `flat` if lists do not find enough; then the approximate index was not searched.
+    `approximate.dense.kind` is `flat` if neither graphs nor lists find enough; then it was not searched.
     """
 
     ingested: Ingested
@@ -68,6 +68,8 @@ def _show_mb(size_bytes: float) -> str:
 def _show_kind(size: Size) -> str:
     dense = size.approximate.dense
     assert dense is not None
+    if dense.kind == "hnsw":
+        return f"a graph, {dense.probes} nodes in sight"
     return f"{dense.probes} of {dense.lists}" if dense.kind == "ivf" else "none will do"
 
 

@@ -16,6 +16,7 @@ from load.growth.texts import TextStream
 from load.growth.vectors import VectorStream
 from rag.config.settings import Settings
 from rag.index.dense import DenseIndex
+from rag.index.embedded import EmbeddedIndex
 from rag.index.version import TenantIndex
 from rag.limits import Deadline
 from rag.ports import Vectors
@@ -130,12 +131,13 @@ def _open_watched(folder: Path, questions: Sequence[str], vectors: Vectors) -> t
 async def _time_retrieval(index: TenantIndex, questions: Sequence[str], vectors: Vectors) -> Latency:
     embedder, seconds = DrawnEmbedder(dict(zip(questions, vectors, strict=True))), []
     languages = {question: detect_language(question) for question in questions}
+    served = EmbeddedIndex(index)
     for question in [*questions] * ROUNDS:
         started = time.perf_counter()
         await retrieve(
             question,
             asked_in=languages[question],
-            index=index,
+            index=served,
             embedder=embedder,
             k=RETRIEVE_K,
             limit=RERANK_K,

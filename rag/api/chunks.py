@@ -67,7 +67,7 @@ class ChunkEndpoint(Endpoint):
         async with self._admitted(principal, chunk_id.tenant_id, 0, record) as settle:
             async with deadline.enforced():
                 index = await self._desk.indexes.current(chunk_id.tenant_id, principal.scope)
-            found = index.find_chunk(chunk_id) if index else None
+                found = await index.find_chunk(chunk_id) if index else None
             await settle()
             if found is None:
                 raise NotFound

@@ -10,9 +10,9 @@ exist, and so is a job of a tenant that is not its own.
 
 import re
 from abc import abstractmethod
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Protocol
 from urllib.parse import parse_qsl
 
 from starlette.datastructures import Headers
@@ -26,7 +26,7 @@ from rag.api.upload_form import Form, read_order
 from rag.clients.ingestor_client import FileStream, IngestorClient
 from rag.errors import BadRequest, Forbidden, InvalidRequest, NotFound, PayloadTooLarge
 from rag.identity import OpenAuthenticator, Principal
-from rag.index.listing import DocumentLists
+from rag.index.manifest import DocumentEntry
 from rag.limits import Deadline, Places
 from rag.observability.telemetry import QueryRecord
 from schemas.documents import JOB_ID_PATTERN, DocumentList, Job, JobOrder, ListedDocument, SentFile
@@ -42,6 +42,14 @@ _FOREIGN: Final = "Pages of this origin may not change documents."
 _JOB_ID: Final = re.compile(JOB_ID_PATTERN)
 _DOCUMENT_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _TENANT: Final = re.compile(TENANT_PATTERN)
+
+
+class DocumentLists(Protocol):
+    """Lists the documents of a tenant."""
+
+    async def documents(self, tenant_id: str) -> tuple[str | None, Sequence[DocumentEntry]]:
+        """As `rag.index.engine.IndexServer.documents`."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +124,7 @@ class ListEndpoint(BodilessEndpoint):
         tenant_id = _read_tenant(scope["query_string"], record)
         principal.require(tenant_id)
         async with self._admitted(principal, tenant_id, 0, record) as settle:
-            listing = await self._documents.lists.read(tenant_id)
+            version, stored = await self._documents.lists.documents(tenant_id)
             await settle()
             documents = [
                 ListedDocument(
@@ -127,10 +135,10 @@ class ListEndpoint(BodilessEndpoint):
                     groups=list(each.groups),
                     metadata={key: list(values) for key, values in each.metadata.items()},
                 )
-                for each in listing.seen_by(principal.groups)
+                for each in _seen_by(principal, stored)
             ]
             may_write = self._documents.ingestor() is not None
-            body = DocumentList(tenant=tenant_id, version=listing.version, documents=documents, may_write=may_write)
+            body = DocumentList(tenant=tenant_id, version=version, documents=documents, may_write=may_write)
             await send_json(send, body, headers=HEADERS)
         return "unasked"
 
@@ -166,8 +174,8 @@ class DeleteEndpoint(BodilessEndpoint):
         principal.require(tenant_id)
         if not _DOCUMENT_ID.fullmatch(document_id):
             raise NotFound
-        listing = await self._documents.lists.read(tenant_id)
-        if all(each.document_id != document_id for each in listing.seen_by(principal.groups)):
+        _, stored = await self._documents.lists.documents(tenant_id)
+        if all(each.document_id != document_id for each in _seen_by(principal, stored)):
             raise NotFound("There is no document of this id.")
         order = JobOrder(
             kind="remove",
@@ -272,6 +280,10 @@ async def _send_job(job: Job, scope: Scope, receive: Receive, send: Send) -> Non
     headers = {"location": f"/jobs/{job.id}", **{name.decode(): value.decode() for name, value in HEADERS}}
     response = Response(job.model_dump_json(), 202, headers=headers, media_type="application/json")
     await response(scope, receive, send)
+
+
+def _seen_by(principal: Principal, stored: Iterable[DocumentEntry]) -> list[DocumentEntry]:
+    return [each for each in stored if not each.groups or not principal.groups.isdisjoint(each.groups)]
 
 
 def _read_tenant(query_string: bytes, record: QueryRecord) -> str:

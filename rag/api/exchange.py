@@ -31,7 +31,7 @@ from rag.observability import metrics
 from rag.observability.telemetry import QueryRecord, Unasked, redact
 from rag.observability.tracing import UNTRACED, Tracer
 from rag.pipeline import Pipeline, collect
-from rag.ports import RateLimiter, ReaderProvider
+from rag.ports import IndexProvider, RateLimiter
 from rag.types import Reservation
 from schemas.errors import ErrorCode
 from schemas.events import DoneEvent, ErrorEvent, Event, TokenEvent
@@ -54,7 +54,7 @@ class QueryDesk:
 
     pipeline: Callable[[], Pipeline]
     search_pipeline: Callable[[], Pipeline]  # the same one, but not kept back by a generator that is not ready
-    indexes: ReaderProvider
+    indexes: IndexProvider
     authenticator: Authenticator
     limiter: RateLimiter
     places: Places

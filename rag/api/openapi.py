@@ -20,6 +20,16 @@ from rag.api.openapi_components import (
     ref,
 )
 from rag.api.openapi_documents import DOCUMENTS, describe_documents
+from rag.api.openapi_questions import (
+    ASKED,
+    ASKED_FOR_WHOLE,
+    ASKED_IN_BODY,
+    EXAMPLE_CITATION,
+    EXAMPLE_QUESTION,
+    EXAMPLE_TEXT,
+    EXAMPLE_VERSION,
+    IDENTIFIED,
+)
 from schemas.errors import ErrorCode
 from schemas.response import DependencyState
 from schemas.ui_stream import UI_STREAM_HEADER
@@ -64,19 +74,8 @@ _TAGS: Final = (
 
 # The errors of every operation.
 _ANYWHERE: Final = (ErrorCode.HEADERS_TOO_LARGE, ErrorCode.INTERNAL_ERROR)
-_IDENTIFIED: Final = (ErrorCode.UNAUTHORIZED, ErrorCode.NOT_READY)
-_ASKED: Final = (
-    *_IDENTIFIED,
-    ErrorCode.BAD_REQUEST,
-    ErrorCode.FORBIDDEN,
-    ErrorCode.VALIDATION_ERROR,
-    ErrorCode.RATE_LIMITED,
-    ErrorCode.UPSTREAM_ERROR,
-    ErrorCode.CONCURRENCY_LIMIT,
-    ErrorCode.MODEL_TIMEOUT,
-)
 _READ: Final = (
-    *_IDENTIFIED,
+    *IDENTIFIED,
     ErrorCode.BAD_REQUEST,
     ErrorCode.NOT_FOUND,
     ErrorCode.VALIDATION_ERROR,
@@ -84,13 +83,9 @@ _READ: Final = (
     ErrorCode.CONCURRENCY_LIMIT,
     ErrorCode.MODEL_TIMEOUT,
 )
-_ASKED_IN_BODY: Final = (*_ASKED, ErrorCode.PAYLOAD_TOO_LARGE, ErrorCode.UNSUPPORTED_MEDIA_TYPE)
-# A stream sends its response head before it calls the generator, so there this error is an event.
-_ASKED_FOR_WHOLE: Final = (*_ASKED_IN_BODY, ErrorCode.UPSTREAM_RATE_LIMITED)
-
 # What is refused before a tool is known; the failures of a tool are results with status 200.
 _CALLED: Final = (
-    *_IDENTIFIED,
+    *IDENTIFIED,
     ErrorCode.BAD_REQUEST,
     ErrorCode.FORBIDDEN,
     ErrorCode.VALIDATION_ERROR,
@@ -99,27 +94,12 @@ _CALLED: Final = (
     ErrorCode.MODEL_TIMEOUT,
 )
 
-_EXAMPLE_QUESTION: Final = "Nhân viên full-time có bao nhiêu ngày nghỉ phép năm?"
 _EXAMPLE_ANSWER: Final[Described] = {
-    "answer": "Nhân viên full-time có 12 ngày nghỉ phép năm [S1].",
-    "citations": [
-        {
-            "source_id": "S1",
-            "document_id": "doc_hr_2026",
-            "chunk_id": "demo:doc_hr_2026:v1:00003",
-            "title": "HR Policy 2026",
-            "page_start": 3,
-            "page_end": 3,
-            "quote": "Nhân viên full-time có 12 ngày nghỉ phép năm.",
-            "quote_start": 0,
-            "quote_end": 45,
-            "url": "https://rag.example.org/chunks/demo%3Adoc_hr_2026%3Av1%3A00003?quote=Nh%C3%A2n%20vi%C3%AAn%20full-time"
-            "%20c%C3%B3%2012%20ng%C3%A0y%20ngh%E1%BB%89%20ph%C3%A9p%20n%C4%83m.",
-        }
-    ],
+    "answer": EXAMPLE_TEXT,
+    "citations": [EXAMPLE_CITATION],
     "trace_id": "tr_9b1f6c0de2a94c6f8a54c0a1f3f2d7e6",
     "latency_ms": {"retrieval": 42, "rerank": 126, "generation": 870, "verification": 9, "total": 1049},
-    "model_version": "rag-v1+3f9c2a1b",
+    "model_version": EXAMPLE_VERSION,
     "finish_reason": "stop",
 }
 
@@ -147,7 +127,7 @@ _EXAMPLE_RESULTS: Final[Described] = {
     ],
     "trace_id": "tr_9b1f6c0de2a94c6f8a54c0a1f3f2d7e6",
     "latency_ms": {"retrieval": 42, "rerank": 126, "generation": 0, "verification": 0, "total": 171},
-    "model_version": "rag-v1+3f9c2a1b",
+    "model_version": EXAMPLE_VERSION,
 }
 
 
@@ -175,7 +155,7 @@ def _query_paths(callers: list[Described], request: Described) -> Described:
     found = _respond(
         "Passages, the best first; none if the tenant has no documents.", "SearchResponse", example=_EXAMPLE_RESULTS
     )
-    whole: Described = {**in_body, "responses": answer | describe_errors(_ASKED_FOR_WHOLE)}
+    whole: Described = {**in_body, "responses": answer | describe_errors(ASKED_FOR_WHOLE)}
     return {
         routes.QUERY.path: {"post": _operation("query", "One question, the whole answer.", **whole)},
         routes.NATIVE.path: {
@@ -186,7 +166,7 @@ def _query_paths(callers: list[Described], request: Described) -> Described:
                 "streamToBrowser",
                 "One question, the answer as events; for a browser's `EventSource`.",
                 parameters=_query_parameters(request),
-                responses=_stream("StreamEvent") | describe_errors(_ASKED),
+                responses=_stream("StreamEvent") | describe_errors(ASKED),
                 **asked,
             ),
             "post": _operation(
@@ -194,7 +174,7 @@ def _query_paths(callers: list[Described], request: Described) -> Described:
                 "One question, the answer as events; for long and for sensitive questions.",
                 description=_UI_EVENTS,
                 parameters=[ref("parameters", UI_STREAM_HEADER)],
-                responses=_stream("StreamEvent", "UiEvent") | describe_errors(_ASKED_IN_BODY),
+                responses=_stream("StreamEvent", "UiEvent") | describe_errors(ASKED_IN_BODY),
                 **in_body,
             ),
         },
@@ -211,7 +191,7 @@ def _query_paths(callers: list[Described], request: Described) -> Described:
             "post": _operation(
                 "search",
                 "One question, the passages that an answer would be made of; no generator is needed.",
-                responses=found | describe_errors(_ASKED_IN_BODY),
+                responses=found | describe_errors(ASKED_IN_BODY),
                 requestBody=_request_body("SearchRequest"),
                 **asked,
             )
@@ -249,7 +229,7 @@ def _mcp() -> Described:
 
 
 def _request_body(schema: str) -> Described:
-    content = {"schema": ref("schemas", schema), "example": {"question": _EXAMPLE_QUESTION}}
+    content = {"schema": ref("schemas", schema), "example": {"question": EXAMPLE_QUESTION}}
     return {
         "required": True,
         "description": "UTF-8, at most 64 KiB. Integers are JSON integers: `6.0` is refused.",
@@ -299,7 +279,7 @@ def _status_paths(callers: list[Described]) -> Described:
             "currentModels",
             "Exact versions of what answers now.",
             _STATUS,
-            models | describe_errors(_IDENTIFIED),
+            models | describe_errors(IDENTIFIED),
             security=callers,
         ),
     }

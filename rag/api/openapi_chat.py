@@ -5,6 +5,14 @@ from typing import Any, Final
 
 from rag.api import routes
 from rag.api.openapi_components import Described, describe_errors, describe_headers, ref
+from rag.api.openapi_questions import (
+    ASKED_FOR_WHOLE,
+    EXAMPLE_CITATION,
+    EXAMPLE_QUESTION,
+    EXAMPLE_TEXT,
+    EXAMPLE_VERSION,
+    IDENTIFIED,
+)
 from schemas.errors import ErrorCode
 
 CHATS: Final = "OpenAI"
@@ -14,38 +22,25 @@ event, whose data are chunks with the role, the text, the annotations of that te
 no `[DONE]` follows. While nothing is sent for 15 seconds a comment line goes out."""
 # Refused before the path is read, so it has the body of all other routes.
 _UNREAD: Final = (ErrorCode.HEADERS_TOO_LARGE,)
-_IDENTIFIED: Final = (ErrorCode.INTERNAL_ERROR, ErrorCode.UNAUTHORIZED, ErrorCode.NOT_READY)
-_ASKED: Final = (
-    *_IDENTIFIED,
-    ErrorCode.BAD_REQUEST,
-    ErrorCode.FORBIDDEN,
-    ErrorCode.NOT_FOUND,
-    ErrorCode.PAYLOAD_TOO_LARGE,
-    ErrorCode.UNSUPPORTED_MEDIA_TYPE,
-    ErrorCode.VALIDATION_ERROR,
-    ErrorCode.RATE_LIMITED,
-    ErrorCode.UPSTREAM_RATE_LIMITED,
-    ErrorCode.UPSTREAM_ERROR,
-    ErrorCode.CONCURRENCY_LIMIT,
-    ErrorCode.MODEL_TIMEOUT,
-)
+_IDENTIFIED: Final = (ErrorCode.INTERNAL_ERROR, *IDENTIFIED)
+_ASKED: Final = (ErrorCode.INTERNAL_ERROR, *ASKED_FOR_WHOLE, ErrorCode.NOT_FOUND)
 _URL: Final = "https://rag.example.org/chunks/demo%3Adoc_hr_2026%3Av1%3A00003"
 _EXAMPLE_REQUEST: Final[Described] = {
     "model": "rag",
-    "messages": [{"role": "user", "content": "Nhân viên full-time có bao nhiêu ngày nghỉ phép năm?"}],
+    "messages": [{"role": "user", "content": EXAMPLE_QUESTION}],
 }
 _EXAMPLE_ANSWER: Final[Described] = {
     "id": "chatcmpl-tr_9b1f6c0de2a94c6f8a54c0a1f3f2d7e6",
     "object": "chat.completion",
     "created": 1778407200,
     "model": "rag",
-    "system_fingerprint": "rag-v1+3f9c2a1b",
+    "system_fingerprint": EXAMPLE_VERSION,
     "choices": [
         {
             "index": 0,
             "message": {
                 "role": "assistant",
-                "content": "Nhân viên full-time có 12 ngày nghỉ phép năm [S1].",
+                "content": EXAMPLE_TEXT,
                 "refusal": None,
                 "annotations": [
                     {
@@ -59,20 +54,7 @@ _EXAMPLE_ANSWER: Final[Described] = {
         }
     ],
     "usage": {"prompt_tokens": 812, "completion_tokens": 41, "total_tokens": 853},
-    "citations": [
-        {
-            "source_id": "S1",
-            "document_id": "doc_hr_2026",
-            "chunk_id": "demo:doc_hr_2026:v1:00003",
-            "title": "HR Policy 2026",
-            "page_start": 3,
-            "page_end": 3,
-            "quote": "Nhân viên full-time có 12 ngày nghỉ phép năm.",
-            "quote_start": 0,
-            "quote_end": 45,
-            "url": _URL,
-        }
-    ],
+    "citations": [{**EXAMPLE_CITATION, "url": _URL}],
     "trace_id": "tr_9b1f6c0de2a94c6f8a54c0a1f3f2d7e6",
 }
 _EXAMPLE_MODELS: Final[Described] = {

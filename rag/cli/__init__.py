@@ -33,6 +33,15 @@ def ingest(arguments: tuple[str, ...]) -> None:
     sys.exit(run(arguments, prog="rag ingest"))
 
 
+@main.command(add_help_option=False, context_settings=_AS_GIVEN, short_help="Copy the index to another engine.")
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def migrate(arguments: tuple[str, ...]) -> None:
+    """Run `python -m rag.ingestion migrate`."""
+    from rag.ingestion.__main__ import main as run  # noqa: PLC0415  # as above
+
+    sys.exit(run(["migrate", *arguments], prog="rag"))
+
+
 @main.command(add_help_option=False, context_settings=_AS_GIVEN, short_help="Check a deployment for production.")
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def preflight(arguments: tuple[str, ...]) -> None:

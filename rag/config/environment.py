@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from pydantic_settings import EnvSettingsSource
 
 from rag.config.model_ref import ModelRef
-from rag.config.settings import LOCAL_RERANKER, OURS, PREFIX, Settings
+from rag.config.settings import INDEX_SCHEMES, LOCAL_RERANKER, OURS, PREFIX, Settings
 
 _MODEL_FORMS: Final = "bento:<tag>, hf:<repo>[@revision], path:<dir> or fake:"
 _NAME: Final = "1 to 256 characters without white space around them"
@@ -38,6 +38,7 @@ _RANGES: Final[Mapping[str, str]] = {
     "ingestor_url": _HTTP_URL,
     "cors_origins": "origins as https://example.org, parted by commas, or *",
     "public_url": f"{_HTTP_URL} without credentials, query or fragment",
+    "index_url": "a URL that begins with " + " or ".join(f"{each}:" for each in INDEX_SCHEMES),
     "redis_url": "a redis://, rediss:// or unix:// URL",
 }
 

@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Final, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, StringConstraints, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
@@ -37,6 +38,8 @@ OFFLINE: Final[Mapping[str, object]] = {
     "request_timeout_s": 200,
     "stream_timeout_s": 200,
 }
+# How a URL of an index may begin: what `rag.index.opening` opens.
+INDEX_SCHEMES: Final = ("file", "postgres", "postgresql", "milvus+http", "milvus+https")
 ANY_ORIGIN: Final = "*"
 # What a parser reads of one file.
 UPLOAD_MAX_BYTES: Final = 50 * 2**20
@@ -120,6 +123,12 @@ def _check_body(text: str) -> str:
     return json.dumps(fields, sort_keys=True, allow_nan=False)
 
 
+def _check_index(url: SecretStr) -> SecretStr:
+    if urlsplit(url.get_secret_value()).scheme not in INDEX_SCHEMES:
+        raise ValueError("no engine is known by this scheme")
+    return url
+
+
 def _check_redis(url: SecretStr) -> SecretStr:
     if not url.get_secret_value().startswith(("redis://", "rediss://", "unix://")):
         raise ValueError("is no Redis URL")
@@ -148,6 +157,7 @@ HeaderKey = Annotated[SecretStr, AfterValidator(_check_key)]
 Headers = Annotated[SecretStr, AfterValidator(_check_headers)]
 Body = Annotated[str, AfterValidator(_check_body)]
 RedisUrl = Annotated[SecretStr, AfterValidator(_check_redis)]
+IndexUrl = Annotated[SecretStr, AfterValidator(_check_index)]
 # The contract lets times be as low as a millisecond; ten minutes is beyond any answer that somebody waits for.
 Seconds = Annotated[float, Field(ge=0.001, le=600)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -173,6 +183,9 @@ class Settings(BaseSettings):
         description="The configured part of `model_version`; change it to name a release.",
     )
     index_dir: Path = Field(Path(".data/index"), description="Where the tenants' indexes are; shared with ingestion.")
+    index_url: IndexUrl | None = Field(
+        None, description="The engine that keeps the indexes, shared with ingestion; unset: files in RAG_INDEX_DIR."
+    )
 
     uploads: Literal["on", "off"] = Field(
         "on",
@@ -447,6 +460,11 @@ class Settings(BaseSettings):
         return frozenset(split_list((self.cors_origins or "").lower()))
 
     @property
+    def secret_index_url(self) -> str | None:
+        """Where the indexes are, with its password; None: in files."""
+        return None if self.index_url is None else self.index_url.get_secret_value()
+
+    @property
     def spool_dir(self) -> Path:
         """Where the Ingestor keeps files and jobs; no tenant's folder begins with a dot."""
         return self.upload_dir or self.index_dir / ".uploads"
@@ -502,7 +520,7 @@ class Settings(BaseSettings):
 # A time limit, a quota or a credential decides whether there is an answer, never which.
 NEVER_IN_AN_ANSWER: Final = frozenset(
     {
-        "env", "model_version", "index_dir", "docling_url", "generator_api_key", "generator_headers",
+        "env", "model_version", "index_dir", "index_url", "docling_url", "generator_api_key", "generator_headers",
         "embedder_api_key", "reranker_api_key",
         "uploads", "ingestor_url", "upload_dir", "upload_max_bytes", "upload_timeout_s", "job_timeout_s",
         "profile",  # what it chooses counts

@@ -82,7 +82,8 @@ class Rewriter:
         except RagError as error:
             record.follow_up, record.rewrite_error = "rewrite_failed", error.code
             return reading
-        rewritten = read_rewritten(written, question, history, reading.language, index)
+        async with deadline.enforced():
+            rewritten = await read_rewritten(written, question, history, reading.language, index)
         if rewritten is None:
             record.follow_up = "rewrite_refused"
             return reading
@@ -145,17 +146,20 @@ def build_rewrite_messages(question: str, history: Sequence[Turn], language: Lan
     return [Message("system", _SYSTEM_VI if is_vietnamese else _SYSTEM_EN), Message("user", content)]
 
 
-def read_rewritten(
+async def read_rewritten(
     written: str, question: str, history: Sequence[Turn], language: Language, index: ChunkIndex
 ) -> Reading | None:
-    """Read what the generator has written; None if it is not one question about what was mentioned."""
+    """Read what the generator has written; None if it is not one question about what was mentioned.
+
+    Raises: IndexUnavailable.
+    """
     text = _LABEL.sub("", written.strip().strip(_QUOTES)).strip().strip(_QUOTES).strip()
     if not text or "\n" in text or len(text) > QUESTION_MAX_CHARS or gives_orders(text):
         return None
-    reading = read_question(text, index, spoken=language)
+    reading = await read_question(text, index, spoken=language)
     if reading.is_small_talk or reading.language != language or len(reading.text) > QUESTION_MAX_CHARS:
         return None
-    asked = read_question(question, index, spoken=language)
+    asked = await read_question(question, index, spoken=language)
     known = {
         term.key for said in (question, asked.text, *(turn.content for turn in history)) for term in read_terms(said)
     }

@@ -21,6 +21,7 @@ TOKENS_AT_ONCE: Final = 2048
 # A part of a passage: its characters from start to end (None: the end of the passage), and those of title and headings
 # before it all, which always count as well: they give the subject of the whole passage.
 Part = tuple[int, int | None, int]
+WHOLE: Final[Part] = (0, None, 0)
 
 
 def score_windows(question: TokenVectors, passage: TokenVectors, parts: Sequence[Part]) -> list[float]:
@@ -56,12 +57,29 @@ def _groups(passages: Sequence[TokenVectors]) -> Iterator[Sequence[TokenVectors]
         yield passages[start:]
 
 
+def score_wholes(compared: Sequence[Vectors], passages: Sequence[TokenVectors]) -> list[float]:
+    """Return the relevance of whole passages, in order, from what `compare_tokens` returned for them."""
+    relevances = [NO_TOKENS] * len(passages)
+    told: list[int] = []
+    best: list[Vectors] = []
+    for number, (similarities, passage) in enumerate(zip(compared, passages, strict=True)):
+        if all(similarities.shape) and np.logical_and.reduce(passage.spans[:, 1]):
+            told.append(number)
+            best.append(np.maximum.reduce(similarities, axis=1))
+        else:  # tokens without characters belong to no part
+            relevances[number] = score_parts(similarities, passage.spans, [WHOLE])[0]
+    if told:
+        for number, relevance in zip(told, np.stack(best).mean(axis=1).tolist(), strict=True):
+            relevances[number] = relevance
+    return relevances
+
+
 def score_parts(similarities: Vectors, spans: NDArray[np.int32], parts: Sequence[Part]) -> list[float]:
     """Return the relevance of parts of one passage, in order, from what `compare_tokens` returned for it."""
     if not all(similarities.shape):
         return [NO_TOKENS] * len(parts)
     starts, ends = spans[:, 0], spans[:, 1]
-    if len(parts) == 1 and parts[0] == (0, None, 0) and ends.all():
+    if len(parts) == 1 and parts[0] == WHOLE and ends.all():
         return [float(similarities.max(axis=1).mean())]
     if (starts[1:] < starts[:-1]).any() or (ends[1:] < ends[:-1]).any():
         return [_score_part(similarities, starts, ends, part) for part in parts]

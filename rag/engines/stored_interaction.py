@@ -8,7 +8,7 @@ index has no token vectors.
 from collections.abc import Sequence
 from typing import Final, Protocol
 
-from rag.engines.max_sim import compare_tokens, score_parts
+from rag.engines.max_sim import WHOLE, compare_tokens, score_parts, score_wholes
 from rag.limits import Deadline
 from rag.ports import PassageScorer, Vectors
 from rag.types import EncodedQuestion, TokenVectors, Window
@@ -86,9 +86,7 @@ class StoredInteraction:
             asked = await self._reader.read_question(question, timeout_s=deadline.left_s(), trace_id=trace_id)
             passages = [tokens for first, *_ in stored.values() if (tokens := windows[first].tokens) is not None]
             compared = self._compare(asked, passages)
-            for numbers, passage, cosines in zip(stored.values(), passages, compared, strict=True):
-                parts = [(windows[number].start, windows[number].end, windows[number].head) for number in numbers]
-                relevances.update(zip(numbers, score_parts(cosines, passage.spans, parts), strict=True))
+            relevances = _score_stored(windows, list(stored.values()), passages, compared)
         missing = [number for number in range(len(windows)) if number not in relevances]
         if missing:
             scored = await self._otherwise.score(
@@ -105,6 +103,23 @@ class StoredInteraction:
         if len(self._compared) > QUESTIONS_KEPT:
             del self._compared[next(iter(self._compared))]
         return compared
+
+
+def _score_stored(
+    windows: Sequence[Window],
+    of_passages: Sequence[Sequence[int]],
+    passages: Sequence[TokenVectors],
+    compared: Sequence[Vectors],
+) -> dict[int, float]:
+    """Return the relevance of each window by its number; `of_passages` are the numbers of each passage's windows."""
+    parts = [[(windows[at].start, windows[at].end, windows[at].head) for at in numbers] for numbers in of_passages]
+    if all(each == [WHOLE] for each in parts):  # as when candidates are ranked
+        wholes = score_wholes(compared, passages)
+        return {number: relevance for (number,), relevance in zip(of_passages, wholes, strict=True)}
+    relevances: dict[int, float] = {}
+    for numbers, passage, cosines, of_one in zip(of_passages, passages, compared, parts, strict=True):
+        relevances.update(zip(numbers, score_parts(cosines, passage.spans, of_one), strict=True))
+    return relevances
 
 
 class _Compared:

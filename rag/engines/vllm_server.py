@@ -5,6 +5,7 @@ The front uses its chat completions like those of any other server, so one adapt
 """
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -43,6 +44,9 @@ IN_PROCESS: Final = "rag.engines.vllm_executor.PrivateExecutor"
 # With the local model a token takes 46 KB in float32, so this holds 10 000 tokens: eight questions with their passages.
 CPU_KV_CACHE_BYTES: Final = 448 << 20
 ENGINE_POLL_S: Final = 0.5
+
+# What clients of the engine ask for; the other paths of its app (health, metrics) are the service's own.
+ENGINE_PATHS: Final = ("/v1/",)
 
 logger = logging.getLogger(__name__)
 
@@ -130,6 +134,10 @@ class VllmServer:
         self._tokenizer = self._engine.get_tokenizer()
         if asyncio.iscoroutine(self._tokenizer):
             self._tokenizer = await self._tokenizer
+        # vLLM does it in the lifespan of its app, and nobody runs the lifespan of an app that is mounted: without this
+        # the collector looks again and again at all that was loaded, while the tokens wait.
+        gc.collect()
+        gc.freeze()
         return app
 
     @property

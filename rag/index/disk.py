@@ -67,3 +67,12 @@ class Disk:
             shutil.rmtree(path)
         else:
             path.unlink(missing_ok=True)
+
+
+def link_file(source: Path, target: Path) -> None:
+    """Hard-link a file, which takes neither time nor space; copy it if the file system refuses links."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        target.hardlink_to(source)
+    except OSError:
+        shutil.copyfile(source, target)

@@ -1,8 +1,10 @@
-"""Know which documents of a version a scope admits, and which chunks are theirs."""
+"""Know which documents of a version a scope admits, which chunks are theirs, and what their ids are."""
 
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from typing import TypeVar
+from functools import lru_cache
+from typing import Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +14,8 @@ from rag.types import Scope
 
 Mask = NDArray[np.bool_]
 Key = TypeVar("Key", bound=Hashable)
+# A search names a hundred chunks, 1 µs each; of a small index all are kept.
+_KEPT_NAMES: Final = 4096
 
 
 class DocumentTable:
@@ -28,6 +32,9 @@ class DocumentTable:
         if [entry.first_ordinal for entry in entries] != (ends - self._chunks).tolist():
             raise BrokenIndexError("the documents' chunks do not follow each other")
         places = range(len(entries))
+        self._firsts = [entry.first_ordinal for entry in entries]
+        self.name = lru_cache(_KEPT_NAMES)(self._name)
+        self.locate = lru_cache(_KEPT_NAMES)(self._locate)
         self._by_id = {entry.document_id: at for at, entry in enumerate(entries)}
         self._by_group = _arrange((group, at) for at in places for group in entries[at].groups)
         self._by_value = _arrange(
@@ -38,6 +45,22 @@ class DocumentTable:
     @property
     def chunks(self) -> int:
         return int(self._chunks.sum())
+
+    def _name(self, ordinal: int) -> str:
+        """Return the id of a chunk, without its tenant."""
+        entry = self._entries[bisect_right(self._firsts, ordinal) - 1]
+        return f"{entry.document_id}:v{entry.document_version}:{ordinal - entry.first_ordinal + 1:05d}"
+
+    def _locate(self, chunk_id: str) -> int:
+        """Return the ordinal of the chunk with this id, which may be of any tenant.
+
+        Raises: LookupError: there is none.
+        """
+        _, document_id, document_version, number = chunk_id.split(":")
+        entry, at = self._entries[self._by_id[document_id]], int(number)
+        if document_version != f"v{entry.document_version}" or not 1 <= at <= entry.chunks:
+            raise LookupError("a chunk of another version")
+        return entry.first_ordinal + at - 1
 
     def find(self, document_id: str, admitted: Mask | None = None) -> DocumentEntry | None:
         """Return the document of this id, if there is one, and it is one of those admitted."""

@@ -3,7 +3,7 @@
 import math
 from array import array
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -27,6 +27,7 @@ B: Final = 0.75
 LENGTHS_NAME: Final = "lengths.i32"
 # Words counted at a time: takes about 30 MB; larger blocks were slower.
 _BLOCK_WORDS: Final = 500_000
+_BLOCK_POSTINGS: Final = 10_000_000
 
 
 class LexicalIndex:
@@ -81,6 +82,21 @@ class LexicalIndex:
         """Return the numbers of those words that the index knows, in their order."""
         numbers: list[int] = self._bm25.get_tokens_ids(list(words))
         return numbers
+
+    @property
+    def numbers(self) -> Mapping[str, int]:
+        """The number of each word."""
+        numbers: Mapping[str, int] = self._bm25.vocab_dict
+        return numbers
+
+    def count_words(self, chunks: NDArray[np.integer]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return the numbers of the words in these chunks, and how many of the chunks hold each."""
+        wanted = np.zeros(len(self), dtype=bool)
+        wanted[chunks] = True
+        found = [np.zeros(0, dtype=np.int64)]
+        for first in range(0, len(self._chunks), _BLOCK_POSTINGS):
+            found.append(first + np.flatnonzero(wanted[self._chunks[first : first + _BLOCK_POSTINGS]]))
+        return np.unique(np.searchsorted(self._starts, np.concatenate(found), "right") - 1, return_counts=True)
 
     def postings(self, number: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
         """Return the chunks that hold the word of this number, ascending, and its score in each."""
@@ -192,6 +208,15 @@ def _take_places(free: NDArray[np.int64], words: NDArray[np.int32]) -> NDArray[n
 def dampen(lengths: NDArray[np.int32], mean_length: float) -> NDArray[np.float64]:
     """Return BM25's damping of the counts in chunks of these lengths."""
     return (K1 * (1 - B + B * lengths / mean_length)).astype(np.float64, copy=False)
+
+
+def recount(
+    scores: NDArray[np.float32], idf: float, lengths: NDArray[np.int32], mean_length: float
+) -> NDArray[np.float64]:
+    """Return how often a word of this idf stands in chunks of these lengths, by its scores; this is exact."""
+    shares = scores.astype(np.float64) / np.float32(idf)
+    counts: NDArray[np.float64] = np.rint(dampen(lengths, mean_length) * shares / (1 - shares))
+    return counts
 
 
 def inverse_frequency(total: int, found: int) -> float:

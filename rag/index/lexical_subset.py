@@ -10,17 +10,18 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from rag.index.lexical import LexicalIndex, dampen, inverse_frequency
+from rag.index.lexical import dampen, inverse_frequency, recount
 from rag.index.ranking import take_best
+from rag.index.words import Lexicon
 
 # A list of chunks this much longer than the subset is searched for it, and not read.
 _LOOK_UP_FROM: Final = 16
 
 
 class LexicalSubset:
-    """Some chunks of a `LexicalIndex`, by their ordinals there; the same methods as it has."""
+    """Some chunks of a `Lexicon`, by their ordinals there; the same methods as it has."""
 
-    def __init__(self, whole: LexicalIndex, ordinals: NDArray[np.int32], mask: NDArray[np.bool_]) -> None:
+    def __init__(self, whole: Lexicon, ordinals: NDArray[np.int32], mask: NDArray[np.bool_]) -> None:
         """`ordinals` are ascending, and those that `mask`, (chunks,), marks."""
         self._whole = whole
         self._ordinals = ordinals
@@ -80,11 +81,11 @@ class LexicalSubset:
         chunks, scores = self._whole.postings(number)
         places = self._find(chunks)
         ordinals, old = chunks[places], scores[places]
-        old_idf = np.float32(inverse_frequency(len(self._whole), len(chunks)))
+        old_idf = inverse_frequency(len(self._whole), len(chunks))
         idf = np.float32(inverse_frequency(len(self), len(ordinals)))
-        shares = old.astype(np.float64) / old_idf
+        shares = old.astype(np.float64) / np.float32(old_idf)
         if self._whole.lengths is not None and self._mean_length is not None:
             lengths = self._whole.lengths[ordinals]
-            counts = np.rint(dampen(lengths, self._whole.mean_length) * shares / (1 - shares))
+            counts = recount(old, old_idf, lengths, self._whole.mean_length)
             shares = counts / (dampen(lengths, self._mean_length) + counts)
         return ordinals, (idf * shares).astype(np.float32)

@@ -1,7 +1,6 @@
 """List the documents of a tenant as of now, from the manifest of the version that serves, without opening the index."""
 
 import asyncio
-from collections.abc import Collection
 from dataclasses import dataclass
 
 from rag.errors import IndexUnavailable
@@ -15,10 +14,6 @@ class Listing:
 
     version: str | None
     entries: tuple[DocumentEntry, ...]
-
-    def seen_by(self, groups: Collection[str]) -> list[DocumentEntry]:
-        """Return the documents that a caller of these groups sees."""
-        return [each for each in self.entries if not each.groups or not set(each.groups).isdisjoint(groups)]
 
 
 class DocumentLists:

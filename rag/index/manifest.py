@@ -21,6 +21,8 @@ PLAIN_FORMAT: Final = 1
 # Written if a document has groups or metadata. Code that knows none refuses it, instead of showing everybody what the
 # groups hide.
 LABELLED_FORMAT: Final = 2
+# Written if the version has two segments. Code that knows none refuses it, instead of showing what is gone.
+SEGMENTED_FORMAT: Final = 3
 _VERSION_NAME: Final = re.compile(r"(\d{6,})-([0-9a-f]{8})")
 
 
@@ -85,12 +87,23 @@ class DocumentEntry:
 
 @dataclass(frozen=True, slots=True)
 class DenseInfo:
-    """How the vectors are searched; `recall_at_10` is relative to exact search, measured when the version was built."""
+    """How the vectors are searched; `recall_at_10` is relative to exact search, measured when the version was built.
 
-    kind: Literal["flat", "ivf"]
+    Of an `hnsw` index `lists` is the number of its graphs, and `probes` the nodes that a walk keeps in sight.
+    """
+
+    kind: Literal["flat", "ivf", "hnsw"]
     lists: int
     probes: int
     recall_at_10: float
+
+
+@dataclass(frozen=True, slots=True)
+class DeltaInfo:
+    """The chunks of the small segment, and of the main one with those that are gone; see `rag.index.segments`."""
+
+    chunks: int
+    main_chunks: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,10 +113,11 @@ class Manifest:
     `removed` holds the last version number of documents that are gone, and of those that a rollback took back to an
     earlier version. The next number is counted from there, so a chunk id never means two texts. `has_tokens`: the
     version stores token vectors. `numbers_above`: the number of a damaged version; the numbers that it gave to
-    documents are unknown, so all new ones are above it.
+    documents are unknown, so all new ones are above it. `delta` is set if there are two segments; `dense` then
+    describes the main one.
     """
 
-    format: Literal[1, 2]
+    format: Literal[1, 2, 3]
     previous: str | None
     built_at: str
     embedder: ModelInfo
@@ -116,6 +130,7 @@ class Manifest:
     removed: Mapping[str, int]
     has_tokens: bool = False
     numbers_above: int = 0
+    delta: DeltaInfo | None = None
 
     @property
     def last_versions(self) -> dict[str, int]:
@@ -145,8 +160,10 @@ class StoredVersion:
 _MANIFESTS: Final = TypeAdapter(Manifest)
 
 
-def format_of(documents: Iterable[DocumentEntry]) -> Literal[1, 2]:
-    """Return the format of a version with these documents."""
+def format_of(documents: Iterable[DocumentEntry], delta: DeltaInfo | None = None) -> Literal[1, 2, 3]:
+    """Return the format of a version with these documents and segments."""
+    if delta is not None:
+        return SEGMENTED_FORMAT
     return LABELLED_FORMAT if any(entry.groups or entry.metadata for entry in documents) else PLAIN_FORMAT
 
 
@@ -196,7 +213,7 @@ def read_manifest(folder: Path) -> Manifest:
     try:
         return _MANIFESTS.validate_json(content)
     except ValidationError as error:
-        raise BrokenIndexError(f"{MANIFEST_NAME} is not of format {PLAIN_FORMAT} or {LABELLED_FORMAT}") from error
+        raise BrokenIndexError(f"{MANIFEST_NAME} is not of format {PLAIN_FORMAT} to {SEGMENTED_FORMAT}") from error
 
 
 def read_version(folder: Path) -> StoredVersion:
@@ -217,12 +234,11 @@ def read_version(folder: Path) -> StoredVersion:
     return StoredVersion(folder.name, folder, manifest)
 
 
-def seal_files(folder: Path) -> tuple[FileSeal, ...]:
-    """Return a seal for each file below the folder, sorted by name."""
-    return tuple(
-        FileSeal(path.relative_to(folder).as_posix(), path.stat().st_size, _digest_file(path))
-        for path in _files(folder)
-    )
+def seal_files(folder: Path, known: Iterable[FileSeal] = ()) -> tuple[FileSeal, ...]:
+    """Return a seal for each file below the folder, sorted by name; files with known seals are not read."""
+    seals = {seal.name: seal for seal in known}
+    named = ((path.relative_to(folder).as_posix(), path) for path in _files(folder))
+    return tuple(seals.get(name) or FileSeal(name, path.stat().st_size, _digest_file(path)) for name, path in named)
 
 
 def verify_files(stored: StoredVersion) -> None:

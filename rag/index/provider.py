@@ -2,15 +2,18 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
 from rag.errors import IndexUnavailable
-from rag.index.manifest import BrokenIndexError, StoredVersion
-from rag.index.scoped import ScopedIndex, ScopedIndexes
+from rag.index.embedded import EmbeddedIndex
+from rag.index.engine import EmbedderMismatchError, IndexState
+from rag.index.listing import DocumentLists
+from rag.index.manifest import BrokenIndexError, DocumentEntry, StoredVersion
+from rag.index.scoped import ScopedIndexes
 from rag.index.store import IndexStore
 from rag.index.version import TenantIndex
 from rag.types import IndexVersion, ModelInfo, Scope
@@ -20,13 +23,7 @@ POLL_S: Final = 1.0
 # The documents without groups.
 OF_ALL_CALLERS: Final = Scope()
 
-IndexState = Literal["ok", "mismatch", "unreachable", "loading"]
-
 _log = logging.getLogger(__name__)
-
-
-class EmbedderMismatchError(BrokenIndexError):
-    """The vectors were made by another embedder than the one that embeds the questions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +50,14 @@ class ServedIndexes:
         """`on_refresh` is called after each refresh with the serving version of each tenant."""
         self._on_refresh = on_refresh
         self._store = IndexStore(index_dir)
+        self._lists = DocumentLists(self._store)
         self._expected = expected
         self._open: dict[str, ScopedIndexes] = {}
         self._opening: dict[str, asyncio.Task[ScopedIndexes | None]] = {}
         self._seen: dict[str, _Seen] = {}
         self._has_looked = False
 
-    async def current(self, tenant_id: str, scope: Scope = OF_ALL_CALLERS) -> TenantIndex | ScopedIndex | None:
+    async def current(self, tenant_id: str, scope: Scope = OF_ALL_CALLERS) -> EmbeddedIndex | None:
         """Return the serving version as the scope shows it, or None if there is no document in it.
 
         Raises: IndexUnavailable: it is broken, or made by another embedder.
@@ -100,6 +98,17 @@ class ServedIndexes:
             for tenant_id in sorted(served)
             if tenant_ids is None or tenant_id in tenant_ids
         }
+
+    async def documents(self, tenant_id: str) -> tuple[str | None, Sequence[DocumentEntry]]:
+        """Return the name of the serving version as of now, None if there is none, and its documents, sorted by id.
+
+        Raises: IndexUnavailable: the index is damaged, or cannot be read.
+        """
+        listing = await self._lists.read(tenant_id)
+        return listing.version, listing.entries
+
+    async def aclose(self) -> None:
+        """Do nothing: files are closed with their last reader."""
 
     async def open_all(self) -> None:
         """Open all indexes that can be served, so that no query has to wait for it; broken tenants are skipped."""

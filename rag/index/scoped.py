@@ -11,21 +11,23 @@ from typing import Final
 import numpy as np
 
 from rag.chunk_id import ChunkId
-from rag.index.dense import EXACT_MAX_CHUNKS, DenseSubset
+from rag.index.dense import EXACT_MAX_CHUNKS
 from rag.index.documents import Mask
+from rag.index.embedded import EmbeddedIndex
 from rag.index.languages import LANGUAGES
 from rag.index.lexical_subset import LexicalSubset
+from rag.index.neighbours import DenseSubset
 from rag.index.version import TenantIndex
 from rag.ports import Vectors
 from rag.text.language import Language, words
-from rag.types import Chunk, IndexVersion, PlacedChunk, Scope, TokenVectors
+from rag.types import IndexVersion, PlacedChunk, Scope, StoredChunk
 
 # One takes five bytes for each chunk of the index, and at a million chunks 5 ms to make.
 _KEPT_INDEXES: Final = 16
 
 
 class ScopedIndex:
-    """A `rag.ports.ChunkIndex` of some documents of another one; ordinals are those of the other one."""
+    """A `rag.index.embedded.OpenedIndex` of some documents of another one; ordinals are those of the other one."""
 
     def __init__(self, whole: TenantIndex, admitted: Mask) -> None:
         """`admitted` tells for each document whether it is one of them; at least one is."""
@@ -57,22 +59,22 @@ class ScopedIndex:
     def idf(self, words: Sequence[str]) -> list[float]:
         return self._lexical.idf(words)
 
-    def chunks(self, ordinals: Sequence[int]) -> list[Chunk]:
-        self._require(ordinals)
-        return self._whole.chunks(ordinals)
+    @property
+    def total(self) -> int:
+        return self._whole.total
+
+    def ids(self, ordinals: Sequence[int]) -> list[str]:
+        return self._whole.ids(ordinals)
+
+    def fetch(self, chunk_ids: Sequence[str], *, with_tokens: bool) -> list[StoredChunk]:
+        """Return the chunks; raises LookupError for one outside the scope: only a bug can ask, and must not see it."""
+        if not self._mask[list(map(self._whole.documents.locate, chunk_ids))].all():
+            raise LookupError("a chunk outside the scope")
+        return self._whole.fetch(chunk_ids, with_tokens=with_tokens)
 
     def find_chunk(self, chunk_id: ChunkId) -> PlacedChunk | None:
         is_admitted = self._whole.documents.find(chunk_id.document_id, self._admitted) is not None
         return self._whole.find_chunk(chunk_id) if is_admitted else None
-
-    def token_vectors(self, ordinals: Sequence[int]) -> list[TokenVectors | None]:
-        self._require(ordinals)
-        return self._whole.token_vectors(ordinals)
-
-    def _require(self, ordinals: Sequence[int]) -> None:
-        """Check that the chunks are in the scope: only a bug can ask for others, and it must not show them."""
-        if not self._mask[list(ordinals)].all():
-            raise LookupError("a chunk outside the scope")
 
     @cached_property
     def _everything(self) -> DenseSubset:
@@ -92,20 +94,21 @@ class ScopedIndexes:
 
     def __init__(self, whole: TenantIndex) -> None:
         self.whole: Final = whole
-        self._kept: OrderedDict[bytes, ScopedIndex] = OrderedDict()
+        self._everything: Final = EmbeddedIndex(whole)
+        self._kept: OrderedDict[bytes, EmbeddedIndex] = OrderedDict()
 
-    def find(self, scope: Scope) -> TenantIndex | ScopedIndex | None:
+    def find(self, scope: Scope) -> EmbeddedIndex | None:
         """Return the index of what the scope admits: the version itself if that is everything, None if nothing is.
 
         Scopes that admit the same documents share one.
         """
         admitted = self.whole.documents.admit(scope)
         if admitted.all():
-            return self.whole
+            return self._everything
         if not admitted.any():
             return None
         key = np.packbits(admitted).tobytes()
-        found = self._kept.pop(key, None) or ScopedIndex(self.whole, admitted)
+        found = self._kept.pop(key, None) or EmbeddedIndex(ScopedIndex(self.whole, admitted))
         self._kept[key] = found
         if len(self._kept) > _KEPT_INDEXES:
             self._kept.popitem(last=False)

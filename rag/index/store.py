@@ -14,7 +14,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final, TypeVar
 
-from rag.index.disk import Disk, open_private
+from rag.index.disk import Disk, link_file, open_private
+from rag.index.engine import RollbackError
 from rag.index.manifest import (
     MANIFEST_NAME,
     BrokenIndexError,
@@ -26,6 +27,7 @@ from rag.index.manifest import (
     read_version,
     render_manifest,
 )
+from rag.index.plan import require_embedder, restore
 from rag.index.recovery import find_highest_number, find_whole, read_all
 from rag.types import ModelInfo
 
@@ -39,10 +41,6 @@ _BUILDING: Final = "building"
 _VERSIONS: Final = "versions"
 # A reader loses a version only if two newer ones are published while it opens one; five times in a row is no race.
 _READ_ATTEMPTS: Final = 5
-
-
-class RollbackError(Exception):
-    """There is no version to go back to; the serving one still serves."""
 
 
 def folder_name(tenant_id: str) -> str:
@@ -66,19 +64,19 @@ class IndexStore:
     """The versions of all tenants below one directory."""
 
     def __init__(self, index_dir: Path, disk: Disk | None = None) -> None:
-        self._index_dir = index_dir
+        self.index_dir: Final = index_dir
         self._disk = disk or Disk()
 
     def tenants(self) -> list[str]:
         """Return all tenants that have a folder, sorted, whether or not a version serves."""
-        if not self._index_dir.is_dir():
+        if not self.index_dir.is_dir():
             return []
-        found = (tenant_of(entry.name) for entry in os.scandir(self._index_dir) if entry.is_dir())
+        found = (tenant_of(entry.name) for entry in os.scandir(self.index_dir) if entry.is_dir())
         return sorted(tenant_id for tenant_id in found if tenant_id is not None)
 
     def folder(self, tenant_id: str) -> Path:
         """Return the folder of a tenant, whether or not it exists."""
-        return self._index_dir / folder_name(tenant_id)
+        return self.index_dir / folder_name(tenant_id)
 
     def serving_name(self, tenant_id: str) -> str | None:
         """Return the name of the serving version, or None if the tenant has none.
@@ -112,6 +110,19 @@ class IndexStore:
                 if self.serving_name(tenant_id) == name:
                     raise
         raise BrokenIndexError("its versions change faster than they can be read")
+
+    def read_named(self, tenant_id: str, name: str, use: Callable[[StoredVersion], T]) -> T | None:
+        """Return what `use` makes of this version, whether or not it serves; None if it is gone.
+
+        Raises: BrokenIndexError: a file is missing or truncated, or `use` raises it.
+        """
+        folder = self.folder(tenant_id) / _VERSIONS / name
+        try:
+            return use(read_version(folder))
+        except (BrokenIndexError, FileNotFoundError):
+            if folder.is_dir():
+                raise
+            return None
 
     def current(self, tenant_id: str) -> StoredVersion | None:
         """Return the serving version without reading its files; None if the tenant has none.
@@ -203,13 +214,13 @@ class IndexStore:
                 old, numbers_above = self.recover(tenant_id)
                 if old is None:
                     raise RollbackError(f"the serving version is damaged, and no other is whole: {damage}") from damage
-                _require_embedder(old, embedder)
+                require_embedder(old, embedder)
                 manifest = replace(old.manifest, previous=old.name, numbers_above=numbers_above)
             else:
                 old = _read_previous(self.folder(tenant_id) / _VERSIONS, serving, embedder)
-                manifest = _restore(old.manifest, after=name, serving=serving)
+                manifest = restore(old.manifest, after=name, serving=serving)
             for seal in old.manifest.files:
-                _link(old.folder / seal.name, building / seal.name)
+                link_file(old.folder / seal.name, building / seal.name)
             return old.name, self.publish(tenant_id, building, manifest)
 
     def _prune(self, tenant_id: str) -> None:
@@ -244,34 +255,5 @@ def _read_previous(versions: Path, serving: Manifest, embedder: ModelInfo) -> St
         old = read_all(read_version(versions / serving.previous))
     except BrokenIndexError as error:
         raise RollbackError(f"the version before, {serving.previous}, is damaged: {error}") from error
-    _require_embedder(old, embedder)
+    require_embedder(old, embedder)
     return old
-
-
-def _require_embedder(old: StoredVersion, embedder: ModelInfo) -> None:
-    """Refuse vectors of another embedder: servers refuse them too, so after a restart they would find no index.
-
-    Raises: RollbackError.
-    """
-    made_by = old.manifest.embedder
-    if old.manifest.chunks and made_by != embedder:
-        raise RollbackError(
-            f"the version before, {old.name}, was made by {made_by.name} {made_by.revision}, "
-            f"but {embedder.name} {embedder.revision} is set"
-        )
-
-
-def _restore(old: Manifest, *, after: str, serving: Manifest) -> Manifest:
-    """Return the manifest of the old content as the version after the serving one; numbers continue."""
-    restored = {entry.document_id: entry.document_version for entry in old.document_list}
-    removed = {each: last for each, last in serving.last_versions.items() if last > restored.get(each, 0)}
-    return replace(old, previous=after, removed=removed, numbers_above=serving.numbers_above)
-
-
-def _link(source: Path, target: Path) -> None:
-    """Hard-link a file, which takes neither time nor space; copy it if the file system refuses links."""
-    target.parent.mkdir(exist_ok=True)
-    try:
-        target.hardlink_to(source)
-    except OSError:
-        shutil.copyfile(source, target)

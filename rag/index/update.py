@@ -1,73 +1,32 @@
 """Change one tenant's index: build the next version from the serving one, invisible until it is published."""
 
-import hashlib
-import json
-import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
-from rag.chunk_id import ChunkId
 from rag.index.chunks import ChunkFile, ChunkWriter
-from rag.index.contexts import contexts_of
-from rag.index.dense import EXACT_MAX_CHUNKS, build_dense
-from rag.index.languages import LANGUAGES_NAME, detect_codes
+from rag.index.delta import DEFAULT_LIMITS, DeltaLimits, Split, place_segment, split_documents
+from rag.index.dense import EXACT_MAX_CHUNKS, GRAPH_MAX_CHUNKS, DensePlan, build_dense
+from rag.index.engine import EncodeChunks, OnDamage
+from rag.index.languages import LANGUAGES_NAME, LanguageFile, detect_codes
 from rag.index.lexical import build_lexical
-from rag.index.manifest import (
-    BrokenIndexError,
-    DenseInfo,
-    DocumentEntry,
-    Manifest,
-    Origin,
-    StoredVersion,
-    format_of,
-    seal_files,
-)
+from rag.index.manifest import BrokenIndexError, DenseInfo, DocumentEntry, Manifest, StoredVersion, seal_files
+from rag.index.plan import Makers, Plan, warn_of_damage
+from rag.index.segments import DENSE_NAME, LEXICAL_NAME
 from rag.index.store import IndexStore
 from rag.index.tokens import TokenWriter
-from rag.index.version import DENSE_NAME, LEXICAL_NAME, TenantIndex
-from rag.ports import Vectors
+from rag.index.version import TenantIndex
 from rag.text.language import words
-from rag.types import Chunk, Document, EncodedTexts, Labels, ModelInfo, Span
+from rag.types import EncodedTexts
 
 # Large enough to fill batches with texts of similar length, small enough to hold: a few MB of text and vectors.
 GROUP_CHUNKS: Final = 2_000
 _VECTORS_NAME: Final = "vectors.f32"
-NO_LABELS: Final = Labels()
-
-EncodeChunks = Callable[[Sequence[Chunk]], EncodedTexts]
-# Called with the damage of the serving version, and with the version that the update starts from instead.
-OnDamage = Callable[[BrokenIndexError, StoredVersion | None], object]
-
-logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Makers:
-    """The embedder and the chunker of a new version, and whether token vectors are stored."""
-
-    embedder: ModelInfo
-    chunker_version: str
-    keeps_tokens: bool = False
-
-
-def _warn(damage: BrokenIndexError, base: StoredVersion | None) -> None:
-    fields = {"reason": str(damage), "starts_from": base.name if base else None}
-    logger.warning("index_damaged", extra={"fields": fields})
-
-
-def digest_document(document: Document) -> str:
-    """Return a digest that changes if anything changes that a chunk of the document could show."""
-    described = asdict(document)
-    for page in described["pages"]:
-        if page["label"] is None:  # so the digests of versions that knew no labels stay
-            del page["label"]
-    return hashlib.sha256(json.dumps(described).encode()).hexdigest()
 
 
 @contextmanager
@@ -76,7 +35,7 @@ def update_index(
     tenant_id: str,
     on_wait: Callable[[], object],
     makers: Makers | None = None,
-    on_damage: OnDamage = _warn,
+    on_damage: OnDamage = warn_of_damage,
 ) -> Iterator["IndexUpdate"]:
     """Start an update and keep other writers out; `on_wait` is called if another writer is active.
 
@@ -112,7 +71,7 @@ def update_index(
         )
 
 
-class IndexUpdate:
+class IndexUpdate(Plan):
     """A change in progress. New documents come first in the next version, in the order of `put`, then those kept."""
 
     def __init__(
@@ -127,128 +86,66 @@ class IndexUpdate:
         numbers_above: int,
         replaces_damage: bool,
     ) -> None:
-        """New document versions are numbered above `numbers_above`; damage is replaced even if no document changed."""
-        self._store = store
-        self._tenant_id = tenant_id
-        self._building = building
-        self._writer = writer
-        self._base = base
-        self._makers = makers
-        self._numbers_above = numbers_above
-        self._replaces_damage = replaces_damage
-        self._new: list[DocumentEntry] = []
-        self._kept: dict[str, DocumentEntry] = {}
-        self._removed: dict[str, int] = {}
-        self._is_relabelled = False
-        self.reembeds = False
-        if base is not None:
-            self._kept = {entry.document_id: entry for entry in base.manifest.document_list}
-            self._removed = dict(base.manifest.removed)
-            lacks = base.manifest.embedder != makers.embedder or (makers.keeps_tokens and not base.manifest.has_tokens)
-            self.reembeds = base.manifest.chunks > 0 and lacks
-
-    @property
-    def chunks_to_embed(self) -> int:
-        """The number of chunks without vectors so far."""
-        carried = sum(entry.chunks for entry in self._kept.values())
-        return len(self._writer) + (carried if self.reembeds else 0)
-
-    @property
-    def documents(self) -> Mapping[str, DocumentEntry]:
-        """The stored documents, by id, without those that were replaced or dropped so far."""
-        return self._kept
-
-    def find_unchanged(self, document_id: str, digest: str) -> DocumentEntry | None:
-        """Return the stored document if its digest is this one and the current chunker split it; else None."""
-        entry = self._kept.get(document_id)
-        same = entry is not None and (entry.digest, entry.chunker_version) == (digest, self._makers.chunker_version)
-        return entry if same else None
-
-    def labels_of(self, document_id: str) -> Labels:
-        """Return the labels of a stored document; none if there is no such document."""
-        entry = self._kept.get(document_id)
-        return entry.labels if entry else Labels()
-
-    def relabel(self, document_id: str, labels: Labels, origin: Origin | None = None) -> None:
-        """Give a stored document, which does not change otherwise, these labels and this origin."""
-        entry = self._kept[document_id]
-        if (entry.labels, entry.origin) != (labels, origin):
-            labelled = replace(entry, groups=labels.groups, metadata=labels.metadata, origin=origin)
-            self._kept[document_id] = labelled
-            self._is_relabelled = True
-
-    def put(
-        self,
-        document_id: str,
-        title: str,
-        spans: Sequence[Span],
-        digest: str,
-        *,
-        edition: str = "",
-        labels: Labels = NO_LABELS,
-        origin: Origin | None = None,
-    ) -> None:
-        """Add a document, or its next version; each id at most once, and each with at least one span.
-
-        `edition` is the document's own statement of its age.
-        """
-        assert spans
-        old = self._kept.pop(document_id, None)
-        last = max(old.document_version if old else 0, self._removed.pop(document_id, 0))
-        number = 1 + max(last, self._numbers_above)
-        first, cutter = len(self._writer), self._makers.chunker_version
-        contexts = contexts_of(title, spans)
-        entry = DocumentEntry(document_id, title, number, len(spans), first, digest, cutter)
-        self._new.append(replace(entry, groups=labels.groups, metadata=labels.metadata, origin=origin))
-        self._writer.append(
-            [
-                Chunk(
-                    chunk_id=str(ChunkId(self._tenant_id, document_id, number, position)),
-                    document_id=document_id,
-                    title=title,
-                    text=span.text,
-                    start=span.start,
-                    end=span.end,
-                    page_start=span.page_start,
-                    page_end=span.page_end,
-                    heading=span.heading,
-                    context=context,
-                    edition=edition,
-                    page_label=span.page_label,
-                )
-                for position, (span, context) in enumerate(zip(spans, contexts, strict=True), start=1)
-            ]
+        """As `Plan`; the next version is built in the folder `building`."""
+        super().__init__(
+            tenant_id,
+            writer=writer,
+            base=base,
+            makers=makers,
+            numbers_above=numbers_above,
+            replaces_damage=replaces_damage,
         )
+        self._store = store
+        self._building = building
+        self._base: StoredVersion | None = base
+        self._writer: ChunkWriter = writer
 
-    def drop(self, document_id: str) -> bool:
-        """Remove a document; False if there is none with this id."""
-        entry = self._kept.pop(document_id, None)
-        if entry is not None:
-            self._removed[document_id] = max(entry.document_version, self._removed.get(document_id, 0))
-        return entry is not None
-
-    def publish(self, encode: EncodeChunks, *, exact_max_chunks: int = EXACT_MAX_CHUNKS) -> StoredVersion | None:
+    def publish(
+        self,
+        encode: EncodeChunks,
+        *,
+        exact_max_chunks: int = EXACT_MAX_CHUNKS,
+        graph_max_chunks: int = GRAPH_MAX_CHUNKS,
+        delta_limits: DeltaLimits = DEFAULT_LIMITS,
+    ) -> StoredVersion | None:
         """Build the next version and make it serve; if nothing changed, the serving version stays.
 
         `encode` is called with groups of chunks that have no vectors, and not at all if every chunk has some. The token
-        vectors that it returns are stored if the makers say so.
+        vectors that it returns are stored if the makers say so. Of a large version only what is new is written, up to
+        `delta_limits`.
 
         Raises: OSError: the disk is full or failed; the old version still serves.
         """
-        old_documents = self._base.manifest.documents if self._base else 0
-        is_same = not (self._new or self.reembeds or self._is_relabelled) and len(self._kept) == old_documents
-        if is_same and not (self._replaces_damage and self._base):
+        if self.changes_nothing:
             return self._base
         to_embed, kept = self.chunks_to_embed, list(self._kept.values())
         old = TenantIndex(self._base) if self._base and kept else None
-        carried = self._carry_chunks(old, kept) if old else []
+        split = self._split(old, kept, delta_limits)
+        written = split.rewritten if split else kept
+        entries = [*self._new, *(self._carry_chunks(old, written) if old else [])]
         self._writer.finish()
-        dense = None
-        if len(self._writer):
-            self._write_languages(old, kept)
-            self._write_vectors(None if self.reembeds else old, kept, to_embed, encode)
-            dense = self._build_indexes(exact_max_chunks, None if self.reembeds or old is None else old.dense.centres)
-        return self._store.publish(self._tenant_id, self._building, self._describe((*self._new, *carried), dense))
+        if not len(self._writer):
+            empty = self.describe(entries, files=seal_files(self._building))
+            return self._store.publish(self._tenant_id, self._building, empty)
+        self._write_languages(old, written)
+        embedded = None if self.reembeds else old
+        self._write_vectors(embedded, written, to_embed, encode)
+        plan = DensePlan(exact_max_chunks, graph_max_chunks)
+        if embedded is not None and split is None:
+            graphs = embedded.dense.carry(_trace(kept, to_embed))
+            plan = replace(plan, centres=embedded.dense.centres, graphs=graphs)
+        dense = self._build_indexes(plan)
+        manifest = (
+            self.describe(entries, dense=dense, files=seal_files(self._building))
+            if split is None
+            else self._describe_segments(entries, split)
+        )
+        return self._store.publish(self._tenant_id, self._building, manifest)
+
+    def _split(self, old: TenantIndex | None, kept: Sequence[DocumentEntry], limits: DeltaLimits) -> Split | None:
+        if old is None or self.reembeds or self._makers.keeps_tokens != (old.token_file is not None):
+            return None
+        return split_documents(old, kept, len(self._writer), limits)
 
     def _carry_chunks(self, old: TenantIndex, kept: Sequence[DocumentEntry]) -> list[DocumentEntry]:
         carried = []
@@ -300,31 +197,32 @@ class IndexUpdate:
             yield writer
             writer.finish()
 
-    def _build_indexes(self, exact_max_chunks: int, centres: Vectors | None) -> DenseInfo:
+    def _build_indexes(self, plan: DensePlan) -> DenseInfo:
         chunks = ChunkFile.load(self._building)
         build_lexical((words(chunk.ranked_text) for chunk in chunks), self._building / LEXICAL_NAME)
         path = self._building / _VECTORS_NAME
         vectors = np.memmap(path, dtype=np.float32, mode="r", shape=(len(chunks), self._makers.embedder.dimension))
-        info = build_dense(vectors, self._building / DENSE_NAME, exact_max_chunks=exact_max_chunks, centres=centres)
+        parts = LanguageFile.load(self._building, len(chunks)).codes
+        info = build_dense(vectors, self._building / DENSE_NAME, replace(plan, parts=parts))
         path.unlink()
         return info
 
-    def _describe(self, documents: tuple[DocumentEntry, ...], dense: DenseInfo | None) -> Manifest:
-        return Manifest(
-            format=format_of(documents),
-            previous=self._base.name if self._base else None,
-            built_at=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-            embedder=self._makers.embedder,
-            chunker_version=self._makers.chunker_version,
-            documents=len(documents),
-            chunks=len(self._writer),
-            dense=dense,
-            files=seal_files(self._building),
-            document_list=documents,
-            removed=self._removed,
-            has_tokens=self._makers.keeps_tokens and len(self._writer) > 0,
-            numbers_above=self._numbers_above,
-        )
+    def _describe_segments(self, entries: Sequence[DocumentEntry], split: Split) -> Manifest:
+        """Put what was built beside the main segment, and describe both."""
+        assert self._base is not None
+        delta, seals = place_segment(self._building, self._base, split.live)
+        documents, first = list(entries), delta.chunks
+        for entry in split.left:
+            documents.append(replace(entry, first_ordinal=first))
+            first += entry.chunks
+        files = seal_files(self._building, seals)
+        return self.describe(documents, dense=self._base.manifest.dense, files=files, delta=delta)
+
+
+def _trace(kept: Sequence[DocumentEntry], new: int) -> NDArray[np.int64]:
+    """Return the old ordinal of each chunk, or -1 of the new ones, which come first."""
+    old = [np.arange(entry.first_ordinal, entry.first_ordinal + entry.chunks) for entry in kept]
+    return np.concatenate([np.full(new, -1), *old])
 
 
 def _blocks(first: int, count: int) -> Iterator[tuple[int, int]]:

@@ -5,29 +5,25 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import cached_property
 from typing import Final
 
 from rag.chunk_id import ChunkId
 from rag.errors import IndexUnavailable
-from rag.index.chunks import ChunkFile
-from rag.index.dense import DenseIndex
 from rag.index.documents import DocumentTable
-from rag.index.languages import LANGUAGES, LanguageFile
-from rag.index.lexical import LexicalIndex
+from rag.index.languages import LANGUAGES
 from rag.index.manifest import BrokenIndexError, StoredVersion
-from rag.index.tokens import TokenFile
+from rag.index.segments import open_parts
 from rag.ports import Vectors
 from rag.text.language import Language, words
-from rag.types import Chunk, IndexVersion, PlacedChunk, TokenVectors
+from rag.types import Chunk, IndexVersion, PlacedChunk, StoredChunk, TokenVectors
 
-DENSE_NAME: Final = "dense.faiss"
-LEXICAL_NAME: Final = "lexical"
 # Seconds between two checks of the file sizes, which take 0.1 ms.
 TRUSTED_S: Final = 0.05
 
 
 class TenantIndex:
-    """A `rag.ports.ChunkIndex` on disk; its files stay readable after they are pruned."""
+    """A `rag.index.embedded.OpenedIndex` of all of a version; its files stay readable after they are pruned."""
 
     def __init__(self, stored: StoredVersion) -> None:
         """Open the files of a version.
@@ -37,16 +33,11 @@ class TenantIndex:
         self._summary = stored.summary
         self._trusted_until = 0.0
         self._sizes = [(str(stored.folder / seal.name), seal.size_bytes) for seal in stored.manifest.files]
-        self.dense = DenseIndex.load(stored.folder / DENSE_NAME)
-        self.lexical = LexicalIndex.load(stored.folder / LEXICAL_NAME)
-        self.chunk_file = ChunkFile.load(stored.folder)
+        parts = open_parts(stored)
+        self.dense, self.lexical, self.languages = parts.dense, parts.lexical, parts.languages
+        self.chunk_file, self.token_file, self.places = parts.chunk_file, parts.token_file, parts.places
         self.documents = DocumentTable(stored.manifest.document_list)
-        self.languages = LanguageFile.load(stored.folder, len(self.chunk_file))
-        has_tokens, dimension = stored.manifest.has_tokens, stored.manifest.embedder.dimension
-        self.token_file = TokenFile.load(stored.folder, dimension) if has_tokens else None
-        sizes = {len(self.dense), len(self.lexical), len(self.chunk_file), len(self.token_file or self.chunk_file)}
-        sizes.add(self.documents.chunks)
-        if sizes != {stored.manifest.chunks} or self.dense.dimension != dimension:
+        if self.documents.chunks != stored.manifest.chunks:
             raise BrokenIndexError("vectors, words and chunks do not belong together")
         self._by_language = {each: self.dense.subset(self.languages.ordinals(each)) for each in LANGUAGES}
 
@@ -82,6 +73,24 @@ class TenantIndex:
 
     def near(self, word: str) -> dict[str, int]:
         return self.lexical.vocabulary.near(word)
+
+    @property
+    def total(self) -> int:
+        return len(self.chunk_file)
+
+    def ids(self, ordinals: Sequence[int]) -> list[str]:
+        prefix = self._prefix if ordinals else ""
+        return [prefix + self.documents.name(ordinal) for ordinal in ordinals]
+
+    @cached_property
+    def _prefix(self) -> str:
+        """The beginning of all chunk ids: the tenant, which the manifest does not name."""
+        return self.chunks([0])[0].chunk_id.partition(":")[0] + ":"
+
+    def fetch(self, chunk_ids: Sequence[str], *, with_tokens: bool) -> list[StoredChunk]:
+        ordinals = list(map(self.documents.locate, chunk_ids))
+        tokens = self.token_vectors(ordinals) if with_tokens else [None] * len(ordinals)
+        return [StoredChunk(*pair) for pair in zip(self.chunks(ordinals), tokens, strict=True)]
 
     def chunks(self, ordinals: Sequence[int]) -> list[Chunk]:
         try:

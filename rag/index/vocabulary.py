@@ -8,7 +8,7 @@ from rag.text.language import fold
 
 # In a larger vocabulary the search for typing errors would delay a question.
 _NEAR_MAX_WORDS: Final = 200_000
-_NEAR_MIN_CHARS: Final = 5
+NEAR_MIN_CHARS: Final = 5
 _LONG_WORD_CHARS: Final = 7
 _VERY_LONG_WORD_CHARS: Final = 9
 
@@ -38,7 +38,7 @@ class Vocabulary:
         The first and the last letter must agree: at the end, forms of one word differ.
         """
         folded = fold(word)
-        if len(folded) < _NEAR_MIN_CHARS or not folded.isalpha():
+        if len(folded) < NEAR_MIN_CHARS or not folded.isalpha():
             return {}
         return {found: self._count(found) for near in self._near(folded) for found in self._by_fold[near]}
 

@@ -11,7 +11,8 @@ from rag.clients.runtime_protocols import embedding_protocol
 from rag.config.environment import SettingsError, load_settings
 from rag.config.settings import OURS, Settings
 from rag.engines.fake import FakeEncoder
-from rag.index.store import IndexStore
+from rag.index.engine import IndexEngine
+from rag.index.opening import open_engine
 from rag.ingestion.arguments import parse_arguments
 from rag.ingestion.command import EXIT_FAILED, run
 from rag.ingestion.ingest import Ingestion
@@ -66,9 +67,9 @@ def main(argv: Sequence[str], *, prog: str) -> int:
         sys.stderr.write(f"{error}\n")
         return EXIT_FAILED
 
-    def make_ingestion(store: IndexStore, watcher: Watcher) -> Ingestion:
+    def make_ingestion(engine: IndexEngine, watcher: Watcher) -> Ingestion:
         return Ingestion(
-            store,
+            engine,
             watcher,
             lambda: describe_embedder(settings),
             lambda: open_encoder(settings),
@@ -76,7 +77,7 @@ def main(argv: Sequence[str], *, prog: str) -> int:
             open_reader=lambda: open_file_reader(settings.docling_url),
         )
 
-    return run(arguments, settings.index_dir, make_ingestion)
+    return run(arguments, open_engine(settings.secret_index_url, settings.index_dir), make_ingestion)
 
 
 if __name__ == "__main__":

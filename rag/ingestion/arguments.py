@@ -3,7 +3,9 @@
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
+from urllib.parse import urlsplit
 
+from rag.index.opening import SCHEMES
 from rag.index.store import folder_name
 from rag.ingestion.sources import DOCUMENT_ID
 from rag.text.document_labels import LabelError, read_document_groups, read_metadata
@@ -22,6 +24,7 @@ def parse_arguments(argv: Sequence[str], *, prog: str = "python -m rag.ingestion
     list_ = commands.add_parser("list", help="print the documents of the index")
     check = commands.add_parser("check", help="compare the index with its checksums and the embedder")
     rollback = commands.add_parser("rollback", help="undo the last change of the index; a second one undoes the first")
+    migrate = commands.add_parser("migrate", help="copy the index to another engine while servers go on answering")
     for each in (add, sync, remove, list_, check, rollback):
         each.add_argument("--tenant", required=True, type=_tenant, metavar="T")
     add.add_argument("--document-id", type=_document_id, metavar="ID", help="of the one file that is given")
@@ -39,6 +42,15 @@ def parse_arguments(argv: Sequence[str], *, prog: str = "python -m rag.ingestion
         "--allow-empty", action="store_true", help="remove the folder's documents if it holds no file that can be read"
     )
     sync.add_argument("folder", type=Path, metavar="FOLDER")
+    migrate.add_argument(
+        "--to", required=True, type=_place, metavar="URL", help="a URL as in RAG_INDEX_URL, or a folder"
+    )
+    migrate.add_argument(
+        "--tenant", action="append", type=_tenant, metavar="T", help="repeatable; without, all tenants"
+    )
+    migrate.add_argument(
+        "--reembed", action="store_true", help="make the vectors anew, by the embedder that the settings name"
+    )
     remove.add_argument("--document-id", required=True, type=_document_id, metavar="ID")
     arguments = parser.parse_args(argv)
     names_one = arguments.command == "add" and not (arguments.document_id is None and arguments.title is None)
@@ -104,6 +116,15 @@ def _tenant(text: str) -> str:
         folder_name(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
+    return text
+
+
+def _place(text: str) -> str:
+    """Return the URL of an engine; the message of an error does not show it, because it may hold a password."""
+    if not (scheme := urlsplit(text).scheme):
+        return Path(text).absolute().as_uri()
+    if scheme not in SCHEMES:
+        raise argparse.ArgumentTypeError(f"a URL begins with {' or '.join(f'{each}:' for each in sorted(SCHEMES))}")
     return text
 
 

@@ -8,22 +8,30 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import Final
 
 from tqdm import tqdm
 
 from rag.errors import RagError, UpstreamFailure
+from rag.index.engine import IndexEngine, RollbackError
 from rag.index.manifest import BrokenIndexError
-from rag.index.store import IndexStore, RollbackError
+from rag.index.opening import open_url
 from rag.ingestion.ingest import Ingestion
 from rag.ingestion.ports import Watcher
-from rag.ingestion.reports import AddReport, CheckReport, ListReport, RemoveReport, RollbackReport, SyncReport
+from rag.ingestion.reports import (
+    AddReport,
+    CheckReport,
+    ListReport,
+    MigrateReport,
+    RemoveReport,
+    RollbackReport,
+    SyncReport,
+)
 from rag.ingestion.sources import Findings, Source, find_sources
 from rag.ingestion.sync import SyncError
 from rag.text.document_ids import make_id
 
-Report = AddReport | SyncReport | RemoveReport | ListReport | CheckReport | RollbackReport
+Report = AddReport | SyncReport | RemoveReport | ListReport | CheckReport | RollbackReport | MigrateReport
 
 EXIT_OK: Final = 0
 EXIT_FAILED: Final = 1
@@ -56,13 +64,12 @@ class Terminal:
 
 
 def run(
-    arguments: argparse.Namespace, index_dir: Path, make_ingestion: Callable[[IndexStore, Watcher], Ingestion]
+    arguments: argparse.Namespace, engine: IndexEngine, make_ingestion: Callable[[IndexEngine, Watcher], Ingestion]
 ) -> int:
     """Execute the command, print one JSON object to stdout unless it failed altogether, and return the exit status."""
     terminal = Terminal()
-    store = IndexStore(index_dir)
     try:
-        report = _execute(arguments, make_ingestion(store, terminal), terminal)
+        report = _execute(arguments, make_ingestion(engine, terminal), terminal)
     except KeyboardInterrupt:
         terminal.tell("interrupted: the index is as it was")
         return EXIT_INTERRUPTED
@@ -112,19 +119,25 @@ def _name_system_error(error: OSError) -> str:
 def _execute(arguments: argparse.Namespace, ingestion: Ingestion, terminal: Terminal) -> Report | None:
     match arguments.command:
         case "add":
-            findings = _find(arguments)
-            _tell(findings, terminal)
-            return ingestion.add(arguments.tenant, findings.sources, findings.failed, findings.skipped)
+            return _add(arguments, ingestion, terminal)
         case "sync":
             return _sync(arguments, ingestion, terminal)
+        case "migrate":
+            return ingestion.migrate(open_url(arguments.to), arguments.tenant or (), reembeds=arguments.reembed)
         case "remove":
             return ingestion.remove(arguments.tenant, arguments.document_id)
-        case "list":
-            return ingestion.list_documents(arguments.tenant)
-        case "rollback":
-            return ingestion.rollback(arguments.tenant)
-        case _:
-            return ingestion.check(arguments.tenant)
+    of_tenant: dict[str, Callable[[str], Report]] = {
+        "list": ingestion.list_documents,
+        "rollback": ingestion.rollback,
+        "check": ingestion.check,
+    }
+    return of_tenant[arguments.command](arguments.tenant)
+
+
+def _add(arguments: argparse.Namespace, ingestion: Ingestion, terminal: Terminal) -> AddReport:
+    findings = _find(arguments)
+    _tell(findings, terminal)
+    return ingestion.add(arguments.tenant, findings.sources, findings.failed, findings.skipped)
 
 
 def _find(arguments: argparse.Namespace) -> Findings:

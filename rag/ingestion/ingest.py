@@ -5,10 +5,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
-from rag.index.manifest import BrokenIndexError, StoredVersion
-from rag.index.store import IndexStore
-from rag.index.update import IndexUpdate, Makers, digest_document, update_index
+from rag.index.engine import IndexChange, IndexEngine, PublishedVersion
+from rag.index.manifest import BrokenIndexError
+from rag.index.plan import digest_document
 from rag.ingestion.intake import Intake
+from rag.ingestion.migration import Migration, NewEmbedder
 from rag.ingestion.ports import DocumentReader, PassageEncoder, Watcher
 from rag.ingestion.reading import FileReader
 from rag.ingestion.reports import (
@@ -16,6 +17,7 @@ from rag.ingestion.reports import (
     CheckReport,
     Listed,
     ListReport,
+    MigrateReport,
     Named,
     RemoveReport,
     RollbackReport,
@@ -25,7 +27,7 @@ from rag.ingestion.sources import Failure, Findings, Skipped, Source
 from rag.ingestion.sync import Changes, find_gone, list_failures
 from rag.parsing.chunking import CHUNKER_VERSION
 from rag.text.language import place_tones
-from rag.types import Chunk, ModelInfo
+from rag.types import Chunk, EncodedTexts, ModelInfo
 
 FindFiles = Callable[[], Findings]
 
@@ -44,7 +46,7 @@ class Ingestion:
 
     def __init__(
         self,
-        store: IndexStore,
+        engine: IndexEngine,
         watcher: Watcher,
         describe_embedder: Callable[[], ModelInfo],
         open_encoder: Callable[[], PassageEncoder],
@@ -56,7 +58,7 @@ class Ingestion:
 
         `keeps_tokens`: store token vectors in the index too, for a reranker of the same model.
         """
-        self._store = store
+        self._engine = engine
         self._watcher = watcher
         self._describe_embedder = describe_embedder
         self._open_encoder = open_encoder
@@ -121,7 +123,7 @@ class Ingestion:
         started = time.monotonic()
         findings = find()
         intake = self._begin(list_failures(findings, allow_empty=allow_empty))
-        stored = self._store.current(tenant_id)
+        stored = self._engine.current(tenant_id)
         before = {entry.document_id: entry for entry in stored.manifest.document_list} if stored else {}
         sources = intake.settle(findings.sources, before)
         gone = find_gone(before.values(), folder, findings, sources, allow_empty=allow_empty)
@@ -138,9 +140,9 @@ class Ingestion:
 
     def remove(self, tenant_id: str, document_id: str) -> RemoveReport | None:
         """Remove a document; None if there is none with this id."""
-        if self._store.current(tenant_id) is None:
+        if self._engine.current(tenant_id) is None:
             return None
-        with update_index(self._store, tenant_id, self._tell_waiting) as update:
+        with self._engine.update(tenant_id, self._tell_waiting) as update:
             if not update.drop(document_id):
                 return None
             stored = self._publish(update)
@@ -152,12 +154,20 @@ class Ingestion:
 
         Raises: RollbackError: there is no previous version, or none that the servers could answer from.
         """
-        restored, stored = self._store.rollback(tenant_id, self._describe_embedder(), self._tell_waiting)
+        restored, stored = self._engine.rollback(tenant_id, self._describe_embedder(), self._tell_waiting)
         return RollbackReport(tenant_id, stored.name, restored, stored.manifest.documents, stored.manifest.chunks)
+
+    def migrate(self, target: IndexEngine, tenant_ids: Sequence[str] = (), *, reembeds: bool = False) -> MigrateReport:
+        """Copy these tenants, or all, to another engine; `reembeds`: with vectors of this embedder.
+
+        Raises: BrokenIndexError: a version of the source or of the target is damaged; OSError.
+        """
+        new = NewEmbedder(self._describe_embedder(), self._embed, self._keeps_tokens) if reembeds else None
+        return Migration(self._engine, target, self._watcher, new).run(tenant_ids)
 
     def list_documents(self, tenant_id: str) -> ListReport:
         """Return the documents of the serving version, sorted by id."""
-        stored = self._store.current(tenant_id)
+        stored = self._engine.current(tenant_id)
         entries = sorted(stored.manifest.document_list, key=lambda entry: entry.document_id) if stored else []
         documents = [
             Listed(each.document_id, each.title, each.document_version, each.chunks, each.groups, each.metadata)
@@ -168,7 +178,7 @@ class Ingestion:
     def check(self, tenant_id: str) -> CheckReport:
         """Read every byte of the serving version, and compare its embedder with the configured one."""
         try:
-            stored = self._store.verify(tenant_id)
+            stored = self._engine.verify(tenant_id)
         except BrokenIndexError as error:
             return CheckReport(tenant_id, None, 0, 0, error.problems)
         if stored is None:
@@ -183,25 +193,32 @@ class Ingestion:
         return Intake(self._watcher, self._open_reader, failed)
 
     @contextmanager
-    def _updating(self, tenant_id: str) -> Iterator[IndexUpdate]:
-        makers = Makers(self._describe_embedder(), CHUNKER_VERSION, self._keeps_tokens)
-        with update_index(self._store, tenant_id, self._tell_waiting, makers, self._tell_damage) as update:
+    def _updating(self, tenant_id: str) -> Iterator[IndexChange]:
+        with self._engine.update(
+            tenant_id,
+            self._tell_waiting,
+            self._describe_embedder(),
+            chunker_version=CHUNKER_VERSION,
+            keeps_tokens=self._keeps_tokens,
+            on_damage=self._tell_damage,
+        ) as update:
             yield update
 
-    def _publish(self, update: IndexUpdate) -> StoredVersion | None:
+    def _publish(self, update: IndexChange) -> PublishedVersion | None:
         if update.reembeds:
             self._watcher.tell("the index is by another embedder, or without its tokens: all is embedded again")
         with self._watcher.measure("embedding", update.chunks_to_embed, "chunk") as advance:
-            return update.publish(
-                lambda chunks: self._use_encoder().read_passages([embedding_text(chunk) for chunk in chunks], advance)
-            )
+            return update.publish(lambda chunks: self._embed(chunks, advance))
+
+    def _embed(self, chunks: Sequence[Chunk], advance: Callable[[int], None]) -> EncodedTexts:
+        return self._use_encoder().read_passages([embedding_text(chunk) for chunk in chunks], advance)
 
     def _use_encoder(self) -> PassageEncoder:
         if self._encoder is None:
             self._encoder = self._open_encoder()
         return self._encoder
 
-    def _tell_damage(self, damage: BrokenIndexError, base: StoredVersion | None) -> None:
+    def _tell_damage(self, damage: BrokenIndexError, base: PublishedVersion | None) -> None:
         lost = "no other is whole, so this starts from nothing: add all documents again, with their groups and metadata"
         if base is not None:
             lost = f"this starts from {base.name}, the last whole one: add and remove again what came after it"

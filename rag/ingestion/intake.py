@@ -6,8 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from rag.errors import ParseError
+from rag.index.engine import IndexChange
 from rag.index.manifest import DocumentEntry, Origin
-from rag.index.update import IndexUpdate, digest_document
+from rag.index.plan import digest_document
 from rag.ingestion.ports import DocumentReader, PassageEncoder, Watcher
 from rag.ingestion.reports import Added, Warned
 from rag.ingestion.sources import Failure, Source, settle
@@ -38,7 +39,7 @@ class Intake:
         return settled
 
     def put_all(
-        self, update: IndexUpdate, sources: Sequence[Source], use_encoder: Callable[[], PassageEncoder]
+        self, update: IndexChange, sources: Sequence[Source], use_encoder: Callable[[], PassageEncoder]
     ) -> list[Added]:
         """Add the documents of all files that can be read, and return them in order."""
         added = []
@@ -75,7 +76,7 @@ class Intake:
             advance(1)
 
     def _put(
-        self, update: IndexUpdate, source: Source, document: Document, use_encoder: Callable[[], PassageEncoder]
+        self, update: IndexChange, source: Source, document: Document, use_encoder: Callable[[], PassageEncoder]
     ) -> int:
         """Add the document of a file, and return the number of its chunks.
 

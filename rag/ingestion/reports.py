@@ -121,3 +121,28 @@ class CheckReport:
     documents: int
     chunks: int
     problems: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class MigratedTenant:
+    """What was done for one tenant: `version` at the target has the content of `source_version`.
+
+    `copied`, `unchanged` and `removed` count documents of the target; `documents` and `chunks` count the whole index.
+    """
+
+    tenant: str
+    source_version: str
+    version: str | None
+    copied: int
+    unchanged: int
+    removed: int
+    documents: int
+    chunks: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class MigrateReport:
+    """The result of `migrate`: the tenants that have a version, in order."""
+
+    tenants: list[MigratedTenant]

@@ -9,7 +9,8 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
-from rag.index.manifest import DocumentEntry, StoredVersion
+from rag.index.engine import PublishedVersion
+from rag.index.manifest import DocumentEntry
 from rag.ingestion.reports import Named, SyncReport, Warned
 from rag.ingestion.sources import NOTHING_READABLE, Failure, Findings, Skipped, Source, name_path
 
@@ -70,7 +71,7 @@ class Changes:
     def report(
         self,
         tenant_id: str,
-        stored: StoredVersion | None,
+        stored: PublishedVersion | None,
         before: Collection[str],
         skipped: list[Skipped],
         started: float,

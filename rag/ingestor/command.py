@@ -15,8 +15,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from rag.index.engine import IndexEngine
 from rag.index.manifest import BrokenIndexError
-from rag.index.store import IndexStore
 from rag.ingestor.desk import Outcome
 from rag.text.document_ids import make_id
 from schemas.documents import JobOrder, JobProgress
@@ -38,10 +38,16 @@ class IngestionCommand:
     """A `JobRunner`: checks by the serving version that the caller sees what it changes, then runs the command."""
 
     def __init__(
-        self, index_dir: Path, environment: Mapping[str, str], *, timeout_s: float, child: Sequence[str] = ()
+        self,
+        engine: IndexEngine,
+        index_dir: Path,
+        environment: Mapping[str, str],
+        *,
+        timeout_s: float,
+        child: Sequence[str] = (),
     ) -> None:
-        """`child` is the command to run before its arguments; ours by default."""
-        self._store = IndexStore(index_dir)
+        """`index_dir` is that of the settings; `child` is the command to run before its arguments, ours by default."""
+        self._engine = engine
         self._timeout_s = timeout_s
         self._child = list(child) or [sys.executable, "-m", "rag.ingestor.child"]
         path = os.pathsep.join(each for each in (str(ROOT), environment.get("PYTHONPATH")) if each)
@@ -60,7 +66,7 @@ class IngestionCommand:
     def _refuse(self, order: JobOrder) -> str | None:
         """Return why the caller may not do this; None if it may."""
         try:
-            stored = self._store.current(order.tenant_id)
+            stored = self._engine.current(order.tenant_id)
         except BrokenIndexError:
             # `add` begins from an older version, and would undo what is in this one: nothing for a caller to decide.
             return _BROKEN

@@ -3,11 +3,12 @@
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp
 
 from rag.background import kept_running
 from rag.config.settings import Settings
-from rag.ingestor.app import PATHS, make_app
+from rag.index.opening import open_engine
+from rag.ingestor.app import make_app
 from rag.ingestor.command import IngestionCommand
 from rag.ingestor.desk import JobDesk
 from rag.observability import metrics
@@ -20,7 +21,7 @@ class Ingestor:
         """`is_on=False`: it takes no orders and touches no disk, for platforms that start every service of a Bento."""
         self._desk = desk
         self._is_on = is_on
-        self._app = make_app(desk)
+        self.app: ASGIApp = make_app(desk)
 
     @property
     def is_ready(self) -> bool:
@@ -38,17 +39,9 @@ class Ingestor:
             yield
         self._desk.close()
 
-    def beside(self, server: ASGIApp) -> ASGIApp:
-        """Return an application that answers our paths, and leaves the others to `server`."""
-
-        async def route(scope: Scope, receive: Receive, send: Send) -> None:
-            is_ours = scope["type"] == "http" and scope["path"].startswith(PATHS)
-            await (self._app if is_ours else server)(scope, receive, send)
-
-        return route
-
 
 def open_ingestor(settings: Settings, environment: Mapping[str, str]) -> Ingestor:
     """Make the Ingestor; nothing is read or written before it runs."""
-    command = IngestionCommand(settings.index_dir, environment, timeout_s=settings.job_timeout_s)
+    engine = open_engine(settings.secret_index_url, settings.index_dir)
+    command = IngestionCommand(engine, settings.index_dir, environment, timeout_s=settings.job_timeout_s)
     return Ingestor(JobDesk(settings.spool_dir, command), is_on=settings.uploads == "on")

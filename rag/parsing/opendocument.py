@@ -41,6 +41,7 @@ _UNPRINTED: Final = frozenset(
 ) | {ANNOTATION, NOTE}
 _INLINE: Final = {name("text:tab"): " ", name("text:line-break"): "\n", PARAGRAPH: "\n", HEADING: "\n"}
 _SPACES: Final = name("text:s")
+_MAX_PARENTS: Final = 20  # styles may name each other in a circle
 _WHITE_SPACE = re.compile(r"\s+")
 
 
@@ -48,7 +49,9 @@ _WHITE_SPACE = re.compile(r"\s+")
 class OpenDocument:
     """The body of a file; `parents` names the style that an automatic one is made from.
 
-    `hidden` are the styles that hide or strike out, `directions` those that raise (1) or lower (-1).
+    `list_styles` are the definitions of lists by their names, `outline` that of numbered headings, and `listed` the
+    list style of those paragraph styles that have one. `hidden` are the styles that hide or strike out, `directions`
+    those that raise (1) or lower (-1).
     """
 
     body: etree._Element
@@ -56,11 +59,22 @@ class OpenDocument:
     parents: Mapping[str, str]
     hidden: frozenset[str]
     directions: Mapping[str, int]
+    list_styles: Mapping[str, etree._Element]
+    listed: Mapping[str, str]
+    outline: etree._Element | None
 
     def is_hidden(self, element: etree._Element) -> bool:
         """Tell whether its style or its own mark hides an element."""
         style = element.get(name("text:style-name")) or element.get(name("table:style-name"))
         return style in self.hidden or element.get(name("text:display")) == "none"
+
+    def find_list_style(self, style: str) -> str:
+        """Return the list style of a paragraph style or of one that it is made from; empty if there is none."""
+        for _ in range(_MAX_PARENTS):
+            if style in self.listed:
+                return self.listed[style]
+            style = self.parents.get(style, "")
+        return ""
 
     def text_of(self, element: etree._Element) -> str:
         """Return the text of an element, without its notes and drawings, which stand outside its lines."""
@@ -98,12 +112,17 @@ def open_document(data: bytes, kind: str) -> OpenDocument:
     common = read_xml(archive, "styles.xml")
     styles = [style for root in (common, content) if root is not None for style in root.iter(name("style:style"))]
     own = name("style:name")
+    lists = [each for root in (common, content) if root is not None for each in root.iter(name("text:list-style"))]
+    listed = name("style:list-style-name")
     return OpenDocument(
         body,
         title or "",
         {str(each.get(own)): str(each.get(name("style:parent-style-name"), "")) for each in styles},
         frozenset(str(each.get(own)) for each in styles if _hides(each)),
         {str(each.get(own)): direction for each in styles if (direction := _read_direction(each))},
+        {str(each.get(own)): each for each in lists},
+        {str(each.get(own)): str(each.get(listed)) for each in styles if each.get(listed)},
+        None if common is None else next(common.iter(name("text:outline-style")), None),
     )
 
 

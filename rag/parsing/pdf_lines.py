@@ -20,6 +20,7 @@ _MIN_ROWS: Final = 3
 _MIN_TABLE_COLUMNS: Final = 3
 _PROSE_WORDS: Final = 3.0  # for each line of a column
 _PROSE_FILL: Final = 0.55  # of the column's width
+_FLOWING: Final = 0.5  # of its lines; asked of three columns and more, which are tables more often than prose
 _FIELD_ROW: Final = 10**9  # above all numbers of tables: the lines of a form are kept apart like rows
 
 _LETTER = re.compile(r"[^\W\d_]")
@@ -167,28 +168,39 @@ def _cut(row: Sequence[Piece]) -> list[Segment]:
 
 
 def _columns_end(rows: Sequence[Row], start: int) -> int:
-    """Return the end of the rows from `start` that are two columns of prose painted row by row; `start` if none."""
-    if len(rows[start]) != 2:
+    """Return the end of the rows from `start` that are columns of prose painted row by row; `start` if none."""
+    edges = [segment.left for segment in rows[start]]
+    if len(edges) == 1:
         return start
-    left_edge, right_edge = rows[start][0].left, rows[start][1].left
-    gutter = rows[start][0].right
-    end, pairs = start, 0
+    end, full = start, 0
     for at in range(start, len(rows)):
         row = rows[at]
-        if not _goes_down(rows[at - 1], row, at > start):
+        if not _goes_down(rows[at - 1], row, at > start) or not _fits(row, edges):
             break
-        if len(row) == 2 and abs(row[1].left - right_edge) <= _ALIGNED_PT and row[0].left >= left_edge - _ALIGNED_PT:
-            gutter = max(gutter, row[0].right)
-            pairs += 1
-        elif len(row) > 1 or not (row[0].right < right_edge or row[0].left >= right_edge - _ALIGNED_PT):
-            break
-        if gutter >= right_edge:
-            break
+        full += len(row) == len(edges)
         end = at + 1
-    while end > start and len(rows[end - 1]) == 1 and pairs < _MIN_ROWS:
+    while end > start and len(rows[end - 1]) == 1 and full < _MIN_ROWS:
         end -= 1
-    columns = _columns(rows[start:end], right_edge)
-    return end if pairs >= _MIN_ROWS and all(map(_is_prose, columns)) else start
+    columns = _columns(rows[start:end], edges)
+    is_text = all(map(_is_prose, columns)) and (len(edges) < _MIN_TABLE_COLUMNS or all(map(_flows_on, columns)))
+    return end if full >= _MIN_ROWS and is_text else start
+
+
+def _fits(row: Row, edges: Sequence[float]) -> bool:
+    """Return whether each part of the row is in a column of its own; those of a full row stand at the edges."""
+    places = [_column_of(segment, edges) for segment in row]
+    is_full = len(row) == len(edges)
+    return (
+        all(before < after for before, after in pairwise(places))
+        and all(segment.right < edge for segment, place in zip(row, places, strict=True) for edge in edges[place + 1 :])
+        and (not is_full or all(abs(row[at].left - edges[at]) <= _ALIGNED_PT for at in range(1, len(row))))
+        and (len(row) == 1 or row[0].left >= edges[0] - _ALIGNED_PT)
+    )
+
+
+def _column_of(segment: Segment, edges: Sequence[float]) -> int:
+    """Return the last column that begins where the segment does, or left of it."""
+    return max(sum(segment.left >= edge - _ALIGNED_PT for edge in edges) - 1, 0)
 
 
 def _goes_down(before: Row, row: Row, has_before: bool) -> bool:
@@ -198,13 +210,11 @@ def _goes_down(before: Row, row: Row, has_before: bool) -> bool:
     return 0 < step <= 4 * row[0].pieces[0].size
 
 
-def _columns(rows: Sequence[Row], right_edge: float) -> tuple[list[Segment], list[Segment]]:
-    left: list[Segment] = []
-    right: list[Segment] = []
-    for row in rows:
-        for segment in row:
-            (right if segment.left >= right_edge - _ALIGNED_PT else left).append(segment)
-    return left, right
+def _columns(rows: Sequence[Row], edges: Sequence[float]) -> list[list[Segment]]:
+    columns: list[list[Segment]] = [[] for _ in edges]
+    for segment in (segment for row in rows for segment in row):
+        columns[_column_of(segment, edges)].append(segment)
+    return columns
 
 
 def _is_prose(column: Sequence[Segment]) -> bool:
@@ -218,11 +228,14 @@ def _is_prose(column: Sequence[Segment]) -> bool:
     return words >= _PROSE_WORDS and fills[len(fills) // 2] >= _PROSE_FILL and 2 * letters >= chars
 
 
+def _flows_on(column: Sequence[Segment]) -> bool:
+    """Return whether most lines go on with the sentence of the line before; cells of a table begin anew."""
+    return sum(segment.text[:1].islower() for segment in column[1:]) >= _FLOWING * (len(column) - 1)
+
+
 def _unweave(rows: Sequence[Row]) -> Iterator[Segment]:
-    right_edge = next(row[1].left for row in rows if len(row) == 2)
-    left, right = _columns(rows, right_edge)
-    yield from left
-    yield from right
+    for column in _columns(rows, [segment.left for segment in rows[0]]):
+        yield from column
 
 
 # Tables without rules -----------------------------------------------------------------------------------------------

@@ -31,6 +31,7 @@ _MAX_DEPTH: Final = 1_000
 
 # Fonts of the time before Unicode, that draw Vietnamese in the places of other characters: TCVN3 and VNI.
 _OLD_FONT = re.compile(r"\.vn|vni-", re.IGNORECASE)
+_BULLET_FONT = re.compile("symbol|wingdings|webdings|marlett|opensymbol|starsymbol", re.IGNORECASE)
 
 
 @dataclass(slots=True)
@@ -167,16 +168,18 @@ class _Reader:
             group.direction = 0  # the mark of the note is raised, not its text
             self._flows.append(Flow())
             self._flow_depths.append(len(self._groups) - 1)
-        elif not self._format_characters(group, word, number):
+        elif not self._format_characters(group, word, number) and group.destination not in LIST_MARKS:
             self._flows[-1].obey(word, number, self._style_names)
 
     def _enter(self, group: _Group, word: str) -> None:
         if word in LIST_MARKS:
-            self._flows[-1].has_mark = True
-            group.skip = True
+            self._flows[-1].mark = []
+            group.destination = word
         elif word != "title" or group.destination == "info":
             group.destination = word
             self._entry = 0
+            if word == "title":
+                self.title = ""  # what comes again in Unicode stands for what was there
 
     def _define(self, table: str, word: str, number: int | None) -> None:
         if word == ("f" if table == "fonttbl" else "s") and number is not None:
@@ -263,6 +266,8 @@ class _Reader:
             self.title += text
         elif group.hidden:
             self._unread.update(["hidden or struck-out parts"] if text.strip() else [])
+        elif group.destination in LIST_MARKS:
+            self._add_mark(group, text)
         elif group.destination != "info":
             if not text.isascii() and _OLD_FONT.match(self._font_names.get(group.font, "")):
                 raise ParseError("its text is in a font of the time before Unicode: save it with Unicode fonts")
@@ -270,6 +275,12 @@ class _Reader:
             if self._chars > MAX_TEXT_CHARS:
                 raise ParseError(f"too much text: more than {MAX_TEXT_CHARS:,} characters")
             self._flows[-1].pieces.append(shift_figures(text, group.direction))
+
+    def _add_mark(self, group: _Group, text: str) -> None:
+        """Add to the number of a list; in the fonts of bullets, letters draw dots and arrows."""
+        mark = self._flows[-1].mark
+        if mark is not None and not _BULLET_FONT.match(self._font_names.get(group.font, "")):
+            mark.append(text)
 
     def _end_flow(self) -> None:
         flow = self._flows.pop()

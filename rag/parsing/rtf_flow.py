@@ -37,7 +37,8 @@ class Flow:
     outline: int = _BODY_LEVEL
     in_table: bool = False
     in_list: bool = False
-    has_mark: bool = False  # what old readers print before the open paragraph of a list
+    mark: list[str] | None = None  # the number or bullet of the open paragraph, as old readers print it
+    follows_item: bool = False
     edges: list[int] = field(default_factory=list)
     continues: list[bool] = field(default_factory=list)
     cell_continues: bool = False
@@ -88,12 +89,14 @@ class Flow:
         heading = _HEADING_STYLE.fullmatch(style)
         level = int(heading[1]) if heading else self.outline + 1 if self.outline < _BODY_LEVEL else 0
         if text and not style.lower().startswith(_CONTENTS_STYLE):
-            is_item = (self.in_list or self.has_mark) and not level
-            is_next = is_item and bool(self.blocks) and self.blocks[-1][1].text.startswith("- ")
-            self.blocks.append(
-                (style, Block(f"- {text}" if is_item else text, min(level, 6), "\n" if is_next else "\n\n"))
-            )
-        self.has_mark = False
+            is_item = (self.in_list or self.mark is not None) and not level
+            number = _read_number("".join(self.mark or ()))
+            if number or is_item:
+                text = f"{number or '-'} {text}"
+            is_next = is_item and self.follows_item and not self.beside
+            self.blocks.append((style, Block(text, min(level, 6), "\n" if is_next else "\n\n")))
+            self.follows_item = is_item
+        self.mark = None
         self.blocks += self.beside
         self.beside = []
 
@@ -106,6 +109,12 @@ class Flow:
             self.blocks.append(("", Block(line, glue="\n" if at else "\n\n")))
         self.blocks += self.beside
         self.beside, self.rows, self.cells = [], [], []
+
+
+def _read_number(mark: str) -> str:
+    """Return the number that a mark shows; empty if it is a bullet, which Word also draws as the letter o."""
+    text = " ".join(mark.split())
+    return text if text != "o" and any(map(str.isalnum, text)) else ""
 
 
 def _join(pieces: Sequence[str]) -> str:

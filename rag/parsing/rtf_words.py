@@ -29,6 +29,6 @@ LEFT_OUT: Final = frozenset(
     }
 )  # fmt: skip
 # Those that are told by `\*` to old readers, and hold text.
-HOLDING_TEXT: Final = frozenset({"footnote", "shpinst", "shppict", "endnote"})
+HOLDING_TEXT: Final = frozenset({"footnote", "shpinst", "shppict", "endnote", "ud"})  # ud: again in Unicode
 OWN_FLOWS: Final = frozenset({"footnote", "endnote", "shptxt"})
 LIST_MARKS: Final = ("listtext", "pntext")

@@ -131,7 +131,7 @@ def read_grid(grid: Grid, *, starts_with_names: bool = False) -> Iterator[Block]
         elif not _continues(names, [grid.rows[at] for at in body]):
             names = []
         rows = [grid.rows[at] for at in body[count:]]
-        yield from _render(names, rows)
+        yield from _render(names, rows, has_own_names=count > 0)
         if not names and len(body) == 1 and _are_names(grid.rows[body[0]], _MIN_NAMED_COLUMNS):
             names = [list(grid.rows[body[0]])]  # a blank row below the names
 
@@ -230,12 +230,15 @@ def _continues(names: Sequence[Row], rows: Sequence[Row]) -> bool:
     return len(used) > 1 and used == _used_columns(names)
 
 
-def _render(names: Sequence[Row], rows: Sequence[Row]) -> Iterator[Block]:
-    """Yield the rows without the columns that are empty in all of them."""
-    columns = sorted(_used_columns(rows))
+def _render(names: Sequence[Row], rows: Sequence[Row], *, has_own_names: bool) -> Iterator[Block]:
+    """Yield the rows without the columns that are empty in all of them; what names nothing below is a line of its own.
+
+    Names that stand above a former region are not said again.
+    """
+    columns = sorted(_used_columns(rows) | (_used_columns(names) if has_own_names else set()))
     cells = [[Cell(row[at], is_header=True) for at in columns] for row in names]
     cells += [[Cell(row[at]) for at in columns] for row in rows]
-    for number, line in enumerate(render_rows(cells)):
+    for number, line in enumerate(render_rows(cells, tells_unused=has_own_names)):
         yield Block(line, glue="\n" if number else "\n\n")
 
 

@@ -17,6 +17,7 @@ from rag.parsing.archives import check_elements, open_archive
 from rag.parsing.blocks import Block, Draft
 from rag.parsing.charts import read_chart
 from rag.parsing.raised import shift_figures
+from rag.parsing.slide_numbering import SlideNumbering
 from rag.parsing.tables import Cell, render_rows
 
 _ALTERNATIVES: Final = "{http://schemas.openxmlformats.org/markup-compatibility/2006}AlternateContent"
@@ -28,7 +29,7 @@ _RELATION: Final = "{http://schemas.openxmlformats.org/officeDocument/2006/relat
 _TITLES: Final = ("title", "ctrTitle")
 _FURNITURE: Final = ("dt", "ftr", "sldNum", "hdr", "sldImg")
 _BULLETED: Final = ("body", "obj", None)  # placeholders whose paragraphs have bullets; None: a placeholder without type
-_BULLET_MARKS: Final = (qn("a:buChar"), qn("a:buAutoNum"), qn("a:buBlip"))
+_BULLET_MARKS: Final = (qn("a:buChar"), qn("a:buBlip"))
 _ON: Final = ("1", "true", "on")
 _NOT_STRUCK: Final = "noStrike"
 _MIN_PICTURE_SHARE: Final = 0.15  # of the slide; smaller ones are logos and signs
@@ -127,9 +128,11 @@ class _SlideReader:
     def _read_paragraphs(self, shape: etree._Element, *, has_bullets: bool) -> Iterator[Block]:
         texts = [(_text_of(each), each) for each in shape.iter(qn("a:p"))]
         filled = [(text, each) for text, each in texts if text]
+        numbering = SlideNumbering()
         for at, (text, paragraph) in enumerate(filled):
             is_item = _has_bullet(paragraph, default=has_bullets and len(filled) > 1)
-            yield self._block(f"- {text}" if is_item else text, is_next=at > 0)
+            mark = numbering.count(paragraph) or "-" * is_item
+            yield self._block(f"{mark} {text}" if mark else text, is_next=at > 0)
 
     def _read_frame(self, frame: etree._Element) -> Iterator[Block]:
         table = frame.find(f".//{qn('a:tbl')}")

@@ -34,6 +34,10 @@ _BUILT_IN_FORMATS: Final = {9: "0%", 10: "0.00%"}  # ECMA-376, part 1, 18.8.30
 _CHILD: Final = Path(__file__).with_name("workbook_child.py")
 _CHILD_TIMEOUT_S: Final = 300
 _ENCRYPTED_PACKAGE: Final = "EncryptedPackage".encode("utf-16-le")  # the name of a stream: [MS-OFFCRYPTO] 2.3.4.4
+# FilePass right after the beginning of a workbook, of BIFF8 or BIFF5, with WriteProtect between: [MS-XLS] 2.4.117.
+_ENCRYPTED_STREAM = re.compile(
+    rb"\t\x08(?:\x10\0\0\x06\x05\0.{12}|\x08\0\0\x05\x05\0.{4})(?:\x86\0\0\0)?/\0", re.DOTALL
+)
 
 Position = tuple[int, int]
 Value = int | float | str | bool
@@ -88,7 +92,7 @@ def read_xls(data: bytes) -> Draft:
         return read_xlsx(data)
     if not data.startswith(OLE_SIGNATURE):
         raise ParseError("the file is broken: not readable as XLS")
-    if _ENCRYPTED_PACKAGE in data:
+    if _ENCRYPTED_PACKAGE in data or _ENCRYPTED_STREAM.search(data):
         raise ParseError("encrypted")
     return _read_workbook(data, {}, [])
 

@@ -1,14 +1,16 @@
 """Check the models and the tenants' indexes."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from pathlib import Path
 from typing import Final
 
 from rag import models
 from rag.config.model_ref import ModelRef
 from rag.config.settings import OURS, Settings
-from rag.index.manifest import BrokenIndexError, StoredVersion
-from rag.index.store import IndexStore
+from rag.index.engine import IndexEngine, PublishedVersion
+from rag.index.manifest import BrokenIndexError
+from rag.index.opening import open_engine
 from rag.model_card import describe_embedder, is_fake, served_reranker
 from rag.preflight.finding import Finding
 from rag.types import ModelInfo
@@ -56,19 +58,33 @@ def _judge_model(name: str, model: str, *, weights: bool) -> Finding:
 
 
 def check_index(settings: Settings) -> Iterator[Finding]:
-    """Check the index folder and each tenant's serving version; every byte is compared with its checksum."""
-    folder, store = settings.index_dir, IndexStore(settings.index_dir)
-    if not os.access(folder, os.R_OK | os.X_OK):
-        yield Finding("missing", "index", f"{folder} is not there or cannot be read", "mount it, or RAG_INDEX_DIR")
+    """Check where the indexes are, and each tenant's serving version; all of its content is compared with its seals."""
+    engine = open_engine(settings.secret_index_url, settings.index_dir)
+    if settings.index_url is None:
+        reachable = yield from _check_folder(settings.index_dir)
+        if not reachable:
+            return
+    try:
+        tenants = engine.tenants()
+    except OSError as error:
+        yield Finding("missing", "index", f"it cannot be reached: {error}", "start it, or RAG_INDEX_URL")
         return
-    if os.access(folder, os.W_OK):
-        yield Finding("warning", "index folder", f"{folder} can be written to", "mount it read-only for the front")
-    tenants = store.tenants()
     if not tenants:
-        yield Finding("missing", "index", f"{folder} has no tenant", "python -m rag.ingestion add --tenant T PATH")
+        where = settings.index_dir if settings.index_url is None else "the engine at RAG_INDEX_URL"
+        yield Finding("missing", "index", f"{where} has no tenant", "python -m rag.ingestion add --tenant T PATH")
     embedder = None if is_fake(settings.embedder_model) else _describe_embedder(settings)
     for tenant_id in tenants:
-        yield _judge_version(store, tenant_id, embedder, keeps_tokens=settings.keeps_tokens)
+        yield _judge_version(engine, tenant_id, embedder, keeps_tokens=settings.keeps_tokens)
+
+
+def _check_folder(folder: Path) -> Generator[Finding, None, bool]:
+    """Check the folder of an index in files; returns whether it can be read."""
+    if not os.access(folder, os.R_OK | os.X_OK):
+        yield Finding("missing", "index", f"{folder} is not there or cannot be read", "mount it, or RAG_INDEX_DIR")
+        return False
+    if os.access(folder, os.W_OK):
+        yield Finding("warning", "index folder", f"{folder} can be written to", "mount it read-only for the front")
+    return True
 
 
 def _describe_embedder(settings: Settings) -> ModelInfo | None:
@@ -78,12 +94,12 @@ def _describe_embedder(settings: Settings) -> ModelInfo | None:
         return None  # `check_models` reports it
 
 
-def _judge_version(store: IndexStore, tenant_id: str, embedder: ModelInfo | None, *, keeps_tokens: bool) -> Finding:
+def _judge_version(engine: IndexEngine, tenant_id: str, embedder: ModelInfo | None, *, keeps_tokens: bool) -> Finding:
     name, again = f"index of {tenant_id}", f"python -m rag.ingestion add --tenant {tenant_id} PATH"
     try:
-        stored = store.verify(tenant_id)
+        stored = engine.verify(tenant_id)
     except (BrokenIndexError, OSError) as error:
-        return Finding("missing", name, f"it is damaged: {error}", f"remove {store.folder(tenant_id)}; {again}")
+        return Finding("missing", name, f"it is damaged: {error}", again)
     if stored is None or not stored.manifest.chunks:
         return Finding("warning", name, "it has no documents: every answer is no_answer", again)
     manifest = stored.manifest
@@ -95,6 +111,6 @@ def _judge_version(store: IndexStore, tenant_id: str, embedder: ModelInfo | None
     return Finding("ok", name, _describe_version(stored))
 
 
-def _describe_version(stored: StoredVersion) -> str:
+def _describe_version(stored: PublishedVersion) -> str:
     manifest = stored.manifest
     return f"{stored.name}, {manifest.documents} documents, {manifest.chunks} chunks, built at {manifest.built_at}"

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from rag.ports import ChunkIndex
-from rag.question.spelling import is_shorthand, mend, stands_for_other
+from rag.question.lexicon import Lexicon
+from rag.question.shorthand import is_shorthand
+from rag.question.spelling import mend, stands_for_other
 from rag.text.language import Language, detect_language, normalize, words
 
 _CAPITALS_FROM: Final = 12  # letters; `VAT?` is an abbreviation, a whole sentence in capitals is caps lock
@@ -55,14 +57,23 @@ class Reading:
         return self.completed_in or self.language
 
 
-def read_question(question: str, index: ChunkIndex, *, spoken: Language | None = None) -> Reading:
-    """Read a question in the spelling of this index; `spoken` is the language of the question before it."""
+async def read_question(question: str, index: ChunkIndex, *, spoken: Language | None = None) -> Reading:
+    """Read a question in the spelling of this index; `spoken` is the language of the question before it.
+
+    Raises: IndexUnavailable.
+    """
+    return await read_with(Lexicon(index), question, spoken=spoken)
+
+
+async def read_with(lexicon: Lexicon, question: str, *, spoken: Language | None = None) -> Reading:
+    """As `read_question`, with what was learned before of the words of the index."""
     text = normalize(" ".join(question.split()))
     text = _lower_capitals(text)
-    language = _language_of(text, index, spoken)
+    await lexicon.learn(text)
+    language = _language_of(text, lexicon, spoken)
     if is_small_talk(text):
         return Reading(text, language, is_small_talk=True)
-    return Reading(mend(text, language, index), language)
+    return Reading(await mend(text, language, lexicon), language)
 
 
 def is_small_talk(text: str) -> bool:
@@ -81,7 +92,7 @@ def _lower_capitals(text: str) -> str:
     return text.lower() if is_shouted else text
 
 
-def _language_of(text: str, index: ChunkIndex, spoken: Language | None) -> Language:
+def _language_of(text: str, lexicon: Lexicon, spoken: Language | None) -> Language:
     """Detect the language; ASCII text is Vietnamese if the index writes most of its words with diacritics."""
     language = detect_language(text)
     typed = [word for word in words(text) if word.isalpha()]
@@ -93,5 +104,5 @@ def _language_of(text: str, index: ChunkIndex, spoken: Language | None) -> Langu
     telling = 1 if spoken == "vi" else _TELLING_WORDS
     if len(typed) < telling or shaped < _SHAPED_SHARE * len(typed):
         return language
-    vietnamese = sum(is_shorthand(word) or stands_for_other(word, index) for word in typed)
+    vietnamese = sum(is_shorthand(word) or stands_for_other(word, lexicon) for word in typed)
     return "vi" if 2 * vietnamese > len(typed) else language

@@ -13,6 +13,8 @@ from itertools import pairwise
 from typing import Final
 
 from rag.ports import ChunkIndex
+from rag.question.lexicon import Lexicon
+from rag.question.shorthand import SHORTHAND_EN, SHORTHAND_VI
 from rag.text.language import Language, fold, words
 
 # The number of chunks whose word pairs decide between spellings.
@@ -23,30 +25,6 @@ _PAIR_WEIGHT: Final = 3.0
 _TYPED_WITH_DIACRITICS: Final = 0.3
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
 
-# Usual shorthand in Vietnamese messages. A shorthand that some document holds is not expanded.
-_SHORTHAND_VI: Final[Mapping[str, str]] = {
-    "cty": "công ty", "ct": "công ty", "nv": "nhân viên", "nvien": "nhân viên", "dc": "được", "đc": "được",
-    "ko": "không", "k": "không", "kg": "không", "hok": "không", "khg": "không", "kh": "khách hàng", "bn": "bao nhiêu",
-    "bnhieu": "bao nhiêu", "bhyt": "bảo hiểm y tế", "bhxh": "bảo hiểm xã hội", "bhtn": "bảo hiểm thất nghiệp",
-    "bh": "bảo hành", "lg": "lương", "tg": "thời gian", "sdt": "số điện thoại", "sđt": "số điện thoại",
-    "dt": "điện thoại", "đt": "điện thoại", "hd": "hợp đồng", "hđ": "hợp đồng", "hdld": "hợp đồng lao động",
-    "hđlđ": "hợp đồng lao động", "ld": "lao động", "nld": "người lao động", "nlđ": "người lao động", "j": "gì",
-    "z": "vậy", "vs": "với", "ntn": "như thế nào", "tn": "thế nào", "sp": "sản phẩm", "dh": "đơn hàng",
-    "đh": "đơn hàng", "tk": "tài khoản", "mk": "mật khẩu", "ck": "chuyển khoản", "gd": "giao dịch", "ng": "người",
-    "ngta": "người ta", "cv": "công việc", "gv": "giáo viên", "hs": "hồ sơ", "sv": "sinh viên", "tháng": "tháng",
-    "thg": "tháng", "ngay": "ngày", "hnay": "hôm nay", "cn": "chủ nhật", "vp": "văn phòng", "pb": "phòng ban",
-    "freeship": "miễn phí giao hàng", "ship": "giao hàng", "cod": "thanh toán khi nhận hàng", "sale": "giảm giá",
-    "qly": "quản lý", "ql": "quản lý", "gđ": "giám đốc", "tts": "thực tập sinh", "mn": "mọi người",
-    "tt": "thanh toán",
-}  # fmt: skip
-_SHORTHAND_EN: Final[Mapping[str, str]] = {
-    "pls": "please", "plz": "please", "u": "you", "ur": "your", "r": "are", "hrs": "hours", "hr": "hour",
-    "mgr": "manager", "dept": "department", "pwd": "password", "acct": "account", "appt": "appointment",
-    "yrs": "years", "yr": "year", "mins": "minutes", "wks": "weeks", "wk": "week", "mths": "months",
-    "info": "information", "docs": "documents", "reqs": "requirements", "approx": "approximately", "emp": "employee",
-    "mgmt": "management", "w/o": "without", "amt": "amount", "qty": "quantity", "addr": "address", "tel": "telephone",
-    "thru": "through",
-}  # fmt: skip
 # Usual words of questions, which documents seldom hold: they are known without any document.
 _ASKING_VI: Final = """
     bao nhiêu, bao lâu, bao giờ, khi nào, lúc nào, ở đâu, tại đâu, đi đâu, mất bao lâu, mấy ngày, mấy giờ, mấy
@@ -69,18 +47,24 @@ _ASKED_COUNT: Final = 3  # as if this many chunks held each of these words, and 
 _ASKED_PHRASES: Final = [phrase.split() for phrase in _ASKING_VI.replace("\n", " ").split(",")]
 _ASKED_PAIRS: Final = Counter({pair: _ASKED_COUNT for phrase in _ASKED_PHRASES for pair in pairwise(phrase)})
 _ASKED_AS: Final[Mapping[str, Collection[str]]] = {
-    fold(word): {each for phrase in _ASKED_PHRASES for each in phrase if fold(each) == fold(word)}
+    # Sorted: of two that fit alike the first is taken, and the order of a set is another one in each process.
+    fold(word): sorted({each for phrase in _ASKED_PHRASES for each in phrase if fold(each) == fold(word)})
     for word in {word for phrase in _ASKED_PHRASES for word in phrase}
 }
 
 
-def mend(text: str, language: Language, index: ChunkIndex) -> str:
-    """Return the text in the spelling of the index."""
-    shorthand = _SHORTHAND_VI if language == "vi" else _SHORTHAND_EN
-    text = _replace(text, lambda word: shorthand.get(word) if not _is_known(word, index) else None)
+async def mend(text: str, language: Language, lexicon: Lexicon) -> str:
+    """Return the text, whose words the lexicon has learned, in the spelling of the index.
+
+    Raises: IndexUnavailable.
+    """
+    shorthand = SHORTHAND_VI if language == "vi" else SHORTHAND_EN
+    text = _replace(text, lambda word: shorthand.get(word) if not _is_known(word, lexicon) else None)
     if language == "vi":
-        text = _restore(text, index)
-    return _replace(text, lambda word: _nearest(word, index))
+        text = await _restore(text, lexicon)
+    await lexicon.learn(text)  # asks nothing: by now it has learned all that these words may be
+    near = await _find_near(text, lexicon)
+    return _replace(text, lambda word: _most_frequent(near.get(word, {})))
 
 
 def _replace(text: str, choose: Callable[[str], str | None]) -> str:
@@ -96,54 +80,58 @@ def _replace(text: str, choose: Callable[[str], str | None]) -> str:
     return _WORD.sub(exchange, text)
 
 
-def _is_known(word: str, index: ChunkIndex) -> bool:
-    return bool(index.spellings(word).get(word))
+def _is_known(word: str, lexicon: Lexicon) -> bool:
+    return bool(lexicon.spellings(word).get(word))
 
 
-def _nearest(word: str, index: ChunkIndex) -> str | None:
-    """Return the most frequent word one typing error away; None for known words and for words with diacritics."""
-    if not word.isascii() or word in _ASKED_AS or index.spellings(word):
-        return None
-    near = index.near(word)
-    return max(sorted(near), key=lambda other: near[other], default=None)
+async def _find_near(text: str, lexicon: Lexicon) -> Mapping[str, Mapping[str, int]]:
+    """Return what is one typing error away from each unknown word without diacritics."""
+    typed = dict.fromkeys(found.group().casefold() for found in _WORD.finditer(text))
+    unknown = [word for word in typed if word.isascii() and word not in _ASKED_AS and not lexicon.spellings(word)]
+    return await lexicon.index.near(unknown) if unknown else {}
 
 
-def _restore(text: str, index: ChunkIndex) -> str:
+def _most_frequent(counts: Mapping[str, int]) -> str | None:
+    return max(sorted(counts), key=lambda word: counts[word], default=None)
+
+
+async def _restore(text: str, lexicon: Lexicon) -> str:
     """Return the text with the diacritics of the documents, if it was typed without."""
+    await lexicon.learn(text)
     typed = [found.group().casefold() for found in _WORD.finditer(text)]
     if sum(not word.isascii() for word in typed) >= _TYPED_WITH_DIACRITICS * len(typed):
-        return fold(text) if _are_typed_without(typed, index) else text
-    choices = [_spellings(word, index) for word in typed]
+        return fold(text) if _are_typed_without(typed, lexicon) else text
+    choices = [_spellings(word, lexicon) for word in typed]
     if all(len(each) == 1 for each in choices):
         likeliest = [next(iter(each)) for each in choices]
     else:
-        likeliest = _likeliest(choices, _ASKED_PAIRS + _count_pairs(choices, index))
+        likeliest = _likeliest(choices, _ASKED_PAIRS + await _count_pairs(choices, lexicon.index))
     restored = iter(likeliest)
     return _replace(text, lambda word: other if (other := next(restored)) != word else None)
 
 
-def _spellings(word: str, index: ChunkIndex) -> dict[str, int]:
+def _spellings(word: str, lexicon: Lexicon) -> dict[str, int]:
     """Return what the word may stand for, with chunk counts; only itself if it has diacritics or is unknown."""
     if not word.isascii():
         return {word: 1}
-    known = Counter(index.spellings(word))
+    known = Counter(lexicon.spellings(word))
     known.update(dict.fromkeys(_ASKED_AS.get(word, ()), _ASKED_COUNT))
     return known or {word: 0}
 
 
-def _are_typed_without(typed: Sequence[str], index: ChunkIndex) -> bool:
+def _are_typed_without(typed: Sequence[str], lexicon: Lexicon) -> bool:
     """Return whether the documents that hold these words were themselves typed without diacritics."""
     accented = [word for word in typed if not word.isascii()]
-    spellings = [(word, index.spellings(word)) for word in accented]
+    spellings = [(word, lexicon.spellings(word)) for word in accented]
     return sum(fold(word) in found and word not in found for word, found in spellings) > len(accented) / 2
 
 
-def _count_pairs(choices: Sequence[Collection[str]], index: ChunkIndex) -> Counter[tuple[str, str]]:
+async def _count_pairs(choices: Sequence[Collection[str]], index: ChunkIndex) -> Counter[tuple[str, str]]:
     """Count the pairs of adjacent words in the chunks that all choices together find."""
-    found = index.search_lexical(" ".join(word for each in choices for word in each), _WITNESSES)
+    found = await index.search_lexical(" ".join(word for each in choices for word in each), _WITNESSES)
     pairs: Counter[tuple[str, str]] = Counter()
-    for chunk in index.chunks([ordinal for ordinal, _ in found]):
-        pairs.update(pairwise(words(chunk.text)))
+    for stored in await index.fetch([chunk_id for chunk_id, _ in found]):
+        pairs.update(pairwise(words(stored.chunk.text)))
     return pairs
 
 
@@ -164,12 +152,7 @@ def _likeliest(choices: Sequence[Mapping[str, int]], pairs: Mapping[tuple[str, s
     return max(best.values(), key=lambda scored: scored[0])[1] if best else []
 
 
-def is_shorthand(word: str) -> bool:
-    """Return whether the word is Vietnamese shorthand."""
-    return word in _SHORTHAND_VI
-
-
-def stands_for_other(word: str, index: ChunkIndex) -> bool:
+def stands_for_other(word: str, lexicon: Lexicon) -> bool:
     """Return whether a word without diacritics more often stands for one with them."""
-    counts = _spellings(word, index)
+    counts = _spellings(word, lexicon)
     return sum(counts[other] for other in counts if other != word) > counts.get(word, 0)

@@ -1,7 +1,7 @@
 """Search for chunks by meaning and by words, and fuse the rankings into candidates."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from itertools import islice
 from typing import Final, TypeVar
 
@@ -11,13 +11,9 @@ from rag.retrieval.fusion import fuse
 from rag.text.language import Language
 from rag.types import Candidate
 
-# Up to here a search in the event loop is faster than in a thread: 0.1 ms, against 5 ms of waiting for Python's lock on
-# a busy server. A longer one would block the loop.
-INLINE_MAX_CHUNKS: Final = 2_000
-
-Result = TypeVar("Result")
 First = TypeVar("First")
 Second = TypeVar("Second")
+Ranking = Sequence[tuple[str, float]]  # chunk ids with scores, best first
 
 
 # This many of the nearest chunks in the other language are always searched for: of 300 questions with their passage in
@@ -47,9 +43,22 @@ async def retrieve(
         # The search by words runs while the question is embedded, which takes longer.
         vector, lexical = await _both(
             embedder.embed_query(question, timeout_s=deadline.left_s(), trace_id=trace_id),
-            _search(index, lambda: index.search_lexical(question, k)),
+            index.search_lexical(question, k),
         )
-        return await _search(index, lambda: _fuse(index, vector, lexical=lexical, asked_in=asked_in, k=k, limit=limit))
+        dense, across = await _search_by_meaning(index, vector, asked_in, k)
+        fused = _fuse(dense, lexical, across, limit)
+        stored = await index.fetch([chunk_id for chunk_id, _ in fused], with_tokens=True)
+    similarity, bm25_score = dict([*across, *dense]), dict(lexical)
+    return [
+        Candidate(
+            each.chunk,
+            similarity=similarity.get(chunk_id),
+            bm25_score=bm25_score.get(chunk_id),
+            rrf_score=rrf_score,
+            tokens=each.tokens,
+        )
+        for (chunk_id, rrf_score), each in zip(fused, stored, strict=True)
+    ]
 
 
 async def _both(first: Awaitable[First], second: Awaitable[Second]) -> tuple[First, Second]:
@@ -58,40 +67,27 @@ async def _both(first: Awaitable[First], second: Awaitable[Second]) -> tuple[Fir
     return tasks[0].result(), tasks[1].result()
 
 
-async def _search(index: ChunkIndex, work: Callable[[], Result]) -> Result:
-    return work() if index.version.chunks <= INLINE_MAX_CHUNKS else await asyncio.to_thread(work)
-
-
-def _fuse(
-    index: ChunkIndex,
-    vector: Vectors,
-    *,
-    lexical: Sequence[tuple[int, float]],
-    asked_in: Language,
-    k: int,
-    limit: int,
-) -> list[Candidate]:
-    dense = index.search_dense(vector, k)
+async def _search_by_meaning(index: ChunkIndex, vector: Vectors, asked_in: Language, k: int) -> tuple[Ranking, Ranking]:
+    """Return the nearest of all, and the nearest in the other language; both are searched for at the same time."""
     other = _OTHER.get(asked_in)
-    across = index.search_dense(vector, min(k, ACROSS_K), other) if other else []
+    if other is None:
+        return await index.search_dense(vector, k), []
+    # One task and not two: where nothing has to be waited for, tasks are most of the time of a search.
+    across = asyncio.ensure_future(index.search_dense(vector, min(k, ACROSS_K), other))
+    try:
+        return await index.search_dense(vector, k), await across
+    finally:
+        if not across.done():
+            across.cancel()
+            await asyncio.gather(across, return_exceptions=True)
+
+
+def _fuse(dense: Ranking, lexical: Ranking, across: Ranking, limit: int) -> list[tuple[str, float]]:
+    """Return the chunks that become candidates, with their fused scores, best first."""
     # A chunk that only `across` finds ranks below all that both other searches find, however low, so a third is
     # reserved.
-    everything = fuse([[ordinal for ordinal, _ in ranking] for ranking in (dense, lexical, across)])
-    chosen = {ordinal for ordinal, _ in across[: limit // 3]}
-    others = (ordinal for ordinal, _ in everything if ordinal not in chosen)
+    everything = fuse([[chunk_id for chunk_id, _ in ranking] for ranking in (dense, lexical, across)])
+    chosen = {chunk_id for chunk_id, _ in across[: limit // 3]}
+    others = (chunk_id for chunk_id, _ in everything if chunk_id not in chosen)
     chosen |= set(islice(others, limit - len(chosen)))
-    fused = [pair for pair in everything if pair[0] in chosen]
-    similarity, bm25_score = dict([*across, *dense]), dict(lexical)
-    ordinals = [ordinal for ordinal, _ in fused]
-    return [
-        Candidate(
-            chunk,
-            similarity=similarity.get(ordinal),
-            bm25_score=bm25_score.get(ordinal),
-            rrf_score=rrf_score,
-            tokens=tokens,
-        )
-        for (ordinal, rrf_score), chunk, tokens in zip(
-            fused, index.chunks(ordinals), index.token_vectors(ordinals), strict=True
-        )
-    ]
+    return [pair for pair in everything if pair[0] in chosen]

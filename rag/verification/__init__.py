@@ -1,10 +1,12 @@
 """Check the sentences of a draft against passages, and repair by quotation. Entry: `Verifier.begin(…).check(…)`."""
 
 from rag.verification.answering import LATE_INTERACTION, ZERO_TO_ONE, AnswerModel, PassageSigns, SentenceSigns
+from rag.verification.asking import asked_words
 from rag.verification.check import Alike, Inquiry, RequestCheck, Verifier
 from rag.verification.judging import Entail, Reason
 from rag.verification.policy import Mode, Policies, Policy
 from rag.verification.ranking import Part, RankedQuote
+from rag.verification.weights import WordWeights
 
 __all__ = [
     "LATE_INTERACTION",
@@ -23,4 +25,6 @@ __all__ = [
     "RequestCheck",
     "SentenceSigns",
     "Verifier",
+    "WordWeights",
+    "asked_words",
 ]

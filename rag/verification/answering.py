@@ -11,15 +11,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
+from operator import attrgetter, mul
 from typing import Final
 
 from rag.text.language import Language, fold, words
 from rag.types import Chunk
-from rag.verification.asking import Asked, is_negated, is_of_kind
+from rag.verification.asking import Asked, is_of_kind, is_stored_negated
 from rag.verification.judging import differ
+from rag.verification.shares import Shares
 from rag.verification.sources import Quotable, Source
 from rag.verification.statements import Statement
-from rag.verification.support import Claim, Facts
+from rag.verification.support import Facts
 
 _EARLIER_SHARE: Final = 0.5  # the words of the question that only the text before a sentence holds count half
 _RIVALS: Final = 5  # the best candidate is compared with the mean of this many after it
@@ -127,18 +129,19 @@ def read_sentences(
     quotables: Sequence[Quotable],
     relevances: Sequence[float],
     passage_relevances: Mapping[int, float],
+    shares: Shares | None = None,
 ) -> list[SentenceSigns]:
     """Return the signs of each sentence, in the order of `quotables`.
 
-    `relevances` belong to the sentences; `passage_relevances` belong to the passages, by passage number.
+    `relevances` belong to the sentences; `passage_relevances` belong to the passages, by passage number. `shares` keeps
+    the shares of the question's words for `read_passages`.
     """
+    shares = shares or Shares(asked.claim)
     best = max(passage_relevances.values(), default=0.0)
-    sought = {each.source.passage.number: each.source.title for each in quotables}
-    by_passage = {number: _Sought(asked.claim, title) for number, title in sought.items()}
+    gaps = {number: relevance - best for number, relevance in passage_relevances.items()}
     return [
-        _read_sentence(asked, each, by_passage[number], relevance, passage_relevances[number] - best)
+        _read_sentence(asked, each, shares, relevance, gaps[each.source.passage.number])
         for each, relevance in zip(quotables, relevances, strict=True)
-        for number in (each.source.passage.number,)
     ]
 
 
@@ -161,7 +164,8 @@ def answer_probability(signs: PassageSigns, model: AnswerModel) -> float:
 
 def weigh(signs: SentenceSigns | PassageSigns, weights: SentenceSigns | PassageSigns) -> float:
     """Return the weighted sum of the signs."""
-    return float(sum([getattr(signs, name) * getattr(weights, name) for name in signs.__slots__]))
+    read = _READ[type(signs)]
+    return float(sum(map(mul, read(signs), read(weights))))
 
 
 def read_passages(
@@ -172,25 +176,25 @@ def read_passages(
     relevances: Sequence[float],
     likeliest: Sequence[tuple[Quotable, float, float]],
     asked_in: Language,
+    shares: Shares | None = None,
 ) -> PassageSigns:
     """Return the signs of these passages.
 
     `found` are the chunks of all candidates: a document may name the subject of its passages in any of them.
     `relevances` are those of the candidates, best first. `likeliest` are the sentences most likely to answer, likeliest
-    first, each with its relevance and its probability.
+    first, each with its relevance and its probability. `shares` are those of `read_sentences`.
     """
     claim = asked.claim
-    sentences = [
-        (sought.share(unit.facts.stems), sought.share(unit.earlier), sought.bigram_share(unit.facts))
-        for source in sources
-        for sought in (_Sought(claim, source.title),)
-        for unit in source.units
-    ]
-    held = frozenset[str]().union(*(source.evidence.stems for source in sources))
+    shares = shares or Shares(claim)
+    sentences = [shares.of(source, unit) for source in sources for unit in source.units]
+    held = [source.evidence.stems for source in sources]
     documents = {source.passage.chunk.document_id for source in sources}
-    texts = [_plain_words(each.ranked_text) for each in found if each.document_id in documents]
+    is_named = bool(asked.names or asked.codes)
+    texts = [_plain_words(each.ranked_text) for each in found if is_named and each.document_id in documents]
     likeliest_document = likeliest[0][0].source.passage.chunk.document_id if likeliest else ""
-    likeliest_texts = [fold(each.ranked_text) for each in found if each.document_id == likeliest_document]
+    likeliest_texts = [
+        _folded(each.ranked_text) for each in found if asked.names and each.document_id == likeliest_document
+    ]
     rivals = relevances[1 : 1 + _RIVALS]
     missing_figures = sum(not any(value in source.evidence.figures for source in sources) for value in claim.figures)
     return PassageSigns(
@@ -198,7 +202,7 @@ def read_passages(
         relevance_lead=relevances[0] - sum(rivals) / len(rivals) if rivals else 0.0,
         sentence_words=max((own + _EARLIER_SHARE * earlier for own, earlier, _ in sentences), default=0.0),
         bigrams=max((bigrams for _, _, bigrams in sentences), default=0.0),
-        missing_words=math.log1p(len(claim.content.keys() - held)),
+        missing_words=math.log1p(sum(not any(stem in stems for stems in held) for stem in claim.content)),
         missing_names=float(sum(not _is_named(name, texts) for name in asked.names)),
         mistaken_names=float(sum(_is_mistaken(name, likeliest_texts) for name in asked.names)),
         missing_codes=float(sum(not _stands_there(code, texts) for code in asked.codes)),
@@ -221,6 +225,11 @@ def read_passages(
 def _plain_words(text: str) -> str:
     """Return the words of a stored text without diacritics, with a space before and after each."""
     return f" {fold(' '.join(words(text)))} "
+
+
+@lru_cache(_KEPT_TEXTS)
+def _folded(text: str) -> str:
+    return fold(text)
 
 
 def _is_named(name: Sequence[str], texts: Sequence[str]) -> bool:
@@ -252,21 +261,27 @@ def _stands_there(code: str, texts: Sequence[str]) -> bool:
     return any(f" {code} " in text or f" {code}." in text for text in texts)
 
 
-def _read_sentence(asked: Asked, quotable: Quotable, sought: "_Sought", relevance: float, gap: float) -> SentenceSigns:
-    facts, statement = quotable.facts, quotable.statement
+def _read_sentence(asked: Asked, quotable: Quotable, shares: Shares, relevance: float, gap: float) -> SentenceSigns:
+    unit, statement = quotable.unit, quotable.statement
     is_head = statement.kind in ("lead", "heading")
-    above = [quotable.source.statements[place].text for place in statement.above]
+    own, earlier, bigrams = shares.of(quotable.source, unit)
     return SentenceSigns(
         relevance=relevance,
         relevance_gap=gap,
-        words=sought.share(facts.stems),
-        earlier_words=sought.share(quotable.unit.earlier),
-        bigrams=sought.bigram_share(facts),
-        is_of_kind=float(is_of_kind(asked, facts, quotable.text)),
-        is_negated=float(asked.is_negated and any(map(is_negated, [quotable.text, *above]))),
+        words=own,
+        earlier_words=earlier,
+        bigrams=bigrams,
+        is_of_kind=float(is_of_kind(asked, unit.facts, unit.text)),
+        is_negated=float(asked.is_negated and _is_told_negated(quotable)),
         is_head=float(is_head),
         heads_list=float(asked.seeks_list and statement.first_item is not None),
     )
+
+
+def _is_told_negated(quotable: Quotable) -> bool:
+    """Return whether the text, or what stands above it, holds a negation."""
+    above = (quotable.source.statements[place].text for place in quotable.statement.above)
+    return is_stored_negated(quotable.text) or any(map(is_stored_negated, above))
 
 
 def _where_sought(
@@ -280,18 +295,4 @@ def _where_sought(
         yield from zip(source.evidence.sentences, source.statements, strict=True)
 
 
-class _Sought:
-    """The question's words and bigrams that a title does not hold."""
-
-    def __init__(self, claim: Claim, title: frozenset[str]) -> None:
-        self._words = [(stem, weight) for stem, weight in claim.content.items() if stem not in title]
-        self._weight = sum(weight for _, weight in self._words)
-        self._bigrams = {pair for pair in claim.bigrams if not title.issuperset(pair)}
-
-    def share(self, stems: frozenset[str]) -> float:
-        """Return the share, by weight, of the words that `stems` hold."""
-        return sum([weight for stem, weight in self._words if stem in stems]) / self._weight if self._weight else 0.0
-
-    def bigram_share(self, facts: Facts) -> float:
-        """Return the share of the bigrams that the facts hold."""
-        return len(self._bigrams & facts.bigrams) / len(self._bigrams) if self._bigrams else 0.0
+_READ: Final = {kind: attrgetter(*kind.__slots__) for kind in (SentenceSigns, PassageSigns)}

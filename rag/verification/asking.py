@@ -4,14 +4,19 @@ import re
 import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, Literal
 
 from rag.question.parts import find_names
 from rag.text.language import fold, words
 from rag.text.stems import stem
-from rag.verification.support import Claim, Facts, Idf, read_claim
+from rag.verification.support import Claim, Facts, Idf, read_claim, weighed_words
 
 AnswerKind = Literal["figure", "money", "duration", "time", "name", "contact", "reason", "called"]
+
+
+# A pattern takes 5 µs for a statement, and a question meets every statement of its passages.
+_KEPT_TEXTS: Final = 16_384
 
 
 def _pattern(*alternatives: str) -> re.Pattern[str]:
@@ -113,7 +118,7 @@ class Asked:
 
 def read_asked(question: str, idf: Idf) -> Asked:
     """Read a question, in any Unicode form and spacing."""
-    question = " ".join(unicodedata.normalize("NFC", question).split())
+    question = _tidy(question)
     return Asked(
         read_claim(question, idf),
         names=tuple(tuple(fold(stem(word)) for word in words(name)) for name in find_names(question)),
@@ -125,9 +130,24 @@ def read_asked(question: str, idf: Idf) -> Asked:
     )
 
 
+def asked_words(question: str) -> list[str]:
+    """Return the words whose weights `read_asked` asks for."""
+    return weighed_words(_tidy(question))
+
+
+def _tidy(question: str) -> str:
+    return " ".join(unicodedata.normalize("NFC", question).split())
+
+
 def is_negated(text: str) -> bool:
     """Return whether the text holds a negation or an exclusion."""
     return _NEGATED.search(text) is not None
+
+
+@lru_cache(_KEPT_TEXTS)
+def is_stored_negated(text: str) -> bool:
+    """Return `is_negated` of a stored text; the last results are cached."""
+    return is_negated(text)
 
 
 def is_of_kind(asked: Asked, facts: Facts, text: str) -> bool:
@@ -147,14 +167,25 @@ def _brings_figure(asked: Asked, facts: Facts) -> bool:
     return bool(facts.figures.difference(asked.claim.figures))
 
 
+@lru_cache(_KEPT_TEXTS)
+def _holds(pattern: re.Pattern[str], text: str) -> bool:
+    """Return whether a stored text holds the pattern; the last results are cached, because texts recur."""
+    return pattern.search(text) is not None
+
+
+@lru_cache(_KEPT_TEXTS)
+def _names_in(text: str) -> tuple[str, ...]:
+    return tuple(find_names(text))
+
+
 _HOLDS: Final[dict[AnswerKind, Callable[[Asked, Facts, str], bool]]] = {
-    "reason": lambda _, __, text: _REASON.search(text) is not None,
-    "called": lambda asked, _, text: any(_is_new_name(asked, name) for name in find_names(text)),
-    "contact": lambda _, __, text: _CONTACT.search(text) is not None,
-    "money": lambda asked, facts, text: _brings_figure(asked, facts) and _MONEY.search(text) is not None,
-    "duration": lambda asked, facts, text: _brings_figure(asked, facts) and _DURATION.search(text) is not None,
+    "reason": lambda _, __, text: _holds(_REASON, text),
+    "called": lambda asked, _, text: any(_is_new_name(asked, name) for name in _names_in(text)),
+    "contact": lambda _, __, text: _holds(_CONTACT, text),
+    "money": lambda asked, facts, text: _brings_figure(asked, facts) and _holds(_MONEY, text),
+    "duration": lambda asked, facts, text: _brings_figure(asked, facts) and _holds(_DURATION, text),
     "time": lambda asked, facts, text: (
-        _brings_figure(asked, facts) and (facts.is_dated or bool(_CLOCK.search(text) or _DURATION.search(text)))
+        _brings_figure(asked, facts) and (facts.is_dated or _holds(_CLOCK, text) or _holds(_DURATION, text))
     ),
     "figure": lambda asked, facts, _: _brings_figure(asked, facts),
     "name": lambda asked, facts, _: bool(facts.names - asked.claim.content.keys() - set(asked.claim.names)),

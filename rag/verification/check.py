@@ -18,10 +18,10 @@ from rag.verification.notices import older_edition_text
 from rag.verification.policy import Policy
 from rag.verification.quoting import MAX_QUOTATIONS, Quoting, by_part
 from rag.verification.ranking import Part, RankedQuote, rank_part
-from rag.verification.sources import Source, quotables, quote_for, read_source
+from rag.verification.sources import Source, quotables, quote_for, read_source, windows_of
 from rag.verification.statements import Statement, sameness_key
 from rag.verification.superseding import find_older, find_superseded
-from rag.verification.support import Claim, Idf, read_claim
+from rag.verification.support import Claim, Idf, read_claim, weighed_words
 
 # From this G on, a sentence without a marker is nearly verbatim. Below it 25 of 44 such sentences of the local
 # generator were right (XQuAD, English); the quotation in their place is right in 0.93 of cases.
@@ -39,6 +39,8 @@ _TRANSLATED_FROM: Final = 0.735
 
 # Return the similarity of each window to a text by the reranker, in the order of the windows.
 Alike = Callable[[str, Sequence[Window]], Awaitable[list[float]]]
+# Look up the weights of these words, so that an `Idf` knows them.
+Learn = Callable[[Sequence[str]], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,9 @@ class Inquiry:
     `asked_in` is the language of the answer, `searched_in` that of `question` if it differs, as in some follow-ups.
     `parts` are the things asked, each with its own candidates. The generator saw the first `shown` passages (None:
     all); a marker of any other is unknown. `decline` is the sentence that the generator was told to write if the
-    passages do not answer. `entail` asks a verifier model, if there is one. `alike` compares windows with a text.
+    passages do not answer. `idf` weighs words: those of the questions at once, those of a sentence once
+    `learn` was awaited, if there is one. `entail` asks a verifier model, if there is one. `alike` compares windows
+    with a text.
     """
 
     question: str
@@ -61,6 +65,7 @@ class Inquiry:
     entail: Entail | None = None
     alike: Alike | None = None
     searched_in: Language | None = None
+    learn: Learn | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +124,7 @@ class RequestCheck:
     @property
     def windows(self) -> list[Window]:
         """The statements that may be quoted, as windows for the reranker to score."""
-        return [each.window for each in self._quotables]
+        return windows_of(self._quotables)
 
     def rank(self, relevances: Sequence[Sequence[float]]) -> list[RankedQuote]:
         """Rank the statements that may be quoted, part by part, likeliest first; parts without an answer are left out.
@@ -129,10 +134,11 @@ class RequestCheck:
         ranked: list[RankedQuote] = []
         for at, (part, scores) in enumerate(zip(self._inquiry.parts, relevances, strict=True)):
             calibrated = [
-                self._verifier.scale.calibrate(score, self._searched_in, each.language)
+                self._verifier.scale.calibrate(score, self._searched_in, each.unit.language)
                 for each, score in zip(self._quotables, scores, strict=True)
             ]
-            asked = read_asked(part.question, self._inquiry.idf)
+            is_whole = part.question == self._inquiry.question
+            asked = self._asked if is_whole else read_asked(part.question, self._inquiry.idf)
             quotes, probability = rank_part(
                 at,
                 part,
@@ -161,8 +167,10 @@ class RequestCheck:
 
         In mode `mark` the text is always sent; the verdict says what would have become of it without a quotation.
 
-        Raises: what the call of a verifier model raises.
+        Raises: what looking up the weights of words, and the call of a verifier model, raise.
         """
+        if self._inquiry.learn is not None:
+            await self._inquiry.learn(weighed_words(sentence.text))
         claim = read_claim(sentence.text, self._inquiry.idf)
         judgement = self._find_unfit(sentence, claim) or self._judge_in_force(sentence, claim)
         self._has_declined |= judgement.reason == Reason.DECLINES and not self._quoting.sent
@@ -286,7 +294,7 @@ class RequestCheck:
         """
         found = quotables(judgement.sources)
         alike = self._inquiry.alike
-        scores = await alike(sentence.text, [each.window for each in found]) if alike and found else []
+        scores = await alike(sentence.text, windows_of(found)) if alike and found else []
         if not scores or max(scores) < _TRANSLATED_FROM:
             return Verdict("skipped", sentence.text, "", (), Reason.LANGUAGES_DIFFER, None, lead=sentence.lead)
         source = found[scores.index(max(scores))]

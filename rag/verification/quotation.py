@@ -47,17 +47,16 @@ def quote_statement(
     at: int,
     *,
     unit: tuple[int, int],
-    asked: Claim,
     seeks_list: bool,
 ) -> Quotation | None:
-    """Return the quotation of the statement `at` in answer to this question; None if it is too long to be shown.
+    """Return the quotation of the statement `at`; None if it is too long to be shown.
 
-    `unit` is what `unit_of` returns for it.
+    `unit` is what `unit_of` returns for it; `seeks_list` says whether the question asks for a list. Of a row all cells
+    are quoted: `pick_cells` takes those that the question asks for.
     """
     statement = statements[at]
     if statement.kind == "row":
-        sent = _pick_cells(statement.text, asked)
-        return Quotation(statement.start, statement.end, sent, at, at)
+        return Quotation(statement.start, statement.end, statement.text, at, at)
     if statement.first_item is not None and statement.last_item is not None:
         return _quote_list(chunk, statements, at, seeks_list=seeks_list)
     found = _verbatim(chunk, statements, *unit)
@@ -136,7 +135,7 @@ def _verbatim(chunk: Chunk, statements: Sequence[Statement], first: int, last: i
     return Quotation(start, end, chunk.text[start:end], first, last)
 
 
-def _pick_cells(row: str, asked: Claim) -> str:
+def pick_cells(row: str, asked: Claim) -> str:
     """Return the cells asked for: `X2: Power 7,500 Pa` of `Model: X2 | Power: 7,500 Pa | Weight: 3 kg`.
 
     The whole row is returned if the question names none of its columns, or if its cells have no names.

@@ -14,6 +14,7 @@ from rag.verification.answering import (
     sentence_probabilities,
 )
 from rag.verification.asking import Asked
+from rag.verification.shares import Shares
 from rag.verification.sources import Quotable
 from rag.verification.superseding import Superseded
 
@@ -65,7 +66,8 @@ def rank_part(
     of_chunks = {each.chunk.chunk_id: each.relevance or 0.0 for each in part.candidates}
     sources = list({each.source.passage.number: each.source for each in found}.values())
     of_passages = {each.passage.number: of_chunks.get(each.passage.chunk.chunk_id, 0.0) for each in sources}
-    signs = read_sentences(asked, found, relevances, of_passages)
+    shares = Shares(asked.claim)
+    signs = read_sentences(asked, found, relevances, of_passages, shares)
     likely = sentence_probabilities(signs, model)
     likely = [
         probability * (_OLDER if each.source.passage.number in superseded.older else 1.0)
@@ -75,12 +77,11 @@ def rank_part(
     ranked = []
     for place in order:
         quotable = found[place]
-        shown = quotable.quote(asked.claim, seeks_list=asked.seeks_list)
+        shown = quotable.show(asked.claim, seeks_list=asked.seeks_list)
         if shown is None or quotable.statement.key in superseded.by:
             continue
-        quote, quotation = shown
-        statements = quotable.source.statements[quotation.first : quotation.last + 1]
-        keys = frozenset(each.key for each in statements)
+        quotation, keys = shown
+        quote = Quote(quotable.source.passage, quotation.start, quotation.end)
         ranked.append(
             RankedQuote(quote, quotation.sent, keys, quotable.language, relevances[place], likely[place], part=at)
         )
@@ -90,5 +91,8 @@ def rank_part(
     scores = [each.relevance for each in part.candidates if each.relevance is not None] or [0.0]
     chunks = [each.chunk for each in part.candidates]
     return ranked, answer_probability(
-        read_passages(asked, sources, found=chunks, relevances=scores, likeliest=likeliest, asked_in=asked_in), model
+        read_passages(
+            asked, sources, found=chunks, relevances=scores, likeliest=likeliest, asked_in=asked_in, shares=shares
+        ),
+        model,
     )

@@ -10,7 +10,7 @@ from typing import Final
 
 from rag.text.language import Language, detect_language, stored_language
 from rag.types import Chunk, Passage, Quote, Window
-from rag.verification.quotation import Quotation, carrying_span, quote_statement, unit_of
+from rag.verification.quotation import Quotation, carrying_span, pick_cells, quote_statement, unit_of
 from rag.verification.statements import Statement, read_statements
 from rag.verification.support import Claim, Evidence, Facts, Support, join_facts, measure, read_evidence, read_facts
 
@@ -25,24 +25,43 @@ _TELLING_WORDS: Final = 4
 class Unit:
     """The statements `first` to `last` of a chunk, which are understood only together, and what is known of them.
 
-    `earlier` are the stems that they may refer to and do not hold: those of the text above them (title, headings, the
-    lead of their list) and of the sentence before.
+    `text` is `chunk.text[start:end]`. `earlier` are the stems that they may refer to and do not hold: those of the text
+    above them (title, headings, the lead of their list) and of the sentence before.
     """
 
     first: int
     last: int
+    start: int
+    end: int
+    text: str
     facts: Facts
     earlier: frozenset[str]
     language: Language
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Shown:
+    """A quotation, and the keys of the statements that it shows."""
+
+    quotation: Quotation
+    keys: frozenset[str]
+
+
+# For a question that does not ask for a list, and for one that does; None: too long to be shown.
+Showable = tuple[Shown | None, Shown | None]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Source:
-    """A passage with its statements, and the unit of each; `evidence` covers them, and the title and headings too."""
+    """A passage with its statements, and the unit of each; `evidence` covers them, and the title and headings too.
+
+    `showable` has the quotations of those statements that may be quoted.
+    """
 
     passage: Passage
     statements: tuple[Statement, ...]
     units: tuple[Unit, ...]
+    showable: tuple[Showable | None, ...]
     evidence: Evidence
     title: frozenset[str]  # stems
     language: Language
@@ -55,31 +74,22 @@ def read_source(passage: Passage) -> Source:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Quotable:
-    """The statement `at` of a source, which may be quoted."""
+    """A statement of a source, which may be quoted; `unit` are those that are understood only together with it."""
 
     source: Source
-    at: int
-
-    @property
-    def statement(self) -> Statement:
-        return self.source.statements[self.at]
-
-    @property
-    def unit(self) -> Unit:
-        """The statements that are understood only together with this one."""
-        return self.source.units[self.at]
+    statement: Statement
+    unit: Unit
+    showable: Showable
 
     @property
     def text(self) -> str:
         """The verbatim text of the unit."""
-        start, end = self.span
-        return self.source.passage.chunk.text[start:end]
+        return self.unit.text
 
     @property
     def span(self) -> tuple[int, int]:
         """Where `text` stands in the chunk's text."""
-        unit = self.unit
-        return self.source.statements[unit.first].start, self.source.statements[unit.last].end
+        return self.unit.start, self.unit.end
 
     @property
     def facts(self) -> Facts:
@@ -91,45 +101,70 @@ class Quotable:
         """The language of the statement; that of the passage if the statement is too short to tell."""
         return self.unit.language
 
-    @property
-    def window(self) -> Window:
-        """The statement in its passage, for the reranker to score."""
-        passage, (start, end) = self.source.passage, self.span
-        before = passage.chunk.text_start
-        return Window(passage.chunk.ranked_text, before + start, before + end, before, passage.tokens)
-
     def quote(self, asked: Claim, *, seeks_list: bool) -> tuple[Quote, Quotation] | None:
         """Return the quotation for the statement; None if it is too long to be shown."""
-        unit = self.unit.first, self.unit.last
-        found = quote_statement(
-            self.source.passage.chunk,
-            self.source.statements,
-            self.at,
-            unit=unit,
-            asked=asked,
-            seeks_list=seeks_list,
-        )
-        return (Quote(self.source.passage, found.start, found.end), found) if found else None
+        shown = self.show(asked, seeks_list=seeks_list)
+        return (Quote(self.source.passage, shown[0].start, shown[0].end), shown[0]) if shown else None
+
+    def show(self, asked: Claim, *, seeks_list: bool) -> tuple[Quotation, frozenset[str]] | None:
+        """Return the quotation, and the keys of what it shows; None if it is too long to be shown."""
+        shown = self.showable[seeks_list]
+        if shown is None:
+            return None
+        if self.statement.kind == "row":
+            return replace(shown.quotation, sent=pick_cells(self.statement.text, asked)), shown.keys
+        return shown.quotation, shown.keys
+
+
+def windows_of(found: Iterable[Quotable]) -> list[Window]:
+    """Return the statements in their passages, for the reranker to score."""
+    passages: dict[int, tuple[str, int]] = {}  # by number: its text with its headings, where its own text begins
+    windows: list[Window] = []
+    for each in found:
+        passage, unit = each.source.passage, each.unit
+        known = passages.get(passage.number)
+        if known is None:
+            known = passages[passage.number] = passage.chunk.ranked_text, passage.chunk.text_start
+        text, before = known
+        windows.append(Window(text, before + unit.start, before + unit.end, before, passage.tokens))
+    return windows
 
 
 def quotables(sources: Iterable[Source]) -> list[Quotable]:
     """Return every statement that may be quoted, in order; of equal ones only the first."""
     found: dict[str, Quotable] = {}
     for source in sources:
-        for at, statement in enumerate(source.statements):
-            if statement.is_quotable:
-                found.setdefault(statement.key, Quotable(source, at))
+        for statement, unit, showable in zip(source.statements, source.units, source.showable, strict=True):
+            if showable is not None and statement.key not in found:
+                found[statement.key] = Quotable(source, statement, unit, showable)
     return list(found.values())
 
 
 @lru_cache(_KEPT_CHUNKS)
-def _read(chunk: Chunk) -> tuple[tuple[Statement, ...], tuple[Unit, ...], Evidence, frozenset[str], Language]:
+def _read(
+    chunk: Chunk,
+) -> tuple[tuple[Statement, ...], tuple[Unit, ...], tuple[Showable | None, ...], Evidence, frozenset[str], Language]:
     statements = tuple(read_statements(chunk))
     evidence = read_evidence([statement.text for statement in statements])
     over_all = read_facts(". ".join(filter(None, (chunk.title, chunk.context, chunk.heading))))
     evidence = replace(evidence, stems=evidence.stems | over_all.stems, bigrams=evidence.bigrams | over_all.bigrams)
     units = tuple(_read_unit(chunk, statements, evidence, over_all.stems, at) for at in range(len(statements)))
-    return statements, units, evidence, read_facts(chunk.title).stems, stored_language(chunk.text)
+    showable = tuple(_read_showable(chunk, statements, units, at) for at in range(len(statements)))
+    return statements, units, showable, evidence, read_facts(chunk.title).stems, stored_language(chunk.text)
+
+
+def _read_showable(chunk: Chunk, statements: Sequence[Statement], units: Sequence[Unit], at: int) -> Showable | None:
+    if not statements[at].is_quotable:
+        return None
+    unit = units[at].first, units[at].last
+
+    def show(*, seeks_list: bool) -> Shown | None:
+        found = quote_statement(chunk, statements, at, unit=unit, seeks_list=seeks_list)
+        if found is None:
+            return None
+        return Shown(found, frozenset(each.key for each in statements[found.first : found.last + 1]))
+
+    return show(seeks_list=False), show(seeks_list=True)
 
 
 def _read_unit(
@@ -141,7 +176,8 @@ def _read_unit(
     above = over_all.union(*(evidence.sentences[place].stems for place in statement.above))
     is_telling = statement.kind == "sentence" and len(statement.text.split()) >= _TELLING_WORDS
     language = detect_language(statement.text) if is_telling else stored_language(chunk.text)
-    return Unit(first, last, facts, (before | above) - facts.stems, language)
+    start, end = statements[first].start, statements[last].end
+    return Unit(first, last, start, end, chunk.text[start:end], facts, (before | above) - facts.stems, language)
 
 
 def measure_sources(claim: Claim, sources: Sequence[Source]) -> Support:

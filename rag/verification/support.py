@@ -9,7 +9,7 @@ of the same passage: `rag.verification.alignment` finds those afterwards.
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
@@ -83,9 +83,9 @@ class Support:
 
 def read_claim(text: str, idf: Idf) -> Claim:
     """Read the claim of a sentence; the number of a list item (`2.`) is not a figure of it."""
-    text = LIST_MARK.sub("", text, count=1) if LIST_MARK.match(text) else text
+    text = _without_mark(text)
     folded = words(text)
-    content = list(dict.fromkeys(word for word in folded if not is_function_word(word)))
+    content = _content_words(folded)
     weights: dict[str, float] = {}
     for word, weight in zip(content, idf(content), strict=True):
         weights[stem(word)] = max(weight, weights.get(stem(word), 0.0))
@@ -94,6 +94,19 @@ def read_claim(text: str, idf: Idf) -> Claim:
     figures = tuple(dict.fromkeys(find_figures(_lower(prose), ambiguous=False)))
     full_names = _names(prose)
     return Claim(weights, tuple(pairwise(stems)), figures, tuple(full_names), full_names)
+
+
+def weighed_words(text: str) -> list[str]:
+    """Return the words whose weights `read_claim` asks for."""
+    return _content_words(words(_without_mark(text)))
+
+
+def _without_mark(text: str) -> str:
+    return LIST_MARK.sub("", text, count=1) if LIST_MARK.match(text) else text
+
+
+def _content_words(folded: Sequence[str]) -> list[str]:
+    return list(dict.fromkeys(word for word in folded if not is_function_word(word)))
 
 
 def read_evidence(sentences: Sequence[str]) -> Evidence:
@@ -161,8 +174,12 @@ def _covered(claim: Claim, passages: Sequence[Evidence]) -> float:
     return (_weight(claim, best) + _weight(claim, second)) / total
 
 
-def _weight(claim: Claim, stems: Iterable[str]) -> float:
-    return sum(claim.content[stem] for stem in stems)
+def _weight(claim: Claim, stems: Set[str]) -> float:
+    """Return the weight of the claim's words among these, summed in the claim's order.
+
+    The order of a set differs from process to process: equal sentences differed in the last bit, and so did citations.
+    """
+    return sum([weight for stem, weight in claim.content.items() if stem in stems])
 
 
 def _holds_name(claim: Claim, name: str, passage: Evidence) -> bool:

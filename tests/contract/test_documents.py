@@ -16,6 +16,7 @@ from rag.api.openapi import describe_api
 from rag.clients.ingestor_client import IngestorClient
 from rag.engines.fake import FakeEncoder
 from rag.identity import Authenticator, OpenAuthenticator, Principal
+from rag.index.files import FileEngine
 from rag.index.store import IndexStore
 from rag.ingestion.ingest import Ingestion
 from rag.ingestion.sources import Source
@@ -102,7 +103,9 @@ async def place(tmp_path: Path) -> AsyncIterator[Place]:
 
 def ingest(tmp_path: Path, *sources: tuple[str, tuple[str, ...]]) -> None:
     """An index of documents with these ids and groups."""
-    ingestion = Ingestion(IndexStore(tmp_path / "index"), FakeWatcher(), lambda: FakeEncoder.info, FakeEncoder)
+    ingestion = Ingestion(
+        FileEngine(IndexStore(tmp_path / "index")), FakeWatcher(), lambda: FakeEncoder.info, FakeEncoder
+    )
     paths = []
     for name, groups in sources:
         path = tmp_path / f"{name}.txt"

@@ -126,8 +126,9 @@ class AmbushedIndex(FakeIndex):
         super().__init__(ambush.text, *ambush.company)
         self._ambush = ambush
 
-    def chunks(self, ordinals: Sequence[int]) -> list[Chunk]:
-        found = super().chunks(ordinals)
+    @property
+    def chunks(self) -> list[Chunk]:
+        found = super().chunks
         return [replace(each, title=self._ambush.title) if each.text == self._ambush.text else each for each in found]
 
 

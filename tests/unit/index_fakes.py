@@ -11,13 +11,16 @@ from pathlib import Path
 
 import numpy as np
 
+from rag.index.delta import DEFAULT_LIMITS, DeltaLimits
 from rag.index.disk import Disk
+from rag.index.engine import OnDamage
 from rag.index.manifest import StoredVersion
+from rag.index.plan import Makers, digest_document
 from rag.index.store import IndexStore
-from rag.index.update import Makers, OnDamage, digest_document, update_index
+from rag.index.update import update_index
 from rag.index.version import TenantIndex
 from rag.parsing import parse
-from rag.ports import Vectors
+from rag.ports import ChunkIndex, Vectors
 from rag.text.language import words
 from rag.types import Chunk, Document, EncodedTexts, Labels, ModelInfo, Span, TokenVectors
 
@@ -44,6 +47,12 @@ def embed_tokens(text: str, dimension: int = EMBEDDER.dimension) -> TokenVectors
         np.ones(len(starts), np.float32),
         np.array(spans, np.int32).reshape(-1, 2),
     )
+
+
+async def all_chunks(index: ChunkIndex, dimension: int = EMBEDDER.dimension) -> list[Chunk]:
+    """All that the index holds, by the order of their ids."""
+    found = await index.search_dense(embed("any", dimension), index.version.chunks)
+    return [stored.chunk for stored in await index.fetch(sorted(chunk_id for chunk_id, _ in found))]
 
 
 class FakeEncoder:
@@ -139,6 +148,8 @@ def change(
     encoder: FakeEncoder | None = None,
     chunker_version: str = "c1",
     exact_max_chunks: int = 50_000,
+    graph_max_chunks: int = 300_000,
+    delta_limits: DeltaLimits = DEFAULT_LIMITS,
     keeps_tokens: bool = False,
     labels: Mapping[str, Labels] | None = None,
     on_wait: Callable[[], object] = lambda: None,
@@ -158,7 +169,12 @@ def change(
                 update.relabel(document_id, own)
         for document_id in drop:
             assert update.drop(document_id)
-        stored = update.publish(encoder.encode_chunks, exact_max_chunks=exact_max_chunks)
+        stored = update.publish(
+            encoder.encode_chunks,
+            exact_max_chunks=exact_max_chunks,
+            graph_max_chunks=graph_max_chunks,
+            delta_limits=delta_limits,
+        )
     assert stored is not None
     return stored
 

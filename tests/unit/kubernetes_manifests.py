@@ -20,6 +20,7 @@ INSTANCE: Final = "app.kubernetes.io/instance"
 # What stands in for the values of the Secrets, which are not in the repository.
 SECRETS: Final[Mapping[str, str]] = {
     "RAG_REDIS_URL": "rediss://limits:6379/0",
+    "RAG_INDEX_URL": "file:///data/index",
     "RAG_GENERATOR_API_KEY": "key",
     "RAG_GENERATOR_HEADERS": '{"api-key": "key"}',
     "RAG_EMBEDDER_API_KEY": "key",

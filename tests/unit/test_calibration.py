@@ -1,7 +1,7 @@
 """The evaluation of the two fitted models: shares of questions, with weights fitted on other articles."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -145,15 +145,16 @@ def make_observatory(scorer: CountingScorer) -> Observatory:
 class Shelf(FakeIndex):
     """Each text a document of its own."""
 
-    def chunks(self, ordinals: Sequence[int]) -> list[Chunk]:
-        return [replace(chunk, document_id=f"d{chunk.chunk_id[-1]}") for chunk in super().chunks(ordinals)]
+    @property
+    def chunks(self) -> list[Chunk]:
+        return [replace(chunk, document_id=f"d{chunk.chunk_id[-1]}") for chunk in super().chunks]
 
 
 async def test_a_question_is_observed_with_and_without_its_paragraph() -> None:
     """The paragraph that holds the answer is not among the passages of the unanswerable one."""
     texts = (ANNUAL_LEAVE, SICK_LEAVE, PARKING)
     index = Shelf(*texts)
-    chunks = index.chunks(range(len(texts)))
+    chunks = index.chunks
     paragraphs = tuple(Paragraph(chunk.document_id, "Handbook", chunk.text) for chunk in chunks)
     question = Question("q1", ASKED, chunks[0].document_id, ("12 days",))
     scorer = CountingScorer()
@@ -174,7 +175,7 @@ async def test_a_question_is_observed_with_and_without_its_paragraph() -> None:
 async def test_an_everyday_question_is_observed_without_its_document_and_without_what_answers_it() -> None:
     """What nothing answers is asked of all documents; of chat nothing is seen."""
     index = Shelf(ANNUAL_LEAVE, SICK_LEAVE, PARKING)
-    chunks = index.chunks([0, 1, 2])
+    chunks = index.chunks
     path = Path("leave.md")
     known = EverydayQuestion(
         question_id="en-1", kind="fact", language="en", text=ASKED, document=path.name, facts=(("12 days",),)
@@ -194,31 +195,34 @@ async def test_an_everyday_question_is_observed_without_its_document_and_without
     assert [any(one.is_right for one in each.sight.sentences) for each in seen] == [True, False, False, False]
 
 
-def test_a_selection_knows_the_words_of_its_documents_alone() -> None:
+async def test_a_selection_knows_the_words_of_its_documents_alone() -> None:
     """A word that is only elsewhere is no spelling of another one here."""
 
     class Spelled(Shelf):
-        def spellings(self, word: str) -> dict[str, int]:
-            return {"leave": 2, "park": 1, "of": 2}
+        async def spellings(self, words: Collection[str]) -> dict[str, dict[str, int]]:
+            return {word: {"leave": 2, "park": 1, "of": 2} for word in words}
 
-        def near(self, word: str) -> dict[str, int]:
-            return {"visitors": 1}
+        async def near(self, words: Collection[str]) -> dict[str, dict[str, int]]:
+            return {word: {"visitors": 1} for word in words}
 
     index = Spelled(ANNUAL_LEAVE, SICK_LEAVE, PARKING)
-    chunks = index.chunks([0, 1, 2])
+    chunks = index.chunks
     first = Selection(index, chunks, {chunks[0].chunk_id})
     last = Selection(index, chunks, {chunks[2].chunk_id})
 
-    assert first.spellings("x") == {"leave": 1, "of": 1}
-    assert last.spellings("x") == {"park": 1}
-    assert (first.near("visitos"), last.near("visitos")) == ({}, {"visitors": 1})
+    assert await first.spellings(["x"]) == {"x": {"leave": 1, "of": 1}}
+    assert await last.spellings(["x"]) == {"x": {"park": 1}}
+    assert await first.near(["visitos"]) == {"visitos": {}}
+    assert await last.near(["visitos"]) == {"visitos": {"visitors": 1}}
 
 
-def test_a_selection_holds_only_its_documents() -> None:
+async def test_a_selection_holds_only_its_documents() -> None:
     """Its words weigh by its own chunks."""
     index = Shelf(ANNUAL_LEAVE, SICK_LEAVE, PARKING)
-    chunks = index.chunks([0, 1, 2])
+    chunks = index.chunks
     selection = Selection(index, chunks, {chunks[2].chunk_id})
 
-    assert [at for at, _ in selection.search_dense(FakeEncoder().encode_queries([ASKED])[0], 10)] == [2]
-    assert selection.idf(["park"])[0] <= selection.idf(["leave"])[0]
+    found = await selection.search_dense(FakeEncoder().encode_queries([ASKED])[0], 10)
+
+    assert [chunk_id for chunk_id, _ in found] == [chunks[2].chunk_id]
+    assert await selection.idf(["park"]) <= await selection.idf(["leave"])

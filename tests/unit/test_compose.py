@@ -23,7 +23,7 @@ COMPOSE: Final[dict[str, Any]] = yaml.safe_load(
 )
 SERVICES: Final[dict[str, dict[str, Any]]] = COMPOSE["services"]
 # The others do one thing and end.
-SERVERS: Final = ("rag", "valkey", "prometheus", "grafana")
+SERVERS: Final = ("rag", "valkey", "milvus", "prometheus", "grafana")
 
 services = pytest.mark.parametrize("name", SERVICES)
 servers = pytest.mark.parametrize("name", SERVERS)
@@ -111,6 +111,12 @@ def test_only_ingestion_writes_the_index() -> None:
 
     writers = {"index-owner", "ingest", "ingestor"}
     assert index == {("rag", "/data/index:ro"), *((name, "/data/index") for name in writers)}
+
+
+def test_milvus_is_there_only_if_asked_for() -> None:
+    """It takes gigabytes; without the profile the index is in files."""
+    assert SERVICES["milvus"]["profiles"] == ["milvus"]
+    assert [name for name, service in SERVICES.items() if "milvus" in service.get("depends_on", {})] == []
 
 
 def test_prometheus_and_grafana_find_what_they_ask() -> None:

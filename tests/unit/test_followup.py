@@ -1,11 +1,15 @@
 """A follow-up is made a question that stands on its own, by rules, and never worse than it was."""
 
+import asyncio
+from collections.abc import Sequence
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rag.question.conversation import read_follow_up
 from rag.question.followup import Before, stand_alone
+from rag.question.reading import Reading
 from rag.text.language import Language, detect_language
 from schemas.request import HISTORY_MAX_CHARS, QUESTION_MAX_CHARS, Turn
 from tests.fakes import FakeIndex
@@ -20,12 +24,16 @@ INDEX = FakeIndex(
 )
 
 
+def read(question: str, history: Sequence[Turn]) -> Reading:
+    return asyncio.run(read_follow_up(question, history, INDEX))
+
+
 def ask(question: str, *history: str) -> str | None:
     """What the question is made after these turns, which are the user's and the assistant's in turn."""
     turns = [
         Turn(role="assistant" if number % 2 else "user", content=content) for number, content in enumerate(history)
     ]
-    return read_follow_up(question, turns, INDEX).standalone
+    return read(question, turns).standalone
 
 
 @pytest.mark.parametrize(
@@ -133,8 +141,8 @@ def test_a_turn_that_gives_orders_is_passed_over() -> None:
 
 def test_the_language_is_that_of_the_new_question() -> None:
     """A name alone is in no language, and keeps the last one's; a question in another language is answered in it."""
-    across = read_follow_up("còn Birk D8?", [Turn(role="user", content="How much does the Alder 300 weigh?")], INDEX)
-    bare = read_follow_up("Birk D8?", [Turn(role="user", content="Máy sấy Alder 300 nặng bao nhiêu?")], INDEX)
+    across = read("còn Birk D8?", [Turn(role="user", content="How much does the Alder 300 weigh?")])
+    bare = read("Birk D8?", [Turn(role="user", content="Máy sấy Alder 300 nặng bao nhiêu?")])
 
     assert (across.language, across.searched_in) == ("vi", "en")
     assert across.standalone == "How much does the Birk D8 weigh?"
@@ -168,7 +176,7 @@ def test_made_again_it_stays_the_same(question: str, text: str, said: str, langu
 )
 def test_any_history_can_be_read(question: str, history: list[Turn]) -> None:
     """And what is made is a question of the contract's length."""
-    made = read_follow_up(question, history, INDEX).standalone
+    made = read(question, history).standalone
 
     assert made is None or 0 < len(made) <= QUESTION_MAX_CHARS
 
@@ -181,6 +189,6 @@ def test_long_turns_are_read_in_no_time_and_never_too_long(word: str) -> None:
     longest = (word * HISTORY_MAX_CHARS)[:HISTORY_MAX_CHARS]
     question = f"and for {'part-time ' * 198}?"
 
-    made = read_follow_up(question, [Turn(role="user", content=longest)], INDEX).standalone
+    made = read(question, [Turn(role="user", content=longest)]).standalone
 
     assert made is None or len(made) <= QUESTION_MAX_CHARS

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from load.growth import adding, nearest
 from load.growth.building import (
     add_one,
     build_vectors,
@@ -152,3 +153,26 @@ def test_every_figure_is_measured(tmp_path: Path) -> None:
     assert all(part > 0 for part in parts.values())
     assert json.dumps(asdict(size))
     assert Counter(line.count("|") for line in render_table([size, size]).splitlines()).keys() == {4}
+
+
+def test_one_more_document_beside_writes_less_than_anew(tmp_path: Path) -> None:
+    """What `load.growth.adding` compares."""
+    first = adding.add(tmp_path, 60, "d", adding._ANEW)
+    beside = adding.add(tmp_path, 1, "beside", adding._BESIDE)
+    anew = adding.add(tmp_path, 1, "anew", adding._ANEW)
+
+    assert (first.delta_chunks, anew.delta_chunks) == (0, 0)
+    assert beside.chunks == first.chunks + beside.delta_chunks
+    assert beside.written_mb < anew.written_mb
+
+
+def test_kinds_of_dense_index_are_compared_on_the_same_questions(tmp_path: Path) -> None:
+    """What `load.growth.nearest` compares: exact search finds everything."""
+    nearest.draw(tmp_path, 2_000)
+    built = {kind: nearest.build(tmp_path, kind) for kind in ("flat", "hnsw")}
+
+    flat, graphs = nearest.search(tmp_path, built)
+
+    assert (flat.kind, flat.questions_recall_at_10) == ("flat", 1.0)
+    assert graphs.kind == "hnsw"
+    assert graphs.questions_recall_at_10 > 0.9

@@ -16,7 +16,7 @@ from rag.index.manifest import StoredVersion
 from rag.index.provider import OF_ALL_CALLERS, ServedIndexes
 from rag.index.store import IndexStore
 from rag.ports import IndexProvider
-from tests.unit.index_fakes import EMBEDDER, OTHER_EMBEDDER, change, embed
+from tests.unit.index_fakes import EMBEDDER, OTHER_EMBEDDER, all_chunks, change, embed
 
 DOCUMENTS = {"hr": ["twelve days of leave"]}
 
@@ -35,7 +35,7 @@ async def texts(served: ServedIndexes, tenant_id: str = "demo") -> list[str]:
     index = await served.current(tenant_id)
     if index is None:
         return []
-    return sorted(chunk.text for chunk in index.chunks(range(index.version.chunks)))
+    return sorted(chunk.text for chunk in await all_chunks(index))
 
 
 def break_version(stored: StoredVersion) -> None:
@@ -50,7 +50,7 @@ async def test_version_is_opened_on_first_use(store: IndexStore, served: ServedI
     index = await port.current("demo", OF_ALL_CALLERS)
 
     assert index is not None
-    assert index.search_lexical("leave", 5)[0][0] == 0
+    assert (await index.search_lexical("leave", 5))[0][0] == "demo:hr:v1:00001"
 
 
 @pytest.mark.parametrize("tenant_id", ["unknown", "..", "."])
@@ -105,8 +105,8 @@ async def test_new_version_is_taken_up(store: IndexStore, served: ServedIndexes)
 
     assert await texts(served) == ["a laptop", "thirteen days"]
     assert running is not None
-    assert [chunk.text for chunk in running.chunks([0])] == ["twelve days of leave"]
-    assert running.search_dense(embed("days of leave"), 1)[0][0] == 0
+    assert [chunk.text for chunk in await all_chunks(running)] == ["twelve days of leave"]
+    assert (await running.search_dense(embed("days of leave"), 1))[0][0] == "demo:hr:v1:00001"
 
 
 async def test_queries_never_fail_while_versions_change(store: IndexStore, served: ServedIndexes) -> None:
@@ -258,7 +258,7 @@ async def test_a_version_that_makes_a_library_fail_is_a_broken_one(
     def fail(*_: object) -> None:
         raise RuntimeError("faiss has seen something")
 
-    monkeypatch.setattr("rag.index.version.DenseIndex.load", fail)
+    monkeypatch.setattr("rag.index.segments.DenseIndex.load", fail)
     await served.refresh()
 
     assert opened is await served.current("demo")  # which serves on

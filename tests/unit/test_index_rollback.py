@@ -12,11 +12,13 @@ from pathlib import Path
 import pytest
 
 from rag.index.disk import Disk
+from rag.index.engine import RollbackError
 from rag.index.manifest import StoredVersion
+from rag.index.plan import Makers
 from rag.index.provider import ServedIndexes
-from rag.index.store import IndexStore, RollbackError
-from rag.index.update import Makers, update_index
-from tests.unit.index_fakes import EMBEDDER, OTHER_EMBEDDER, FakeEncoder, FaultyDisk, change, stored_texts
+from rag.index.store import IndexStore
+from rag.index.update import update_index
+from tests.unit.index_fakes import EMBEDDER, OTHER_EMBEDDER, FakeEncoder, FaultyDisk, all_chunks, change, stored_texts
 
 GOOD_DOCUMENTS = {"hr": ["twelve days of leave", "a doctor's note"], "it": ["a laptop"]}
 GOOD_TEXTS = {
@@ -462,8 +464,8 @@ async def test_running_server_takes_it_up(
     index = await served.current("demo")
 
     assert running is not None
-    assert sorted(chunk.text for chunk in running.chunks([0, 1])) == sorted(BAD_TEXTS.values())
+    assert sorted(chunk.text for chunk in await all_chunks(running)) == sorted(BAD_TEXTS.values())
     assert index is not None
     assert index.version.version == stored[-1].name
-    assert sorted(chunk.text for chunk in index.chunks([0, 1, 2])) == sorted(GOOD_TEXTS.values())
+    assert sorted(chunk.text for chunk in await all_chunks(index)) == sorted(GOOD_TEXTS.values())
     assert served.state() == "ok"

@@ -9,6 +9,7 @@ import pytest
 
 from rag.index import scoped
 from rag.index.documents import DocumentTable
+from rag.index.embedded import EmbeddedIndex, OpenedIndex
 from rag.index.lexical import LENGTHS_NAME
 from rag.index.manifest import BrokenIndexError, DocumentEntry
 from rag.index.provider import ServedIndexes
@@ -16,7 +17,7 @@ from rag.index.scoped import ScopedIndex, ScopedIndexes
 from rag.index.store import IndexStore
 from rag.index.version import TenantIndex
 from rag.limits import Deadline
-from rag.ports import ChunkIndex, Vectors
+from rag.ports import Vectors
 from rag.retrieval.search import retrieve
 from rag.types import Candidate, Labels, Scope
 from tests.unit.index_fakes import EMBEDDER, change, embed
@@ -27,7 +28,8 @@ WORDS = [
     *("nghỉ", "phép", "năm", "ngày", "nhân", "viên", "lương", "tháng", "hợp", "đồng", "nghi", "nằm", "tiền", "thuê"),
 ]
 RARE = [f"{word}{number}" for word in ("alpha", "omega", "workshop") for number in range(10)]
-SIZES = {"flat": 50_000, "ivf": 300}
+# By kind: up to where all are compared, and up to where graphs are walked.
+SIZES = {"flat": (50_000, 50_000), "ivf": (300, 0), "hnsw": (300, 50_000)}
 
 
 def draw_text(draw: random.Random) -> str:
@@ -73,7 +75,9 @@ class Library:
         self._folder = folder
         self.documents = {f"d{number}": [draw_text(draw) for _ in range(draw.randint(1, 25))] for number in range(40)}
         self.labels = {document_id: draw_labels(draw) for document_id in self.documents}
-        stored = change(IndexStore(folder / "whole"), self.documents, labels=self.labels, exact_max_chunks=SIZES[kind])
+        exact, graph = SIZES[kind]
+        store = IndexStore(folder / "whole")
+        stored = change(store, self.documents, labels=self.labels, exact_max_chunks=exact, graph_max_chunks=graph)
         assert stored.manifest.dense is not None
         assert stored.manifest.dense.kind == kind
         self.whole = TenantIndex(stored)
@@ -99,21 +103,21 @@ def scopes(library: Library, count: int = 12) -> list[Scope]:
     return [draw_scope(draw, [*library.documents]) for _ in range(count)]
 
 
-def pairs(library: Library) -> Iterator[tuple[ChunkIndex, ChunkIndex]]:
+def pairs(library: Library) -> Iterator[tuple[OpenedIndex, OpenedIndex]]:
     """Some documents as a scope shows them, and an index of them alone; not all documents."""
     compared = 0
     for scope in scopes(library):
         found, expected = library.indexes.find(scope), library.build_visible(scope)
         assert (found is None) == (expected is None)
-        if found is not None and expected is not None and found is not library.whole:
+        if found is not None and expected is not None and found.opened is not library.whole:
             compared += 1
-            yield found, expected
+            yield found.opened, expected
     assert compared > 5
 
 
-def name(index: ChunkIndex, found: Sequence[tuple[int, float]]) -> list[tuple[str, float]]:
-    chunks = index.chunks([ordinal for ordinal, _ in found])
-    return [(chunk.chunk_id, score) for chunk, (_, score) in zip(chunks, found, strict=True)]
+def name(index: OpenedIndex, found: Sequence[tuple[int, float]]) -> list[tuple[str, float]]:
+    ids = index.ids([ordinal for ordinal, _ in found])
+    return [(chunk_id, score) for chunk_id, (_, score) in zip(ids, found, strict=True)]
 
 
 def assert_close(found: Sequence[tuple[str, float]], expected: Sequence[tuple[str, float]]) -> None:
@@ -128,9 +132,9 @@ class Embedder:
         return embed(text)
 
 
-async def search(index: ChunkIndex, question: str) -> list[Candidate]:
+async def search(index: OpenedIndex, question: str) -> list[Candidate]:
     return await retrieve(
-        question, asked_in="en", index=index, embedder=Embedder(), k=400, limit=400,
+        question, asked_in="en", index=EmbeddedIndex(index), embedder=Embedder(), k=400, limit=400,
         deadline=Deadline.after(30), trace_id="t",
     )  # fmt: skip
 
@@ -184,19 +188,24 @@ class TestAsIfNothingElseWereThere:
                 each.chunk.chunk_id: each.bm25_score for each in hits_expected
             }
 
-    def test_a_chunk_outside_cannot_be_read(self, library: Library) -> None:
-        """Not even by its ordinal."""
-        outside = library.whole.chunks([0])[0].document_id
-        found = library.indexes.find(Scope(frozenset(GROUPS), frozenset({*library.documents} - {outside})))
+    async def test_a_chunk_outside_cannot_be_read(self, library: Library) -> None:
+        """Not even by its id, nor can one that is not there."""
+        outside = library.whole.chunks([0])[0]
+        found = library.indexes.find(Scope(frozenset(GROUPS), frozenset({*library.documents} - {outside.document_id})))
+        inside = library.whole.ids([library.whole.version.chunks - 1])
 
         assert found is not None
-        for read in (found.chunks, found.token_vectors):
+        assert [each.chunk.chunk_id for each in await found.fetch(inside)] == inside
+        for chunk_id in (outside.chunk_id, inside[0].replace(":v1:", ":v2:"), "demo:unknown:v1:00001"):
             with pytest.raises(LookupError):
-                read([0])
+                await found.fetch([*inside, chunk_id])
 
     def test_everything_in_sight_is_the_version_itself(self, library: Library) -> None:
         """Then nothing has to be left out, and nothing is computed for it."""
-        assert library.indexes.find(Scope(frozenset(GROUPS))) is library.whole
+        found = library.indexes.find(Scope(frozenset(GROUPS)))
+
+        assert found is not None
+        assert found.opened is library.whole
 
 
 class TestLargeSubsets:
@@ -246,7 +255,7 @@ class TestVersions:
         assert (await served.current("demo", board)) is None
         index = await served.current("demo", staff)
         assert index is not None
-        assert index.chunks([0])[0].chunk_id == "demo:pay:v1:00001"
+        assert [each for each, _ in await index.search_lexical("salaries", 5)] == ["demo:pay:v1:00001"]
         assert stored.manifest.document_list[0].groups == ("staff",)
 
     async def test_the_sizes_that_are_shown_are_those_in_sight(self, tmp_path: Path) -> None:
@@ -307,7 +316,7 @@ class TestVersions:
         index = ScopedIndexes(TenantIndex(stored)).find(Scope(document_ids=frozenset({"a", "c"})))
 
         assert index is not None
-        assert [ordinal for ordinal, _ in index.search_lexical("rent", 5)] == [0]
+        assert [ordinal for ordinal, _ in index.opened.search_lexical("rent", 5)] == [0]
 
     def test_lengths_of_another_version_are_refused(self, tmp_path: Path) -> None:
         """They would be those of other chunks."""

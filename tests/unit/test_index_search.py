@@ -1,6 +1,7 @@
 """Searching a version by meaning and by words, and reading its chunks."""
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import bm25s
@@ -8,7 +9,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from rag.index.dense import DenseIndex, build_dense
+from rag.index import embedded
+from rag.index.dense import DenseIndex, DensePlan, build_dense
+from rag.index.embedded import EmbeddedIndex
 from rag.index.lexical import K1, METHOD, B, LexicalIndex, build_lexical
 from rag.index.manifest import BrokenIndexError
 from rag.index.store import IndexStore
@@ -18,6 +21,7 @@ from tests.unit.index_fakes import EMBEDDER, change, embed
 
 LEAVE = "Nhân viên toàn thời gian có 12 ngày nghỉ phép năm."
 RENT = "The rent is 1,000 dollars."
+EXACT, LISTS, GRAPHS = DensePlan(), DensePlan(2_000, graph_max_chunks=0), DensePlan(2_000)
 
 
 @pytest.fixture
@@ -37,12 +41,22 @@ def clusters(count: int, size: int, dimension: int) -> Vectors:
     return unit_rows((centres + 0.3 * random.standard_normal((count, size, dimension))).reshape(-1, dimension))
 
 
-def test_index_fulfils_the_port(index: TenantIndex) -> None:
-    """Retrieval knows only `ChunkIndex`."""
-    port: ChunkIndex = index
+@pytest.mark.parametrize("most_inline", [0, 100], ids=["in a thread", "in the event loop"])
+async def test_index_fulfils_the_port(index: TenantIndex, most_inline: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Retrieval knows only `ChunkIndex`: the same answers by chunk id, wherever the work is done."""
+    monkeypatch.setattr(embedded, "INLINE_MAX_CHUNKS", most_inline)
+    port: ChunkIndex = EmbeddedIndex(index)
+    dense, lexical = await port.search_dense(embed(RENT), 4), await port.search_lexical("leave", 4)
+    stored = await port.fetch([chunk_id for chunk_id, _ in dense])
 
-    assert port.version.chunks == 4
-    assert port.version.documents == 2
+    assert (port.version.chunks, port.version.documents) == (4, 2)
+    assert dense[0][0] == "demo:rent:v1:00001"
+    assert [score for _, score in dense] == [score for _, score in index.search_dense(embed(RENT), 4)]
+    assert [each.chunk.chunk_id for each in stored] == [chunk_id for chunk_id, _ in dense]
+    assert [chunk_id for chunk_id, _ in lexical] == index.ids([at for at, _ in index.search_lexical("leave", 4)])
+    assert await port.spellings(["ma", "??"]) == {"ma": index.spellings("ma"), "??": {}}
+    assert await port.near(["leavee"]) == {"leavee": index.near("leavee")}
+    assert await port.idf(["ma", "??"]) == index.idf(["ma", "??"])
 
 
 def test_dense_search_finds_the_nearest_first(index: TenantIndex) -> None:
@@ -62,12 +76,13 @@ def test_dense_search_takes_any_k(index: TenantIndex, k: int) -> None:
     assert sorted(ordinal for ordinal, _ in found) == [0, 1, 2, 3]
 
 
+@pytest.mark.parametrize("plan", [EXACT, DensePlan(100)])
 @pytest.mark.parametrize("k", [1, 2, 7, 49])
-def test_dense_ties_go_by_ordinal_even_at_the_cut(tmp_path: Path, k: int) -> None:
+def test_dense_ties_go_by_ordinal_even_at_the_cut(tmp_path: Path, k: int, plan: DensePlan) -> None:
     """Of equal chunks the earlier ones are taken, however many there are."""
     rows = unit_rows(np.random.default_rng(0).standard_normal((200, 16)))
     rows[50:100] = rows[0]
-    build_dense(rows, tmp_path / "dense")
+    build_dense(rows, tmp_path / "dense", plan)
 
     found = DenseIndex.load(tmp_path / "dense").search(rows[0], k)
 
@@ -166,12 +181,13 @@ def test_threads_search_one_index(index: TenantIndex) -> None:
     assert all(answer == expected for answer in answers)
 
 
-def test_large_index_is_approximate_with_measured_recall(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("kind", "plan"), [("ivf", LISTS), ("hnsw", GRAPHS)])
+def test_large_index_is_approximate_with_measured_recall(tmp_path: Path, kind: str, plan: DensePlan) -> None:
     """Above the limit a part of the vectors is looked at, and what is found is measured against exact search."""
     rows = clusters(60, 40, 24)
-    info = build_dense(rows, tmp_path / "ivf", exact_max_chunks=2_000)
+    info = build_dense(rows, tmp_path / "large", plan)
     build_dense(rows, tmp_path / "flat")
-    approximate, exact = DenseIndex.load(tmp_path / "ivf"), DenseIndex.load(tmp_path / "flat")
+    approximate, exact = DenseIndex.load(tmp_path / "large"), DenseIndex.load(tmp_path / "flat")
 
     queries = clusters(60, 2, 24)
     hits = sum(
@@ -179,8 +195,8 @@ def test_large_index_is_approximate_with_measured_recall(tmp_path: Path) -> None
         for row in queries
     )
 
-    assert info.kind == "ivf"
-    assert info.probes < info.lists
+    assert info.kind == kind
+    assert kind == "hnsw" or info.probes < info.lists
     assert info.recall_at_10 >= 0.98
     assert hits / (10 * len(queries)) >= 0.98
 
@@ -188,7 +204,7 @@ def test_large_index_is_approximate_with_measured_recall(tmp_path: Path) -> None
 def test_a_subset_far_from_the_question_is_found_in_a_large_index(tmp_path: Path) -> None:
     """As the chunks in the other language are: the lists nearest the question hold none of them."""
     rows = clusters(60, 40, 24)
-    info = build_dense(rows, tmp_path / "ivf", exact_max_chunks=2_000)
+    info = build_dense(rows, tmp_path / "ivf", LISTS)
     index = DenseIndex.load(tmp_path / "ivf")
     furthest = np.sort(np.argsort(rows @ rows[0])[:10])
 
@@ -198,11 +214,11 @@ def test_a_subset_far_from_the_question_is_found_in_a_large_index(tmp_path: Path
     assert sorted(found) == furthest.tolist()
 
 
-@pytest.mark.parametrize("exact_max_chunks", [2_000, 10_000])
-def test_a_subset_is_searched_as_well_as_the_whole(tmp_path: Path, exact_max_chunks: int) -> None:
+@pytest.mark.parametrize("plan", [EXACT, LISTS, GRAPHS])
+def test_a_subset_is_searched_as_well_as_the_whole(tmp_path: Path, plan: DensePlan) -> None:
     """A tenth of the vectors, by any index: nothing else is found, and of the ten nearest as much as is promised."""
     rows = clusters(60, 40, 24)
-    build_dense(rows, tmp_path / "dense", exact_max_chunks=exact_max_chunks)
+    build_dense(rows, tmp_path / "dense", plan)
     index = DenseIndex.load(tmp_path / "dense")
     ordinals = np.arange(0, len(rows), 10)
     subset = index.subset(ordinals)
@@ -217,7 +233,7 @@ def test_a_subset_is_searched_as_well_as_the_whole(tmp_path: Path, exact_max_chu
 
 def test_an_empty_subset_holds_nothing(tmp_path: Path) -> None:
     """As of a language that no chunk is in."""
-    build_dense(clusters(60, 40, 24), tmp_path / "ivf", exact_max_chunks=2_000)
+    build_dense(clusters(60, 40, 24), tmp_path / "ivf", LISTS)
     index = DenseIndex.load(tmp_path / "ivf")
 
     assert index.search(clusters(1, 1, 24)[0], 3, index.subset(np.array([], dtype=np.int64))) == []
@@ -226,10 +242,10 @@ def test_an_empty_subset_holds_nothing(tmp_path: Path) -> None:
 def test_grown_index_keeps_its_lists(tmp_path: Path) -> None:
     """Centres are found once, and again only when they no longer do: adding a document does not pay for all."""
     rows = clusters(60, 40, 24)
-    build_dense(rows[:2_300], tmp_path / "before", exact_max_chunks=2_000)
+    build_dense(rows[:2_300], tmp_path / "before", LISTS)
     before = DenseIndex.load(tmp_path / "before")
 
-    info = build_dense(rows, tmp_path / "after", exact_max_chunks=2_000, centres=before.centres)
+    info = build_dense(rows, tmp_path / "after", replace(LISTS, centres=before.centres))
     after = DenseIndex.load(tmp_path / "after")
 
     assert before.centres is not None
@@ -245,7 +261,7 @@ def test_lists_that_no_longer_fit_are_made_anew(tmp_path: Path) -> None:
     rows = clusters(60, 40, 24)
     stale = np.repeat(rows[:1], 61, axis=0)
 
-    info = build_dense(rows, tmp_path / "dense", exact_max_chunks=2_000, centres=stale)
+    info = build_dense(rows, tmp_path / "dense", replace(LISTS, centres=stale))
 
     assert info.kind == "ivf"
     assert info.recall_at_10 >= 0.98
@@ -258,16 +274,16 @@ def test_vectors_that_lists_cannot_part_are_searched_exactly(tmp_path: Path) -> 
     """Where the approximate index does not find enough, exact search is kept, whatever the size."""
     rows = unit_rows(np.random.default_rng(2).standard_normal((1_500, 64)))
 
-    info = build_dense(rows, tmp_path / "dense", exact_max_chunks=1_000)
+    info = build_dense(rows, tmp_path / "dense", DensePlan(1_000, graph_max_chunks=0))
 
     assert (info.kind, info.recall_at_10) == ("flat", 1.0)
 
 
-@pytest.mark.parametrize("exact_max_chunks", [10_000, 2_000])
-def test_vectors_can_be_taken_back_out(tmp_path: Path, exact_max_chunks: int) -> None:
-    """What is carried over to the next version is what was stored, bit for bit, in both kinds of index."""
+@pytest.mark.parametrize("plan", [EXACT, LISTS, GRAPHS, replace(GRAPHS, parts=np.arange(2_400, dtype=np.int8) % 3)])
+def test_vectors_can_be_taken_back_out(tmp_path: Path, plan: DensePlan) -> None:
+    """What is carried over to the next version is what was stored, bit for bit, in every kind of index."""
     rows = clusters(60, 40, 24)
-    build_dense(rows, tmp_path / "dense", exact_max_chunks=exact_max_chunks)
+    build_dense(rows, tmp_path / "dense", plan)
 
     taken = DenseIndex.load(tmp_path / "dense").vectors(100, 50)
 

@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 
 from rag.index.manifest import BrokenIndexError
+from rag.index.plan import Makers
 from rag.index.store import IndexStore, folder_name, tenant_of
-from rag.index.update import Makers, update_index
+from rag.index.update import update_index
 from rag.index.version import TenantIndex
 from rag.types import Span
 from tests.unit.index_crash_child import NEW_DOCUMENTS
@@ -101,14 +102,15 @@ class TestVersions:
         assert [seal["name"] for seal in manifest["files"]] + ["manifest.json"] == files_below(stored.folder)
         assert manifest["built_at"].endswith("Z")
 
-    def test_approximate_version_records_its_recall(self, store: IndexStore) -> None:
+    @pytest.mark.parametrize(("kind", "graph_max_chunks"), [("ivf", 0), ("hnsw", 1_000)])
+    def test_approximate_version_records_its_recall(self, store: IndexStore, kind: str, graph_max_chunks: int) -> None:
         """Above the limit the manifest holds the recall that was measured, and the version answers."""
         texts = [f"topic{number % 8} word{number} topic{number % 8} topic{number % 8}" for number in range(400)]
 
-        stored = change(store, {"big": texts}, exact_max_chunks=300)
+        stored = change(store, {"big": texts}, exact_max_chunks=300, graph_max_chunks=graph_max_chunks)
 
         assert stored.manifest.dense is not None
-        assert stored.manifest.dense.kind == "ivf"
+        assert stored.manifest.dense.kind == kind
         assert stored.manifest.dense.recall_at_10 >= 0.98
         assert len(TenantIndex(stored).search_dense(FakeEncoder().encode_passages([texts[7]])[0], 10)) == 10
 

@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 
 from load.small_disk import NoSmallDiskError, empty, fill, mounted_disk
+from rag.index.engine import IndexEngine
+from rag.index.files import FileEngine
 from rag.index.store import IndexStore
 from rag.ingestion import reports
 from rag.ingestion.arguments import parse_arguments
@@ -58,7 +60,11 @@ class Desk:
 
     def ingestion(self, watcher: Watcher | None = None) -> Ingestion:
         return Ingestion(
-            self.store, watcher or self.watcher, lambda: self.embedder, self.open_encoder, open_reader=open_plain_reader
+            FileEngine(self.store),
+            watcher or self.watcher,
+            lambda: self.embedder,
+            self.open_encoder,
+            open_reader=open_plain_reader,
         )
 
     def add(self, *paths: Path) -> reports.AddReport:
@@ -301,7 +307,9 @@ class TestAdd:
         for number in range(7):
             (tmp_path / f"{number}.txt").write_text(f"Text number {number}.")
             sources.append(Source(tmp_path / f"{number}.txt", str(number)))
-        ingestion = Ingestion(desk.store, desk.watcher, lambda: EMBEDDER, GroupedEncoder, open_reader=open_plain_reader)
+        ingestion = Ingestion(
+            FileEngine(desk.store), desk.watcher, lambda: EMBEDDER, GroupedEncoder, open_reader=open_plain_reader
+        )
 
         report = ingestion.add("demo", sources)
 
@@ -382,7 +390,7 @@ class TestCommand:
 
         def execute(*argv: object) -> tuple[int, Any, str]:
             arguments = parse_arguments([str(each) for each in argv])
-            status = run(arguments, tmp_path / "index", lambda store, watcher: desk.ingestion(watcher))
+            status = run(arguments, FileEngine(desk.store), lambda _, watcher: desk.ingestion(watcher))
             captured = capfdbinary.readouterr()
             return status, json.loads(captured.out) if captured.out else None, captured.err.decode()
 
@@ -631,12 +639,12 @@ class TestCommand:
             def encode_passages(self, texts: Sequence[str], on_batch: Callable[[int], None] | None = None) -> Vectors:
                 raise fault
 
-        def make(store: IndexStore, watcher: Watcher) -> Ingestion:
-            return Ingestion(store, watcher, lambda: EMBEDDER, FailingEncoder, open_reader=open_plain_reader)
+        def make(engine: IndexEngine, watcher: Watcher) -> Ingestion:
+            return Ingestion(engine, watcher, lambda: EMBEDDER, FailingEncoder, open_reader=open_plain_reader)
 
         arguments = parse_arguments(["add", "--tenant", "demo", str(documents)])
         capsys.readouterr()
-        ended = run(arguments, desk.store.folder("demo").parent, make)
+        ended = run(arguments, FileEngine(desk.store), make)
         captured = capsys.readouterr()
 
         assert ended == status
@@ -711,15 +719,15 @@ def test_a_disk_that_fills_up_at_any_point_is_told_and_harms_nothing(desk: Desk,
 def _add_with_ever_more_space(disk: Path, documents: Path) -> Iterator[tuple[int, str, str | None, set[str]]]:
     """Yields: for each failure the status, the last line, the serving version, and the names in the tenant's folder."""
 
-    def make(store: IndexStore, watcher: Watcher) -> Ingestion:
-        return Ingestion(store, watcher, lambda: EMBEDDER, FakeEncoder, open_reader=open_plain_reader)
+    def make(engine: IndexEngine, watcher: Watcher) -> Ingestion:
+        return Ingestion(engine, watcher, lambda: EMBEDDER, FakeEncoder, open_reader=open_plain_reader)
 
     arguments = parse_arguments(["add", "--tenant", "demo", str(documents)])
     for pages in range(400):
         fill(disk, but_bytes=pages << 12)
         printed = io.StringIO()
         with redirect_stderr(printed):
-            status = run(arguments, disk, make)
+            status = run(arguments, FileEngine(IndexStore(disk)), make)
         empty(disk)
         if not status:
             return

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from rag.index.files import FileEngine
 from rag.index.manifest import DocumentEntry
 from rag.index.store import IndexStore
 from rag.ingestion.ingest import Ingestion
@@ -41,7 +42,7 @@ def watcher() -> FakeWatcher:
 
 @pytest.fixture
 def add(store: IndexStore, watcher: FakeWatcher) -> Callable[..., AddReport]:
-    ingestion = Ingestion(store, watcher, lambda: EMBEDDER, FakeEncoder, open_reader=open_plain_reader)
+    ingestion = Ingestion(FileEngine(store), watcher, lambda: EMBEDDER, FakeEncoder, open_reader=open_plain_reader)
 
     def execute(*paths: Path) -> AddReport:
         found = find_sources(paths)
@@ -63,7 +64,9 @@ def ids_of(report: AddReport) -> dict[str, str]:
 def add_as_before(store: IndexStore, *paths: Path) -> None:
     """Fill the index as the versions did that knew no origins and had a dash for every letter outside ASCII."""
     sources = [Source(path, make_former_id(path.stem)) for path in paths]
-    Ingestion(store, FakeWatcher(), lambda: EMBEDDER, FakeEncoder, open_reader=open_plain_reader).add("demo", sources)
+    Ingestion(FileEngine(store), FakeWatcher(), lambda: EMBEDDER, FakeEncoder, open_reader=open_plain_reader).add(
+        "demo", sources
+    )
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from rag.index.files import FileEngine
 from rag.index.store import IndexStore
 from rag.ingestion.arguments import parse_arguments
 from rag.ingestion.command import run
@@ -37,9 +38,9 @@ def command(tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> Comman
     def execute(*argv: object) -> tuple[int, Any, str]:
         status = run(
             parse_arguments([str(each) for each in (argv[0], "--tenant", "demo", *argv[1:])]),
-            tmp_path / "index",
-            lambda store, watcher: Ingestion(
-                store, watcher, lambda: EMBEDDER, FakeEncoder, open_reader=open_plain_reader
+            FileEngine(IndexStore(tmp_path / "index")),
+            lambda engine, watcher: Ingestion(
+                engine, watcher, lambda: EMBEDDER, FakeEncoder, open_reader=open_plain_reader
             ),
         )
         captured = capfdbinary.readouterr()
@@ -104,7 +105,9 @@ def test_documents_that_came_otherwise_stay(command: Command, store: IndexStore,
     command("add", alone)
     command("add", "--document-id", "mine", folder / "named.txt")
     command("add", other)
-    ingestion = Ingestion(store, FakeWatcher(), lambda: EMBEDDER, FakeEncoder, open_reader=open_plain_reader)
+    ingestion = Ingestion(
+        FileEngine(store), FakeWatcher(), lambda: EMBEDDER, FakeEncoder, open_reader=open_plain_reader
+    )
     ingestion.add("demo", [Source(sent, "sent")])
     for path in (alone, folder / "named.txt", sent, other / "else.txt"):
         path.unlink()

@@ -5,7 +5,16 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from rag.engines.max_sim import NO_TOKENS, TOKENS_AT_ONCE, Part, compare_tokens, score_parts, score_windows
+from rag.engines.max_sim import (
+    NO_TOKENS,
+    TOKENS_AT_ONCE,
+    WHOLE,
+    Part,
+    compare_tokens,
+    score_parts,
+    score_wholes,
+    score_windows,
+)
 from rag.types import TokenVectors
 
 DIMENSION = 8
@@ -91,3 +100,17 @@ def test_parts_that_are_no_windows_are_the_lowest() -> None:
     assert (
         score_parts(compare_tokens(question, [passage])[0], passage.spans, [(beyond, None, 4)] * 2) == [NO_TOKENS] * 2
     )
+
+
+@pytest.mark.parametrize("asked", [0, 1, 5, 9, 40])
+def test_wholes_at_once_are_wholes_alone(asked: int) -> None:
+    """To the last bit, also of passages without tokens, and with tokens that have no characters."""
+    random = np.random.default_rng(4)
+    question, passages = make_tokens(random, asked), [make_tokens(random, held) for held in (3, 0, 17, 40, 1)]
+    passages[2].spans[:2] = 0
+    compared = compare_tokens(question, passages)
+
+    together = score_wholes(compared, passages)
+
+    alone = [score_parts(each, one.spans, [WHOLE])[0] for each, one in zip(compared, passages, strict=True)]
+    assert together == alone

@@ -7,8 +7,9 @@ from typing import Final
 import pytest
 
 from rag.index.chunks import LINES_NAME, ChunkFile, ChunkWriter
+from rag.index.files import FileEngine
+from rag.index.plan import digest_document
 from rag.index.store import IndexStore
-from rag.index.update import digest_document
 from rag.index.version import TenantIndex
 from rag.ingestion.ingest import Ingestion
 from rag.ingestion.sources import find_sources
@@ -74,7 +75,9 @@ def test_an_ingestion_stores_them_and_the_next_one_changes_nothing(tmp_path: Pat
     file = tmp_path / "handbook.pdf"
     file.write_bytes(labelled_pdf())
     store = IndexStore(tmp_path / "index")
-    ingestion = Ingestion(store, FakeWatcher(), lambda: EMBEDDER, FakeEncoder, open_reader=open_plain_reader)
+    ingestion = Ingestion(
+        FileEngine(store), FakeWatcher(), lambda: EMBEDDER, FakeEncoder, open_reader=open_plain_reader
+    )
     findings = find_sources([file])
     first = ingestion.add("demo", findings.sources, findings.failed, findings.skipped)
     again = ingestion.add("demo", findings.sources, findings.failed, findings.skipped)

@@ -8,7 +8,7 @@ import pytest
 
 from rag.errors import ParseError
 from rag.parsing import parse
-from rag.parsing.docx_numbering import format_number
+from rag.parsing.list_numbers import format_number
 from rag.types import Document
 
 W = "http://schemas.openxmlformats.org/wordprocessingml/2006/main"

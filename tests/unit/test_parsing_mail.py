@@ -117,6 +117,15 @@ def test_text_is_decoded_as_it_was_sent(headers: bytes, body: bytes, expected: s
     assert read_raw(headers, body, tmp_path) == expected
 
 
+def test_an_accent_in_the_place_of_an_apostrophe_is_no_reason_to_refuse(tmp_path: Path) -> None:
+    """Many type it, and the declared encoding is right."""
+    headers = b"Content-Type: text/plain; charset=iso-8859-1\n"
+
+    text = read_raw(headers, b"Reply \x93Yes we\xb4re interested\x94, or \x93it\xb4s not for us\x94.", tmp_path)
+
+    assert "Reply “Yes we´re interested”, or “it´s not for us”." in text
+
+
 def test_headers_in_raw_utf8_are_read(tmp_path: Path) -> None:
     """Against the standard, and common."""
     document = read_file(tmp_path, "a.eml", "Subject: Nghỉ phép\nFrom: Lan\nDate: hôm qua\n\na".encode())

@@ -36,13 +36,25 @@ _STYLES = (
 )
 
 
-def make_document(kind: str, body: str, title: str = "", prologue: str = "") -> bytes:
+_LISTS = (
+    '<text:list-style style:name="L1"><text:list-level-style-number text:level="1" style:num-format="1"'
+    ' style:num-prefix="Điều " style:num-suffix="."/><text:list-level-style-number text:level="2"'
+    ' style:num-format="a" style:num-suffix=")"/><text:list-level-style-number text:level="3" style:num-format="i"'
+    ' text:display-levels="3" text:start-value="4"/></text:list-style>'
+    '<text:list-style style:name="L2"><text:list-level-style-bullet text:level="1" text:bullet-char="•"/>'
+    '<text:list-level-style-number text:level="2" style:num-format=""/></text:list-style>'
+    '<style:style style:name="P2" style:list-style-name="L1"/>'
+)
+
+
+def make_document(kind: str, body: str, title: str = "", prologue: str = "", styles: str = "") -> bytes:
     content = (
         f'<?xml version="1.0" encoding="UTF-8"?>{prologue}<office:document-content {_NAMES}>'
-        f"<office:automatic-styles>{_STYLES}</office:automatic-styles>"
+        f"<office:automatic-styles>{_STYLES}{_LISTS}</office:automatic-styles>"
         f"<office:body><office:{kind}>{body}</office:{kind}></office:body></office:document-content>"
     )
-    return make_zip({"content.xml": content, "meta.xml": _META.format(title)})
+    entries = {"content.xml": content, "meta.xml": _META.format(title)}
+    return make_zip({**entries, "styles.xml": styles} if styles else entries)
 
 
 def make_odt(body: str, title: str = "") -> bytes:
@@ -133,6 +145,89 @@ def test_styles_become_headings_items_and_rows(tmp_path: Path) -> None:
 )
 def test_a_text_reads_as_it_is_printed(body: str, expected: str, tmp_path: Path) -> None:
     assert read_odt(body, tmp_path) == expected
+
+
+def item(*parts: str, attributes: str = "") -> str:
+    return f"<text:list-item {attributes}>{''.join(parts)}</text:list-item>"
+
+
+def listed(*items: str, attributes: str = 'text:style-name="L1"') -> str:
+    return f"<text:list {attributes}>{''.join(items)}</text:list>"
+
+
+A, B, C = ("<text:p>a</text:p>", "<text:p>b</text:p>", "<text:p>c</text:p>")
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        pytest.param(listed(item(A), item(B)), "Điều 1. a\nĐiều 2. b", id="with a word"),
+        pytest.param(
+            listed(item(A, listed(item(B), item(B), attributes="")), item(C, listed(item(B), attributes=""))),
+            "Điều 1. a\na) b\nb) b\nĐiều 2. c\na) b",
+            id="an item begins the count of its sublist",
+        ),
+        pytest.param(
+            listed(item(A, listed(item(B, listed(item(C), attributes="")), attributes=""))),
+            "Điều 1. a\na) b\n1.a.iv c",
+            id="with the numbers above it",
+        ),
+        pytest.param(listed(item(A, B), item(C)), "Điều 1. a\n\nb\nĐiều 2. c", id="the first paragraph is counted"),
+        pytest.param(listed(item(A), item(B, attributes='text:start-value="7"')), "Điều 1. a\nĐiều 7. b", id="begun"),
+        pytest.param(
+            listed(item(A)) + B + listed(item(C), attributes='text:style-name="L1" text:continue-numbering="true"'),
+            "Điều 1. a\n\nb\n\nĐiều 2. c",
+            id="continued",
+        ),
+        pytest.param(
+            listed(item(A), attributes='text:style-name="L1" xml:id="x"')
+            + listed(item(B))
+            + listed(item(C), attributes='text:style-name="L1" text:continue-list="x"'),
+            "Điều 1. a\n\nĐiều 1. b\n\nĐiều 2. c",
+            id="continued over another one",
+        ),
+        pytest.param(listed(item(A)) + listed(item(B)), "Điều 1. a\n\nĐiều 1. b", id="a new list"),
+        pytest.param(
+            listed("<text:list-header><text:p>a</text:p></text:list-header>", item(B)), "a\nĐiều 1. b", id="a header"
+        ),
+        pytest.param(
+            listed(item('<text:p text:style-name="P2">a</text:p>'), attributes=""), "Điều 1. a", id="by the paragraph"
+        ),
+        pytest.param(
+            listed(item(A, listed(item(B), attributes="")), attributes='text:style-name="L2"'),
+            "- a\n\nb",
+            id="bullets, and a level without numbers",
+        ),
+        pytest.param(listed(item('<text:h text:outline-level="1">a</text:h>')), "Điều 1. a", id="a heading in a list"),
+        pytest.param(
+            "<table:table>"
+            + row(cell("STT"), cell("Tên"), cell("Giá"))
+            + row(f"<table:table-cell>{listed(item('<text:p/>'))}</table:table-cell>", cell("x"), cell("5"))
+            + "</table:table>",
+            "STT: Điều 1. | Tên: x | Giá: 5",
+            id="a number alone counts the rows",
+        ),
+    ],
+)
+def test_automatic_numbers_are_counted(body: str, expected: str, tmp_path: Path) -> None:
+    """People cite "Điều 2.", which stands in no text."""
+    assert read_odt(body, tmp_path) == expected
+
+
+def test_headings_are_counted_by_the_outline(tmp_path: Path) -> None:
+    styles = (
+        f'<office:document-styles {_NAMES}><office:styles><text:outline-style style:name="Outline">'
+        '<text:outline-level-style text:level="1" style:num-format="I" style:num-suffix="."/>'
+        '<text:outline-level-style text:level="2" style:num-format="1" text:display-levels="2"/>'
+        "</text:outline-style></office:styles></office:document-styles>"
+    )
+    headings = "".join(f'<text:h text:outline-level="{level}">{level}</text:h>' for level in (1, 2, 2, 1, 2))
+    unnumbered = '<text:h text:outline-level="1" text:is-list-header="true">hết</text:h>'
+    data = make_document("text", headings + unnumbered, styles=styles)
+
+    document = read_file(tmp_path, "a.odt", data)
+
+    assert document.text.split("\n\n") == ["I. 1", "I.1 2", "I.2 2", "II. 1", "II.1 2", "hết"]
 
 
 def test_what_of_a_text_is_not_read_is_told(tmp_path: Path) -> None:

@@ -275,6 +275,41 @@ def test_columns_painted_row_by_row_are_read_one_after_the_other() -> None:
     assert text_of(make_pdf(stream)).split("\n\n") == [" ".join(left), " ".join(right)]
 
 
+def test_three_columns_painted_row_by_row_are_read_one_after_the_other() -> None:
+    """Their lines go on with the sentence of the line before."""
+    columns = [
+        ["Full-time staff are", "given twelve days of", "leave in each year", "of their work here."],
+        ["Wages are paid on", "the fifth day of a", "month to the bank", "account of the staff."],
+        ["Parking costs nothing", "for the people who", "work at night, and", "a fee for all others."],
+    ]
+    stream = "".join(
+        show(line, 40 + 180 * at, 700 - 14 * number)
+        for number in range(4)
+        for at, line in enumerate(column[number] for column in columns)
+    )
+
+    assert text_of(make_pdf(stream)).split() == [word for column in columns for line in column for word in line.split()]
+
+
+def test_cells_of_several_words_stay_rows() -> None:
+    """Each begins anew, so they are no columns of prose."""
+    rows = [
+        ("Kind of leave", "Days in a year", "Who may take it"),
+        ("Annual leave", "Twelve working days", "All full-time staff"),
+        ("Sick leave", "Thirty working days", "Staff with a note"),
+        ("Wedding leave", "Three calendar days", "Staff who get married"),
+    ]
+    stream = "".join(
+        show(cell, 40 + 180 * column, 700 - 14 * row)
+        for row, line in enumerate(rows)
+        for column, cell in enumerate(line)
+    )
+
+    assert text_of(make_pdf(stream)).split("\n")[0] == (
+        "Kind of leave: Annual leave | Days in a year: Twelve working days | Who may take it: All full-time staff"
+    )
+
+
 def test_aligned_cells_without_rules_are_rows() -> None:
     rows = [("City", "Route", "Fare"), ("Hue", "R1", "101,000"), ("Vinh", "R2", "102,000"), ("Hanoi", "R3", "99,000")]
     stream = "".join(

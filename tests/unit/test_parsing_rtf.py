@@ -7,7 +7,8 @@ import pytest
 from tests.unit.parsing_files import read_file, reason_of
 
 FONTS = (
-    r"{\fonttbl{\f0\fcharset0 Arial;}{\f1\fswiss\fcharset163 Arial;}{\f2\fcharset0 .VnTime;}{\f3\fcharset128 Mincho;}}"
+    r"{\fonttbl{\f0\fcharset0 Arial;}{\f1\fswiss\fcharset163 Arial;}{\f2\fcharset0 .VnTime;}{\f3\fcharset128 Mincho;}"
+    r"{\f4\fcharset2 Wingdings;}}"
 )
 STYLES = r"{\stylesheet{\s0 Normal;}{\s1\b heading 1;}{\s2 Title;}{\s3 toc 1;}{\*\cs4 Strong;}}"
 HEADER = r"\ansi\ansicpg1252\deff0" + FONTS + STYLES
@@ -49,8 +50,36 @@ def test_styles_become_headings_and_items(tmp_path: Path) -> None:
     document = read_file(tmp_path, "a.rtf", make_rtf(body))
 
     assert document.title == "Sổ tay công ty"
-    assert document.text == "Sổ tay\n\nNghỉ phép\n\nNhập\n\nMột.\n\n- một\n- hai\n\nhết"
+    assert document.text == "Sổ tay\n\nNghỉ phép\n\nNhập\n\nMột.\n\n1. một\n2. hai\n\nhết"
     assert [heading.level for heading in document.headings] == [1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        pytest.param(
+            r"\pard\ls1{\listtext\pard\plain\f0 \u272\'d0i\u7873?u 2.\tab}Ngh\u7881?\par",
+            "Điều 2. Nghỉ",
+            id="a number with its word, in a paragraph of its own",
+        ),
+        pytest.param(r"\pard\outlinelevel0{\listtext 1.2\tab}Ph\'e9p\par", "1.2 Phép", id="a heading"),
+        pytest.param(r"\pard{\pntext\f0 a)\tab}m\u7897?t\par", "a) một", id="of earlier programs"),
+        pytest.param(r"\pard\ls1{\listtext\f4\'b7\tab}m\u7897?t\par", "- một", id="a bullet"),
+        pytest.param(r"\pard\ls1{\listtext\f4 n\tab}m\u7897?t\par", "- một", id="a letter that draws a bullet"),
+        pytest.param(r"\pard\ls1{\listtext\f0 o\tab}m\u7897?t\par", "- một", id="the letter o as a bullet"),
+        pytest.param(r"\pard\ls1 m\u7897?t\par", "- một", id="without a mark"),
+    ],
+)
+def test_numbers_of_lists_are_read(body: str, expected: str, tmp_path: Path) -> None:
+    """People cite "Điều 2.", which stands in no text but in what is printed before it."""
+    assert read_rtf(body, tmp_path) == expected
+
+
+def test_a_title_that_comes_again_in_unicode_is_read_once(tmp_path: Path) -> None:
+    """Word writes question marks for readers without Unicode first."""
+    body = r"{\info{\upr{\title ??}{\*\ud{\title Lu\u7853?t}}}}\pard a\par"
+
+    assert read_file(tmp_path, "a.rtf", make_rtf(body)).title == "Luật"
 
 
 def test_rows_name_their_columns(tmp_path: Path) -> None:

@@ -86,6 +86,17 @@ def test_empty_columns_are_nothing(tmp_path: Path) -> None:
     assert read_rows(rows, tmp_path) == ["Tên: a | Giá: 1 | Số: 2"]
 
 
+def test_names_of_columns_without_values_are_read_once(tmp_path: Path) -> None:
+    """A form that nobody has filled in says what it asks for."""
+    rows: Rows = [["Họ tên", "Lương", "Ghi chú", "Ký tên"], ["Hằng", 15], [], ["Đức", 12]]
+
+    assert [line for line in read_rows(rows, tmp_path) if line] == [
+        "Ghi chú | Ký tên",
+        "Họ tên: Hằng | Lương: 15",
+        "Đức: 12",
+    ]
+
+
 def test_years_may_name_columns_and_rows_of_figures_do_not(tmp_path: Path) -> None:
     named: Rows = [["Chỉ tiêu", 2024, 2025], ["Doanh thu", 100, 200]]
     unnamed: Rows = [["a1", 1, 2], ["b2", 3, 4]]
@@ -287,6 +298,9 @@ def test_cells_in_far_corners_are_refused_and_not_laid_out(tmp_path: Path) -> No
         ),
         pytest.param("a.xls", OLE, "the file is broken, or too large: its sheets", id="broken old workbook"),
         pytest.param("a.xls", OLE + "EncryptedPackage".encode("utf-16-le"), "encrypted", id="encrypted old workbook"),
+        pytest.param(
+            "a.xls", OLE + b"\t\x08\x10\0\0\x06\x05\0" + bytes(12) + b"/\0\x36\0", "encrypted", id="encrypted cells"
+        ),
         pytest.param("a.xls", b"hello", "the file is broken: not readable as XLS", id="no old workbook"),
     ],
 )

@@ -10,6 +10,7 @@ from lxml import etree
 from PIL import Image
 from pptx.chart.data import CategoryChartData
 from pptx.enum.chart import XL_CHART_TYPE
+from pptx.oxml.ns import qn
 from pptx.presentation import Presentation
 from pptx.slide import Slide
 from pptx.util import Inches
@@ -91,6 +92,31 @@ def test_merged_cells_of_a_table_keep_their_columns(tmp_path: Path) -> None:
             table.cell(row, column).text = text
 
     assert read(fill, tmp_path).text == "Khu: Bắc | Giá: 1 | Giá: 2\nKhu: Bắc | Giá: 3"
+
+
+def test_automatic_numbers_are_counted(tmp_path: Path) -> None:
+    """They are in no text; each level has its own, which a higher one begins anew."""
+    steps = [(0, "arabicPeriod"), (1, "alphaLcParenR"), (1, "alphaLcParenR"), (0, "arabicPeriod"), (1, "alphaLcParenR")]
+
+    def fill(presentation: Presentation) -> None:
+        frame = add_slide(presentation, BULLETS, "Các bước").placeholders[1].text_frame
+        frame.text = "mở đầu"
+        for number, (level, kind) in enumerate(steps):
+            paragraph = frame.add_paragraph()
+            paragraph.text = f"bước {number}"
+            paragraph.level = level
+            mark = etree.SubElement(paragraph._p.get_or_add_pPr(), qn("a:buAutoNum"), type=kind)
+            if level == 0:
+                mark.set("startAt", "3")
+
+    assert read(fill, tmp_path).text.split("\n\n")[-1].split("\n") == [
+        "- mở đầu",
+        "3. bước 0",
+        "a) bước 1",
+        "b) bước 2",
+        "4. bước 3",
+        "a) bước 4",
+    ]
 
 
 def test_a_chart_gives_the_figures_that_it_shows(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from rag.errors import ParseError
+from rag.index.files import FileEngine
 from rag.index.store import IndexStore
 from rag.ingestion.ingest import Ingestion
 from rag.ingestion.reading import ChildError, FileReader
@@ -33,7 +34,9 @@ def open_hostile(timeout_s: float = 60, renew_after_files: int = 300) -> FileRea
 
 
 def ingestion_into(folder: Path) -> Ingestion:
-    return Ingestion(IndexStore(folder), FakeWatcher(), lambda: EMBEDDER, FakeEncoder, open_reader=open_hostile)
+    return Ingestion(
+        FileEngine(IndexStore(folder)), FakeWatcher(), lambda: EMBEDDER, FakeEncoder, open_reader=open_hostile
+    )
 
 
 @pytest.fixture(scope="module")
@@ -209,9 +212,11 @@ def test_a_folder_with_bombs_goes_in_without_them(tmp_path: Path) -> None:
     assert report.documents == len(names)
 
 
+# A shell that runs the tests in the background has them, and what they start, ignore Ctrl-C.
 PARENT = """
-import sys
+import signal, sys
 from pathlib import Path
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from tests.unit.test_reading_files import ingestion_into
 from rag.ingestion.sources import Source
 folder = Path(sys.argv[1])

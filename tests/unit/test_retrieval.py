@@ -91,7 +91,7 @@ async def test_a_hanging_embedder_is_cut_off_at_the_deadline() -> None:
 class BrokenWords(FakeIndex):
     """An index whose words cannot be searched."""
 
-    def search_lexical(self, text: str, k: int) -> list[tuple[int, float]]:
+    async def search_lexical(self, text: str, k: int) -> list[tuple[str, float]]:
         raise IndexUnavailable
 
 

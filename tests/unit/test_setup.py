@@ -11,7 +11,10 @@ from types import ModuleType
 import pytest
 
 ROOT = Path(__file__).parents[2]
-LISTS = ("local", "gpu", "dev", "models", "upstreams", "clients", "runtimes", "extractors", "go", "browser", "uv")
+LISTS = (
+    *("local", "gpu", "dev", "models", "upstreams", "clients", "runtimes", "extractors", "peers", "go", "browser"),
+    "uv",
+)
 
 
 def load(name: str) -> ModuleType:
