@@ -163,7 +163,7 @@ def _write_eml(sample: Sample, path: Path) -> None:
 
 
 def _write_csv(sample: Sample, path: Path) -> None:
-    import pandas as pd  # type: ignore[import-not-found]  # noqa: PLC0415
+    import pandas as pd  # type: ignore[import-untyped]  # noqa: PLC0415
 
     frame = pd.DataFrame(list(sample.table[1:]), columns=list(sample.table[0]))
     frame.to_csv(path, index=False, sep="\t" if path.suffix == ".tsv" else ",", encoding="utf-8-sig")
