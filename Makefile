@@ -98,7 +98,7 @@ capacity: setup ## The same from little load to too much, and with more and fewe
 	for places in 2 4 16; do RAG_MAX_CONCURRENT_REQUESTS=$$places $(RUN) load.driver --scenario short \
 	    --objective e2e:10000 --rate 1.5 --duration 45 --warm-up 8 --out .data/load/places-$$places || exit 1; done
 
-reading: setup ## What is read of RAG_FILES_DATA beside other extractors, for docs/documents.md
+reading: setup ## What is read of RAG_FILES_DATA and of files of known content beside other extractors, for the documentation
 	$(INSTALL) extractors
 	$(RUN) load.reading "$(RAG_FILES_DATA)" examples/documents
 

@@ -4,8 +4,9 @@ The document is not generated from the routes: the query routes read the raw req
 BentoML's own document cannot describe headers, parameters or security, and lists other errors than ours.
 """
 
-import copy
+import json
 from collections.abc import Iterable
+from functools import cache
 from typing import Any, Final, get_args
 
 from rag import VERSION
@@ -132,7 +133,13 @@ _EXAMPLE_RESULTS: Final[Described] = {
 
 
 def describe_api(*, is_open: bool) -> Described:
-    """Return the OpenAPI document; `is_open` means that callers need no credentials."""
+    """Return the OpenAPI document, a new one for each caller; `is_open` means that callers need no credentials."""
+    document: Described = json.loads(_write(is_open=is_open))
+    return document
+
+
+@cache  # pydantic takes 60 ms for the schemas, more than all else that an application is made of
+def _write(*, is_open: bool) -> str:
     known: list[Described] = [{"ApiKey": []}, {"BearerToken": []}]  # one of them is enough
     callers = [{}, *known] if is_open else known
     components = describe_components()
@@ -145,7 +152,7 @@ def describe_api(*, is_open: bool) -> Described:
         "paths": {**queries, **chats, **documents, **_status_paths(callers), **_server_paths()},
         "components": components,
     }
-    return copy.deepcopy(document)  # so that a caller who changes it does not change the constants of these modules
+    return json.dumps(document)
 
 
 def _query_paths(callers: list[Described], request: Described) -> Described:

@@ -127,8 +127,14 @@ def open_document(data: bytes, kind: str) -> OpenDocument:
 
 
 def _is_encrypted(archive: zipfile.ZipFile) -> bool:
-    manifest = read_xml(archive, "META-INF/manifest.xml")
-    return manifest is not None and next(manifest.iter("{*}encryption-data"), None) is not None
+    """Tell whether the manifest says so; it is searched and not parsed, as former programs wrote it without namespaces.
+
+    They left these to a DTD of their own.
+    """
+    try:
+        return b"encryption-data" in archive.read("META-INF/manifest.xml")
+    except KeyError:
+        return False
 
 
 def _hides(style: etree._Element) -> bool:

@@ -47,14 +47,15 @@ _LISTS = (
 )
 
 
-def make_document(kind: str, body: str, title: str = "", prologue: str = "", styles: str = "") -> bytes:
+def make_document(kind: str, body: str, title: str = "", prologue: str = "", **parts: str) -> bytes:
     content = (
         f'<?xml version="1.0" encoding="UTF-8"?>{prologue}<office:document-content {_NAMES}>'
         f"<office:automatic-styles>{_STYLES}{_LISTS}</office:automatic-styles>"
         f"<office:body><office:{kind}>{body}</office:{kind}></office:body></office:document-content>"
     )
     entries = {"content.xml": content, "meta.xml": _META.format(title)}
-    return make_zip({**entries, "styles.xml": styles} if styles else entries)
+    names = {"styles": "styles.xml", "manifest": "META-INF/manifest.xml"}
+    return make_zip({**entries, **{names[part]: xml for part, xml in parts.items()}})
 
 
 def make_odt(body: str, title: str = "") -> bytes:
@@ -228,6 +229,14 @@ def test_headings_are_counted_by_the_outline(tmp_path: Path) -> None:
     document = read_file(tmp_path, "a.odt", data)
 
     assert document.text.split("\n\n") == ["I. 1", "I.1 2", "I.2 2", "II. 1", "II.1 2", "hết"]
+
+
+def test_a_manifest_without_namespaces_is_no_reason_to_refuse(tmp_path: Path) -> None:
+    """OpenOffice left them to a DTD."""
+    manifest = '<!DOCTYPE manifest:manifest SYSTEM "Manifest.dtd"><manifest:manifest/>'
+    data = make_document("text", "<text:p>a</text:p>", manifest=manifest)
+
+    assert read_file(tmp_path, "a.odt", data).text == "a"
 
 
 def test_what_of_a_text_is_not_read_is_told(tmp_path: Path) -> None:
