@@ -103,7 +103,9 @@ def test_no_sample_is_read_wrongly(
     judged = verdicts.total() - verdicts["not encodable"]
     assert verdicts["wrong"] == 0
     assert judged >= SAMPLES
-    assert verdicts["right"] >= {20: 0.1, 100: 0.8, 1000: 0.95}[length] * judged
+    # The project's own documents are full of tables and figures, which give less evidence than prose.
+    of_100 = 0.85 if XQUAD.is_dir() else 0.8
+    assert verdicts["right"] >= {20: 0.1, 100: of_100, 1000: 0.95}[length] * judged
 
 
 @pytest.mark.parametrize("length", [10, 20, 50, 100, 300])
